@@ -1,0 +1,209 @@
+//! Every limit of the machine, with its unit and its source.
+//!
+//! [`Config::new`] gives the protocol's defaults for a chain; [`Core::new`](crate::Core::new) checks the whole before it starts. A value that
+//! makes no sense is a [`ConfigError`] that names the key, the value and what is allowed.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256};
+
+use crate::crypto::DEFAULT_DOMAIN;
+use crate::validate::parent::ParentRules;
+use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, TXLIST_HEADER_BYTES};
+use crate::wire::topics::ChainId;
+
+/// Configuration of one node's machine.
+///
+/// ```
+/// use preconf_core::{ChainId, Config};
+/// let mut config = Config::new(ChainId(167_000));
+/// config.late_grace = std::time::Duration::from_secs(6);
+/// assert!(config.check().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The L2 chain.
+    pub chain_id: ChainId,
+    /// Signing domain (P4.2). The default is a placeholder, and a node warns at start while it is used.
+    pub domain: B256,
+    /// The slashing contract that commitments must name; `None` leaves it unchecked (C2).
+    pub slasher: Option<Address>,
+    /// Rules between a commitment and its parent (C9).
+    pub parent_rules: ParentRules,
+    /// Longest txlist in bytes. Default 2 MiB (P3.3).
+    pub txlist_cap: usize,
+    /// How far above the head a commitment may be. Default 768 blocks (C4).
+    pub max_blocks_ahead: u64,
+    /// How long after its window's end a commitment is still taken from gossip. Default 12 s (C5).
+    pub late_grace: Duration,
+
+    /// When a held message gets *ignore*. Default 3 s, less than gossipsub's message cache (P5.1).
+    pub verdict_timeout: Duration,
+    /// How long a message is held. Default 60 s (P5.1).
+    pub hold_for: Duration,
+    /// Held messages in all. Default 1024 (P5.1).
+    pub max_held: usize,
+    /// Held messages of one peer. Default 64 (P5.1).
+    pub max_held_per_peer: usize,
+    /// Held messages of one (window, block number). Default 4 (P5.1).
+    pub max_held_per_place: usize,
+    /// Signature recoveries and txlist hashes under way for one peer's gossip. Default 64. Ours: what P5.1 lets a peer have held.
+    pub max_jobs_per_peer: usize,
+
+    /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
+    pub max_commitments: usize,
+    /// Txlists kept for accepted commitments, in bytes. Default 256 MiB (P10.1).
+    pub max_txlist_bytes: usize,
+    /// Txlists kept that no accepted commitment names, in bytes. Default 32 MiB (T5).
+    pub max_orphan_bytes: usize,
+    /// The same of one peer. Default 8 MiB (T5).
+    pub max_orphan_bytes_per_peer: usize,
+    /// How long an orphan txlist is kept. Default 60 s (T5).
+    pub orphan_for: Duration,
+    /// Txlist bytes that a peer may gossip in one window. Default 8 MiB (T3).
+    pub txlist_quota_bytes: usize,
+    /// That window. Default 10 s (T3).
+    pub txlist_quota_window: Duration,
+    /// How long a txlist may be missing before it is requested. Default 400 ms (P5.6).
+    pub txlist_grace: Duration,
+    /// Messages of our own that may wait for a peer. Default 256. Ours: some minutes of blocks.
+    pub max_unsent: usize,
+
+    /// When a request without an answer fails. Default 10 s (P6.5).
+    pub request_timeout: Duration,
+    /// Requests of ours under way to one peer. Default 4 (P6.6).
+    pub max_requests_per_peer: usize,
+    /// Requests of ours under way in all. Default 64 (P6.6).
+    pub max_requests: usize,
+    /// Bytes of one response with commitments. Default 256 of them (P6.2).
+    pub response_budget_bytes: usize,
+
+    /// How often peers are asked for their heads once a node is caught up. Default 12 s. Ours: one L1 slot, and far below P6.6's limit.
+    pub heads_every: Duration,
+    /// How many peers are asked for their heads. Default 3 (P6.9).
+    pub heads_from: usize,
+    /// Commitments of one page near the head. Default 64 (P6.9).
+    pub page_near: u32,
+    /// Commitments of one page far behind. Default 256 (P6.9).
+    pub page_far: u32,
+}
+
+/// A configuration that no node can start with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: allowed is {allowed}")]
+pub struct ConfigError {
+    /// The key.
+    pub key: &'static str,
+    /// Its value, as text.
+    pub value: String,
+    /// What is allowed, in words.
+    pub allowed: &'static str,
+}
+
+impl Config {
+    /// The protocol's defaults.
+    pub fn new(chain_id: ChainId) -> Self {
+        Self {
+            chain_id,
+            domain: DEFAULT_DOMAIN,
+            slasher: None,
+            parent_rules: ParentRules::default(),
+            txlist_cap: MAX_TXLIST_BYTES,
+            max_blocks_ahead: 768,
+            late_grace: Duration::from_secs(12),
+            verdict_timeout: Duration::from_secs(3),
+            hold_for: Duration::from_secs(60),
+            max_held: 1024,
+            max_held_per_peer: 64,
+            max_held_per_place: 4,
+            max_jobs_per_peer: 64,
+            max_commitments: 3840,
+            max_txlist_bytes: 256 << 20,
+            max_orphan_bytes: 32 << 20,
+            max_orphan_bytes_per_peer: 8 << 20,
+            orphan_for: Duration::from_secs(60),
+            txlist_quota_bytes: 8 << 20,
+            txlist_quota_window: Duration::from_secs(10),
+            txlist_grace: Duration::from_millis(400),
+            max_unsent: 256,
+            request_timeout: Duration::from_secs(10),
+            max_requests_per_peer: 4,
+            max_requests: 64,
+            response_budget_bytes: 4 + 256 * 382,
+            heads_every: Duration::from_secs(12),
+            heads_from: 3,
+            page_near: 64,
+            page_far: 256,
+        }
+    }
+
+    /// Does every value make sense?
+    ///
+    /// # Errors
+    /// The first key that does not, its value, and what is allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let span = |key, value: Duration| {
+            let ok = !value.is_zero() && value <= Duration::from_secs(86_400);
+            rule(ok, key, || format!("{value:?}"), "more than 0 s, at most 1 day")
+        };
+        let count = |key, value: usize, max: usize, allowed| rule((1..=max).contains(&value), key, || value.to_string(), allowed);
+        span("late_grace", self.late_grace)?;
+        span("verdict_timeout", self.verdict_timeout)?;
+        span("hold_for", self.hold_for)?;
+        span("orphan_for", self.orphan_for)?;
+        span("txlist_quota_window", self.txlist_quota_window)?;
+        span("txlist_grace", self.txlist_grace)?;
+        span("request_timeout", self.request_timeout)?;
+        span("heads_every", self.heads_every)?;
+        let ok = self.verdict_timeout < self.hold_for;
+        rule(ok, "verdict_timeout", || format!("{:?}", self.verdict_timeout), "less than hold_for")?;
+        let gossip_cap = MAX_GOSSIP_BYTES - TXLIST_HEADER_BYTES;
+        count("txlist_cap", self.txlist_cap, gossip_cap, "1 to 10485724 bytes, the gossip cap less 36")?;
+        count("max_held", self.max_held, 1024, "1 to 1024")?;
+        count("max_held_per_peer", self.max_held_per_peer, self.max_held, "1 to max_held")?;
+        count("max_held_per_place", self.max_held_per_place, self.max_held, "1 to max_held")?;
+        count("max_jobs_per_peer", self.max_jobs_per_peer, 1024, "1 to 1024")?;
+        count("max_commitments", self.max_commitments, 3840, "1 to 3840")?;
+        count("max_txlist_bytes", self.max_txlist_bytes, 1 << 40, "txlist_cap to 1 TiB")?;
+        rule(self.max_txlist_bytes >= self.txlist_cap, "max_txlist_bytes", || self.max_txlist_bytes.to_string(), "at least txlist_cap")?;
+        count("max_orphan_bytes", self.max_orphan_bytes, 1 << 40, "1 byte to 1 TiB")?;
+        count("max_orphan_bytes_per_peer", self.max_orphan_bytes_per_peer, self.max_orphan_bytes, "1 to max_orphan_bytes")?;
+        count("max_unsent", self.max_unsent, 1024, "1 to 1024")?;
+        count("max_requests_per_peer", self.max_requests_per_peer, 64, "1 to 64")?;
+        count("max_requests", self.max_requests, 1024, "1 to 1024")?;
+        count("response_budget_bytes", self.response_budget_bytes, 4 + 256 * 382, "386 to 97796")?;
+        rule(self.response_budget_bytes >= 386, "response_budget_bytes", || self.response_budget_bytes.to_string(), "386 to 97796")?;
+        count("heads_from", self.heads_from, 16, "1 to 16")?;
+        count("page_near", self.page_near as usize, 256, "1 to 256")?;
+        count("page_far", self.page_far as usize, 256, "1 to 256")?;
+        rule((1..=3840).contains(&self.max_blocks_ahead), "max_blocks_ahead", || self.max_blocks_ahead.to_string(), "1 to 3840")
+    }
+
+    /// Is the signing domain still the placeholder, so that commitments can be replayed on another chain (P4.2)?
+    pub fn has_placeholder_domain(&self) -> bool {
+        self.domain == DEFAULT_DOMAIN
+    }
+}
+
+fn rule(holds: bool, key: &'static str, value: impl FnOnce() -> String, allowed: &'static str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { key, value: value(), allowed }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_allowed() {
+        assert_eq!(Config::new(ChainId(1)).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_bad_value_names_its_key_and_what_is_allowed() {
+        let config = Config { txlist_cap: 11 << 20, ..Config::new(ChainId(1)) };
+        let error = config.check().expect_err("over the gossip cap");
+        assert_eq!(error.to_string(), "txlist_cap = 11534336: allowed is 1 to 10485724 bytes, the gossip cap less 36");
+        let config = Config { hold_for: Duration::from_secs(1), ..Config::new(ChainId(1)) };
+        assert_eq!(config.check().expect_err("too short").key, "verdict_timeout");
+    }
+}

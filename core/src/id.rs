@@ -1,0 +1,148 @@
+//! The machine's own names for peers, messages and what is under way.
+//!
+//! libp2p's types stop at the glue. Ids are minted by the core and travel through command, action and event, so that answers always
+//! match; only [`ConnectionId`] and [`ChannelId`] are minted by the glue, which alone knows what they stand for.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest peer id, in bytes. Source: libp2p peer id specification, a multihash of at most 42 bytes (identity-coded key) plus two.
+const MAX_PEER_ID_BYTES: usize = 44;
+
+/// A libp2p peer id: the bytes of its multihash.
+///
+/// ```
+/// use preconf_core::PeerId;
+/// let id = PeerId::from_bytes(&[0, 2, 8, 1]).unwrap();
+/// assert_eq!(id.to_string().parse::<PeerId>(), Ok(id));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId {
+    bytes: [u8; MAX_PEER_ID_BYTES],
+    len: u8,
+}
+
+impl PeerId {
+    /// Takes the bytes of a multihash. `None` when they are none or more than 44.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut id = Self { bytes: [0; MAX_PEER_ID_BYTES], len: u8::try_from(bytes.len()).ok()? };
+        if bytes.is_empty() {
+            return None;
+        }
+        id.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(id)
+    }
+
+    /// The bytes of the multihash.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bs58::encode(self.as_bytes()).into_string())
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerId({self})")
+    }
+}
+
+/// Text that is not a peer id in base58.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a base58 peer id of at most {MAX_PEER_ID_BYTES} bytes")]
+pub struct InvalidPeerId;
+
+impl FromStr for PeerId {
+    type Err = InvalidPeerId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; MAX_PEER_ID_BYTES];
+        let len = bs58::decode(text).onto(&mut bytes[..]).map_err(|_| InvalidPeerId)?;
+        Self::from_bytes(&bytes[..len]).ok_or(InvalidPeerId)
+    }
+}
+
+/// The name of a gossip message: 20 bytes of SHA-256 (P4.5). Made by [`message_id`](crate::message_id).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub [u8; 20]);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("0x")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageId({self})")
+    }
+}
+
+macro_rules! counted {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+counted! {
+    /// A command of our application; its outcome carries the same id.
+    CommandId
+    /// A request of ours to a peer. Minted by the core.
+    RequestId
+    /// A job that left the core. Minted by the core.
+    JobId
+    /// A gossip message that we asked the network to publish. Minted by the core.
+    PublishId
+    /// An outbound dial. Minted by the core.
+    DialId
+    /// A message that waits for its parent or for the schedule. Minted by the core.
+    HeldId
+    /// A peer's request that waits for our answer. Minted by the glue.
+    ChannelId
+    /// One connection of a peer. Minted by the glue.
+    ConnectionId
+}
+
+/// Hands out ids in order, from 1.
+#[derive(Debug, Default)]
+pub(crate) struct Mint(u64);
+
+impl Mint {
+    pub(crate) fn next<T>(&mut self, name: fn(u64) -> T) -> T {
+        self.0 += 1; // 2^64 ids outlive any node
+        name(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_ids_print_as_base58_and_read_back() {
+        let text = "16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp";
+        let id: PeerId = text.parse().expect("a secp256k1 peer id");
+        assert_eq!(id.to_string(), text);
+        assert_eq!(PeerId::from_bytes(id.as_bytes()), Some(id));
+    }
+
+    #[test]
+    fn refuses_what_is_no_peer_id() {
+        assert_eq!(PeerId::from_bytes(&[]), None);
+        assert_eq!(PeerId::from_bytes(&[1; 45]), None);
+        assert_eq!("0OIl".parse::<PeerId>(), Err(InvalidPeerId));
+    }
+}

@@ -1,0 +1,248 @@
+//! All that the world may tell the machine, and all that its own application may wish.
+//!
+//! Inputs are facts from strangers, the network and finished work: each is taken whatever it says. Commands come from our own application
+//! and may be refused.
+
+use std::net::IpAddr;
+
+use alloy_primitives::B256;
+use bytes::Bytes;
+
+use crate::id::{ChannelId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
+use crate::job::JobDone;
+use crate::schedule::Window;
+use crate::wire::messages::SignedCommitment;
+use crate::wire::topics::{Protocol, Topic};
+
+/// Who opened a connection?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// They did.
+    Inbound,
+    /// We did.
+    Outbound,
+}
+
+/// A set of what a peer speaks, as identify told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spoken {
+    /// Supports `get_head`.
+    pub get_head: bool,
+    /// Supports `get_commitments_by_number`.
+    pub get_commitments: bool,
+    /// Supports `get_raw_txlist`.
+    pub get_txlist: bool,
+    /// Speaks gossipsub at all, so that it may yet subscribe to our topics.
+    pub gossip: bool,
+}
+
+impl Spoken {
+    /// Does the peer support this request?
+    pub fn supports(self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::GetHead => self.get_head,
+            Protocol::GetCommitments => self.get_commitments,
+            Protocol::GetTxList => self.get_txlist,
+        }
+    }
+}
+
+/// Why a request of ours has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFailure {
+    /// No response in time (P6.5).
+    #[error("the peer did not answer in time")]
+    Timeout,
+    /// The connection broke, or the peer closed the stream without an answer.
+    #[error("the connection closed before the answer")]
+    Closed,
+    /// The peer could not be reached.
+    #[error("the peer could not be reached")]
+    Unreachable,
+    /// The peer does not speak the protocol.
+    #[error("the peer does not speak the protocol")]
+    Unsupported,
+    /// The response is no frame: a wrong or too large length (P3.4).
+    #[error("the response is not framed as the protocol says")]
+    BadFrame,
+}
+
+/// What became of a message that we asked the network to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// It is on its way to at least one peer.
+    Sent,
+    /// No peer has subscribed to the topic (P5.8).
+    NoPeers,
+    /// The network's queues are full for now (P5.8).
+    Busy,
+    /// The network has seen the same message lately, so it is out already.
+    Duplicate,
+    /// The network will never take it.
+    Refused,
+}
+
+/// A fact from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A connection is up. A peer may have several; it counts once.
+    ConnectionOpened {
+        /// Whom it leads to.
+        peer: PeerId,
+        /// Names the connection.
+        connection: ConnectionId,
+        /// Who opened it.
+        direction: Direction,
+        /// The other end's address, if it has one.
+        address: Option<IpAddr>,
+        /// The dial of ours that led to it.
+        dial: Option<DialId>,
+    },
+    /// A connection is gone.
+    ConnectionClosed {
+        /// Whom it led to.
+        peer: PeerId,
+        /// Names the connection.
+        connection: ConnectionId,
+    },
+    /// A dial of ours led nowhere.
+    DialFailed {
+        /// The dial.
+        dial: DialId,
+    },
+    /// A peer said what it speaks.
+    PeerIdentified {
+        /// The peer.
+        peer: PeerId,
+        /// What of our chain it speaks.
+        spoken: Spoken,
+    },
+    /// A peer wants a topic's messages.
+    PeerSubscribed {
+        /// The peer.
+        peer: PeerId,
+        /// The topic.
+        topic: Topic,
+    },
+    /// A peer no longer wants them.
+    PeerUnsubscribed {
+        /// The peer.
+        peer: PeerId,
+        /// The topic.
+        topic: Topic,
+    },
+    /// A gossip message arrived and waits for its verdict.
+    GossipReceived {
+        /// Who sent it to us (not who wrote it).
+        peer: PeerId,
+        /// Its name (P4.5).
+        message: MessageId,
+        /// Where.
+        topic: Topic,
+        /// What.
+        data: Bytes,
+    },
+    /// A peer asks something of us.
+    RequestReceived {
+        /// The peer.
+        peer: PeerId,
+        /// Where the answer goes.
+        channel: ChannelId,
+        /// What kind of request.
+        protocol: Protocol,
+        /// Its body, out of its frame.
+        body: Bytes,
+    },
+    /// A peer sent a request that is no frame (P3.4).
+    RequestBroken {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// The answer to a request of a peer is written, or its channel is gone.
+    ChannelClosed {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A request of ours was answered.
+    ResponseReceived {
+        /// The request.
+        request: RequestId,
+        /// The response's body, out of its frame.
+        body: Bytes,
+    },
+    /// A request of ours has no answer.
+    RequestFailed {
+        /// The request.
+        request: RequestId,
+        /// Why.
+        failure: RequestFailure,
+    },
+    /// What became of a message that we asked the network to publish.
+    PublishFinished {
+        /// The publication.
+        publish: PublishId,
+        /// What became of it.
+        outcome: PublishOutcome,
+    },
+    /// A job is done.
+    JobFinished(JobDone),
+}
+
+/// The last L2 block that is settled on L1 (PROTOCOL.md, Terms).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncTip {
+    /// Its number.
+    pub block_number: u64,
+    /// Hash of its preconfirmation. `None` when the host does not know it: then the first valid commitment of the next block links, whatever
+    /// parent it names.
+    pub preconfirmation_hash: Option<B256>,
+}
+
+/// A wish of our own application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Judge, store and gossip a commitment of ours (P5.7).
+    PublishCommitment(Box<SignedCommitment>),
+    /// Hash, store and gossip a txlist of ours (P5.7).
+    PublishTxList(Bytes),
+    /// Ask a peer, or the best one (P6.8), for its head.
+    GetHead {
+        /// Whom to ask.
+        peer: Option<PeerId>,
+    },
+    /// Ask for commitments by number.
+    GetCommitments {
+        /// First block number.
+        start: u64,
+        /// How many at most, 1 to 256.
+        count: u32,
+        /// Whom to ask.
+        peer: Option<PeerId>,
+    },
+    /// Ask for a txlist by hash.
+    GetTxList {
+        /// Its keccak-256.
+        hash: B256,
+        /// Whom to ask.
+        peer: Option<PeerId>,
+    },
+    /// Connect to a multiaddr.
+    Dial {
+        /// The multiaddr as text.
+        address: String,
+    },
+    /// Drop all connections to a peer.
+    Disconnect {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// New windows of the schedule, or other ones for the same span (P9.1).
+    UpdateSchedule(Vec<Window>),
+    /// The sync tip moved, up, or down on an L1 reorg (P9.3).
+    MoveSyncTip(SyncTip),
+    /// The host has executed a block that was ready (P11.1).
+    MarkExecuted {
+        /// Its number.
+        block_number: u64,
+    },
+}

@@ -1,0 +1,39 @@
+//! The pure state machine of the preconfirmation peer-to-peer protocol.
+
+mod config;
+mod crypto;
+mod error;
+mod id;
+mod input;
+mod job;
+mod machine;
+mod output;
+mod schedule;
+mod stats;
+mod time;
+mod validate;
+mod wire;
+
+pub use alloy_primitives::{Address, B256, U256, keccak256};
+pub use bytes::Bytes;
+pub use secp256k1::SecretKey;
+
+pub use config::{Config, ConfigError};
+pub use crypto::{DEFAULT_DOMAIN, address_of, is_high_s, message_id, preconfirmation_hash, recover, recover_any, sign, signing_hash};
+pub use error::{CommandError, PublishError, Refusal, RequestError, Row};
+pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, MessageId, PeerId, PublishId, RequestId};
+pub use input::{Command, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip};
+pub use job::{Found, Job, JobDone, Work};
+pub use machine::Core;
+pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};
+pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
+pub use stats::Stats;
+pub use time::{Now, Time, Timer, UnixTime};
+pub use validate::parent::{HostRule, ParentRule, ParentRules};
+pub use wire::frame::{FrameDecoder, FrameError, frame_prefix, max_request_bytes, max_response_bytes};
+pub use wire::messages::{
+    COMMITMENT_BYTES, CommitmentsPage, DecodeError, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE,
+    MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PRECONFIRMATION_BYTES, PreconfCommitment, PreconfHead, Preconfirmation, RawTxList,
+    SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
+};
+pub use wire::topics::{ChainId, Protocol, Topic, legacy_topics};

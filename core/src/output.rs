@@ -1,0 +1,294 @@
+//! All that the machine may ask of the network, of idle hands, and all that it tells the application.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use bytes::Bytes;
+
+use crate::error::{PublishError, Refusal, RequestError};
+use crate::id::{ChannelId, CommandId, DialId, MessageId, PeerId, PublishId, RequestId};
+use crate::job::Job;
+use crate::wire::messages::{PreconfHead, RawTxList, SignedCommitment};
+use crate::wire::topics::{Protocol, Topic};
+
+/// Most outputs that one call of the machine can cause. Ours: the kept commitments may all become ready at once, each with its event, and
+/// every held message may be decided in the same step. Checked in debug builds.
+pub const MAX_OUTPUTS_PER_STEP: usize = 16_384;
+
+/// One thing that the machine wants done or known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// An order to the network.
+    Net(Action),
+    /// Slow pure work for any thread.
+    Job(Job),
+    /// News for the application.
+    App(Event),
+}
+
+/// What gossip should do with a message (P5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Forward it.
+    Accept,
+    /// Do not forward it, blame nobody.
+    Ignore,
+    /// Do not forward it, and who sent it is at fault.
+    Reject,
+}
+
+/// An order to the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Publish a gossip message.
+    Publish {
+        /// Names the publication; [`Input::PublishFinished`](crate::Input::PublishFinished) carries it back.
+        publish: PublishId,
+        /// Where.
+        topic: Topic,
+        /// What.
+        data: Bytes,
+    },
+    /// Tell gossipsub a message's verdict.
+    ReportGossip {
+        /// The message.
+        message: MessageId,
+        /// Who sent it to us.
+        peer: PeerId,
+        /// The verdict.
+        verdict: Verdict,
+    },
+    /// Send a request.
+    SendRequest {
+        /// Names the request.
+        request: RequestId,
+        /// Whom to ask.
+        peer: PeerId,
+        /// What kind of request.
+        protocol: Protocol,
+        /// Its body, still to be framed.
+        body: Bytes,
+    },
+    /// Answer a peer's request.
+    Respond {
+        /// Where the answer goes.
+        channel: ChannelId,
+        /// The answer.
+        response: Response,
+    },
+    /// Drop a peer's request without an answer (P6.6).
+    DropRequest {
+        /// Its channel.
+        channel: ChannelId,
+    },
+    /// Forget a request of ours whose time is over; a late answer changes nothing.
+    CancelRequest {
+        /// The request.
+        request: RequestId,
+    },
+    /// Connect to a multiaddr.
+    Dial {
+        /// Names the dial.
+        dial: DialId,
+        /// The multiaddr as text.
+        address: String,
+    },
+    /// Close all connections to a peer.
+    Disconnect {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Refuse all connections with a peer from now on, and close those that stand.
+    Block {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Take a peer back.
+    Unblock {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Mirror a peer's score to gossipsub as its application score (P7.5).
+    SetScore {
+        /// The peer.
+        peer: PeerId,
+        /// In millionths of a point.
+        score: i64,
+    },
+}
+
+/// An answer to a peer's request, in pieces that are written one after the other without a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// To `get_head`.
+    Head(PreconfHead),
+    /// To `get_commitments_by_number`, encoded.
+    Commitments(Bytes),
+    /// To `get_raw_txlist`.
+    TxList(RawTxList),
+}
+
+/// Where a commitment or a txlist came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A peer gossiped it.
+    Gossip(PeerId),
+    /// A peer answered a request with it.
+    Response(PeerId),
+    /// Our own application published it.
+    Own,
+}
+
+impl Source {
+    /// The peer that it came from, if it came from one.
+    pub fn peer(self) -> Option<PeerId> {
+        match self {
+            Self::Gossip(peer) | Self::Response(peer) => Some(peer),
+            Self::Own => None,
+        }
+    }
+}
+
+/// A commitment that passed every rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its bytes and fields.
+    pub signed: SignedCommitment,
+    /// Its preconfirmation hash (P4.1).
+    pub hash: B256,
+    /// Who signed it.
+    pub signer: Address,
+    /// Its block number; an accepted one fits 64 bits.
+    pub block_number: u64,
+    /// Its window's end, in unix seconds.
+    pub window_end: u64,
+}
+
+/// How a command that takes time ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Judged, stored, and with the network.
+    Published(MessageId),
+    /// Not published.
+    NotPublished(PublishError),
+    /// A peer's head.
+    Head {
+        /// Who answered.
+        peer: PeerId,
+        /// What it said.
+        head: PreconfHead,
+    },
+    /// A peer's commitments: in range, in order, without a gap, each linked to the one before. Their signatures are checked as they are
+    /// taken into the chain, not here.
+    Commitments {
+        /// Who answered.
+        peer: PeerId,
+        /// What it sent.
+        commitments: Vec<SignedCommitment>,
+    },
+    /// A txlist whose hash was checked; `None` when the peer does not have it.
+    TxList {
+        /// Who answered.
+        peer: PeerId,
+        /// Its bytes.
+        txlist: Option<Bytes>,
+    },
+    /// A request without a good answer.
+    RequestFailed {
+        /// Who was asked.
+        peer: PeerId,
+        /// Why there is none.
+        error: RequestError,
+    },
+    /// A dial led to this peer.
+    Connected(PeerId),
+    /// A dial led nowhere.
+    NotConnected,
+}
+
+/// News for the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A command that takes time has ended. Each ends exactly once.
+    CommandFinished {
+        /// The command.
+        command: CommandId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A peer is connected.
+    PeerConnected {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A peer's last connection is gone.
+    PeerDisconnected {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A commitment passed every rule and links to the sync tip.
+    CommitmentAccepted {
+        /// The commitment.
+        commitment: Arc<Accepted>,
+        /// Where it came from.
+        source: Source,
+    },
+    /// A txlist whose hash is right is here.
+    TxListStored {
+        /// Its hash.
+        hash: B256,
+        /// Its length.
+        len_bytes: usize,
+        /// Where it came from.
+        source: Source,
+    },
+    /// A message was refused.
+    MessageRefused {
+        /// Who sent it.
+        peer: PeerId,
+        /// Which topic, `None` for a response.
+        topic: Option<Topic>,
+        /// The rule that it broke.
+        refusal: Refusal,
+    },
+    /// A block may be executed: its txlist is here and so is all before it. In block order, each once (P5.5).
+    BlockReady {
+        /// Its commitment.
+        commitment: Arc<Accepted>,
+        /// Its txlist; `None` for an EOP that only hands over (P5.3).
+        txlist: Option<Bytes>,
+    },
+    /// A preconfer handed its window over (P5.3).
+    Handoff {
+        /// Its last commitment.
+        commitment: Arc<Accepted>,
+        /// Who is elected next, if the schedule says.
+        next: Option<Address>,
+    },
+    /// Two valid blocks at one height. The first stays canonical (C9).
+    Forked {
+        /// The one that stays.
+        canonical: Arc<Accepted>,
+        /// The other one.
+        other: Arc<Accepted>,
+    },
+    /// Catch-up has come this far (P6.9).
+    SyncProgress {
+        /// Block that it started after.
+        from: u64,
+        /// Highest linked block now.
+        at: u64,
+        /// Highest block that peers claim.
+        to: u64,
+    },
+    /// Catch-up has reached the best head that peers could back.
+    Synced {
+        /// That head.
+        head: u64,
+    },
+    /// Blocks from this number on are no longer what they were; those that come back as ready must be executed again (P9.3).
+    ExecuteAgain {
+        /// First number.
+        from: u64,
+    },
+}

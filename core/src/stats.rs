@@ -1,0 +1,34 @@
+//! What has the machine counted?
+//!
+//! Plain fields, no metrics library. The driver reads them; nothing in the machine decides by them.
+
+use std::collections::BTreeMap;
+
+/// Counters since the start, and a few levels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Gossip messages accepted.
+    pub accepted: u64,
+    /// Gossip messages ignored, held ones that ran out of time among them.
+    pub ignored: u64,
+    /// Gossip messages rejected.
+    pub rejected: u64,
+    /// Messages refused, by the label of their [`Refusal`](crate::Refusal), from gossip and responses.
+    pub refusals: BTreeMap<&'static str, u64>,
+    /// Jobs started.
+    pub jobs: u64,
+    /// Requests sent.
+    pub requests_sent: u64,
+    /// Requests answered well.
+    pub requests_answered: u64,
+    /// Requests that failed.
+    pub requests_failed: u64,
+    /// Requests of peers answered.
+    pub requests_served: u64,
+    /// Requests of peers dropped without an answer.
+    pub requests_refused: u64,
+    /// Blocks that became ready.
+    pub ready: u64,
+    /// Publications that found no peer or a full queue, tries included (P5.8a).
+    pub publish_retries: u64,
+}

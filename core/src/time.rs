@@ -1,0 +1,169 @@
+//! What time is it, and when must the machine be woken?
+//!
+//! The machine has no clock. Every call brings a [`Now`]: a monotonic [`Time`] for deadlines and a [`UnixTime`] for what the protocol
+//! says about windows. All deadlines live in one table, [`Timers`], which both `Core::poll_timeout` and `Core::handle_timeout` read.
+//!
+//! Invariant: `by_time` and `by_timer` hold the same pairs. Only `set` and `cancel` touch them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use alloy_primitives::B256;
+
+use crate::id::{CommandId, HeldId, PeerId, RequestId};
+
+/// Microseconds since the node started, by a clock that never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// The node's start.
+    pub const ZERO: Self = Self(0);
+
+    /// A time this many whole milliseconds after the start.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(ms.saturating_mul(1_000))
+    }
+
+    /// This time plus a span; stays at the end of time instead of wrapping.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(micros(span)))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Microseconds since the Unix epoch. May jump when the host sets its clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub u64);
+
+impl UnixTime {
+    /// A time at whole seconds since the epoch.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000))
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn secs(self) -> u64 {
+        self.0 / 1_000_000
+    }
+}
+
+/// Both clocks at one moment, as the driver read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// For deadlines.
+    pub mono: Time,
+    /// For what the protocol says about windows.
+    pub unix: UnixTime,
+}
+
+impl Now {
+    /// The same moment, this much later on both clocks.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self { mono: self.mono.after(span), unix: UnixTime(self.unix.0.saturating_add(micros(span))) }
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Why the machine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A request of ours has had its time (P6.5).
+    Request(RequestId),
+    /// A held message must get its verdict now (P5.1).
+    Verdict(HeldId),
+    /// A held message is given up (P5.1).
+    Hold(HeldId),
+    /// A txlist that an accepted commitment names is still missing (P5.6).
+    TxListMissing(B256),
+    /// An orphan txlist has waited long enough for its commitment (T5).
+    Orphan(B256),
+    /// A message of ours that nobody could take is given up (P5.8).
+    Unsent(CommandId),
+    /// Ask peers for their heads (again) (P6.9).
+    Heads,
+    /// A page of catch-up waits for a peer that can take it (P6.9).
+    Page,
+    /// A peer has been at the ban threshold long enough (P7.4), or its ban is over.
+    Ban(PeerId),
+}
+
+/// The one table of deadlines.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(Time, Timer)>,
+    by_timer: BTreeMap<Timer, Time>,
+}
+
+impl Timers {
+    /// Sets or moves a deadline.
+    pub(crate) fn set(&mut self, timer: Timer, at: Time) {
+        self.cancel(timer);
+        self.by_time.insert((at, timer));
+        self.by_timer.insert(timer, at);
+    }
+
+    /// Sets a deadline unless the timer is already running.
+    pub(crate) fn set_if_idle(&mut self, timer: Timer, at: Time) {
+        if !self.by_timer.contains_key(&timer) {
+            self.set(timer, at);
+        }
+    }
+
+    /// Forgets a deadline. Unknown timers change nothing.
+    pub(crate) fn cancel(&mut self, timer: Timer) {
+        if let Some(at) = self.by_timer.remove(&timer) {
+            self.by_time.remove(&(at, timer));
+        }
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next(&self) -> Option<(Time, Timer)> {
+        self.by_time.first().copied()
+    }
+
+    /// Takes the earliest deadline that is due.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<Timer> {
+        let (at, timer) = self.next()?;
+        if at > now {
+            return None;
+        }
+        self.cancel(timer);
+        Some(timer)
+    }
+
+    /// How many deadlines are set.
+    pub(crate) fn len(&self) -> usize {
+        self.by_time.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moved_deadline_fires_once_at_its_new_time() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Heads, Time(5));
+        timers.set(Timer::Heads, Time(9));
+        assert_eq!(timers.pop_due(Time(8)), None);
+        assert_eq!(timers.pop_due(Time(9)), Some(Timer::Heads));
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn times_stop_at_the_end_instead_of_wrapping() {
+        assert_eq!(Time(u64::MAX).after(Duration::from_secs(1)), Time(u64::MAX));
+        assert_eq!(Time(1).since(Time(2)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,1 @@
+//! Is a txlist good in itself (T1)?
