@@ -29,6 +29,8 @@ pub use machine::Core;
 pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};
 pub use peer::conduct::{Conduct, POINT, ScoreRules, Weights};
 pub use peer::ledger::{Cause, Change, Ledger, MAX_SCORE_CHANGES, Reason};
+pub use peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, MAX_LIMIT, RateLimit};
+pub use peer::pace::Pace;
 pub use peer::score::Standing;
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
 pub use stats::Stats;

@@ -5,4 +5,6 @@
 
 pub(crate) mod conduct;
 pub(crate) mod ledger;
+pub(crate) mod limit;
+pub(crate) mod pace;
 pub(crate) mod score;
