@@ -4,7 +4,9 @@
 //! connect to at all (P8). The machine owns them and turns what they say into actions.
 
 pub(crate) mod conduct;
+pub(crate) mod gate;
 pub(crate) mod ledger;
 pub(crate) mod limit;
 pub(crate) mod pace;
 pub(crate) mod score;
+pub(crate) mod subnet;
