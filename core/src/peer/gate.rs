@@ -170,6 +170,11 @@ struct Dials {
 }
 
 impl Gate {
+    /// Most bytes that a gate can take beside its count of connections. A tree's nodes are at least a third full, hence the three.
+    pub const MAX_BYTES: usize = size_of::<Self>()
+        + 3 * MAX_GATE_ENTRIES * (2 * size_of::<PeerId>() + size_of::<IpAddr>() + size_of::<Cidr>())
+        + 3 * MAX_REDIALS * (size_of::<(B256, Dials)>() + size_of::<(Time, B256)>());
+
     /// A gate as configured.
     ///
     /// # Errors

@@ -40,6 +40,11 @@ impl Pace {
         Self { places, window: limit.window, under_way: 0, ended: VecDeque::new() }
     }
 
+    /// Most bytes that one pace can take under a limit: its list of ends doubles as it grows.
+    pub fn max_bytes(limit: &RateLimit) -> usize {
+        size_of::<Self>() + Self::new(limit).places.next_power_of_two().max(4) * size_of::<Time>()
+    }
+
     /// May a request be sent now? If so its place is taken until [`Pace::end`] and one window more.
     pub fn admit(&mut self, now: Time) -> bool {
         self.expire(now);
@@ -103,6 +108,7 @@ mod tests {
             pace.end(ms(40));
         }
         assert_eq!(pace.next_admit_at(ms(50)), Some(ms(10_040)));
+        assert!(size_of::<Pace>() + pace.ended.capacity() * size_of::<Time>() <= Pace::max_bytes(&RateLimit::default()));
         assert!(!pace.admit(ms(10_039)));
         assert!(pace.admit(ms(10_040)));
     }

@@ -181,6 +181,11 @@ pub(crate) fn last_tick(time: Time) -> Time {
     Time(time.0 - time.0 % TICK_MICROS)
 }
 
+/// When the first decay after `time` is.
+pub(crate) fn next_tick(time: Time) -> Time {
+    last_tick(time).after(Duration::from_micros(TICK_MICROS))
+}
+
 /// Points after so many decays (P7.3). Any score is zero after at most 66 of them, so days of silence cost no more than that.
 pub(crate) fn decayed(mut points: i64, ticks: u64) -> i64 {
     for _ in 0..ticks {
