@@ -436,6 +436,17 @@ mod tests {
     }
 
     #[test]
+    fn p8_1_a_block_of_one_address_or_of_a_whole_family_works_like_any_other() {
+        for text in ["0.0.0.0/0", "203.0.113.7/32"] {
+            let mut gate = gate(&GateConfig::default());
+            let subnet = text.parse().expect("a block");
+            assert_eq!(gate.block_subnet(subnet), Ok(true));
+            assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.113.7")), FREE), Err(GateRefusal::SubnetBlocked(subnet)));
+            assert_eq!(gate.ask_connection(peer(1), Some(ip("2001:db8::7")), FREE), Ok(()));
+        }
+    }
+
+    #[test]
     fn p8_1_without_a_limit_an_address_is_dialed_for_ever_and_costs_no_memory() {
         let mut gate = gate(&GateConfig::default());
         for _ in 0..10_000 {

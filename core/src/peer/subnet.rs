@@ -52,8 +52,7 @@ impl Cidr {
 
     /// Is the address one of the block?
     pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.base.is_ipv4() && Self::around(address, self.prefix) == *self
+        Self::around(address, self.prefix) == *self
     }
 }
 
