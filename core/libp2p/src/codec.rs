@@ -304,11 +304,11 @@ mod tests {
     #[test]
     fn a_txlist_is_written_from_where_it_lies() {
         /// Notes where each piece lies that is as long as the txlist.
-        struct Watch(Vec<*const u8>);
+        struct Watch(Vec<usize>);
         impl AsyncWrite for Watch {
             fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 if bytes.len() == 1000 {
-                    self.0.push(bytes.as_ptr());
+                    self.0.push(bytes.as_ptr().addr());
                 }
                 Poll::Ready(Ok(bytes.len()))
             }
@@ -323,7 +323,7 @@ mod tests {
         let response = Response::TxList(RawTxList { hash: B256::ZERO, txlist: txlist.clone() });
         let mut watch = Watch(Vec::new());
         block_on(write_frame(&mut watch, &response.into())).expect("all is taken");
-        assert_eq!(watch.0, [txlist.as_ptr()]);
+        assert_eq!(watch.0, [txlist.as_ptr().addr()]);
     }
 
     #[test]

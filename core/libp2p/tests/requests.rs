@@ -165,6 +165,28 @@ fn requests_of_one_peer_beyond_its_streams_are_not_heard() {
     }
 }
 
+#[test]
+fn a_peer_has_its_share_of_waiting_requests_and_no_more() {
+    // P10.1
+    let mut world = World::new();
+    for _ in 0..2 {
+        world.add(NetConfig { max_streams: 100, ..config() }, key());
+    }
+    world.join(0, 1);
+    for id in 1..=65 {
+        ask_head(&mut world, RequestId(id));
+    }
+    world.until(0, |input| matches!(input, Input::RequestFailed { failure: RequestFailure::Closed, .. }));
+    assert_eq!(world.nets[1].counters().requests_unheard, 1);
+    for _ in 0..64 {
+        let (channel, ..) = asked(&mut world, 1);
+        world.apply(1, Action::DropRequest { channel });
+        world.until(1, |input| *input == Input::ChannelClosed { channel });
+    }
+    ask_head(&mut world, RequestId(66));
+    asked(&mut world, 1);
+}
+
 /// Writes and reads whatever it likes.
 #[derive(Clone, Default)]
 struct Raw;

@@ -120,10 +120,9 @@ impl World {
                 return self.said[node].remove(checked + at);
             }
             checked = self.said[node].len();
-            let waited = block_on(select(self.next().boxed_local(), select(&mut stranger, &mut patience)));
-            match waited {
-                Either::Left(((index, input), _)) => self.said[index].push(input),
-                Either::Right(_) => panic!("node {node} never said it; it said {:?}", self.said[node]),
+            match first(self.next(), select(&mut stranger, &mut patience)) {
+                Some((index, input)) => self.said[index].push(input),
+                None => panic!("node {node} never said it; it said {:?}", self.said[node]),
             }
         }
     }
@@ -136,8 +135,7 @@ impl World {
     /// [`World::turn`] while a stranger goes on.
     pub(crate) fn turn_with(&mut self, stranger: impl Future<Output = ()>) {
         let stranger = pin!(endless(stranger));
-        let waited = block_on(select(self.next().boxed_local(), select(stranger, Delay::new(TURN))));
-        if let Either::Left(((index, input), _)) = waited {
+        if let Some((index, input)) = first(self.next(), select(stranger, Delay::new(TURN))) {
             self.said[index].push(input);
         }
     }
@@ -165,4 +163,12 @@ impl World {
 async fn endless(stranger: impl Future<Output = ()>) {
     stranger.await;
     pending::<()>().await;
+}
+
+/// What `wanted` gives, unless `limit` is over first.
+fn first<T>(wanted: impl Future<Output = T>, limit: impl Future) -> Option<T> {
+    match block_on(select(pin!(wanted), pin!(limit))) {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(_) => None,
+    }
 }
