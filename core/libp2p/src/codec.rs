@@ -250,6 +250,18 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn whatever_a_stranger_sends_reads_the_same_however_it_is_cut(
+            stream in prop::collection::vec(prop_oneof![0u8..6, any::<u8>()], 0..9),
+            cuts in prop::collection::vec(1usize..4, 1..9),
+        ) {
+            // P3.4
+            let outcome = |cuts: &[usize]| read(&stream, cuts, 4).map_err(|error| error.kind());
+            prop_assert_eq!(outcome(&cuts), outcome(&[9]));
+        }
+    }
+
     #[test]
     fn a_length_over_the_cap_is_refused_before_its_body() {
         // P3.4

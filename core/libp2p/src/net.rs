@@ -190,3 +190,15 @@ impl Net {
         self.events.push_back(NetEvent::Input(input));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_can_be_moved_to_any_thread() {
+        fn sends<T: Send>(_: impl FnOnce(&'static mut Net) -> T) {}
+        sends(|net| net);
+        sends(Net::next_event);
+    }
+}

@@ -258,4 +258,7 @@ fn subscriptions_to_other_topics_are_not_kept() {
     connect(&mut world, 0, &mut curious);
     let told = world.unread(0).iter().filter(|input| matches!(input, Input::PeerSubscribed { .. })).count();
     assert_eq!(told, 0, "one of ours was taken by the wait above, and no other is told");
+    assert!(curious.behaviour_mut().unsubscribe(&ours()));
+    let left = |input: &Input| matches!(input, Input::PeerUnsubscribed { topic: Topic::Commitments, .. });
+    world.until_with(0, left, async { while let Some(_event) = curious.next().await {} });
 }
