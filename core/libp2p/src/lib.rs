@@ -1,64 +1,31 @@
-//! Stand-in with the agreed signatures until branch `net` is merged.
-#![allow(missing_docs, clippy::todo, unused)]
+//! The machine's way to libp2p, for any runtime.
+//!
+//! [`Net`] owns a libp2p swarm and speaks the machine's language: [`Net::next_event`] yields what happened as
+//! [`Input`](preconf_core::Input)s, [`Net::apply`] takes the machine's [`Action`](preconf_core::Action)s. libp2p's types stop here.
+//!
+//! ```text
+//!            Input                        SwarmEvent
+//!  Core  <-----------  inbound.rs   <-----------------  swarm: limits, block list, ping, identify,
+//!        ----------->  outbound.rs  ----------------->         gossipsub, three request-response behaviours
+//!            Action                       calls
+//! ```
+//!
+//! No runtime is named in here: the transport and the executor come in, timers are those of the protocol crates. What a peer may cost
+//! is bounded by [`ConnectionLimits`], [`NetConfig::max_streams`] and the tables in `ids.rs`.
+//!
+//! The loop is the same under every runtime: drain the machine's outputs into `apply`, then wait for `next_event` or the next deadline.
 
-use futures::{AsyncRead, AsyncWrite};
-use libp2p_identity::Keypair;
-use multiaddr::Multiaddr;
+mod behaviour;
+mod codec;
+mod config;
+mod ids;
+mod inbound;
+mod net;
+mod outbound;
 
-pub type Transport = libp2p_core::transport::Boxed<(libp2p_identity::PeerId, libp2p_core::muxing::StreamMuxerBox)>;
+pub use config::{ConnectionLimits, GossipScores, NetConfig};
+pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade};
 
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("net")]
-pub struct NetError;
-
-#[derive(Clone, Debug)]
-pub struct NetConfig {
-    pub chain_id: preconf_core::ChainId,
-    pub txlist_cap: usize,
-}
-
-impl NetConfig {
-    pub fn new(core: &preconf_core::Config) -> Self {
-        Self { chain_id: core.chain_id, txlist_cap: core.txlist_cap }
-    }
-}
-
-pub fn upgrade<T>(transport: T, keypair: &Keypair) -> Result<Transport, NetError>
-where
-    T: libp2p_core::Transport<Output: AsyncRead + AsyncWrite + Send + Unpin + 'static, Error: Send + Sync + 'static, Dial: Send + 'static, ListenerUpgrade: Send + 'static>
-        + Send
-        + Unpin
-        + 'static,
-{
-    Err(NetError)
-}
-
-pub struct Net(Transport);
-
-pub enum NetEvent {
-    Input(preconf_core::Input),
-    Listening { address: Multiaddr },
-    ListenerClosed { addresses: Vec<Multiaddr>, reason: Option<NetError> },
-    ListenerError { error: NetError },
-}
-
-impl Net {
-    pub fn new(
-        config: NetConfig,
-        keypair: Keypair,
-        transport: Transport,
-        executor: impl libp2p_swarm::Executor + Send + 'static,
-    ) -> Result<Self, NetError> {
-        Ok(Self(transport))
-    }
-    pub fn listen(&mut self, address: Multiaddr) -> Result<(), NetError> {
-        Ok(())
-    }
-    pub fn local_peer_id(&self) -> preconf_core::PeerId {
-        todo!()
-    }
-    pub async fn next_event(&mut self) -> NetEvent {
-        std::future::pending().await
-    }
-    pub fn apply(&mut self, action: preconf_core::Action) {}
-}
+pub use libp2p_identity::Keypair;
+pub use libp2p_swarm::Executor;
+pub use multiaddr::Multiaddr;
