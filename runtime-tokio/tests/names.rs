@@ -12,6 +12,7 @@ use libp2p_core::Endpoint;
 use libp2p_core::muxing::StreamMuxer;
 use libp2p_core::transport::{DialOpts, ListenerId, PortUse, Transport as _, TransportEvent};
 use libp2p_identity::PeerId;
+use preconf_tokio::preconf_libp2p::Transport;
 use preconf_tokio::{Keypair, Multiaddr, transport};
 
 const DIAL: DialOpts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
@@ -24,6 +25,11 @@ async fn listener() -> (PeerId, String) {
     let Some(TransportEvent::NewAddress { listen_addr, .. }) = soon("an address", transport.next()).await else {
         panic!("a listener's first event is its address")
     };
+    serve(transport);
+    (keypair.public().to_peer_id(), listen_addr.to_string().replace("/ip4/127.0.0.1", ""))
+}
+
+fn serve(mut transport: Transport) {
     tokio::spawn(async move {
         while let Some(event) = transport.next().await {
             let Some((upgrade, _)) = event.into_incoming() else { continue };
@@ -33,7 +39,6 @@ async fn listener() -> (PeerId, String) {
             });
         }
     });
-    (keypair.public().to_peer_id(), listen_addr.to_string().replace("/ip4/127.0.0.1", ""))
 }
 
 async fn dial(to: &str) -> io::Result<PeerId> {
@@ -84,4 +89,22 @@ async fn a_dial_keeps_no_listener_of_a_transport_that_is_gone() {
 async fn a_name_cannot_be_listened_on() {
     let mut transport = transport(&Keypair::generate_secp256k1()).expect("a key for noise");
     assert!(transport.listen_on(ListenerId::next(), address("/dns4/localhost/tcp/0")).is_err());
+}
+
+#[cfg(feature = "quic")]
+#[tokio::test]
+async fn quic_leads_to_the_peer_too_by_address_and_by_name() {
+    let keypair = Keypair::generate_secp256k1();
+    let mut server = transport(&keypair).expect("a key for noise");
+    server.listen_on(ListenerId::next(), address("/ip4/127.0.0.1/udp/0/quic-v1")).expect("a free port");
+    let Some(TransportEvent::NewAddress { listen_addr, .. }) = soon("an address", server.next()).await else { panic!("no address") };
+    serve(server);
+    let port = listen_addr.to_string().replace("/ip4/127.0.0.1", "");
+    for host in ["/ip4/127.0.0.1", "/dns4/localhost"] {
+        let mut dialer = transport(&Keypair::generate_secp256k1()).expect("a key for noise");
+        let dial = dialer.dial(address(&format!("{host}{port}")), DIAL).expect("a QUIC address can be dialed");
+        serve(dialer); // the dialer's socket, too, is driven by its transport
+        let (peer, _) = soon("the dial's end", dial).await.expect("the peer answers");
+        assert_eq!(peer, keypair.public().to_peer_id());
+    }
 }
