@@ -19,7 +19,7 @@ const FILES: [&str; 9] = [
     "txlists.json",
 ];
 /// Files whose rows are only read so far.
-const PENDING: [&str; 2] = ["rate_limits.json", "reputation.json"];
+const PENDING: [&str; 1] = ["rate_limits.json"];
 
 #[test]
 fn the_committed_vectors_hold() {
@@ -122,7 +122,7 @@ fn any_changed_value_fails_its_row() {
 /// Values that may be others without making the row wrong.
 fn is_free(name: &str, path: &[Key], file: &Value) -> bool {
     let Some(Key::Field(field)) = path.last() else { return false };
-    let Some(Key::Index(_)) = path.first() else { return field == "name" };
+    // In a file of several lists the rows stand one deeper; none of the rules below asks for those.
     let row = &file[0];
     match (name, &field[..]) {
         (_, "name") => true,
@@ -135,6 +135,8 @@ fn is_free(name: &str, path: &[Key], file: &Value) -> bool {
             let bad = row["verdict"] == "decode_error" || row["verdict"] == "invalid";
             row["type"] == "GetCommitmentsByNumberResponse" || (bad && row["signer"].is_null())
         }
+        // A moment later the score is mostly the same.
+        ("reputation.json", "t_ms") => true,
         // One too many is too many of anything.
         ("invalid.json", "item" | "count") => true,
         _ => false,
@@ -156,7 +158,7 @@ fn change(path: &[Key], value: &mut Value) {
         }
         (Value::String(text), None) => json!(other_text(text)),
         (Value::Bool(value), _) => json!(!value),
-        (Value::Number(number), _) => json!(number.as_u64().expect("a whole number") + 1),
+        (Value::Number(number), _) => json!(number.as_i64().expect("a whole number") + 1),
         (Value::Null, _) => json!("0x"),
         (Value::Array(_) | Value::Object(_), _) => unreachable!("not a leaf"),
     };
