@@ -1,0 +1,141 @@
+//! How do the node's news look as JSON?
+//!
+//! One object an event: `"event"` names it, the other fields are its own. Hashes, addresses and bytes are hex, numbers are numbers, peer ids
+//! and multiaddrs are the text that operators know.
+
+use preconf_core::{Accepted, Event, Outcome, SignedCommitment, Source, Topic};
+use serde_json::{Map, Value, json};
+
+use crate::hexes;
+
+/// An event of the machine.
+pub(crate) fn event(event: &Event) -> Value {
+    match event {
+        Event::CommandFinished { command, outcome } => {
+            json!({"event": "command_finished", "command": command.0, "outcome": self::outcome(outcome)})
+        }
+        Event::PeerConnected { peer } => json!({"event": "peer_connected", "peer": peer.to_string()}),
+        Event::PeerDisconnected { peer } => json!({"event": "peer_disconnected", "peer": peer.to_string()}),
+        Event::CommitmentAccepted { commitment, source } => {
+            with(json!({"event": "commitment_accepted", "commitment": accepted(commitment)}), self::source(*source))
+        }
+        Event::TxListStored { hash, len_bytes, source } => {
+            with(json!({"event": "txlist_stored", "hash": hash.to_string(), "len_bytes": len_bytes}), self::source(*source))
+        }
+        Event::MessageRefused { peer, topic, refusal } => json!({
+            "event": "message_refused",
+            "peer": peer.to_string(),
+            "topic": topic.map(topic_name),
+            "rule": refusal.rule(),
+            "label": refusal.row().label,
+            "verdict": format!("{:?}", refusal.verdict()).to_lowercase(),
+            "reason": refusal.to_string(),
+        }),
+        Event::BlockReady { commitment, txlist } => json!({
+            "event": "block_ready",
+            "commitment": accepted(commitment),
+            "txlist_len_bytes": txlist.as_ref().map(|txlist| txlist.len()),
+        }),
+        Event::Handoff { commitment, next } => json!({
+            "event": "handoff",
+            "commitment": accepted(commitment),
+            "next": next.map(|next| next.to_string()),
+        }),
+        Event::Forked { canonical, other } => json!({"event": "forked", "canonical": accepted(canonical), "other": accepted(other)}),
+        Event::SyncProgress { from, at, to } => json!({"event": "sync_progress", "from": from, "at": at, "to": to}),
+        Event::Synced { head } => json!({"event": "synced", "head": head}),
+        Event::ExecuteAgain { from } => json!({"event": "execute_again", "from": from}),
+    }
+}
+
+/// A commitment that was not judged here: its fields and its bytes.
+pub(crate) fn commitment(signed: &SignedCommitment) -> Value {
+    let preconf = signed.preconf();
+    json!({
+        "block_number": preconf.block_number.to_string(),
+        "hash": preconf_core::preconfirmation_hash(signed).to_string(),
+        "ssz": hexes::text(signed.as_bytes()),
+    })
+}
+
+fn accepted(accepted: &Accepted) -> Value {
+    let preconf = accepted.signed.preconf();
+    json!({
+        "block_number": accepted.block_number,
+        "hash": accepted.hash.to_string(),
+        "parent_hash": preconf.parent_preconfirmation_hash.to_string(),
+        "txlist_hash": preconf.raw_tx_list_hash.to_string(),
+        "signer": accepted.signer.to_string(),
+        "window_end": accepted.window_end,
+        "eop": preconf.eop,
+    })
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Published(message) => json!({"published": message.to_string()}),
+        Outcome::NotPublished(error) => json!({"error": error.to_string()}),
+        Outcome::Head { peer, head } => json!({"peer": peer.to_string(), "head_number": head.block_number.to_string()}),
+        Outcome::Commitments { peer, commitments } => json!({"peer": peer.to_string(), "commitments": commitments.len()}),
+        Outcome::TxList { peer, txlist } => {
+            json!({"peer": peer.to_string(), "txlist_len_bytes": txlist.as_ref().map(|txlist| txlist.len())})
+        }
+        Outcome::RequestFailed { peer, error } => json!({"peer": peer.to_string(), "error": error.to_string()}),
+        Outcome::Connected(peer) => json!({"connected": peer.to_string()}),
+        Outcome::NotConnected => json!({"error": "not connected"}),
+    }
+}
+
+fn source(source: Source) -> Value {
+    match source {
+        Source::Gossip(peer) => json!({"source": "gossip", "peer": peer.to_string()}),
+        Source::Response(peer) => json!({"source": "response", "peer": peer.to_string()}),
+        Source::Own => json!({"source": "own"}),
+    }
+}
+
+fn topic_name(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Commitments => "commitments",
+        Topic::TxLists => "txlists",
+    }
+}
+
+/// The fields of both objects.
+pub(crate) fn with(first: Value, second: Value) -> Value {
+    let mut fields = Map::new();
+    for value in [first, second] {
+        if let Value::Object(more) = value {
+            fields.extend(more);
+        }
+    }
+    Value::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use preconf_core::{PeerId, Refusal};
+
+    #[test]
+    fn a_refusal_names_its_rule_and_what_gossip_did() {
+        let peer = PeerId::from_bytes(&[0, 2, 8, 1]).expect("a peer id");
+        let refused = event(&Event::MessageRefused { peer, topic: Some(Topic::TxLists), refusal: Refusal::WrongHash });
+        let expected = json!({
+            "event": "message_refused", "peer": peer.to_string(), "topic": "txlists", "rule": "T4", "label": "wrong_hash",
+            "verdict": "reject", "reason": Refusal::WrongHash.to_string(),
+        });
+        assert_eq!(refused, expected);
+    }
+
+    #[test]
+    fn an_accepted_commitment_says_what_it_promises_and_where_it_came_from() {
+        let signed = SignedCommitment::new(preconf_core::PreconfCommitment::default(), [7; 65]);
+        let hash = preconf_core::preconfirmation_hash(&signed);
+        let commitment = Accepted { signed, hash, signer: preconf_core::Address::ZERO, block_number: 9, window_end: 10 };
+        let json = event(&Event::CommitmentAccepted { commitment: commitment.into(), source: Source::Own });
+        assert_eq!(json["commitment"]["block_number"], 9);
+        assert_eq!(json["commitment"]["hash"], hash.to_string());
+        assert_eq!(json["source"], "own");
+    }
+}

@@ -1,0 +1,3 @@
+//! `preconf run`
+pub(crate) mod commands;
+pub(crate) mod schedule_file;
