@@ -173,7 +173,7 @@ mod tests {
         assert!(id == json!(5) && text.contains("unknown variant `stop`") && text.contains("publish_commitment"), "{text}");
         let (id, text) = error(r#"{"id": 6, "command": "publish_commitment", "ssz": "0x00"}"#);
         assert!(id == json!(6) && text.contains("ssz") && text.contains("382"), "{text}");
-        let (_, text) = error(r#"{"id": 7, "command": "get_head", "peer": "me"}"#);
+        let (_, text) = error(r#"{"id": 7, "command": "get_head", "peer": "0OIl"}"#);
         assert!(text.contains("peer"), "{text}");
     }
 
