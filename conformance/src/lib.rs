@@ -1,1 +1,6 @@
-//! Warm-up.
+//! Does an implementation do what PROTOCOL.md says?
+//!
+//! [`vectors`] holds the core against golden data that a second implementation wrote: every file, every row, every field. What cannot be
+//! read is a failure, never a skip, because a check that skips what it does not know cannot fail.
+
+pub mod vectors;

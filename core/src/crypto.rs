@@ -21,6 +21,11 @@ const HALF_ORDER: [u8; 32] = [
     0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x5d, 0x57, 0x6e, 0x73, 0x57, 0xa4,
     0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46, 0x68, 0x1b, 0x20, 0xa0,
 ];
+/// The order of secp256k1: an *s* from here on is no scalar, so the signature has no other form. Source: SEC 2.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48,
+    0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41,
+];
 
 /// What names a preconfirmation: keccak-256 of its 297 bytes, without a domain (P4.1).
 pub fn preconfirmation_hash(signed: &SignedCommitment) -> B256 {
@@ -40,8 +45,11 @@ fn signing_hash_of(commitment: &[u8], domain: B256) -> B256 {
 }
 
 /// Does the signature have the high one of its two forms (P4.4)?
+///
+/// An *s* that is no scalar is no form of any signature: not high, just bad (C7).
 pub fn is_high_s(signed: &SignedCommitment) -> bool {
-    signed.signature()[32..64] > HALF_ORDER[..]
+    let s = &signed.signature()[32..64];
+    s > &HALF_ORDER[..] && s < &ORDER[..]
 }
 
 /// Who signed this? `None` when the signature is none, or not in low-s form.
@@ -154,6 +162,19 @@ mod tests {
         assert!(is_high_s(&twin) && !is_high_s(&signed));
         assert_eq!(recover(&twin, DEFAULT_DOMAIN), None);
         assert_eq!(recover_any(&twin, DEFAULT_DOMAIN), Some(address_of(&key)));
+    }
+
+    #[test]
+    fn an_s_that_is_no_scalar_is_bad_and_not_high() {
+        // C7: garbage is its sender's fault; only a true twin may come from an honest node.
+        let (_, signed) = signed();
+        for s in [ORDER, [0xff; 32]] {
+            let mut signature = *signed.signature();
+            signature[32..64].copy_from_slice(&s);
+            let bad = SignedCommitment::new(signed.commitment().clone(), signature);
+            assert!(!is_high_s(&bad));
+            assert_eq!(recover_any(&bad, DEFAULT_DOMAIN), None);
+        }
     }
 
     #[test]

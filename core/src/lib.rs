@@ -8,6 +8,7 @@ mod input;
 mod job;
 mod machine;
 mod output;
+mod peer;
 mod schedule;
 mod stats;
 mod time;
@@ -26,6 +27,9 @@ pub use input::{Command, Direction, Input, PublishOutcome, RequestFailure, Spoke
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
 pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};
+pub use peer::conduct::{Conduct, POINT, ScoreRules, Weights};
+pub use peer::ledger::{Cause, Change, Ledger, MAX_SCORE_CHANGES, Reason};
+pub use peer::score::Standing;
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
 pub use stats::Stats;
 pub use time::{Now, Time, Timer, UnixTime};

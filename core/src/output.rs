@@ -137,6 +137,8 @@ pub enum Source {
     Response(PeerId),
     /// Our own application published it.
     Own,
+    /// It was here already, and links anew because the sync tip moved (P9.3).
+    Kept,
 }
 
 impl Source {
@@ -144,7 +146,7 @@ impl Source {
     pub fn peer(self) -> Option<PeerId> {
         match self {
             Self::Gossip(peer) | Self::Response(peer) => Some(peer),
-            Self::Own => None,
+            Self::Own | Self::Kept => None,
         }
     }
 }

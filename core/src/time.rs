@@ -91,8 +91,12 @@ pub enum Timer {
     Unsent(CommandId),
     /// Ask peers for their heads (again) (P6.9).
     Heads,
-    /// A page of catch-up waits for a peer that can take it (P6.9).
-    Page,
+    /// A request that waited for room may go now (P6.7).
+    Room,
+    /// A child's parent is still missing (P5.2).
+    Gap,
+    /// Messages of ours that found no peer are tried again (P5.8).
+    Unheard,
     /// A peer has been at the ban threshold long enough (P7.4), or its ban is over.
     Ban(PeerId),
 }

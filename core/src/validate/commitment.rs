@@ -1,3 +1,100 @@
 //! Is a commitment good in itself, and is it wanted now (C1–C7)?
 //!
-//! Cheap checks first: a stranger's garbage never costs a signature recovery. Everything that needs the chain stands in `chain`.
+//! Called by the pipeline in `chain::judge`, in the order of the rules. Cheap checks first: a stranger's garbage never costs a signature
+//! recovery. What needs parents and other commitments stands in `chain`.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
+
+use crate::error::Refusal;
+use crate::schedule::{Schedule, Standing, Window};
+use crate::time::UnixTime;
+use crate::wire::messages::SignedCommitment;
+
+/// C1–C3: the container, its slasher, its txlist hash.
+pub(crate) fn shape(bytes: &[u8], slasher: Option<Address>) -> Result<SignedCommitment, Refusal> {
+    let signed = SignedCommitment::decode(bytes).map_err(Refusal::Malformed)?; // C1
+    well_formed(&signed, slasher)?;
+    Ok(signed)
+}
+
+/// C2 and C3, for what is decoded already.
+pub(crate) fn well_formed(signed: &SignedCommitment, slasher: Option<Address>) -> Result<(), Refusal> {
+    if slasher.is_some_and(|slasher| slasher != signed.commitment().slasher_address) {
+        return Err(Refusal::WrongSlasher); // C2
+    }
+    if !signed.preconf().eop && !signed.preconf().has_txlist() {
+        return Err(Refusal::NoTxListHash); // C3
+    }
+    Ok(())
+}
+
+/// C4, the part about numbers: above the sync tip, and not out of sight above the head. Numbers that pass fit 64 bits.
+pub(crate) fn place(number: U256, tip: u64, head: u64, max_ahead: u64) -> Result<u64, Refusal> {
+    let number = u64::try_from(number).map_err(|_| Refusal::TooFarAhead)?;
+    if number <= tip {
+        Err(Refusal::Stale)
+    } else if number > head.saturating_add(max_ahead) {
+        Err(Refusal::TooFarAhead)
+    } else {
+        Ok(number)
+    }
+}
+
+/// C5: its window is over, and the grace behind it too. Not asked of what sync brings (P6.10).
+pub(crate) fn timely(window_end: U256, now: UnixTime, grace: Duration) -> Result<(), Refusal> {
+    let Ok(end) = u64::try_from(window_end) else { return Ok(()) };
+    let limit = u128::from(end) * 1_000_000 + grace.as_micros();
+    if u128::from(now.0) > limit { Err(Refusal::Late) } else { Ok(()) }
+}
+
+/// C6: the window that it names. `Ok(None)` when the schedule does not reach that far yet.
+pub(crate) fn window(signed: &SignedCommitment, schedule: &Schedule) -> Result<Option<Window>, Refusal> {
+    let preconf = signed.preconf();
+    match schedule.standing(preconf.submission_window_end, preconf.timestamp) {
+        Standing::NotCovered => Ok(None),
+        Standing::Wrong { settled } => Err(Refusal::WrongWindow { settled }),
+        Standing::In(window) => Ok(Some(window)),
+    }
+}
+
+/// C7, once the signer is recovered.
+pub(crate) fn elected(signer: Option<Address>, window: &Window) -> Result<Address, Refusal> {
+    let signer = signer.ok_or(Refusal::BadSignature)?;
+    if signer == window.preconfer { Ok(signer) } else { Err(Refusal::WrongSigner { settled: window.settled }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_sight_are_refused_whatever_their_size() {
+        // C4
+        assert_eq!(place(U256::from(5), 5, 9, 768), Err(Refusal::Stale));
+        assert_eq!(place(U256::from(6), 5, 9, 768), Ok(6));
+        assert_eq!(place(U256::from(777), 5, 9, 768), Ok(777));
+        assert_eq!(place(U256::from(778), 5, 9, 768), Err(Refusal::TooFarAhead));
+        assert_eq!(place(U256::from(1) << 200, 5, 9, 768), Err(Refusal::TooFarAhead));
+    }
+
+    #[test]
+    fn a_commitment_is_late_when_more_than_the_grace_has_passed() {
+        // C5
+        let grace = Duration::from_secs(12);
+        let end = U256::from(100);
+        assert_eq!(timely(end, UnixTime::from_secs(112), grace), Ok(()));
+        assert_eq!(timely(end, UnixTime(112_000_001), grace), Err(Refusal::Late));
+        assert_eq!(timely(U256::MAX, UnixTime::from_secs(112), grace), Ok(()));
+    }
+
+    #[test]
+    fn only_the_elected_signer_passes() {
+        // C7
+        let window = Window { start: 0, end: 9, preconfer: Address::repeat_byte(1), settled: false };
+        assert_eq!(elected(Some(window.preconfer), &window), Ok(window.preconfer));
+        assert_eq!(elected(None, &window), Err(Refusal::BadSignature));
+        assert_eq!(elected(Some(Address::ZERO), &window), Err(Refusal::WrongSigner { settled: false }));
+    }
+}

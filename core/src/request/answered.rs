@@ -1,0 +1,180 @@
+//! Is a response good, and what follows from it (P6.4)?
+//!
+//! A response is checked like gossip, and it must be what was asked. A broken one costs a failure; what stands in a page before the first
+//! bad item keeps its worth.
+
+use alloy_primitives::{B256, U256};
+use bytes::Bytes;
+
+use crate::crypto;
+use crate::error::{Refusal, RequestError};
+use crate::id::{PeerId, RequestId};
+use crate::input::RequestFailure;
+use crate::machine::Core;
+use crate::output::Outcome;
+use crate::peer::conduct::Conduct;
+use crate::peer::ledger::Cause;
+use crate::request::{Purpose, Sent};
+use crate::time::{Now, Timer};
+use crate::validate::commitment;
+use crate::wire::messages::{CommitmentsPage, PreconfHead, RawTxList, SignedCommitment};
+
+/// The good items at the front of a page, and the refusal of the first bad one.
+pub(crate) struct PageRead {
+    pub(crate) items: Vec<SignedCommitment>,
+    pub(crate) broken: Option<Refusal>,
+}
+
+impl Core {
+    /// A request of ours was answered.
+    pub(crate) fn response_received(&mut self, now: Now, request: RequestId, body: &Bytes) {
+        let Some(sent) = self.requests.end(request) else { return }; // P6.5: unknown or late
+        self.timers.cancel(Timer::Request(request));
+        let Sent { peer, purpose, .. } = sent;
+        match purpose {
+            Purpose::Head { command } => match PreconfHead::decode(body).map_err(Refusal::Malformed) {
+                Ok(head) => {
+                    self.answered_well(now, peer, request);
+                    self.head_claimed(now, peer, u64::try_from(head.block_number).unwrap_or(u64::MAX));
+                    if let Some(command) = command {
+                        self.finish(command, Outcome::Head { peer, head });
+                    }
+                }
+                Err(refusal) => self.answered_badly(now, request, sent, refusal),
+            },
+            Purpose::Commitments { start, count, command } => {
+                let read = read_page(body, start, count, self.config.slasher);
+                match read.broken {
+                    Some(refusal) => self.answered_badly(now, request, sent, refusal),
+                    None => {
+                        self.answered_well(now, peer, request);
+                        self.finish(command, Outcome::Commitments { peer, commitments: read.items });
+                    }
+                }
+            }
+            Purpose::Page { start, count } => {
+                let read = read_page(body, start, count, self.config.slasher);
+                match read.broken {
+                    Some(refusal) => self.blame(now, peer, request, refusal),
+                    None => self.answered_well(now, peer, request),
+                }
+                self.page_arrived(now, request, peer, start, read);
+            }
+            Purpose::Parent { number } => {
+                let read = read_page(body, number, 1, self.config.slasher);
+                match read.broken {
+                    Some(refusal) => self.blame(now, peer, request, refusal),
+                    None => self.answered_well(now, peer, request),
+                }
+                self.parent_arrived(now, request, peer, read.items);
+            }
+            Purpose::TxList { hash, command } => match read_txlist(body, hash, self.config.txlist_cap) {
+                Err(refusal) => self.answered_badly(now, request, sent, refusal),
+                Ok(list) if list.txlist.is_empty() => {
+                    // P6.3: not found, and P5.6, P7.8: that costs nothing
+                    self.stats.requests_answered += 1;
+                    self.fetch_failed(now, &hash);
+                    if let Some(command) = command {
+                        self.finish(command, Outcome::TxList { peer, txlist: None });
+                    }
+                }
+                Ok(list) => {
+                    self.stats.requests_answered += 1;
+                    self.answered_txlist(peer, request, command, list);
+                }
+            },
+        }
+        self.pump(now);
+    }
+
+    /// A request of ours has no answer.
+    pub(crate) fn request_failed(&mut self, now: Now, request: RequestId, failure: RequestFailure) {
+        let Some(sent) = self.requests.end(request) else { return }; // P6.5
+        self.timers.cancel(Timer::Request(request));
+        let conduct = match failure {
+            RequestFailure::Timeout => Some(Conduct::Timeout),
+            RequestFailure::Closed => Some(Conduct::Dropped),
+            RequestFailure::BadFrame => Some(Conduct::BadMessage),
+            // A dial of its own says so when a peer cannot be reached, and what a peer does not speak we must not ask: no fault of its.
+            RequestFailure::Unreachable | RequestFailure::Unsupported => None,
+        };
+        if let Some(conduct) = conduct {
+            self.charge(now, sent.peer, conduct, Cause::Request(request));
+        }
+        self.ended_without_good(now, request, sent, RequestError::Failed(failure));
+        self.pump(now);
+    }
+
+    fn answered_well(&mut self, now: Now, peer: PeerId, request: RequestId) {
+        self.stats.requests_answered += 1;
+        self.charge(now, peer, Conduct::ResponseOk, Cause::Request(request));
+    }
+
+    fn answered_badly(&mut self, now: Now, request: RequestId, sent: Sent, refusal: Refusal) {
+        self.blame(now, sent.peer, request, refusal);
+        self.ended_without_good(now, request, sent, RequestError::Refused(refusal));
+    }
+
+    /// A broken response costs its peer a failure (P6.4).
+    pub(crate) fn blame(&mut self, now: Now, peer: PeerId, request: RequestId, refusal: Refusal) {
+        self.note_refusal(peer, None, refusal);
+        self.charge(now, peer, Conduct::BadMessage, Cause::Request(request));
+    }
+
+    fn ended_without_good(&mut self, now: Now, request: RequestId, sent: Sent, error: RequestError) {
+        self.stats.requests_failed += 1;
+        match sent.purpose {
+            Purpose::Page { start, .. } => self.page_failed(now, request, sent.peer, start),
+            Purpose::TxList { hash, .. } => self.fetch_failed(now, &hash),
+            Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
+        }
+        if let Some(command) = sent.purpose.command() {
+            self.finish(command, Outcome::RequestFailed { peer: sent.peer, error });
+        }
+    }
+}
+
+/// P6.4: in range, in order, without a gap, not too many, each linked to the one before and good in itself.
+fn read_page(body: &Bytes, start: u64, count: u32, slasher: Option<alloy_primitives::Address>) -> PageRead {
+    let mut read = PageRead { items: Vec::new(), broken: None };
+    let page = match CommitmentsPage::decode(body) {
+        Ok(page) if page.len() > count as usize => {
+            read.broken = Some(Refusal::NotAsked);
+            return read;
+        }
+        Ok(page) => page,
+        Err(error) => {
+            read.broken = Some(Refusal::Malformed(error));
+            return read;
+        }
+    };
+    let mut last: Option<B256> = None;
+    for (item, number) in page.iter().zip(start..) {
+        let good = item.map_err(Refusal::Malformed).and_then(|item| {
+            commitment::well_formed(&item, slasher)?;
+            if item.preconf().block_number != U256::from(number) {
+                return Err(Refusal::NotAsked);
+            }
+            if last.is_some_and(|last| last != item.preconf().parent_preconfirmation_hash) {
+                return Err(Refusal::BrokenPage);
+            }
+            Ok(item)
+        });
+        match good {
+            Ok(item) => {
+                last = Some(crypto::preconfirmation_hash(&item));
+                read.items.push(item);
+            }
+            Err(refusal) => {
+                read.broken = Some(refusal);
+                break;
+            }
+        }
+    }
+    read
+}
+
+fn read_txlist(body: &Bytes, asked: B256, cap: usize) -> Result<RawTxList, Refusal> {
+    let list = RawTxList::decode(body, cap).map_err(Refusal::Malformed)?;
+    if list.hash == asked { Ok(list) } else { Err(Refusal::NotAsked) }
+}

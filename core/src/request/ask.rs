@@ -1,0 +1,145 @@
+//! How does a request leave, and to whom (P6.7, P6.8)?
+
+use bytes::Bytes;
+
+use crate::error::CommandError;
+use crate::id::{CommandId, PeerId, RequestId};
+use crate::input::RequestFailure;
+use crate::machine::Core;
+use crate::output::Action;
+use crate::request::{Purpose, Sent, Waiting};
+use crate::time::{Now, Time, Timer};
+use crate::wire::topics::Protocol;
+
+/// Most requests of our user's that wait for room. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
+const MAX_WAITING: usize = 256;
+
+impl Core {
+    /// P6.8: a peer that is healthy, supports the protocol, has room, and passes `fits`; least in flight first, ties by dice. Throttled
+    /// peers only when no better one can serve (P7.4).
+    pub(crate) fn choose(&mut self, now: Time, protocol: Protocol, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
+        let candidates = self.peers.connected().filter(|(peer, _)| fits(peer) && self.can_ask(now, **peer, protocol));
+        let mut best: Vec<PeerId> = Vec::new();
+        let mut least = None;
+        for (peer, connected) in candidates {
+            let rank = (connected.standing(now, &self.config.score), self.requests.in_flight_of(peer));
+            if least.is_none_or(|least| rank < least) {
+                least = Some(rank);
+                best.clear();
+            }
+            if least == Some(rank) {
+                best.push(*peer);
+            }
+        }
+        let index = self.dice.below(best.len())?;
+        best.get(index).copied()
+    }
+
+    /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
+    pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
+        self.requests.in_flight() < self.config.max_requests
+            && self.requests.in_flight_of(&peer) < self.config.max_requests_per_peer
+            && self.peers.get(&peer).is_some_and(|connected| {
+                connected.spoken.supports(protocol)
+                    && connected.may_be_asked(now, &self.config.score)
+                    && connected.free_at(protocol, &self.config) <= now
+            })
+    }
+
+    /// Sends a request. The caller has asked [`Core::can_ask`].
+    pub(crate) fn ask(&mut self, now: Time, peer: PeerId, protocol: Protocol, body: Bytes, purpose: Purpose) -> RequestId {
+        let request = self.mint.requests.next(RequestId);
+        self.timers.set(Timer::Request(request), now.after(self.config.request_timeout));
+        self.send(now, request, Sent { peer, protocol, purpose }, body);
+        request
+    }
+
+    /// A request of our user's: to the peer that it names, waiting for room if need be, or to the best one.
+    pub(crate) fn ask_for_user(
+        &mut self,
+        now: Now,
+        peer: Option<PeerId>,
+        protocol: Protocol,
+        body: Bytes,
+        purpose: impl FnOnce(CommandId) -> Purpose,
+    ) -> Result<CommandId, CommandError> {
+        let peer = match peer {
+            Some(peer) => {
+                let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+                if !connected.spoken.supports(protocol) {
+                    return Err(CommandError::Unsupported(protocol));
+                }
+                peer
+            }
+            None => self.choose(now.mono, protocol, |_| true).ok_or(CommandError::NoPeer(protocol))?,
+        };
+        let has_room = self.can_ask(now.mono, peer, protocol);
+        if !has_room && self.requests.waiting.len() >= MAX_WAITING {
+            return Err(CommandError::TooManyRequests { in_flight: self.requests.waiting.len(), max: MAX_WAITING });
+        }
+        let command = self.mint.commands.next(CommandId);
+        let purpose = purpose(command);
+        if has_room {
+            self.ask(now.mono, peer, protocol, body, purpose);
+        } else {
+            let request = self.mint.requests.next(RequestId);
+            self.timers.set(Timer::Request(request), now.mono.after(self.config.request_timeout));
+            self.requests.waiting.push_back(Waiting { request, sent: Sent { peer, protocol, purpose }, body });
+            self.wake_for_room(now);
+        }
+        Ok(command)
+    }
+
+    fn send(&mut self, now: Time, request: RequestId, sent: Sent, body: Bytes) {
+        let Sent { peer, protocol, .. } = sent;
+        self.peers.note_sent(now, peer, protocol, &self.config);
+        self.requests.enter(request, sent);
+        self.stats.requests_sent += 1;
+        self.act(Action::SendRequest { request, peer, protocol, body });
+    }
+
+    /// Room may have come free: lets go what waited for it, our user's requests first.
+    pub(crate) fn pump(&mut self, now: Now) {
+        for waiting in std::mem::take(&mut self.requests.waiting) {
+            let Sent { peer, protocol, .. } = waiting.sent;
+            if self.can_ask(now.mono, peer, protocol) {
+                self.send(now.mono, waiting.request, waiting.sent, waiting.body);
+            } else {
+                self.requests.waiting.push_back(waiting); // in nobody else's way: the next one may have another peer
+            }
+        }
+        self.pump_pages(now);
+        self.pump_fetches(now);
+        self.wake_for_room(now);
+    }
+
+    /// Sets the timer for the next moment at which somebody who waits may find room, if time alone can bring it.
+    fn wake_for_room(&mut self, now: Now) {
+        self.timers.cancel(Timer::Room);
+        let mut wanted = Vec::new();
+        wanted.extend(self.requests.waiting.iter().map(|waiting| (Some(waiting.sent.peer), waiting.sent.protocol)));
+        if self.deliveries.waits_for_room() {
+            wanted.push((None, Protocol::GetTxList));
+        }
+        if self.sync.waits_for_room() {
+            wanted.push((None, Protocol::GetCommitments));
+        }
+        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(peer, protocol, now.mono, &self.config)).min();
+        if let Some(at) = free {
+            self.timers.set(Timer::Room, at);
+        }
+    }
+
+    /// P6.5: a request has had its time.
+    pub(crate) fn request_timed_out(&mut self, now: Now, request: RequestId) {
+        self.act(Action::CancelRequest { request });
+        self.request_failed(now, request, RequestFailure::Timeout);
+    }
+
+    /// A peer is gone: what we asked of it ends now.
+    pub(crate) fn requests_end_with(&mut self, now: Now, peer: PeerId) {
+        for request in self.requests.of(&peer) {
+            self.request_failed(now, request, RequestFailure::Closed);
+        }
+    }
+}

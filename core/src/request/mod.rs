@@ -1,0 +1,114 @@
+//! What do we ask of others, and what do we answer (P6)?
+//!
+//! [`Requests`] is the table of what we asked. `ask` sends and chooses, `answered` takes what comes back, `serve` answers others. Every
+//! request ends exactly once: by a response, a failure, or its timer (P6.5); what is not in the table changes nothing.
+//!
+//! Invariants: `in_flight_of` counts the requests of `sent`; a request is in `sent` or in `waiting`, never both, and has a timer as long
+//! as it is in either.
+
+pub(crate) mod answered;
+pub(crate) mod ask;
+pub(crate) mod pace;
+pub(crate) mod serve;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use alloy_primitives::B256;
+use bytes::Bytes;
+
+use crate::id::{CommandId, PeerId, RequestId};
+use crate::wire::topics::Protocol;
+
+/// Why we ask, and so who gets the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A peer's head, for catch-up (P6.9) or for our user.
+    Head { command: Option<CommandId> },
+    /// Commitments for our user.
+    Commitments { start: u64, count: u32, command: CommandId },
+    /// A page of catch-up.
+    Page { start: u64, count: u32 },
+    /// The one commitment before a child whose parent we do not know (P5.2).
+    Parent { number: u64 },
+    /// A missing txlist (P5.6), or one for our user.
+    TxList { hash: B256, command: Option<CommandId> },
+}
+
+impl Purpose {
+    /// Who of our users waits for it.
+    pub(crate) fn command(self) -> Option<CommandId> {
+        match self {
+            Self::Head { command } | Self::TxList { command, .. } => command,
+            Self::Commitments { command, .. } => Some(command),
+            Self::Page { .. } | Self::Parent { .. } => None,
+        }
+    }
+}
+
+/// A request that is with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) peer: PeerId,
+    pub(crate) protocol: Protocol,
+    pub(crate) purpose: Purpose,
+}
+
+/// A request of our user's that waits for room with its peer (P6.7).
+#[derive(Debug)]
+struct Waiting {
+    request: RequestId,
+    sent: Sent,
+    body: Bytes,
+}
+
+/// The table of what we asked.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    sent: BTreeMap<RequestId, Sent>,
+    in_flight_of: BTreeMap<PeerId, usize>,
+    waiting: VecDeque<Waiting>,
+}
+
+impl Requests {
+    /// Requests with this peer.
+    pub(crate) fn in_flight_of(&self, peer: &PeerId) -> usize {
+        self.in_flight_of.get(peer).copied().unwrap_or(0)
+    }
+
+    /// Requests with all peers.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Does a request of our user's wait for room?
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    fn enter(&mut self, request: RequestId, sent: Sent) {
+        *self.in_flight_of.entry(sent.peer).or_default() += 1;
+        self.sent.insert(request, sent);
+    }
+
+    /// Takes a request out of the table; it has ended.
+    fn end(&mut self, request: RequestId) -> Option<Sent> {
+        if let Some(sent) = self.sent.remove(&request) {
+            if let Some(count) = self.in_flight_of.get_mut(&sent.peer) {
+                *count -= 1;
+                if *count == 0 {
+                    self.in_flight_of.remove(&sent.peer);
+                }
+            }
+            return Some(sent);
+        }
+        let at = self.waiting.iter().position(|waiting| waiting.request == request)?;
+        self.waiting.remove(at).map(|waiting| waiting.sent)
+    }
+
+    /// All requests to a peer, sent or waiting.
+    fn of(&self, peer: &PeerId) -> Vec<RequestId> {
+        let sent = self.sent.iter().filter(|(_, sent)| sent.peer == *peer).map(|(request, _)| *request);
+        let waiting = self.waiting.iter().filter(|waiting| waiting.sent.peer == *peer).map(|waiting| waiting.request);
+        sent.chain(waiting).collect()
+    }
+}
