@@ -3,13 +3,25 @@
 //! One object an event: `"event"` names it, the other fields are its own. Hashes, addresses and bytes are hex, numbers are numbers, peer ids
 //! and multiaddrs are the text that operators know.
 
-use preconf_core::{Accepted, Event, Outcome, SignedCommitment, Source, Topic};
+use preconf_core::{Accepted, Event, Outcome, PreconfHead, SignedCommitment, Source, Topic, U256};
+use preconf_tokio::NetworkEvent;
 use serde_json::{Map, Value, json};
 
 use crate::hexes;
 
-/// An event of the machine.
-pub(crate) fn event(event: &Event) -> Value {
+/// An event of the node.
+pub(crate) fn event(event: &NetworkEvent) -> Value {
+    match event {
+        NetworkEvent::Listening { address } => json!({"event": "listening", "address": address.to_string()}),
+        NetworkEvent::ListenerClosed { addresses, reason } => {
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
+        }
+        NetworkEvent::Core(event) => core_event(event),
+    }
+}
+
+fn core_event(event: &Event) -> Value {
     match event {
         Event::CommandFinished { command, outcome } => {
             json!({"event": "command_finished", "command": command.0, "outcome": self::outcome(outcome)})
@@ -52,10 +64,20 @@ pub(crate) fn event(event: &Event) -> Value {
 pub(crate) fn commitment(signed: &SignedCommitment) -> Value {
     let preconf = signed.preconf();
     json!({
-        "block_number": preconf.block_number.to_string(),
+        "block_number": number(preconf.block_number),
         "hash": preconf_core::preconfirmation_hash(signed).to_string(),
         "ssz": hexes::text(signed.as_bytes()),
     })
+}
+
+/// A peer's head.
+pub(crate) fn head(head: &PreconfHead) -> Value {
+    json!({"block_number": number(head.block_number), "submission_window_end": number(head.submission_window_end)})
+}
+
+/// A number where it fits 64 bits, else its decimal digits: a stranger may claim any 256 bits.
+fn number(value: U256) -> Value {
+    u64::try_from(value).map_or_else(|_| json!(value.to_string()), |value| json!(value))
 }
 
 fn accepted(accepted: &Accepted) -> Value {
@@ -75,7 +97,7 @@ fn outcome(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Published(message) => json!({"published": message.to_string()}),
         Outcome::NotPublished(error) => json!({"error": error.to_string()}),
-        Outcome::Head { peer, head } => json!({"peer": peer.to_string(), "head_number": head.block_number.to_string()}),
+        Outcome::Head { peer, head } => json!({"peer": peer.to_string(), "head": self::head(head)}),
         Outcome::Commitments { peer, commitments } => json!({"peer": peer.to_string(), "commitments": commitments.len()}),
         Outcome::TxList { peer, txlist } => {
             json!({"peer": peer.to_string(), "txlist_len_bytes": txlist.as_ref().map(|txlist| txlist.len())})
@@ -91,6 +113,7 @@ fn source(source: Source) -> Value {
         Source::Gossip(peer) => json!({"source": "gossip", "peer": peer.to_string()}),
         Source::Response(peer) => json!({"source": "response", "peer": peer.to_string()}),
         Source::Own => json!({"source": "own"}),
+        Source::Kept => json!({"source": "kept"}),
     }
 }
 
@@ -118,9 +141,15 @@ mod tests {
     use preconf_core::{PeerId, Refusal};
 
     #[test]
+    fn numbers_beyond_64_bits_are_text() {
+        let claimed = PreconfHead { block_number: U256::MAX, submission_window_end: U256::from(7) };
+        assert_eq!(head(&claimed), json!({"block_number": U256::MAX.to_string(), "submission_window_end": 7}));
+    }
+
+    #[test]
     fn a_refusal_names_its_rule_and_what_gossip_did() {
         let peer = PeerId::from_bytes(&[0, 2, 8, 1]).expect("a peer id");
-        let refused = event(&Event::MessageRefused { peer, topic: Some(Topic::TxLists), refusal: Refusal::WrongHash });
+        let refused = core_event(&Event::MessageRefused { peer, topic: Some(Topic::TxLists), refusal: Refusal::WrongHash });
         let expected = json!({
             "event": "message_refused", "peer": peer.to_string(), "topic": "txlists", "rule": "T4", "label": "wrong_hash",
             "verdict": "reject", "reason": Refusal::WrongHash.to_string(),
@@ -133,7 +162,7 @@ mod tests {
         let signed = SignedCommitment::new(preconf_core::PreconfCommitment::default(), [7; 65]);
         let hash = preconf_core::preconfirmation_hash(&signed);
         let commitment = Accepted { signed, hash, signer: preconf_core::Address::ZERO, block_number: 9, window_end: 10 };
-        let json = event(&Event::CommitmentAccepted { commitment: commitment.into(), source: Source::Own });
+        let json = core_event(&Event::CommitmentAccepted { commitment: commitment.into(), source: Source::Own });
         assert_eq!(json["commitment"]["block_number"], 9);
         assert_eq!(json["commitment"]["hash"], hash.to_string());
         assert_eq!(json["source"], "own");

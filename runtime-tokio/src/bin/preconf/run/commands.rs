@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::Value;
 
+use super::lines::LineError;
 use crate::hexes;
 
 /// A command of our user.
@@ -78,8 +79,12 @@ pub(crate) struct Line {
 }
 
 /// Reads one line.
-pub(crate) fn parse(line: &str) -> Line {
-    let mut fields = match serde_json::from_str(line) {
+pub(crate) fn parse(line: Result<String, LineError>) -> Line {
+    let line = match line {
+        Ok(line) => line,
+        Err(error) => return misread(error.to_string()),
+    };
+    let mut fields = match serde_json::from_str(&line) {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => return misread("not a JSON object".to_owned()),
         Err(error) => return misread(format!("not JSON: {error}")),
@@ -129,11 +134,11 @@ mod tests {
     use serde_json::json;
 
     fn command(line: &str) -> Command {
-        parse(line).command.expect("a command")
+        parse(Ok(line.to_owned())).command.expect("a command")
     }
 
     fn error(line: &str) -> (Value, String) {
-        let Line { id, command } = parse(line);
+        let Line { id, command } = parse(Ok(line.to_owned()));
         (id, command.expect_err("not a command"))
     }
 
@@ -141,7 +146,7 @@ mod tests {
     fn every_command_of_the_list_is_understood() {
         let signed = SignedCommitment::new(PreconfCommitment::default(), [7; 65]);
         let line = json!({"id": 1, "command": "publish_commitment", "ssz": hexes::text(signed.as_bytes())}).to_string();
-        assert_eq!(parse(&line), Line { id: json!(1), command: Ok(Command::PublishCommitment { ssz: Box::new(signed) }) });
+        assert_eq!(parse(Ok(line)), Line { id: json!(1), command: Ok(Command::PublishCommitment { ssz: Box::new(signed) }) });
         let txlist = Bytes::from_static(&[1, 2]);
         assert_eq!(command(r#"{"id": 1, "command": "publish_txlist", "txlist": "0x0102"}"#), Command::PublishTxlist { txlist });
         assert_eq!(command(r#"{"id": 1, "command": "get_head"}"#), Command::GetHead { peer: None });
@@ -161,7 +166,7 @@ mod tests {
     #[test]
     fn an_id_may_be_any_value_and_a_peer_any_peer_id() {
         let text = "16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp";
-        let line = parse(&json!({"id": "a b", "command": "get_head", "peer": text}).to_string());
+        let line = parse(Ok(json!({"id": "a b", "command": "get_head", "peer": text}).to_string()));
         assert_eq!(line, Line { id: json!("a b"), command: Ok(Command::GetHead { peer: text.parse().ok() }) });
     }
 
@@ -181,6 +186,7 @@ mod tests {
     fn a_line_without_an_id_is_answered_with_null() {
         assert_eq!(error("{").0, Value::Null);
         assert_eq!(error("[1]"), (Value::Null, "not a JSON object".to_owned()));
+        assert_eq!(parse(Err(LineError::NotText)), Line { id: Value::Null, command: Err("not UTF-8".to_owned()) });
         assert!(error(r#"{"command": "peers"}"#).1.contains("no field `id`"));
     }
 }
