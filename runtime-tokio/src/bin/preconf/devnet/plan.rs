@@ -79,6 +79,11 @@ impl Plan {
         }
     }
 
+    /// What decides all chance.
+    pub(crate) fn seed(&self) -> u64 {
+        self.shape.seed
+    }
+
     /// Blocks to build.
     pub(crate) fn blocks(&self) -> u64 {
         self.shape.blocks

@@ -90,23 +90,35 @@ pub(crate) fn seconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1e3).round() / 1e3
 }
 
+impl NodeReport {
+    /// What stands above the rows.
+    pub(crate) fn header() -> String {
+        format!(
+            "{:<10} {:<8} {:>6}  {:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            "node", "role", "head", "hash", "ready", "lag", "peers", "accepted", "ignored", "rejected"
+        )
+    }
+
+    /// One line of a table.
+    pub(crate) fn row(&self) -> String {
+        let number = self.head_number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let hash = self.head_hash.as_deref().map_or("-", |hash| &hash[..hash.len().min(10)]);
+        let role = format!("{:?}", self.role).to_lowercase();
+        format!(
+            "{:<10} {role:<8} {number:>6}  {hash:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            self.name, self.ready, self.lag, self.peers, self.accepted, self.ignored, self.rejected
+        )
+    }
+}
+
 impl Report {
     /// The summary for people.
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "{text}").expect("writing to a string never fails");
-        line(format_args!(
-            "{:<10} {:<8} {:>6}  {:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            "node", "role", "head", "hash", "ready", "lag", "peers", "accepted", "ignored", "rejected"
-        ));
+        line(format_args!("{}", NodeReport::header()));
         for node in &self.nodes {
-            let number = node.head_number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-            let hash = node.head_hash.as_deref().map_or("-", |hash| &hash[..hash.len().min(10)]);
-            let role = format!("{:?}", node.role).to_lowercase();
-            line(format_args!(
-                "{:<10} {role:<8} {number:>6}  {hash:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
-                node.name, node.ready, node.lag, node.peers, node.accepted, node.ignored, node.rejected
-            ));
+            line(format_args!("{}", node.row()));
         }
         let ms = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |ms| format!("{ms:.3} ms"));
         let Propagation { p50, p99 } = self.propagation_ms;
