@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 
 use crate::crypto::DEFAULT_DOMAIN;
+use crate::peer::conduct::ScoreRules;
 use crate::validate::parent::ParentRules;
 use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, TXLIST_HEADER_BYTES};
 use crate::wire::topics::ChainId;
@@ -75,8 +76,15 @@ pub struct Config {
     pub max_requests_per_peer: usize,
     /// Requests of ours under way in all. Default 64 (P6.6).
     pub max_requests: usize,
+    /// Requests that one peer may send on one protocol in one window. Default 8 (P6.6). We send one fewer ourselves (P6.7).
+    pub request_limit: usize,
+    /// That window. Default 10 s (P6.6).
+    pub request_window: Duration,
     /// Bytes of one response with commitments. Default 256 of them (P6.2).
     pub response_budget_bytes: usize,
+
+    /// What conduct weighs, and how long a ban lasts (P7).
+    pub score: ScoreRules,
 
     /// How often peers are asked for their heads once a node is caught up. Default 12 s. Ours: one L1 slot, and far below P6.6's limit.
     pub heads_every: Duration,
@@ -129,7 +137,10 @@ impl Config {
             request_timeout: Duration::from_secs(10),
             max_requests_per_peer: 4,
             max_requests: 64,
+            request_limit: 8,
+            request_window: Duration::from_secs(10),
             response_budget_bytes: 4 + 256 * 382,
+            score: ScoreRules::default(),
             heads_every: Duration::from_secs(12),
             heads_from: 3,
             page_near: 64,
@@ -173,10 +184,19 @@ impl Config {
         count("max_requests", self.max_requests, 1024, "1 to 1024")?;
         count("response_budget_bytes", self.response_budget_bytes, 4 + 256 * 382, "386 to 97796")?;
         rule(self.response_budget_bytes >= 386, "response_budget_bytes", || self.response_budget_bytes.to_string(), "386 to 97796")?;
+        count("request_limit", self.request_limit, 1024, "2 to 1024")?;
+        rule(self.request_limit >= 2, "request_limit", || self.request_limit.to_string(), "2 to 1024")?;
+        span("request_window", self.request_window)?;
+        self.score.check()?;
         count("heads_from", self.heads_from, 16, "1 to 16")?;
         count("page_near", self.page_near as usize, 256, "1 to 256")?;
         count("page_far", self.page_far as usize, 256, "1 to 256")?;
         rule((1..=3840).contains(&self.max_blocks_ahead), "max_blocks_ahead", || self.max_blocks_ahead.to_string(), "1 to 3840")
+    }
+
+    /// P6.7: what we allow ourselves towards others, per peer, protocol and window.
+    pub(crate) fn own_request_limit(&self) -> usize {
+        self.request_limit - 1
     }
 
     /// Is the signing domain still the placeholder, so that commitments can be replayed on another chain (P4.2)?

@@ -166,6 +166,9 @@ pub enum Refusal {
     /// P6.4: an item of a page that does not link to the one before.
     #[error("does not link to the item before it")]
     BrokenPage,
+    /// P3.4: a request that is no frame.
+    #[error("not framed as the protocol says")]
+    BadFrame,
     /// P6.6.
     #[error("over the request limit")]
     RateLimited,
@@ -213,6 +216,7 @@ impl Refusal {
             Self::WrongHash => ("T4", Reject, "wrong_hash"),
             Self::NotAsked => ("P6.4", Reject, "not_asked"),
             Self::BrokenPage => ("P6.4", Reject, "broken_page"),
+            Self::BadFrame => ("P3.4", Reject, "bad_frame"),
             Self::RateLimited => ("P6.6", Ignore, "rate_limited"),
         };
         Row { rule, verdict, label }
@@ -263,6 +267,7 @@ mod tests {
             (Refusal::WrongHash, "T4", Reject),
             (Refusal::NotAsked, "P6.4", Reject),
             (Refusal::BrokenPage, "P6.4", Reject),
+            (Refusal::BadFrame, "P3.4", Reject),
             (Refusal::RateLimited, "P6.6", Ignore),
         ];
         for (refusal, rule, verdict) in rows {

@@ -37,6 +37,11 @@ pub struct Spoken {
 }
 
 impl Spoken {
+    /// Does the peer support none of our chain's requests (P2.5)?
+    pub fn supports_none(self) -> bool {
+        !Protocol::ALL.into_iter().any(|protocol| self.supports(protocol))
+    }
+
     /// Does the peer support this request?
     pub fn supports(self, protocol: Protocol) -> bool {
         match protocol {

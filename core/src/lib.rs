@@ -1,7 +1,10 @@
 //! The pure state machine of the preconfirmation peer-to-peer protocol.
 
+mod chain;
+mod commands;
 mod config;
 mod crypto;
+mod dice;
 mod error;
 mod id;
 mod input;
@@ -9,8 +12,12 @@ mod job;
 mod machine;
 mod output;
 mod peer;
+mod publish;
+mod request;
 mod schedule;
 mod stats;
+mod status;
+mod sync;
 mod time;
 mod validate;
 mod wire;
@@ -32,6 +39,7 @@ pub use peer::ledger::{Cause, Change, Ledger, MAX_SCORE_CHANGES, Reason};
 pub use peer::score::Standing;
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
 pub use stats::Stats;
+pub use status::{PeerInfo, Status};
 pub use time::{Now, Time, Timer, UnixTime};
 pub use validate::parent::{HostRule, ParentRule, ParentRules};
 pub use wire::frame::{FrameDecoder, FrameError, frame_prefix, max_request_bytes, max_response_bytes};

@@ -1,52 +1,186 @@
 //! The machine: owns the parts and dispatches one step. No protocol rule lives here.
+//!
+//! Invariant: between two calls every part is consistent with the others; nothing is half applied. What takes long is out as a job or a
+//! request, and the table that waits for it has a bound.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use crate::chain::Chain;
+use crate::chain::deliver::Deliveries;
+use crate::chain::held::{Bounds, Held};
+use crate::chain::judge::Docket;
+use crate::chain::txlists::TxLists;
 use crate::config::{Config, ConfigError};
+use crate::dice::Dice;
 use crate::error::CommandError;
-use crate::id::CommandId;
+use crate::id::{CommandId, DialId, JobId, Mint};
 use crate::input::{Command, Input};
-use crate::output::Output;
+use crate::job::{Found, Job, JobDone, Work};
+use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
+use crate::peer::table::Peers;
+use crate::publish::Outbox;
+use crate::request::Requests;
+use crate::schedule::Schedule;
 use crate::stats::Stats;
+use crate::sync::Sync;
 use crate::time::{Now, Time, Timer, Timers};
+use crate::wire::topics::Topic;
 
-/// One node's mind.
+/// The ids that the machine hands out.
+#[derive(Debug, Default)]
+pub(crate) struct Mints {
+    pub(crate) commands: Mint,
+    pub(crate) requests: Mint,
+    pub(crate) jobs: Mint,
+    pub(crate) publishes: Mint,
+    pub(crate) dials: Mint,
+    pub(crate) held: Mint,
+}
+
+/// One node's mind: told what happened, it answers with what to do.
+///
+/// It has no clock, socket, thread or dice of its own; the same configuration, seed and calls give the same outputs, byte for byte. Calls
+/// may come in any order, and a late drain of outputs costs memory, never correctness.
+///
+/// ```
+/// use preconf_core::{ChainId, Command, Config, Core, Event, Now, Output, PeerId, ConnectionId, Direction, Input};
+/// let mut core = Core::new(Config::new(ChainId(1)), [0; 32], Now::default())?;
+/// let peer = PeerId::from_bytes(&[0, 1, 7]).unwrap();
+/// let opened = Input::ConnectionOpened { peer, connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
+/// core.handle_input(Now::default(), opened);
+/// assert_eq!(core.poll_output(), Some(Output::App(Event::PeerConnected { peer })));
+/// assert_eq!(core.poll_output(), None);
+/// # Ok::<(), preconf_core::ConfigError>(())
+/// ```
 #[derive(Debug)]
 pub struct Core {
-    config: Config,
+    pub(crate) config: Config,
+    pub(crate) dice: Dice,
+    pub(crate) timers: Timers,
+    pub(crate) mint: Mints,
+    pub(crate) schedule: Schedule,
+    pub(crate) chain: Chain,
+    pub(crate) docket: Docket,
+    pub(crate) held: Held,
+    pub(crate) txlists: TxLists,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) peers: Peers,
+    pub(crate) requests: Requests,
+    pub(crate) sync: Sync,
+    pub(crate) outbox: Outbox,
+    pub(crate) dials: BTreeMap<DialId, CommandId>,
+    pub(crate) stats: Stats,
+    pub(crate) executed: u64,
     outputs: VecDeque<Output>,
-    timers: Timers,
-    stats: Stats,
+    emitted: usize,
+    last: Time,
 }
 
 impl Core {
     /// Starts a node. The seed decides all its dice.
     ///
     /// # Errors
-    /// A configuration value that makes no sense.
+    /// A configuration value that makes no sense: its key, the value, and what is allowed.
     pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Self, ConfigError> {
         config.check()?;
-        let _ = (seed, now);
-        Ok(Self { config, outputs: VecDeque::new(), timers: Timers::default(), stats: Stats::default() })
+        if config.has_placeholder_domain() {
+            // P4.2
+            tracing::warn!("the signing domain is the placeholder: commitments can be replayed on another chain; set a domain of your own");
+        }
+        Ok(Self {
+            dice: Dice::new(seed),
+            timers: Timers::default(),
+            mint: Mints::default(),
+            schedule: Schedule::default(),
+            chain: Chain::new(config.max_commitments),
+            docket: Docket::default(),
+            held: Held::new(Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_place: config.max_held_per_place }),
+            txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
+            deliveries: Deliveries::default(),
+            peers: Peers::new(&config),
+            requests: Requests::default(),
+            sync: Sync::default(),
+            outbox: Outbox::default(),
+            dials: BTreeMap::new(),
+            stats: Stats::default(),
+            executed: 0,
+            outputs: VecDeque::new(),
+            emitted: 0,
+            last: now.mono,
+            config,
+        })
     }
 
-    /// The world says something. Every input is taken.
+    /// The world says something. Every input is taken, whatever it says and whenever it comes.
     pub fn handle_input(&mut self, now: Now, input: Input) {
-        let _ = (now, input);
+        let now = self.begin(now);
+        match input {
+            Input::ConnectionOpened { peer, connection, dial, .. } => self.connection_opened(now, peer, connection, dial),
+            Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
+            Input::DialFailed { dial } => self.dial_failed(dial),
+            Input::PeerIdentified { peer, spoken } => self.peer_identified(now, peer, spoken),
+            Input::PeerSubscribed { peer, topic } => {
+                self.peers.subscribed(&peer, topic, true);
+                self.send_waiting(Some(topic)); // P5.8
+            }
+            Input::PeerUnsubscribed { peer, topic } => self.peers.subscribed(&peer, topic, false),
+            Input::GossipReceived { peer, message, topic: Topic::Commitments, data } => self.gossiped_commitment(now, peer, message, &data),
+            Input::GossipReceived { peer, message, topic: Topic::TxLists, data } => self.gossiped_txlist(now, peer, message, &data),
+            Input::RequestReceived { peer, channel, protocol, body } => self.serve(now, peer, channel, protocol, &body),
+            Input::RequestBroken { peer } => self.broken_request(now, peer),
+            Input::ChannelClosed { .. } => {}
+            Input::ResponseReceived { request, body } => self.response_received(now, request, &body),
+            Input::RequestFailed { request, failure } => self.request_failed(now, request, failure),
+            Input::PublishFinished { publish, outcome } => self.publish_finished(now, publish, outcome),
+            Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(now, id, signer),
+            Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(now, id, hash),
+        }
+        self.end();
     }
 
-    /// Our own application wishes something.
+    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
     ///
     /// # Errors
     /// The wish is refused, and the machine is as it was.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<CommandId, CommandError> {
-        let _ = (now, command, &self.config);
-        Ok(CommandId(0))
+        let now = self.begin(now);
+        let id = match command {
+            Command::PublishCommitment(signed) => self.publish_commitment(now, *signed),
+            Command::PublishTxList(txlist) => self.publish_own_txlist(txlist),
+            Command::GetHead { peer } => self.get_head(now, peer),
+            Command::GetCommitments { start, count, peer } => self.get_commitments(now, start, count, peer),
+            Command::GetTxList { hash, peer } => self.get_txlist(now, hash, peer),
+            Command::Dial { address } => Ok(self.dial(address)),
+            Command::Disconnect { peer } => self.disconnect(peer),
+            Command::UpdateSchedule(windows) => self.update_schedule(now, &windows),
+            Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(now, tip)),
+            Command::MarkExecuted { block_number } => self.mark_executed(block_number),
+        };
+        self.end();
+        id
     }
 
-    /// Time has passed. Early or repeated calls change nothing.
+    /// Time has passed. Early or repeated calls change nothing; afterwards the next deadline lies in the future.
     pub fn handle_timeout(&mut self, now: Now) {
-        while self.timers.pop_due(now.mono).is_some() {}
+        let now = self.begin(now);
+        while let Some(timer) = self.timers.pop_due(now.mono) {
+            match timer {
+                Timer::Request(request) => self.request_timed_out(now, request),
+                Timer::Verdict(id) => self.verdict_due(id),
+                Timer::Hold(id) => self.hold_over(id),
+                Timer::TxListMissing(hash) => self.fetch_due(now, hash),
+                Timer::Orphan(hash) => self.orphan_over(&hash),
+                Timer::Unsent(command) => self.unsent_over(command),
+                Timer::Unheard => self.send_waiting(None),
+                Timer::Heads => self.heads_due(now),
+                Timer::Room => self.pump(now),
+                Timer::Gap => self.gaps_due(now),
+                Timer::Ban(peer) => self.ban_checked(now, peer),
+                Timer::Use(peer) => self.use_checked(peer),
+                Timer::Decay => self.scores_decayed(now),
+            }
+        }
+        self.end();
     }
 
     /// What to do next; call until `None`.
@@ -59,8 +193,38 @@ impl Core {
         self.timers.next()
     }
 
-    /// What was counted.
+    /// What was counted since the start.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// A time that goes back counts as the last one.
+    fn begin(&mut self, now: Now) -> Now {
+        self.last = self.last.max(now.mono);
+        self.emitted = self.outputs.len();
+        Now { mono: self.last, unix: now.unix }
+    }
+
+    fn end(&mut self) {
+        debug_assert!(self.outputs.len() - self.emitted <= MAX_OUTPUTS_PER_STEP, "one step emitted more than MAX_OUTPUTS_PER_STEP");
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        self.outputs.push_back(Output::Net(action));
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::App(event));
+    }
+
+    pub(crate) fn finish(&mut self, command: CommandId, outcome: Outcome) {
+        self.tell(Event::CommandFinished { command, outcome });
+    }
+
+    pub(crate) fn start(&mut self, work: Work) -> JobId {
+        let id = self.mint.jobs.next(JobId);
+        self.stats.jobs += 1;
+        self.outputs.push_back(Output::Job(Job { id, work }));
+        id
     }
 }

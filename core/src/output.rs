@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::id::{ChannelId, CommandId, DialId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::Job;
+use crate::peer::score::Standing;
 use crate::wire::messages::{PreconfHead, RawTxList, SignedCommitment};
 use crate::wire::topics::{Protocol, Topic};
 
@@ -227,6 +228,15 @@ pub enum Event {
     PeerDisconnected {
         /// The peer.
         peer: PeerId,
+    },
+    /// A peer's conduct changed how we deal with it (P7.4).
+    StandingChanged {
+        /// The peer.
+        peer: PeerId,
+        /// How we deal with it now.
+        standing: Standing,
+        /// The rule under which it changed.
+        rule: &'static str,
     },
     /// A commitment passed every rule and links to the sync tip.
     CommitmentAccepted {

@@ -99,6 +99,10 @@ pub enum Timer {
     Unheard,
     /// A peer has been at the ban threshold long enough (P7.4), or its ban is over.
     Ban(PeerId),
+    /// A peer that speaks none of our protocols has had time to join a topic (P2.5).
+    Use(PeerId),
+    /// Scores decay (P7.3).
+    Decay,
 }
 
 /// The one table of deadlines.

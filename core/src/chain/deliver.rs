@@ -138,7 +138,7 @@ impl Core {
     }
 
     /// A txlist of our own (P5.7).
-    pub(crate) fn publish_txlist(&mut self, command: CommandId, txlist: Bytes) {
+    pub(crate) fn hash_own_txlist(&mut self, command: CommandId, txlist: Bytes) {
         self.hash_txlist(Arriving { hash: B256::ZERO, txlist, bringer: Bringer::Own { command }, reserved: false });
     }
 
@@ -169,7 +169,7 @@ impl Core {
                     Err(refusal) => self.refuse_txlist(now, peer, message, refusal),
                     Ok(()) => {
                         self.report(message, peer, Verdict::Accept);
-                        self.charge(now, peer, Conduct::GossipAccepted, Cause::Message(message));
+                        self.charge(now, peer, "T5", Conduct::GossipAccepted, Cause::Message(message));
                     }
                 }
             }
@@ -208,21 +208,22 @@ impl Core {
     ) {
         if found != hash {
             // P6.4: costs a failure
-            self.note_refusal(peer, None, Refusal::WrongHash);
-            self.charge(now, peer, Conduct::BadMessage, Cause::Request(request));
-            self.fetch_failed(now, &hash);
+            self.blame(now, peer, request, Refusal::WrongHash);
+            if command.is_none() {
+                self.fetch_failed(now, &hash);
+            }
             if let Some(command) = command {
                 let error = RequestError::Refused(Refusal::WrongHash);
                 self.finish(command, Outcome::RequestFailed { peer, error });
             }
             return;
         }
-        self.charge(now, peer, Conduct::ResponseOk, Cause::Request(request));
+        self.charge(now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
         let len_bytes = txlist.len();
         if self.txlists.is_named(&hash) && !self.txlists.has(&hash) {
             if self.keep_named(hash, txlist.clone()).is_ok() {
                 self.tell(Event::TxListStored { hash, len_bytes, source: Source::Response(peer) });
-            } else {
+            } else if command.is_none() {
                 self.fetch_failed(now, &hash);
             }
         }
@@ -233,8 +234,8 @@ impl Core {
 
     /// P5.7: our own is stored and served like any other, whether its commitment is here yet or not.
     fn take_own(&mut self, now: Now, command: CommandId, hash: B256, txlist: Bytes) {
-        let list = RawTxList { hash, txlist };
-        let data = list.encode();
+        self.own_judged();
+        let data = RawTxList { hash, txlist }.encode();
         let txlist = data.slice(crate::wire::messages::TXLIST_HEADER_BYTES..);
         if !self.txlists.has(&hash) {
             let len_bytes = txlist.len();
@@ -269,7 +270,7 @@ impl Core {
         self.report(message, peer, refusal.verdict());
         self.note_refusal(peer, Some(Topic::TxLists), refusal);
         if refusal.verdict() == Verdict::Reject {
-            self.charge(now, peer, Conduct::GossipRejected, Cause::Message(message));
+            self.charge(now, peer, refusal.rule(), Conduct::GossipRejected, Cause::Message(message));
         }
     }
 

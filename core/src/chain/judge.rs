@@ -21,7 +21,8 @@ use crate::id::{CommandId, HeldId, JobId, MessageId, PeerId, RequestId};
 use crate::job::Work;
 use crate::machine::Core;
 use crate::output::{Accepted, Action, Event, Outcome, Source, Verdict};
-use crate::peer::ledger::{Cause, Conduct};
+use crate::peer::conduct::Conduct;
+use crate::peer::ledger::Cause;
 use crate::time::{Now, Time, Timer};
 use crate::validate::commitment;
 use crate::wire::messages::SignedCommitment;
@@ -215,7 +216,11 @@ impl Core {
     /// Takes those that wait for a parent out of their places.
     fn let_go(&mut self, parent: &B256) -> Vec<(Claim, Option<Address>)> {
         let ids = self.held.waiting_for(parent);
-        ids.into_iter().filter_map(|id| self.unhold(id)).map(|(claim, _)| (claim.signer, claim)).map(|(signer, claim)| (claim, signer)).collect()
+        ids.into_iter()
+            .filter_map(|id| self.unhold(id))
+            .map(|(claim, _)| (claim.signer, claim))
+            .map(|(signer, claim)| (claim, signer))
+            .collect()
     }
 
     /// C4 and C6–C10, now that the signer is known.
@@ -279,13 +284,14 @@ impl Core {
         match origin {
             Origin::Gossip { peer, message: Some(message) } => {
                 self.report(message, peer, Verdict::Accept);
-                self.charge(now, peer, Conduct::GossipAccepted, Cause::Message(message));
+                self.charge(now, peer, "C10", Conduct::GossipAccepted, Cause::Message(message));
             }
             // Its verdict was given when its time was over (P5.1), a page is paid for as a whole, and nobody waits to hear of the last.
             Origin::Gossip { message: None, .. } | Origin::Page { .. } | Origin::Kept => {}
             Origin::Own { command } => {
                 let data = Bytes::copy_from_slice(accepted.signed.as_bytes());
-                self.published.insert(accepted.block_number, accepted.hash);
+                self.own_judged();
+                self.note_committed(accepted.block_number, accepted.hash);
                 self.send_out(now, command, Topic::Commitments, data, accepted.window_end);
             }
         }
@@ -302,12 +308,15 @@ impl Core {
                 }
                 self.note_refusal(peer, Some(Topic::Commitments), refusal);
                 if verdict == Verdict::Reject {
-                    let cause = message.map_or(Cause::None, Cause::Message);
-                    self.charge(now, peer, Conduct::GossipRejected, cause);
+                    let cause = message.map_or(Cause::Neither, Cause::Message);
+                    self.charge(now, peer, refusal.rule(), Conduct::GossipRejected, cause);
                 }
             }
             Origin::Page { peer, request } => self.page_item_refused(now, peer, request, refusal),
-            Origin::Own { command } => self.finish(command, Outcome::NotPublished(PublishError::Refused(refusal))),
+            Origin::Own { command } => {
+                self.own_judged();
+                self.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
+            }
             Origin::Kept => {} // what no longer links is gone; peers that have another chain bring it again
         }
     }

@@ -1,8 +1,10 @@
 //! Whom do we deal with, and on what terms?
 //!
 //! Pure parts without timers or outputs: what a peer's conduct does to its score (P7), how much it may ask of us (P6.6, P6.7), and whom we
-//! connect to at all (P8). The machine owns them and turns what they say into actions.
+//! connect to at all (P8). `table` holds who is connected and who is remembered; `terms` turns what the parts say into actions.
 
 pub(crate) mod conduct;
 pub(crate) mod ledger;
 pub(crate) mod score;
+pub(crate) mod table;
+pub(crate) mod terms;

@@ -73,9 +73,9 @@ impl Core {
                 Ok(list) if list.txlist.is_empty() => {
                     // P6.3: not found, and P5.6, P7.8: that costs nothing
                     self.stats.requests_answered += 1;
-                    self.fetch_failed(now, &hash);
-                    if let Some(command) = command {
-                        self.finish(command, Outcome::TxList { peer, txlist: None });
+                    match command {
+                        Some(command) => self.finish(command, Outcome::TxList { peer, txlist: None }),
+                        None => self.fetch_failed(now, &hash),
                     }
                 }
                 Ok(list) => {
@@ -99,7 +99,7 @@ impl Core {
             RequestFailure::Unreachable | RequestFailure::Unsupported => None,
         };
         if let Some(conduct) = conduct {
-            self.charge(now, sent.peer, conduct, Cause::Request(request));
+            self.charge(now, sent.peer, "P6.5", conduct, Cause::Request(request));
         }
         self.ended_without_good(now, request, sent, RequestError::Failed(failure));
         self.pump(now);
@@ -107,7 +107,7 @@ impl Core {
 
     fn answered_well(&mut self, now: Now, peer: PeerId, request: RequestId) {
         self.stats.requests_answered += 1;
-        self.charge(now, peer, Conduct::ResponseOk, Cause::Request(request));
+        self.charge(now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
     }
 
     fn answered_badly(&mut self, now: Now, request: RequestId, sent: Sent, refusal: Refusal) {
@@ -118,15 +118,15 @@ impl Core {
     /// A broken response costs its peer a failure (P6.4).
     pub(crate) fn blame(&mut self, now: Now, peer: PeerId, request: RequestId, refusal: Refusal) {
         self.note_refusal(peer, None, refusal);
-        self.charge(now, peer, Conduct::BadMessage, Cause::Request(request));
+        self.charge(now, peer, refusal.rule(), Conduct::BadMessage, Cause::Request(request));
     }
 
     fn ended_without_good(&mut self, now: Now, request: RequestId, sent: Sent, error: RequestError) {
         self.stats.requests_failed += 1;
         match sent.purpose {
             Purpose::Page { start, .. } => self.page_failed(now, request, sent.peer, start),
-            Purpose::TxList { hash, .. } => self.fetch_failed(now, &hash),
-            Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
+            Purpose::TxList { hash, command: None } => self.fetch_failed(now, &hash),
+            Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
         }
         if let Some(command) = sent.purpose.command() {
             self.finish(command, Outcome::RequestFailed { peer: sent.peer, error });

@@ -7,6 +7,7 @@ use crate::id::{CommandId, PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::output::Action;
+use crate::peer::score::Standing;
 use crate::request::{Purpose, Sent, Waiting};
 use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
@@ -21,8 +22,8 @@ impl Core {
         let candidates = self.peers.connected().filter(|(peer, _)| fits(peer) && self.can_ask(now, **peer, protocol));
         let mut best: Vec<PeerId> = Vec::new();
         let mut least = None;
-        for (peer, connected) in candidates {
-            let rank = (connected.standing(now, &self.config.score), self.requests.in_flight_of(peer));
+        for (peer, _) in candidates {
+            let rank = (self.peers.standing(now, peer), self.requests.in_flight_of(peer));
             if least.is_none_or(|least| rank < least) {
                 least = Some(rank);
                 best.clear();
@@ -41,7 +42,7 @@ impl Core {
             && self.requests.in_flight_of(&peer) < self.config.max_requests_per_peer
             && self.peers.get(&peer).is_some_and(|connected| {
                 connected.spoken.supports(protocol)
-                    && connected.may_be_asked(now, &self.config.score)
+                    && self.peers.standing(now, &peer) <= Standing::Throttled
                     && connected.free_at(protocol, &self.config) <= now
             })
     }

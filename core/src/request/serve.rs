@@ -29,15 +29,19 @@ impl Core {
             Err(error) => {
                 self.stats.requests_refused += 1;
                 self.act(Action::DropRequest { channel });
-                self.broken_request(now, peer, Refusal::Malformed(error));
+                self.blame_request(now, peer, Refusal::Malformed(error));
             }
         }
     }
 
-    /// A peer sent a request that is none (P3.4).
-    pub(crate) fn broken_request(&mut self, now: Now, peer: PeerId, refusal: Refusal) {
+    /// A peer sent a request that is no frame (P3.4).
+    pub(crate) fn broken_request(&mut self, now: Now, peer: PeerId) {
+        self.blame_request(now, peer, Refusal::BadFrame);
+    }
+
+    fn blame_request(&mut self, now: Now, peer: PeerId, refusal: Refusal) {
         self.note_refusal(peer, None, refusal);
-        self.charge(now, peer, Conduct::BadMessage, Cause::None);
+        self.charge(now, peer, refusal.rule(), Conduct::BadMessage, Cause::Neither);
     }
 
     fn answer(&self, protocol: Protocol, body: &Bytes) -> Result<Response, DecodeError> {
@@ -54,7 +58,8 @@ impl Core {
 
     /// P6.1: our head; without one, the sync tip with window end 0.
     fn own_head(&self) -> PreconfHead {
-        let (number, window_end) = self.chain.head().map_or((self.chain.tip().block_number, 0), |head| (head.block_number, head.window_end));
+        let (number, window_end) =
+            self.chain.head().map_or((self.chain.tip().block_number, 0), |head| (head.block_number, head.window_end));
         PreconfHead { block_number: U256::from(number), submission_window_end: U256::from(window_end) }
     }
 

@@ -5,18 +5,30 @@
 use bytes::Bytes;
 
 use crate::error::Refusal;
-use crate::wire::messages::RawTxList;
+use crate::wire::messages::{DecodeError, RawTxList};
+
+/// T1 of a list that needs no decoding: our own.
+pub(crate) fn fits(list: &RawTxList, cap: usize) -> Result<(), Refusal> {
+    let len = list.txlist.len();
+    if len > cap {
+        Err(Refusal::Malformed(DecodeError::TooLong { len, max: cap }))
+    } else if len == 0 {
+        Err(Refusal::EmptyTxList)
+    } else {
+        Ok(())
+    }
+}
 
 /// T1: the container, within the cap, not empty.
 pub(crate) fn shape(bytes: &Bytes, cap: usize) -> Result<RawTxList, Refusal> {
     let list = RawTxList::decode(bytes, cap).map_err(Refusal::Malformed)?;
-    if list.txlist.is_empty() { Err(Refusal::EmptyTxList) } else { Ok(list) }
+    fits(&list, cap)?;
+    Ok(list)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::messages::DecodeError;
     use alloy_primitives::B256;
 
     #[test]

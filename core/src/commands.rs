@@ -1,0 +1,98 @@
+//! What may our own application wish, and what does a wish do at once?
+//!
+//! Publishing stands in `publish`, asking in `request::ask`; here is what moves the chain, the schedule and the peers.
+
+use alloy_primitives::{B256, U256};
+use bytes::Bytes;
+
+use crate::error::CommandError;
+use crate::id::{CommandId, PeerId};
+use crate::input::SyncTip;
+use crate::machine::Core;
+use crate::output::{Action, Event};
+use crate::request::Purpose;
+use crate::schedule::Window;
+use crate::time::Now;
+use crate::wire::messages::{GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE};
+use crate::wire::topics::Protocol;
+
+impl Core {
+    pub(crate) fn get_head(&mut self, now: Now, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
+        let body = Bytes::from_static(&GetHeadRequest::BYTES);
+        self.ask_for_user(now, peer, Protocol::GetHead, body, |command| Purpose::Head { command: Some(command) })
+    }
+
+    pub(crate) fn get_commitments(&mut self, now: Now, start: u64, count: u32, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
+        let max = MAX_COMMITMENTS_PER_RESPONSE as u32;
+        if !(1..=max).contains(&count) {
+            return Err(CommandError::BadCount { count, min: 1, max });
+        }
+        let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
+        self.ask_for_user(now, peer, Protocol::GetCommitments, body, |command| Purpose::Commitments { start, count, command })
+    }
+
+    pub(crate) fn get_txlist(&mut self, now: Now, hash: B256, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
+        let body = GetTxListRequest { hash }.encode();
+        self.ask_for_user(now, peer, Protocol::GetTxList, body, |command| Purpose::TxList { hash, command: Some(command) })
+    }
+
+    pub(crate) fn disconnect(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+        self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+        self.act(Action::Disconnect { peer });
+        Ok(self.mint.commands.next(CommandId))
+    }
+
+    /// P9.1
+    pub(crate) fn update_schedule(&mut self, now: Now, windows: &[Window]) -> Result<CommandId, CommandError> {
+        self.schedule.update(windows)?;
+        self.judge_waiting_for_schedule(now);
+        self.resume(now);
+        Ok(self.mint.commands.next(CommandId))
+    }
+
+    /// P9.3
+    pub(crate) fn move_sync_tip(&mut self, now: Now, tip: SyncTip) -> CommandId {
+        let moved = self.chain.move_tip(tip);
+        if let Some(from) = moved.execute_from {
+            self.executed = self.executed.min(from.saturating_sub(1));
+            self.tell(Event::ExecuteAgain { from });
+        }
+        let mut loose = moved.dropped;
+        if !loose.is_empty() || moved.execute_from.is_some() {
+            loose.extend(self.chain.take_forks());
+        }
+        self.judge_again(now, loose);
+        if let Some(tip_block) = self.chain.at(tip.block_number) {
+            // What ended before the settled chain's last block is of no more use; nodes that are behind still need its neighbours.
+            self.schedule.prune(tip_block.window_end.saturating_sub(self.config.late_grace.as_secs()));
+        }
+        self.emit_ready();
+        self.resume(now);
+        self.mint.commands.next(CommandId)
+    }
+
+    /// P11.1: blocks are executed in the order in which they became ready.
+    pub(crate) fn mark_executed(&mut self, block_number: u64) -> Result<CommandId, CommandError> {
+        if block_number >= self.chain.next_ready() {
+            return Err(CommandError::NotReady { block_number });
+        }
+        self.executed = self.executed.max(block_number);
+        Ok(self.mint.commands.next(CommandId))
+    }
+
+    /// P5.5: tells every block that became ready, in order, once.
+    pub(crate) fn emit_ready(&mut self) {
+        while let Some(commitment) = self.chain.advance_ready(|hash| self.txlists.has(hash)) {
+            self.stats.ready += 1;
+            let preconf = commitment.signed.preconf();
+            let txlist = preconf.has_txlist().then(|| self.txlists.get(&preconf.raw_tx_list_hash).cloned()).flatten();
+            self.tell(Event::BlockReady { commitment, txlist });
+        }
+    }
+
+    /// What catch-up waited for may have come.
+    fn resume(&mut self, now: Now) {
+        self.sync.paused = false;
+        self.plan(now);
+    }
+}

@@ -1,0 +1,233 @@
+//! Who is connected, and who is remembered (P7.6)?
+//!
+//! A peer counts once, however many connections lead to it. What is known of a peer's conduct outlives its connections.
+//!
+//! Invariants: a connected peer is always remembered. `by_age` holds exactly the remembered peers that are not connected, by when they were
+//! last seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::id::{ConnectionId, PeerId};
+use crate::input::Spoken;
+use crate::peer::conduct::ScoreRules;
+use crate::peer::ledger::Ledger;
+use crate::peer::score::Standing;
+use crate::request::pace::Pace;
+use crate::time::Time;
+use crate::wire::topics::{Protocol, Topic};
+
+/// Most peers that are remembered. Source: P7.6.
+pub(crate) const MAX_REMEMBERED: usize = 4096;
+
+/// Where T3 stands for a peer: bytes since the window's start.
+#[derive(Clone, Copy, Debug, Default)]
+struct TxListQuota {
+    start: Time,
+    used: usize,
+}
+
+/// What is known of a connected peer.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    connections: BTreeSet<ConnectionId>,
+    pub(crate) spoken: Spoken,
+    topics: BTreeSet<Topic>,
+    paces: [Pace; 3],
+}
+
+/// What is known of a peer's conduct.
+#[derive(Debug)]
+struct Known {
+    ledger: Ledger,
+    last_seen: Time,
+    quota: TxListQuota,
+    /// The score that gossipsub was told last.
+    mirrored: i64,
+}
+
+/// The peers.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    rules: Arc<ScoreRules>,
+    quota_bytes: usize,
+    quota_window: Duration,
+    connected: BTreeMap<PeerId, Connected>,
+    known: BTreeMap<PeerId, Known>,
+    by_age: BTreeSet<(Time, PeerId)>,
+}
+
+impl Peers {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            rules: Arc::new(config.score),
+            quota_bytes: config.txlist_quota_bytes,
+            quota_window: config.txlist_quota_window,
+            connected: BTreeMap::new(),
+            known: BTreeMap::new(),
+            by_age: BTreeSet::new(),
+        }
+    }
+
+    /// Says whether it is the peer's first connection.
+    pub(crate) fn open(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> bool {
+        self.know(now, peer);
+        if let Some(known) = self.known.get(&peer) {
+            self.by_age.remove(&(known.last_seen, peer));
+        }
+        let entry = self.connected.entry(peer).or_insert_with(|| Connected {
+            connections: BTreeSet::new(),
+            spoken: Spoken::default(),
+            topics: BTreeSet::new(),
+            paces: Default::default(),
+        });
+        entry.connections.insert(connection) && entry.connections.len() == 1
+    }
+
+    /// Says whether it was the peer's last connection.
+    pub(crate) fn close(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> bool {
+        let Some(connected) = self.connected.get_mut(&peer) else { return false };
+        connected.connections.remove(&connection);
+        if !connected.connections.is_empty() {
+            return false;
+        }
+        self.connected.remove(&peer);
+        if let Some(known) = self.known.get_mut(&peer) {
+            known.last_seen = now;
+            self.by_age.insert((now, peer));
+        }
+        self.forget_oldest(now);
+        true
+    }
+
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Connected> {
+        self.connected.get(peer)
+    }
+
+    /// All that are connected, in the order of their ids.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = (&PeerId, &Connected)> {
+        self.connected.iter()
+    }
+
+    /// How many are connected.
+    pub(crate) fn len(&self) -> usize {
+        self.connected.len()
+    }
+
+    /// How many are remembered, the connected ones included.
+    pub(crate) fn remembered(&self) -> usize {
+        self.known.len()
+    }
+
+    /// A peer said what it speaks.
+    pub(crate) fn identified(&mut self, peer: &PeerId, spoken: Spoken) {
+        if let Some(connected) = self.connected.get_mut(peer) {
+            connected.spoken = spoken;
+        }
+    }
+
+    /// A peer joined or left a topic.
+    pub(crate) fn subscribed(&mut self, peer: &PeerId, topic: Topic, joined: bool) {
+        if let Some(connected) = self.connected.get_mut(peer) {
+            if joined {
+                connected.topics.insert(topic)
+            } else {
+                connected.topics.remove(&topic)
+            };
+        }
+    }
+
+    /// T3: counts gossiped txlist bytes; says whether the peer is within its quota.
+    pub(crate) fn admit_txlist_bytes(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
+        let (bytes, window) = (self.quota_bytes, self.quota_window);
+        let quota = &mut self.know(now, peer).quota;
+        if now.since(quota.start) >= window {
+            *quota = TxListQuota { start: now, used: 0 };
+        }
+        quota.used = quota.used.saturating_add(len);
+        quota.used <= bytes
+    }
+
+    /// A request on this protocol goes to the peer now (P6.7).
+    pub(crate) fn note_sent(&mut self, now: Time, peer: PeerId, protocol: Protocol, config: &Config) {
+        if let Some(connected) = self.connected.get_mut(&peer) {
+            connected.paces[index(protocol)].note(now, config.own_request_limit());
+        }
+    }
+
+    /// When time alone makes room for a request to this peer, or to any that speaks the protocol; `None` when it does not.
+    pub(crate) fn next_free(&self, peer: Option<PeerId>, protocol: Protocol, now: Time, config: &Config) -> Option<Time> {
+        let fits = |(id, connected): &(&PeerId, &Connected)| peer.is_none_or(|peer| peer == **id) && connected.spoken.supports(protocol);
+        let free = self.connected.iter().filter(fits).map(|(_, connected)| connected.free_at(protocol, config));
+        free.filter(|at| *at > now).min()
+    }
+
+    pub(crate) fn ledger(&self, peer: &PeerId) -> Option<&Ledger> {
+        self.known.get(peer).map(|known| &known.ledger)
+    }
+
+    /// The ledger of a peer, a new one if it is not known yet.
+    pub(crate) fn ledger_mut(&mut self, now: Time, peer: PeerId) -> &mut Ledger {
+        &mut self.know(now, peer).ledger
+    }
+
+    /// How we deal with a peer (P7.4).
+    pub(crate) fn standing(&self, now: Time, peer: &PeerId) -> Standing {
+        self.ledger(peer).map_or(Standing::Healthy, |ledger| ledger.standing(now))
+    }
+
+    /// Notes what gossipsub is told of a peer's score; says whether that is news.
+    pub(crate) fn mirror(&mut self, peer: &PeerId, score: i64) -> bool {
+        self.known.get_mut(peer).is_some_and(|known| std::mem::replace(&mut known.mirrored, score) != score)
+    }
+
+    fn know(&mut self, now: Time, peer: PeerId) -> &mut Known {
+        if !self.known.contains_key(&peer) {
+            let known = Known { ledger: Ledger::new(self.rules.clone()), last_seen: now, quota: TxListQuota::default(), mirrored: 0 };
+            self.known.insert(peer, known);
+            if !self.connected.contains_key(&peer) {
+                self.by_age.insert((now, peer));
+            }
+            self.forget_oldest_but(now, peer);
+        }
+        self.known.get_mut(&peer).expect("inserted above")
+    }
+
+    fn forget_oldest(&mut self, now: Time) {
+        while self.known.len() > MAX_REMEMBERED {
+            // P7.6: the least recently seen without a ban first; a table full of bans gives up the oldest of them.
+            let unbanned = self.by_age.iter().find(|(_, peer)| self.standing(now, peer) != Standing::Banned);
+            let Some(&(seen, peer)) = unbanned.or_else(|| self.by_age.first()) else { return };
+            self.by_age.remove(&(seen, peer));
+            self.known.remove(&peer);
+        }
+    }
+
+    fn forget_oldest_but(&mut self, now: Time, spared: PeerId) {
+        let newest = self.by_age.take(&(now, spared));
+        self.forget_oldest(now);
+        self.by_age.extend(newest);
+    }
+}
+
+impl Connected {
+    /// Has the peer joined the topic?
+    pub(crate) fn is_on(&self, topic: Topic) -> bool {
+        self.topics.contains(&topic)
+    }
+
+    /// When the next request on this protocol may go (P6.7).
+    pub(crate) fn free_at(&self, protocol: Protocol, config: &Config) -> Time {
+        self.paces[index(protocol)].free_at(config.own_request_limit(), config.request_window)
+    }
+}
+
+fn index(protocol: Protocol) -> usize {
+    match protocol {
+        Protocol::GetHead => 0,
+        Protocol::GetCommitments => 1,
+        Protocol::GetTxList => 2,
+    }
+}

@@ -1,0 +1,160 @@
+//! How does a message of our own get out (P5.7–P5.9)?
+//!
+//! ```text
+//! command --judged like a stranger's--> stored --> with gossip --sent--> told: published
+//!    \--refused--> told: why                        ^    \--no peer, or queues full--> Unheard --its window long over--> told: not sent
+//!                                                   +---- a peer joins the topic, or a heartbeat passes ----/
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use bytes::Bytes;
+
+use crate::chain::judge::Origin;
+use crate::crypto;
+use crate::error::{CommandError, PublishError, Refusal};
+use crate::id::{CommandId, PublishId};
+use crate::input::PublishOutcome;
+use crate::machine::Core;
+use crate::output::{Action, Outcome};
+use crate::time::{Now, Time, Timer, UnixTime};
+use crate::validate::{commitment, txlist};
+use crate::wire::messages::{RawTxList, SignedCommitment};
+use crate::wire::topics::Topic;
+
+/// When a message that found full queues is tried again. Source: gossipsub's heartbeat (PROTOCOL.md §7).
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A message of ours on its way out.
+#[derive(Debug)]
+struct Outgoing {
+    topic: Topic,
+    data: Bytes,
+    /// With gossip right now; otherwise it waits.
+    publish: Option<PublishId>,
+}
+
+/// Our own messages on their way out, by the command that wants each.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    outgoing: BTreeMap<CommandId, Outgoing>,
+    by_publish: BTreeMap<PublishId, CommandId>,
+    /// What we have committed to, by block number (P5.9). In memory: storage will carry it across restarts.
+    committed: BTreeMap<u64, B256>,
+    /// Commands that are still being judged.
+    judging: usize,
+}
+
+impl Outbox {
+    /// How many wait or are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.outgoing.len()
+    }
+}
+
+impl Core {
+    /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
+    pub(crate) fn publish_commitment(&mut self, now: Now, signed: SignedCommitment) -> Result<CommandId, CommandError> {
+        self.room_to_publish()?;
+        commitment::well_formed(&signed, self.config.slasher).map_err(PublishError::Refused)?;
+        let number = u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX);
+        if self.outbox.committed.get(&number).is_some_and(|first| *first != crypto::preconfirmation_hash(&signed)) {
+            return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
+        }
+        let command = self.mint.commands.next(CommandId);
+        self.judge(now, Origin::Own { command }, signed).map_err(PublishError::Refused)?;
+        self.outbox.judging += 1;
+        Ok(command)
+    }
+
+    /// A txlist of our own (P5.7).
+    pub(crate) fn publish_own_txlist(&mut self, list: Bytes) -> Result<CommandId, CommandError> {
+        self.room_to_publish()?;
+        let claimed = RawTxList { hash: B256::ZERO, txlist: list };
+        txlist::fits(&claimed, self.config.txlist_cap).map_err(PublishError::Refused)?;
+        let command = self.mint.commands.next(CommandId);
+        self.outbox.judging += 1;
+        self.hash_own_txlist(command, claimed.txlist);
+        Ok(command)
+    }
+
+    fn room_to_publish(&self) -> Result<(), PublishError> {
+        let max = self.config.max_unsent;
+        if self.outbox.outgoing.len() + self.outbox.judging >= max { Err(PublishError::QueueFull { max }) } else { Ok(()) }
+    }
+
+    /// Judging a message of ours has ended, whatever came of it.
+    pub(crate) fn own_judged(&mut self) {
+        self.outbox.judging -= 1;
+    }
+
+    /// P5.9: from now on we never say anything else about this block.
+    pub(crate) fn note_committed(&mut self, number: u64, hash: B256) {
+        self.outbox.committed.insert(number, hash);
+        while self.outbox.committed.len() > self.config.max_commitments {
+            self.outbox.committed.pop_first();
+        }
+    }
+
+    /// Gives a message of ours to gossip.
+    pub(crate) fn send_out(&mut self, now: Now, command: CommandId, topic: Topic, data: Bytes, window_end: u64) {
+        // P5.8: it may wait until its window has been over for as long as others would still take it.
+        let until = UnixTime::from_secs(window_end).0.saturating_sub(now.unix.0);
+        let give_up = Time(now.mono.0.saturating_add(until)).after(self.config.late_grace);
+        self.timers.set(Timer::Unsent(command), give_up);
+        self.outbox.outgoing.insert(command, Outgoing { topic, data, publish: None });
+        self.try_to_send(command);
+    }
+
+    fn try_to_send(&mut self, command: CommandId) {
+        let Some(outgoing) = self.outbox.outgoing.get_mut(&command).filter(|outgoing| outgoing.publish.is_none()) else { return };
+        let publish = self.mint.publishes.next(PublishId);
+        outgoing.publish = Some(publish);
+        let (topic, data) = (outgoing.topic, outgoing.data.clone());
+        self.outbox.by_publish.insert(publish, command);
+        self.act(Action::Publish { publish, topic, data });
+    }
+
+    /// What became of a message that we gave to gossip (P5.8).
+    pub(crate) fn publish_finished(&mut self, now: Now, publish: PublishId, outcome: PublishOutcome) {
+        let Some(command) = self.outbox.by_publish.remove(&publish) else { return };
+        let Some(outgoing) = self.outbox.outgoing.get_mut(&command) else { return };
+        outgoing.publish = None;
+        match outcome {
+            PublishOutcome::Sent | PublishOutcome::Duplicate => {
+                let message = crypto::message_id(self.config.chain_id, outgoing.topic, &outgoing.data);
+                self.out(command, Outcome::Published(message));
+            }
+            PublishOutcome::NoPeers => self.stats.publish_retries += 1, // until a peer joins the topic
+            PublishOutcome::Busy => {
+                self.stats.publish_retries += 1;
+                self.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
+            }
+            PublishOutcome::Refused => self.out(command, Outcome::NotPublished(PublishError::Network)),
+        }
+    }
+
+    /// A peer joined a topic, or gossip's queues may have emptied: what waits is tried again.
+    pub(crate) fn send_waiting(&mut self, topic: Option<Topic>) {
+        let fits = |outgoing: &Outgoing| outgoing.publish.is_none() && topic.is_none_or(|topic| topic == outgoing.topic);
+        let waiting = self.outbox.outgoing.iter().filter(|(_, outgoing)| fits(outgoing)).map(|(command, _)| *command);
+        for command in waiting.collect::<Vec<_>>() {
+            self.try_to_send(command);
+        }
+    }
+
+    /// P5.8: nobody took it in time.
+    pub(crate) fn unsent_over(&mut self, command: CommandId) {
+        self.out(command, Outcome::NotPublished(PublishError::Unsent));
+    }
+
+    fn out(&mut self, command: CommandId, outcome: Outcome) {
+        self.timers.cancel(Timer::Unsent(command));
+        if let Some(Outgoing { publish: Some(publish), .. }) = self.outbox.outgoing.remove(&command) {
+            self.outbox.by_publish.remove(&publish);
+        }
+        self.finish(command, outcome);
+    }
+}

@@ -1,0 +1,111 @@
+//! How is the node doing (P11)?
+//!
+//! Read-only views for whoever looks after a node. Nothing in the machine decides by them.
+
+use alloy_primitives::B256;
+
+use crate::id::PeerId;
+use crate::input::{Spoken, SyncTip};
+use crate::machine::Core;
+use crate::peer::ledger::Change;
+use crate::peer::score::Standing;
+use crate::time::Now;
+use crate::wire::topics::Topic;
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Number and preconfirmation hash of the highest linked block; `None` while nothing links to the sync tip.
+    pub head: Option<(u64, B256)>,
+    /// The last settled block.
+    pub sync_tip: SyncTip,
+    /// The highest block up to which all are ready to execute (P5.5).
+    pub ready_to: u64,
+    /// The highest block that the host said it executed.
+    pub executed_to: u64,
+    /// The best head that a peer in good standing claims, or our own.
+    pub best: u64,
+    /// From `ready_to` to `best`; not 0 while there is a gap (P11.1).
+    pub lag: u64,
+    /// Connected peers.
+    pub peers: usize,
+    /// Is a catch-up under way (P6.9)?
+    pub syncing: bool,
+    /// Commitments kept, forks included.
+    pub commitments: usize,
+    /// Commitments that wait for a parent or the schedule.
+    pub held: usize,
+    /// Bytes of txlists kept.
+    pub txlist_bytes: usize,
+    /// Txlists that accepted commitments name and that are not here.
+    pub missing_txlists: usize,
+    /// Requests of ours under way.
+    pub requests: usize,
+    /// Jobs under way.
+    pub jobs: usize,
+    /// Messages of our own that wait for a peer.
+    pub unsent: usize,
+}
+
+/// What is known of a connected peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Its id.
+    pub peer: PeerId,
+    /// Its score, in millionths of a point.
+    pub score: i64,
+    /// How we deal with it.
+    pub standing: Standing,
+    /// What of our chain it speaks.
+    pub spoken: Spoken,
+    /// Has it joined both our topics?
+    pub subscribed: bool,
+    /// The head that it claims, once it was asked.
+    pub claimed_head: Option<u64>,
+    /// Requests of ours that it has not answered yet.
+    pub in_flight: usize,
+}
+
+impl Core {
+    /// Where the node stands.
+    pub fn status(&self, now: Now) -> Status {
+        let ready_to = self.chain.next_ready().saturating_sub(1);
+        let best = self.best_claim(now).max(self.chain.head_number());
+        Status {
+            head: self.chain.head().map(|head| (head.block_number, head.hash)),
+            sync_tip: self.chain.tip(),
+            ready_to,
+            executed_to: self.executed,
+            best,
+            lag: best.saturating_sub(ready_to),
+            peers: self.peers.len(),
+            syncing: self.sync.run.is_some(),
+            commitments: self.chain.len(),
+            held: self.held.len(),
+            txlist_bytes: self.txlists.bytes(),
+            missing_txlists: self.deliveries.missing(),
+            requests: self.requests.in_flight(),
+            jobs: self.docket.len() + self.deliveries.hashing(),
+            unsent: self.outbox.len(),
+        }
+    }
+
+    /// Every connected peer, in the order of their ids.
+    pub fn peers(&self, now: Now) -> Vec<PeerInfo> {
+        let info = |(peer, connected): (&PeerId, &crate::peer::table::Connected)| PeerInfo {
+            peer: *peer,
+            score: self.peers.ledger(peer).map_or(0, |ledger| ledger.score(now.mono)),
+            standing: self.peers.standing(now.mono, peer),
+            spoken: connected.spoken,
+            subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
+            claimed_head: self.sync.claim_of(peer),
+            in_flight: self.requests.in_flight_of(peer),
+        };
+        self.peers.connected().map(info).collect()
+    }
+
+    /// How a peer's score came about (P7.9): lines that sum to it. Empty for a peer that is not remembered.
+    pub fn explain(&self, now: Now, peer: PeerId) -> Vec<Change> {
+        self.peers.ledger(&peer).map(|ledger| ledger.explain(now.mono)).unwrap_or_default()
+    }
+}

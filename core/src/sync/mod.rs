@@ -1,0 +1,136 @@
+//! What have we missed, and who has it (P6.9)?
+//!
+//! ```text
+//! peers' heads --a claim above our head--> Run: pages from our head upward, several at once, each with another peer
+//!   page: Wanted --peer with room--> Asked --answer--> Here --all before it judged--> Judging --head reaches its end--> done
+//!           ^                          |  empty: the peer's claim was too high; bad: it costs a failure
+//!           +--------------------------+  either way another peer is asked
+//! ```
+//!
+//! Pages are judged in order, and every item like gossip, except for its age (P6.10). What peers claim is worth what they back with
+//! commitments: a page that nobody can serve lowers the claims until the run has an end. A single peer never stalls it.
+//!
+//! Invariants: pages do not overlap and together reach from the head's successor to `next`. Claims are of connected peers.
+
+pub(crate) mod page;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{PeerId, RequestId};
+use crate::wire::messages::SignedCommitment;
+
+/// Pages under way at once. Ours: keeps four peers busy and the claims being judged at 1024.
+pub(crate) const MAX_PAGES: usize = 4;
+/// Children whose parents are looked for at once. Ours: what P5.1 lets one peer have held.
+pub(crate) const MAX_GAPS: usize = 64;
+/// Peers and starts that a run remembers as useless. Ours: far more than a run's pages can meet.
+const MAX_BARRED: usize = 1024;
+
+/// Where a page is.
+#[derive(Debug)]
+pub(crate) enum Page {
+    /// It waits for a peer.
+    Wanted,
+    /// It is with a peer.
+    Asked { request: RequestId },
+    /// It came, and waits for those before it to be judged.
+    Here { request: RequestId, peer: PeerId, items: Vec<SignedCommitment> },
+    /// Its items are being judged.
+    Judging { request: RequestId },
+}
+
+/// One page: its place and how far it is.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) count: u32,
+    pub(crate) page: Page,
+}
+
+impl Slot {
+    /// The block behind the page's last.
+    pub(crate) fn end(&self, start: u64) -> u64 {
+        start.saturating_add(u64::from(self.count))
+    }
+}
+
+/// A catch-up under way.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Our head when it began.
+    pub(crate) from: u64,
+    /// First block that no page covers yet.
+    pub(crate) next: u64,
+    pub(crate) pages: BTreeMap<u64, Slot>,
+    /// Who was of no use for a page that starts there.
+    barred: BTreeSet<(u64, PeerId)>,
+}
+
+impl Run {
+    pub(crate) fn bar(&mut self, start: u64, peer: PeerId) {
+        self.barred.insert((start, peer));
+        while self.barred.len() > MAX_BARRED {
+            self.barred.pop_first();
+        }
+    }
+
+    pub(crate) fn is_barred(&self, start: u64, peer: &PeerId) -> bool {
+        self.barred.contains(&(start, *peer))
+    }
+
+    /// Where a page is whose request this is.
+    pub(crate) fn start_of(&self, request: RequestId) -> Option<u64> {
+        let is = |slot: &Slot| match &slot.page {
+            Page::Asked { request: id } | Page::Here { request: id, .. } | Page::Judging { request: id } => *id == request,
+            Page::Wanted => false,
+        };
+        self.pages.iter().find(|(_, slot)| is(slot)).map(|(start, _)| *start)
+    }
+}
+
+/// What we know of others' heads, and the catch-up that follows from it.
+#[derive(Debug, Default)]
+pub(crate) struct Sync {
+    /// The highest block that a connected peer says it has.
+    claims: BTreeMap<PeerId, u64>,
+    pub(crate) run: Option<Run>,
+    /// Children without a parent: their number, and who sent the child first (P5.2).
+    pub(crate) gaps: BTreeMap<u64, PeerId>,
+    /// Set while the run waits for something else than peers: windows of the schedule, or room in the chain.
+    pub(crate) paused: bool,
+}
+
+impl Sync {
+    pub(crate) fn claim(&mut self, peer: PeerId, head: u64) {
+        self.claims.insert(peer, head);
+    }
+
+    /// The peer can back no more than this.
+    pub(crate) fn lower(&mut self, peer: &PeerId, to: u64) {
+        if let Some(claim) = self.claims.get_mut(peer) {
+            *claim = to.min(*claim);
+        }
+    }
+
+    pub(crate) fn claim_of(&self, peer: &PeerId) -> Option<u64> {
+        self.claims.get(peer).copied()
+    }
+
+    /// How many peers told us their head.
+    pub(crate) fn claimants(&self) -> usize {
+        self.claims.len()
+    }
+
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (&PeerId, u64)> {
+        self.claims.iter().map(|(peer, claim)| (peer, *claim))
+    }
+
+    pub(crate) fn forget(&mut self, peer: &PeerId) {
+        self.claims.remove(peer);
+        self.gaps.retain(|_, sender| sender != peer);
+    }
+
+    /// Does a page wait for a peer with room?
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.pages.values().any(|slot| matches!(slot.page, Page::Wanted)))
+    }
+}

@@ -1,0 +1,250 @@
+//! How does a catch-up start, go on and end (P6.9, P5.2)?
+
+use std::time::Duration;
+
+use alloy_primitives::U256;
+
+use crate::chain::judge::Origin;
+use crate::error::Refusal;
+use crate::id::{PeerId, RequestId};
+use crate::machine::Core;
+use crate::output::{Event, Verdict};
+use crate::peer::score::Standing;
+use crate::request::Purpose;
+use crate::request::answered::PageRead;
+use crate::sync::{MAX_GAPS, MAX_PAGES, Page, Run, Slot};
+use crate::time::{Now, Timer};
+use crate::wire::messages::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
+use crate::wire::topics::Protocol;
+
+/// How long a child may wait for its parent before the parent is asked for. Ours: gossip reorders neighbours by less.
+const GAP_GRACE: Duration = Duration::from_millis(100);
+
+impl Core {
+    /// A new peer said what it speaks: while few told us their head, it is asked for its own.
+    pub(crate) fn greet(&mut self, now: Now, peer: PeerId) {
+        let known = self.sync.claim_of(&peer).is_some();
+        if !known && self.sync.claimants() < self.config.heads_from && self.can_ask(now.mono, peer, Protocol::GetHead) {
+            self.ask_head(now, peer);
+        }
+        self.timers.set_if_idle(Timer::Heads, now.mono.after(self.config.heads_every));
+    }
+
+    /// Time to ask some peers for their heads again.
+    pub(crate) fn heads_due(&mut self, now: Now) {
+        self.sync.paused = false;
+        let mut asked = Vec::new();
+        while asked.len() < self.config.heads_from
+            && let Some(peer) = self.choose(now.mono, Protocol::GetHead, |peer| !asked.contains(peer))
+        {
+            self.ask_head(now, peer);
+            asked.push(peer);
+        }
+        if self.peers.len() > 0 {
+            self.timers.set(Timer::Heads, now.mono.after(self.config.heads_every));
+        }
+        self.plan(now);
+    }
+
+    fn ask_head(&mut self, now: Now, peer: PeerId) {
+        let body = bytes::Bytes::from_static(&GetHeadRequest::BYTES);
+        self.ask(now.mono, peer, Protocol::GetHead, body, Purpose::Head { command: None });
+    }
+
+    /// A peer said what its head is.
+    pub(crate) fn head_claimed(&mut self, now: Now, peer: PeerId, head: u64) {
+        if self.peers.get(&peer).is_some() {
+            self.sync.claim(peer, head);
+            self.plan(now);
+        }
+    }
+
+    /// The best head that a peer claims whom we would ask (P11.1).
+    pub(crate) fn best_claim(&self, now: Now) -> u64 {
+        let healthy = |peer: &PeerId| self.peers.standing(now.mono, peer) <= Standing::Throttled;
+        self.sync.claims().filter(|(peer, _)| healthy(peer)).map(|(_, claim)| claim).max().unwrap_or(0)
+    }
+
+    /// P5.2: a child came whose parent we do not know. Its sender has what lies before it, or knows who has.
+    pub(crate) fn parent_missing(&mut self, now: Now, peer: PeerId, number: u64) {
+        if self.sync.gaps.len() < MAX_GAPS || self.sync.gaps.contains_key(&number) {
+            self.sync.gaps.entry(number).or_insert(peer);
+            self.timers.set_if_idle(Timer::Gap, now.mono.after(GAP_GRACE));
+        }
+    }
+
+    /// The parents that are still missing are asked for.
+    pub(crate) fn gaps_due(&mut self, now: Now) {
+        for (number, peer) in std::mem::take(&mut self.sync.gaps) {
+            let before = number.saturating_sub(1);
+            if before > self.chain.head_number() {
+                let claim = self.sync.claim_of(&peer).unwrap_or(0).max(before);
+                self.sync.claim(peer, claim);
+            } else if before > self.chain.floor() && self.can_ask(now.mono, peer, Protocol::GetCommitments) {
+                // Another chain of the same height: the one commitment before the child says what it hangs on.
+                let body = GetCommitmentsRequest { start_block_number: U256::from(before), max_count: 1 }.encode();
+                self.ask(now.mono, peer, Protocol::GetCommitments, body, Purpose::Parent { number: before });
+            }
+        }
+        self.plan(now);
+    }
+
+    /// Starts a run where claims say that we miss something, sets its pages, and sends what there is room for.
+    pub(crate) fn plan(&mut self, now: Now) {
+        let (head, target) = (self.chain.head_number(), self.best_claim(now));
+        if self.sync.paused {
+            return;
+        }
+        if self.sync.run.is_none() && target > head {
+            self.sync.run = Some(Run { from: head, next: head + 1, pages: Default::default(), barred: Default::default() });
+            self.tell(Event::SyncProgress { from: head, at: head, to: target });
+        }
+        self.pump(now);
+    }
+
+    /// Sets pages up to the best claim and gives those that wait to peers with room.
+    pub(crate) fn pump_pages(&mut self, now: Now) {
+        let (head, target) = (self.chain.head_number(), self.best_claim(now));
+        let Some(run) = &mut self.sync.run else { return };
+        // What gossip brought meanwhile, and what nobody claims any more, needs no page.
+        run.pages.retain(|start, slot| slot.end(*start) > head + 1 && (*start <= target || !matches!(slot.page, Page::Wanted)));
+        run.next = run.pages.last_key_value().map_or(head + 1, |(start, slot)| slot.end(*start));
+        if run.pages.is_empty() && head >= target {
+            self.sync.run = None;
+            self.tell(Event::Synced { head });
+            return;
+        }
+        let size = if target - head.min(target) > u64::from(self.config.page_far) { self.config.page_far } else { self.config.page_near };
+        while run.pages.len() < MAX_PAGES && run.next <= target {
+            let count = u32::try_from(target - run.next + 1).unwrap_or(u32::MAX).min(size);
+            run.pages.insert(run.next, Slot { count, page: Page::Wanted });
+            run.next += u64::from(count);
+        }
+        let wanted = run.pages.iter().filter(|(_, slot)| matches!(slot.page, Page::Wanted)).map(|(start, slot)| (*start, slot.count));
+        for (start, count) in wanted.collect::<Vec<_>>() {
+            self.ask_page(now, start, count);
+        }
+    }
+
+    fn ask_page(&mut self, now: Now, start: u64, count: u32) {
+        let Some(run) = &self.sync.run else { return };
+        let backs = |peer: &PeerId| self.sync.claim_of(peer).is_some_and(|claim| claim >= start) && !run.is_barred(start, peer);
+        let able: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).filter(backs).collect();
+        if able.is_empty() {
+            // A head that nobody backs is dropped: the claims that reach this far end before it.
+            let claimants: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).collect();
+            for peer in claimants {
+                self.sync.lower(&peer, start - 1);
+            }
+            return;
+        }
+        let Some(peer) = self.choose(now.mono, Protocol::GetCommitments, |peer| able.contains(peer)) else { return };
+        let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
+        let request = self.ask(now.mono, peer, Protocol::GetCommitments, body, Purpose::Page { start, count });
+        if let Some(slot) = self.sync.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
+            slot.page = Page::Asked { request };
+        }
+    }
+
+    /// A page came. Its good items are used; what they leave open goes to another peer.
+    pub(crate) fn page_arrived(&mut self, now: Now, request: RequestId, peer: PeerId, start: u64, read: PageRead) {
+        let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
+        let Some(slot) = run.pages.get_mut(&start) else { return };
+        let got = u32::try_from(read.items.len()).unwrap_or(slot.count);
+        let rest = slot.count - got.min(slot.count);
+        if got == 0 {
+            slot.page = Page::Wanted;
+            run.bar(start, peer);
+            if read.broken.is_none() {
+                self.sync.lower(&peer, start - 1); // it may have pruned or restarted: no blame
+            }
+        } else {
+            slot.count = got;
+            slot.page = Page::Here { request, peer, items: read.items };
+            if rest > 0 {
+                let open = start + u64::from(got);
+                run.pages.insert(open, Slot { count: rest, page: Page::Wanted });
+                run.bar(open, peer);
+            }
+        }
+        self.judge_pages(now);
+    }
+
+    /// A page did not come.
+    pub(crate) fn page_failed(&mut self, now: Now, request: RequestId, peer: PeerId, start: u64) {
+        let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
+        run.bar(start, peer);
+        if let Some(slot) = run.pages.get_mut(&start) {
+            slot.page = Page::Wanted;
+        }
+        self.pump(now);
+    }
+
+    /// Judges the pages that are here, in order, up to the first that is not.
+    fn judge_pages(&mut self, now: Now) {
+        while let Some(run) = &mut self.sync.run {
+            let next = run.pages.iter_mut().find(|(_, slot)| !matches!(slot.page, Page::Judging { .. }));
+            let Some((_, slot)) = next else { return };
+            let Page::Here { request, peer, items } = &mut slot.page else { return };
+            let (request, peer, items) = (*request, *peer, std::mem::take(items));
+            slot.page = Page::Judging { request };
+            self.judge_items(now, peer, request, items);
+        }
+    }
+
+    fn judge_items(&mut self, now: Now, peer: PeerId, request: RequestId, items: Vec<SignedCommitment>) {
+        let origin = Origin::Page { peer, request };
+        for item in items {
+            match self.judge(now, origin, item) {
+                Ok(()) | Err(Refusal::Duplicate | Refusal::Stale) => {}
+                Err(refusal) => {
+                    self.refuse(now, origin, refusal);
+                    return; // P6.4: nothing after the first bad item
+                }
+            }
+        }
+    }
+
+    /// The one commitment came that a child may hang on.
+    pub(crate) fn parent_arrived(&mut self, now: Now, request: RequestId, peer: PeerId, items: Vec<SignedCommitment>) {
+        self.judge_items(now, peer, request, items);
+    }
+
+    /// An item of a page is refused. A broken one costs its peer a failure; either way the rest is asked of another peer.
+    pub(crate) fn page_item_refused(&mut self, now: Now, peer: PeerId, request: RequestId, refusal: Refusal) {
+        if matches!(refusal, Refusal::Duplicate | Refusal::Stale) {
+            return; // gossip was faster
+        }
+        if refusal.verdict() == Verdict::Reject {
+            self.blame(now, peer, request, refusal);
+        }
+        let start = self.sync.run.as_ref().and_then(|run| run.start_of(request));
+        let (Some(run), Some(start)) = (&mut self.sync.run, start) else { return };
+        if matches!(refusal, Refusal::ScheduleUnknown | Refusal::NoRoom) {
+            // Not for want of a better peer: windows must come, or blocks be executed.
+            self.sync.run = None;
+            self.sync.paused = true;
+            return;
+        }
+        let head = self.chain.head_number();
+        run.bar(start, peer);
+        run.bar(head + 1, peer);
+        run.pages.clear();
+        run.next = head + 1;
+        self.pump(now);
+    }
+
+    /// The head moved: pages that it has passed are done.
+    pub(crate) fn head_moved(&mut self, now: Now) {
+        let head = self.chain.head_number();
+        let Some(run) = &mut self.sync.run else { return };
+        let from = run.from;
+        let passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head + 1);
+        if passed {
+            let to = self.best_claim(now).max(head);
+            self.tell(Event::SyncProgress { from, at: head, to });
+            self.judge_pages(now);
+            self.pump(now);
+        }
+    }
+}
