@@ -124,6 +124,9 @@ impl NetworkDriver {
             steps += 1;
             if steps == STEPS_PER_TURN {
                 steps = 0;
+                if self.jobs.can_start() {
+                    self.jobs.start(); // strangers that never fall silent must not keep a few small jobs waiting
+                }
                 tokio::task::yield_now().await;
             }
             // Once even the reserve is full, only the application can help; until it reads, nothing that could add to it goes on.
@@ -212,7 +215,7 @@ impl NetworkDriver {
             }
             NetEvent::ListenerClosed { addresses, reason } => {
                 tracing::warn!(?addresses, ?reason, "no longer listening");
-                self.listening.retain(|address| !addresses.contains(address));
+                self.listening.retain(|address| !addresses.iter().any(|closed| starts_with(address, closed)));
                 self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
             }
             NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
@@ -259,6 +262,11 @@ impl NetworkDriver {
         drop(self.events);
         drop(self.commands); // last: `shutdown` waits for it
     }
+}
+
+/// Listeners tell their end without the `/p2p/…` that we put behind their addresses.
+fn starts_with(address: &Multiaddr, start: &Multiaddr) -> bool {
+    start.iter().zip(address.iter()).all(|(a, b)| a == b) && start.len() <= address.len()
 }
 
 fn random_seed() -> Result<[u8; 32], StartError> {

@@ -1,5 +1,6 @@
 //! Why does a node not start, and why is a wish not granted?
 
+use libp2p_core::transport::TransportError;
 use multiaddr::Multiaddr;
 use preconf_core::{CommandError, ConfigError, PeerId, PublishError, RequestError};
 use preconf_libp2p::NetError;
@@ -14,7 +15,7 @@ pub enum StartError {
     #[error("the network does not start: {0}")]
     Network(#[from] NetError),
     /// An address that cannot be listened on.
-    #[error("cannot listen on {address}: {source}; give an address of this machine and a free port, or port 0 to let the system choose")]
+    #[error("cannot listen on {address}: {}; give an address of this machine and a free port, or port 0 to let the system choose", reason(.source))]
     Listen {
         /// The address.
         address: Multiaddr,
@@ -27,6 +28,15 @@ pub enum StartError {
     /// The default parts need tokio around them.
     #[error("start the node inside a tokio runtime: in `#[tokio::main]`, `Runtime::block_on`, or under `Runtime::enter`")]
     NoRuntime,
+}
+
+/// What the transport says, without the words that the start's own message begins with.
+fn reason(error: &NetError) -> String {
+    match error {
+        NetError::Listen(TransportError::Other(error)) => error.to_string(),
+        NetError::Listen(error @ TransportError::MultiaddrNotSupported(_)) => error.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// Why a wish was not granted.

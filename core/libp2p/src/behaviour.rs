@@ -114,9 +114,23 @@ fn exchange(config: &NetConfig, protocol: Protocol) -> Result<Exchange, NetError
 }
 
 fn gossipsub(config: &NetConfig, keypair: &Keypair, topics: &Topics) -> Result<Gossipsub, NetError> {
-    let (chain, ours) = (config.chain_id, topics.clone());
-    // PROTOCOL.md §7, "Gossipsub settings (Kona's)".
-    let settings = ConfigBuilder::default()
+    // P2.6: a stranger's thousand topics cost nothing.
+    let filter = WhitelistSubscriptionFilter(topics.hashes().collect::<HashSet<_>>());
+    let author = MessageAuthenticity::Signed(keypair.clone());
+    let mut gossipsub = Gossipsub::new_with_subscription_filter(author, settings(config.chain_id, topics)?, filter)
+        .map_err(|error| NetError::Gossipsub(error.to_owned()))?;
+    gossipsub.with_peer_score(score_params(config.gossip_scores, topics), thresholds()).map_err(NetError::Scores)?;
+    for topic in Topic::ALL {
+        let topic = IdentTopic::new(topic.name(config.chain_id));
+        gossipsub.subscribe(&topic).map_err(|error| NetError::Gossipsub(error.to_string()))?;
+    }
+    Ok(gossipsub)
+}
+
+/// PROTOCOL.md §7, "Gossipsub settings (Kona's)".
+fn settings(chain: ChainId, topics: &Topics) -> Result<libp2p_gossipsub::Config, NetError> {
+    let ours = topics.clone();
+    ConfigBuilder::default()
         .mesh_n(8)
         .mesh_n_low(6)
         .mesh_n_high(12)
@@ -139,16 +153,7 @@ fn gossipsub(config: &NetConfig, keypair: &Keypair, topics: &Topics) -> Result<G
             None => MessageId::new(FOREIGN_MESSAGE),
         })
         .build()
-        .map_err(|error| NetError::Gossipsub(error.to_string()))?;
-    // P2.6: a stranger's thousand topics cost nothing.
-    let filter = WhitelistSubscriptionFilter(topics.hashes().collect::<HashSet<_>>());
-    let mut gossipsub = Gossipsub::new_with_subscription_filter(MessageAuthenticity::Signed(keypair.clone()), settings, filter)
-        .map_err(|error| NetError::Gossipsub(error.to_owned()))?;
-    gossipsub.with_peer_score(score_params(config.gossip_scores, topics), thresholds()).map_err(NetError::Scores)?;
-    for topic in Topic::ALL {
-        gossipsub.subscribe(&IdentTopic::new(topic.name(chain))).map_err(|error| NetError::Gossipsub(error.to_string()))?;
-    }
-    Ok(gossipsub)
+        .map_err(|error| NetError::Gossipsub(error.to_string()))
 }
 
 /// PROTOCOL.md §7, "Gossipsub score parameters (both topics)".
@@ -194,4 +199,46 @@ fn thresholds() -> PeerScoreThresholds {
 /// Millionths to gossipsub's points: the one place where the project leaves integers. A score of ±10 points is exact in either.
 pub(crate) fn points(millionths: i64) -> f64 {
     millionths as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_named_as_the_core_names_them_and_strangers_topics_apart() {
+        // P4.5, P4.5a
+        let chain = ChainId(167_000);
+        let settings = settings(chain, &Topics::new(chain)).expect("the protocol's settings");
+        let message =
+            |topic: &str| Message { source: None, data: vec![0; 382], sequence_number: Some(1), topic: TopicHash::from_raw(topic) };
+        for topic in Topic::ALL {
+            assert_eq!(settings.message_id(&message(&topic.name(chain))).0, message_id(chain, topic, &[0; 382]).0);
+        }
+        assert_eq!(settings.message_id(&message("/a/stranger's/topic")).0, FOREIGN_MESSAGE);
+    }
+
+    #[test]
+    fn gossipsub_runs_with_the_settings_of_the_protocol() {
+        // PROTOCOL.md §7
+        let chain = ChainId(1);
+        let settings = settings(chain, &Topics::new(chain)).expect("the protocol's settings");
+        assert_eq!((settings.mesh_n(), settings.mesh_n_low(), settings.mesh_n_high(), settings.gossip_lazy()), (8, 6, 12, 6));
+        assert_eq!((settings.heartbeat_interval().as_millis(), settings.history_length(), settings.history_gossip()), (500, 12, 3));
+        assert_eq!((settings.fanout_ttl().as_secs(), settings.duplicate_cache_time().as_secs()), (60, 120));
+        assert_eq!((settings.flood_publish(), settings.support_floodsub(), settings.validate_messages()), (false, true, true));
+        assert!(matches!(settings.validation_mode(), ValidationMode::Strict));
+        assert_eq!(settings.max_transmit_size(), 10 << 20);
+    }
+
+    #[test]
+    fn penalties_are_off_unless_configured() {
+        // P7
+        let params = score_params(GossipScores::default(), &Topics::new(ChainId(1)));
+        assert_eq!(params.validate(), Ok(()));
+        let off = [params.ip_colocation_factor_weight, params.behaviour_penalty_weight, params.slow_peer_weight];
+        assert_eq!(off, [0.0; 3]);
+        assert_eq!(params.topics.len(), 2);
+        assert_eq!((points(-1_562_500), points(50_000)), (-1.5625, 0.05));
+    }
 }

@@ -177,3 +177,163 @@ where
     io.write_all(&start).await?;
     io.flush().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use futures::executor::block_on;
+    use libp2p_request_response::Codec as _;
+    use preconf_core::{B256, MAX_TXLIST_BYTES, PreconfHead, RawTxList};
+    use proptest::prelude::*;
+
+    /// A stream that arrives in the pieces given, then ends or stalls.
+    struct Pieces {
+        pieces: VecDeque<Vec<u8>>,
+        ends: bool,
+    }
+
+    impl Pieces {
+        /// Cut at every length of `cuts`, in turn.
+        fn cut(stream: &[u8], cuts: &[usize]) -> Self {
+            let (mut rest, mut pieces, mut cuts) = (stream, VecDeque::new(), cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, tail) = rest.split_at((*cuts.next().expect("a cut")).min(rest.len()));
+                pieces.push_back(piece.to_vec());
+                rest = tail;
+            }
+            Self { pieces, ends: true }
+        }
+    }
+
+    impl AsyncRead for Pieces {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+            let Some(piece) = self.pieces.front_mut() else {
+                return if self.ends { Poll::Ready(Ok(0)) } else { Poll::Pending };
+            };
+            let len = piece.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&piece[..len]);
+            piece.drain(..len);
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+            Poll::Ready(Ok(len))
+        }
+    }
+
+    fn framed(body: &[u8]) -> Vec<u8> {
+        let (prefix, used) = frame_prefix(body.len() as u32);
+        [&prefix[..used], body].concat()
+    }
+
+    fn read(stream: &[u8], cuts: &[usize], cap: u32) -> io::Result<Result<Bytes, FrameFault>> {
+        block_on(FrameReader::new(cap).read(&mut Pieces::cut(stream, cuts)))
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_is_read_whole_wherever_its_stream_is_cut(
+            body in prop::collection::vec(any::<u8>(), 0..5000),
+            cuts in prop::collection::vec(1usize..700, 1..20),
+        ) {
+            // P3.4
+            prop_assert_eq!(read(&framed(&body), &cuts, 5000).unwrap().unwrap(), body.clone());
+            let longer = [framed(&body), vec![0]].concat();
+            prop_assert_eq!(read(&longer, &cuts, 5000).unwrap(), Err(FrameFault::Trailing));
+            let shorter = framed(&body);
+            let cut_off = read(&shorter[..shorter.len() - 1], &cuts, 5000).unwrap_err();
+            prop_assert_eq!(cut_off.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_cap_is_refused_before_its_body() {
+        // P3.4
+        let stream = framed(&[0; 101]);
+        let fault = FrameFault::Length(FrameError::TooLarge { len: 101, max: 100 });
+        assert_eq!(read(&stream[..1], &[1], 100).expect("readable"), Err(fault));
+    }
+
+    /// Memory that a stream costs when it stalls after these bytes.
+    fn cost_of_stall(arrived: &[u8]) -> usize {
+        let mut reader = FrameReader::new(max_response_bytes(Protocol::GetTxList, MAX_TXLIST_BYTES));
+        let mut stream = Pieces { ends: false, ..Pieces::cut(arrived, &[1 << 20]) };
+        let polled = Box::pin(reader.read(&mut stream)).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+        reader.decoder.held_bytes() + reader.buffer.capacity()
+    }
+
+    #[test]
+    fn a_stalled_announcement_of_two_mebibytes_costs_about_what_arrived() {
+        // P3.4: less than 64 KiB, and far less while nothing but the announcement is here.
+        let stream = framed(&vec![7; MAX_TXLIST_BYTES + 36]);
+        assert!(cost_of_stall(&stream[..4]) <= 1024, "{}", cost_of_stall(&stream[..4]));
+        for arrived in [100, 1000, 5000, 15_000] {
+            let cost = cost_of_stall(&stream[..arrived]);
+            assert!(cost < 64 << 10, "{cost} bytes for {arrived}");
+        }
+        let arrived = 1_000_000;
+        assert!(cost_of_stall(&stream[..arrived]) <= 2 * arrived + MAX_READ_BYTES);
+    }
+
+    fn written(response: Response) -> Vec<u8> {
+        let mut out = Vec::new();
+        block_on(write_frame(&mut out, &response.into())).expect("memory takes all");
+        out
+    }
+
+    #[test]
+    fn what_is_written_reads_back_for_every_response() {
+        let txlist = RawTxList { hash: B256::repeat_byte(3), txlist: vec![9; MAX_TXLIST_BYTES].into() };
+        let empty = RawTxList { txlist: Bytes::new(), ..txlist.clone() };
+        let head = PreconfHead::default();
+        let page = Bytes::from(vec![5; 4 + 382]);
+        assert_eq!(written(Response::Head(head)), framed(&head.encode()));
+        assert_eq!(written(Response::Commitments(page.clone())), framed(&page));
+        assert_eq!(written(Response::TxList(empty.clone())), framed(&empty.encode()));
+        let stream = written(Response::TxList(txlist.clone()));
+        let mut codec = Codec::new(Protocol::GetTxList, MAX_TXLIST_BYTES);
+        let name = StreamProtocol::new("/any");
+        let body = block_on(codec.read_response(&name, &mut Pieces::cut(&stream, &[9999]))).expect("one frame");
+        assert_eq!(RawTxList::decode(&body.into_bytes(), MAX_TXLIST_BYTES), Ok(txlist));
+    }
+
+    #[test]
+    fn a_txlist_is_written_from_where_it_lies() {
+        /// Notes where each piece lies that is as long as the txlist.
+        struct Watch(Vec<usize>);
+        impl AsyncWrite for Watch {
+            fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                if bytes.len() == 1000 {
+                    self.0.push(bytes.as_ptr().addr());
+                }
+                Poll::Ready(Ok(bytes.len()))
+            }
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+        }
+        let txlist = Bytes::from(vec![1; 1000]);
+        let response = Response::TxList(RawTxList { hash: B256::ZERO, txlist: txlist.clone() });
+        let mut watch = Watch(Vec::new());
+        block_on(write_frame(&mut watch, &response.into())).expect("all is taken");
+        assert_eq!(watch.0, [txlist.as_ptr().addr()]);
+    }
+
+    #[test]
+    fn only_a_fault_of_framing_counts_as_one() {
+        let mut codec = Codec::new(Protocol::GetHead, MAX_TXLIST_BYTES);
+        let name = StreamProtocol::new("/any");
+        let mut error = |stream: &[u8]| block_on(codec.read_response(&name, &mut Pieces::cut(stream, &[7]))).expect_err("no frame");
+        assert!(is_frame_fault(&error(&framed(&[0; 65]))));
+        assert!(is_frame_fault(&error(&[0x80, 0x00])));
+        assert!(!is_frame_fault(&error(&framed(&[0; 64])[..60])));
+        assert!(!is_frame_fault(&error(&[])));
+    }
+}

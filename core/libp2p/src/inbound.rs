@@ -207,3 +207,30 @@ fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_gives_its_ip_in_its_own_form() {
+        let ip = |text: &str| ip_of(&text.parse().expect("a multiaddr")).map(|ip| ip.to_string());
+        assert_eq!(ip("/ip4/192.0.2.1/tcp/1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(ip("/ip6/::ffff:192.0.2.1/tcp/1").as_deref(), Some("192.0.2.1")); // P8.3: or it would escape its subnet
+        assert_eq!(ip("/ip6/2001:db8::1/udp/1/quic-v1").as_deref(), Some("2001:db8::1"));
+        assert_eq!(ip("/memory/1"), None);
+    }
+
+    #[test]
+    fn only_our_chains_protocols_count_as_spoken() {
+        // P2.5
+        let chain = ChainId(7);
+        let named = |name: String| StreamProtocol::try_from_owned(name).expect("a name");
+        let head = named(Protocol::GetHead.name(chain));
+        let theirs = named(Protocol::GetTxList.name(ChainId(8)));
+        let wanted = Spoken { get_head: true, ..Spoken::default() };
+        assert_eq!(spoken(chain, &[head, theirs]), wanted);
+        assert!(spoken(chain, &[StreamProtocol::new("/floodsub/1.0.0")]).gossip);
+        assert_eq!(spoken(chain, &[]), Spoken::default());
+    }
+}
