@@ -18,7 +18,7 @@ use crate::clock::{Alarm, Clock, SystemClock};
 use crate::config::NetworkConfig;
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
-use crate::handle::{NetworkCommand, NetworkHandle};
+use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus};
 use crate::jobs::{BlockingPool, JobRunner, Jobs};
 use crate::transport::transport;
 
@@ -87,9 +87,6 @@ impl NetworkDriver {
     /// A bad configuration, or an address that cannot be listened on.
     pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
-        if config.core.has_placeholder_domain() {
-            tracing::warn!("the signing domain is the placeholder: commitments can be replayed on another chain (P4.2)");
-        }
         let seed = config.seed.map_or_else(random_seed, Ok)?;
         let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
@@ -184,12 +181,15 @@ impl NetworkDriver {
     fn take_command(&mut self, command: NetworkCommand) {
         // A dropped reply means that nobody waits for it any more.
         match command {
+            NetworkCommand::Ask { command, reply } if !ends_later(&command) => drop(reply.send(Err(HandleError::NothingToAwait))),
             NetworkCommand::Ask { command, reply } => match self.try_command(command) {
                 Ok(id) => drop(self.waiting.insert(id, reply)),
                 Err(error) => drop(reply.send(Err(error))),
             },
             NetworkCommand::Tell { command, reply } => drop(reply.send(self.try_command(command).map(drop))),
             NetworkCommand::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
+            NetworkCommand::Peers { reply } => drop(reply.send(self.core.peers(self.clock.now()))),
+            NetworkCommand::Status { reply } => drop(reply.send(self.status())),
             NetworkCommand::Shutdown => {} // seen by the loop
         }
     }
@@ -200,6 +200,15 @@ impl NetworkDriver {
             return Err(HandleError::EventsUnread { waiting: self.events.waiting() });
         }
         Ok(self.core.handle_command(self.clock.now(), command)?)
+    }
+
+    fn status(&self) -> NetworkStatus {
+        NetworkStatus {
+            node: self.core.status(self.clock.now()),
+            stats: self.core.stats().clone(),
+            net: self.net.counters(),
+            events_waiting: self.events.waiting(),
+        }
     }
 
     fn take_event(&mut self, event: NetEvent) {
@@ -261,6 +270,19 @@ impl NetworkDriver {
         drop(self.net);
         drop(self.events);
         drop(self.commands); // last: `shutdown` waits for it
+    }
+}
+
+/// Does the machine tell later how the command ended?
+fn ends_later(command: &Command) -> bool {
+    match command {
+        Command::PublishCommitment(_)
+        | Command::PublishTxList(_)
+        | Command::GetHead { .. }
+        | Command::GetCommitments { .. }
+        | Command::GetTxList { .. }
+        | Command::Dial { .. } => true,
+        Command::Disconnect { .. } | Command::UpdateSchedule(_) | Command::MoveSyncTip(_) | Command::MarkExecuted { .. } => false,
     }
 }
 

@@ -68,6 +68,9 @@ pub enum HandleError {
         /// How many.
         waiting: usize,
     },
+    /// The command is done when it is taken, so that no end of it can be awaited.
+    #[error("the command ends when it is taken; send it with `NetworkCommand::Tell`")]
+    NothingToAwait,
     /// The node has shut down.
     #[error("the node has shut down")]
     Stopped,

@@ -4,7 +4,10 @@
 //! asked, or, for a command sent by [`NetworkCommand::Tell`], among the events.
 
 use multiaddr::Multiaddr;
-use preconf_core::{B256, Bytes, Command, MessageId, Outcome, PeerId, PreconfHead, SignedCommitment, SyncTip, Window};
+use preconf_core::{
+    B256, Bytes, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status, SyncTip, Window,
+};
+use preconf_libp2p::NetCounters;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::HandleError;
@@ -31,8 +34,31 @@ pub enum NetworkCommand {
         /// Where the answer goes.
         reply: oneshot::Sender<Vec<Multiaddr>>,
     },
+    /// Who is connected, and what is known of them?
+    Peers {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<PeerInfo>>,
+    },
+    /// Where does the node stand?
+    Status {
+        /// Where the answer goes.
+        reply: oneshot::Sender<NetworkStatus>,
+    },
     /// Shut down.
     Shutdown,
+}
+
+/// Where a node stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkStatus {
+    /// Head, sync tip, lag and what is under way.
+    pub node: Status,
+    /// What the machine has counted.
+    pub stats: Stats,
+    /// What the network part has counted.
+    pub net: NetCounters,
+    /// Events that wait for the application.
+    pub events_waiting: usize,
 }
 
 /// A handle to a running node. Clones lead to the same node; it shuts down when the last one is dropped.
@@ -148,6 +174,22 @@ impl NetworkHandle {
     /// The block was not ready.
     pub async fn mark_executed(&self, block_number: u64) -> Result<(), HandleError> {
         self.tell(Command::MarkExecuted { block_number }).await
+    }
+
+    /// Who is connected, and what is known of them.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, HandleError> {
+        self.query(|reply| NetworkCommand::Peers { reply }).await
+    }
+
+    /// Where the node stands.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn status(&self) -> Result<NetworkStatus, HandleError> {
+        self.query(|reply| NetworkCommand::Status { reply }).await
     }
 
     /// The addresses that the node is listening on, `/p2p/…` included. Empty until the sockets have told theirs, soon after the start;
