@@ -3,8 +3,8 @@
 //! One object an event: `"event"` names it, the other fields are its own. Hashes, addresses and bytes are hex, numbers are numbers, peer ids
 //! and multiaddrs are the text that operators know.
 
-use preconf_core::{Accepted, Event, Outcome, PreconfHead, SignedCommitment, Source, Topic, U256};
-use preconf_tokio::NetworkEvent;
+use preconf_core::{Accepted, Event, Outcome, PeerInfo, PreconfHead, SignedCommitment, Source, Topic, U256};
+use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus};
 use serde_json::{Map, Value, json};
 
 use crate::hexes;
@@ -56,6 +56,9 @@ fn core_event(event: &Event) -> Value {
         Event::Forked { canonical, other } => json!({"event": "forked", "canonical": accepted(canonical), "other": accepted(other)}),
         Event::SyncProgress { from, at, to } => json!({"event": "sync_progress", "from": from, "at": at, "to": to}),
         Event::Synced { head } => json!({"event": "synced", "head": head}),
+        Event::StandingChanged { peer, standing, rule } => {
+            json!({"event": "standing_changed", "peer": peer.to_string(), "standing": standing.label(), "rule": rule})
+        }
         Event::ExecuteAgain { from } => json!({"event": "execute_again", "from": from}),
     }
 }
@@ -67,6 +70,44 @@ pub(crate) fn commitment(signed: &SignedCommitment) -> Value {
         "block_number": number(preconf.block_number),
         "hash": preconf_core::preconfirmation_hash(signed).to_string(),
         "ssz": hexes::text(signed.as_bytes()),
+    })
+}
+
+/// A connected peer.
+pub(crate) fn peer(info: &PeerInfo) -> Value {
+    json!({
+        "peer": info.peer.to_string(),
+        "score_millionths": info.score,
+        "standing": info.standing.label(),
+        "speaks": {
+            "get_head": info.spoken.get_head,
+            "get_commitments": info.spoken.get_commitments,
+            "get_raw_txlist": info.spoken.get_txlist,
+            "gossip": info.spoken.gossip,
+        },
+        "subscribed": info.subscribed,
+        "claimed_head": info.claimed_head,
+    })
+}
+
+/// Where the node stands.
+pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
+    let NetworkStatus { node, stats, .. } = status;
+    json!({
+        "addresses": addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "head": node.head.map(|(number, hash)| json!({"block_number": number, "hash": hash.to_string()})),
+        "sync_tip": node.sync_tip.block_number,
+        "ready_to": node.ready_to,
+        "best": node.best,
+        "lag": node.lag,
+        "syncing": node.syncing,
+        "peers": node.peers,
+        "accepted": stats.accepted,
+        "ignored": stats.ignored,
+        "rejected": stats.rejected,
+        "requests_sent": stats.requests_sent,
+        "requests_served": stats.requests_served,
+        "events_waiting": status.events_waiting,
     })
 }
 

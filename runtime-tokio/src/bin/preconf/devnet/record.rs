@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use preconf_core::{B256, Event, PeerId, Source, Verdict};
+use preconf_core::{B256, Event, PeerId, Source, Standing, Verdict};
 
 use super::plan::Block;
 
@@ -79,6 +79,11 @@ impl Record {
         self.hostile.insert(peer, Judged::default());
     }
 
+    /// From now on blocks are expected.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.last_progress = now;
+    }
+
     /// A block is about to be published by a node.
     pub(crate) fn will_publish(&mut self, block: &Block, by: usize) {
         self.published.insert(block.hash, Published { by, at: None });
@@ -106,7 +111,10 @@ impl Record {
                     self.last_progress = at;
                 } else {
                     self.got_through(*source);
-                    self.fault(node, format!("accepted block {} ({}), which no preconfer published", commitment.block_number, commitment.hash));
+                    self.fault(
+                        node,
+                        format!("accepted block {} ({}), which no preconfer published", commitment.block_number, commitment.hash),
+                    );
                 }
             }
             Event::TxListStored { hash, source, .. } => {
@@ -143,7 +151,14 @@ impl Record {
                 None => {}
             },
             Event::Forked { canonical, .. } => self.fault(node, format!("saw a fork at block {}", canonical.block_number)),
+            // P7.10: honest nodes never get so far with each other.
+            Event::StandingChanged { peer, standing: standing @ (Standing::Pruned | Standing::Banned), .. }
+                if !self.hostile.contains_key(peer) =>
+            {
+                self.fault(node, format!("has {} the honest peer {peer}", standing.label()));
+            }
             Event::CommandFinished { .. }
+            | Event::StandingChanged { .. }
             | Event::PeerConnected { .. }
             | Event::PeerDisconnected { .. }
             | Event::SyncProgress { .. }

@@ -191,6 +191,7 @@ impl World {
         for hostile in &self.hostile {
             hostile.attack().await;
         }
+        self.record.begin(Instant::now());
         self.next = Some(self.plan.first());
         self.ticks.reset_immediately();
         let half = self.args.blocks / 2;
@@ -239,9 +240,9 @@ impl World {
         tokio::select! {
             biased;
             () = self.stop.requested() => return Err(DevnetError::Interrupted),
+            () = tick(&mut self.ticks, self.next.is_some()) => self.due += 1,
             Some(publication) = self.publishing.next() => self.take_publication(publication),
             Some(sighting) = self.sightings.recv() => self.take_sighting(&sighting),
-            () = tick(&mut self.ticks, self.next.is_some()) => self.due += 1,
             _ = self.redraw.tick() => self.draw().await?,
         }
         self.publish_due();

@@ -44,7 +44,7 @@ async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleEr
             Ok(json!({"peer": peer.to_string(), "found": txlist.is_some(), "txlist": txlist.map(|txlist| hexes::text(&txlist))}))
         }
         Command::Dial { addr } => Ok(json!({"peer": handle.dial(addr).await?.to_string()})),
-        Command::Peers(_) => Ok(json!({"peers": []})),
-        Command::Status(_) => Ok(json!({})),
+        Command::Peers(_) => Ok(json!({"peers": handle.peers().await?.iter().map(json::peer).collect::<Vec<_>>()})),
+        Command::Status(_) => Ok(json::status(&handle.status().await?, &handle.listen_addresses().await?)),
     }
 }
