@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub mod blocks;
+pub mod stall;
 
 /// How long anything may take.
 pub const LIMIT: Duration = Duration::from_secs(30);
