@@ -20,6 +20,7 @@ use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::peer::table::Peers;
 use crate::publish::Outbox;
 use crate::request::Requests;
+use crate::request::serve::Serving;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::Sync;
@@ -66,6 +67,7 @@ pub struct Core {
     pub(crate) deliveries: Deliveries,
     pub(crate) peers: Peers,
     pub(crate) requests: Requests,
+    pub(crate) serving: Serving,
     pub(crate) sync: Sync,
     pub(crate) outbox: Outbox,
     pub(crate) dials: BTreeMap<DialId, CommandId>,
@@ -99,6 +101,7 @@ impl Core {
             deliveries: Deliveries::default(),
             peers: Peers::new(&config),
             requests: Requests::default(),
+            serving: Serving::default(),
             sync: Sync::default(),
             outbox: Outbox::default(),
             dials: BTreeMap::new(),
@@ -128,7 +131,7 @@ impl Core {
             Input::GossipReceived { peer, message, topic: Topic::TxLists, data } => self.gossiped_txlist(now, peer, message, &data),
             Input::RequestReceived { peer, channel, protocol, body } => self.serve(now, peer, channel, protocol, &body),
             Input::RequestBroken { peer } => self.broken_request(now, peer),
-            Input::ChannelClosed { .. } => {}
+            Input::ChannelClosed { channel } => self.serving.end(channel),
             Input::ResponseReceived { request, body } => self.response_received(now, request, &body),
             Input::RequestFailed { request, failure } => self.request_failed(now, request, failure),
             Input::PublishFinished { publish, outcome } => self.publish_finished(now, publish, outcome),

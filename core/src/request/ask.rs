@@ -43,7 +43,7 @@ impl Core {
             && self.peers.get(&peer).is_some_and(|connected| {
                 connected.spoken.supports(protocol)
                     && self.peers.standing(now, &peer) <= Standing::Throttled
-                    && connected.free_at(protocol, &self.config) <= now
+                    && self.peers.free_at(&peer, protocol, now).is_some_and(|at| at <= now)
             })
     }
 
@@ -93,7 +93,7 @@ impl Core {
 
     fn send(&mut self, now: Time, request: RequestId, sent: Sent, body: Bytes) {
         let Sent { peer, protocol, .. } = sent;
-        self.peers.note_sent(now, peer, protocol, &self.config);
+        self.peers.note_sent(now, peer, protocol);
         self.requests.enter(request, sent);
         self.stats.requests_sent += 1;
         self.act(Action::SendRequest { request, peer, protocol, body });
@@ -125,7 +125,7 @@ impl Core {
         if self.sync.waits_for_room() {
             wanted.push((None, Protocol::GetCommitments));
         }
-        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(peer, protocol, now.mono, &self.config)).min();
+        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(peer, protocol, now.mono)).min();
         if let Some(at) = free {
             self.timers.set(Timer::Room, at);
         }

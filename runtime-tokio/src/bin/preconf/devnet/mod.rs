@@ -1,0 +1,160 @@
+//! `preconf devnet`: a whole network in one process, on real sockets, that checks itself.
+//!
+//! ```text
+//!  plan    who builds which block, in which window, with which bytes
+//!  world   starts everyone, publishes block after block, waits until all have everything
+//!  node    an honest node: driver, handle, events
+//!  hostile a peer without a machine that sends what malice makes
+//!  record  is told what was published and what every node saw, and names what went wrong
+//!  report  the summary, for people and for machines; table is the same while it goes on
+//! ```
+
+mod hostile;
+mod malice;
+mod node;
+mod plan;
+mod record;
+mod report;
+mod table;
+mod world;
+
+use std::io;
+
+use clap::{Args, value_parser};
+use preconf_libp2p::NetError;
+use preconf_tokio::HandleError;
+
+use self::node::NodeError;
+use self::world::World;
+
+/// Bytes of all txlists of a run. Source: what a node keeps (P10.1); with more, a late node could not catch up.
+const MAX_TXLIST_BYTES: u64 = 256 << 20;
+
+/// `preconf devnet`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DevnetArgs {
+    /// Honest nodes, late ones included.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(2..=64))]
+    nodes: u64,
+    /// Blocks to build.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..=3840))]
+    blocks: u64,
+    /// Milliseconds from one block to the next.
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = value_parser!(u64).range(10..=60_000))]
+    block_ms: u64,
+    /// KiB of each block's txlist.
+    #[arg(long, value_name = "KIB", default_value_t = 64, value_parser = value_parser!(u64).range(1..=2048))]
+    txlist_kib: u64,
+    /// Nodes that join half way and catch up.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    late: u64,
+    /// Peers beside the nodes that send malformed, wrongly signed and wrong-hash messages.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(0..=16))]
+    hostile: u64,
+    /// Decides keys, txlists and who dials whom.
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    seed: u64,
+    /// Print exactly one JSON object and no table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a devnet does not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DevnetError {
+    /// Flags that do not go together.
+    #[error("{flag} = {value}: allowed is {allowed}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        value: u64,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A node is not there.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A hostile peer does not start.
+    #[error("a hostile peer does not start: {0}")]
+    Hostile(#[from] NetError),
+    /// Two nodes do not find each other.
+    #[error("{from} cannot reach {to}: {error}")]
+    Dial {
+        /// Who dialed.
+        from: String,
+        /// Whom.
+        to: String,
+        /// Why not.
+        error: HandleError,
+    },
+    /// A node no longer answers its handle.
+    #[error("a node is gone: {0}")]
+    Gone(#[from] HandleError),
+    /// The nodes did not become a network.
+    #[error("the nodes did not all find each other within {secs} s")]
+    NoMesh {
+        /// How long they had.
+        secs: u64,
+    },
+    /// No signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[from] io::Error),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl DevnetArgs {
+    fn check(&self) -> Result<(), DevnetError> {
+        if self.late > self.nodes - 2 {
+            let allowed = format!("0 to {} of {} nodes, so that two are there from the start", self.nodes - 2, self.nodes);
+            return Err(DevnetError::Flag { flag: "--late", value: self.late, allowed });
+        }
+        let most = MAX_TXLIST_BYTES / (self.txlist_kib << 10);
+        if self.blocks > most {
+            let allowed = format!("1 to {most} with --txlist-kib {}: a node keeps 256 MiB of txlists", self.txlist_kib);
+            return Err(DevnetError::Flag { flag: "--blocks", value: self.blocks, allowed });
+        }
+        Ok(())
+    }
+}
+
+/// Runs a devnet and says whether all went well; what did not is told on stderr.
+pub(crate) async fn run(args: DevnetArgs) -> Result<bool, DevnetError> {
+    args.check()?;
+    let prints_json = args.json;
+    let (report, faults) = World::run(args).await?;
+    if prints_json {
+        println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+    } else {
+        print!("{}", report.text());
+    }
+    for fault in &faults {
+        eprintln!("error: {fault}");
+    }
+    Ok(report.ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args() -> DevnetArgs {
+        DevnetArgs { nodes: 5, blocks: 20, block_ms: 500, txlist_kib: 64, late: 1, hostile: 1, seed: 7, json: false }
+    }
+
+    #[test]
+    fn two_nodes_at_least_are_there_from_the_start() {
+        assert!(args().check().is_ok());
+        let error = DevnetArgs { late: 4, ..args() }.check().expect_err("one would be alone");
+        assert_eq!(error.to_string(), "--late = 4: allowed is 0 to 3 of 5 nodes, so that two are there from the start");
+    }
+
+    #[test]
+    fn no_run_holds_more_txlists_than_a_node_keeps() {
+        // P10.1
+        let error = DevnetArgs { blocks: 200, txlist_kib: 2048, ..args() }.check().expect_err("400 MiB");
+        assert_eq!(error.to_string(), "--blocks = 200: allowed is 1 to 128 with --txlist-kib 2048: a node keeps 256 MiB of txlists");
+    }
+}

@@ -1,0 +1,243 @@
+//! `preconf run`: one node that goes on until it is told to stop.
+//!
+//! Stdout carries the addresses, one a line, then one JSON object a line: events have `"event"`, answers to commands have `"id"`. Who does
+//! not read stdout slows the node's reading from the network down, and loses nothing.
+//!
+//! The end of stdin does not end the node: under a service manager stdin is often empty from the start.
+
+mod answers;
+mod commands;
+mod lines;
+mod redial;
+mod schedule_file;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use multiaddr::Multiaddr;
+use preconf_core::{Address, B256, ChainId, Config, Event, SyncTip, keccak256};
+use preconf_tokio::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, StartError};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use self::lines::Lines;
+use self::redial::Redial;
+use self::schedule_file::ScheduleFileError;
+use crate::key::{KeyError, NodeKey};
+use crate::stop::Stop;
+use crate::{hexes, json};
+
+/// Lines that may wait for stdout. Ours: a few, so that a slow reader is felt soon.
+const MAX_LINES_WAITING: usize = 64;
+/// Commands from stdin under way. Ours: more than the machine lets wait or be requested at once, so that its own limits answer first.
+const MAX_COMMANDS: usize = 512;
+/// How long the sockets may take to tell their addresses. Ours: they take milliseconds.
+const LISTEN_LIMIT: Duration = Duration::from_secs(10);
+/// How long the last lines may take to be read. Ours: a reader that is gone must not keep us.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// `preconf run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The L2 chain; names the topics and protocols.
+    #[arg(long, value_name = "N")]
+    chain_id: u64,
+    /// Where to listen, such as /ip4/0.0.0.0/tcp/9000; port 0 lets the system choose. May be given several times.
+    #[arg(long, value_name = "ADDR", required = true, num_args = 1..)]
+    listen: Vec<Multiaddr>,
+    /// Peers to stay connected to, such as /dns4/example.org/tcp/9000/p2p/16Uiu2…; dialed again when they are not up or leave.
+    #[arg(long, value_name = "MULTIADDR", num_args = 1..)]
+    peer: Vec<Multiaddr>,
+    /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled"?} in unix seconds, ascending.
+    #[arg(long, value_name = "FILE")]
+    schedule: PathBuf,
+    /// The node's key, as `preconf key new` writes it. Without it the node has a new identity at every start.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The last L2 block that is settled on L1.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    sync_tip: u64,
+    /// The chain's signing domain: 32 bytes as hex. The default is the protocol's placeholder.
+    #[arg(long, value_name = "HEX", value_parser = hexes::hash)]
+    domain: Option<B256>,
+    /// The slashing contract that commitments must name: 20 bytes as hex. Unchecked without it.
+    #[arg(long, value_name = "HEX", value_parser = hexes::address)]
+    slasher: Option<Address>,
+    /// Decides the node's dice, to repeat a run. Taken from the system without it.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Take commands from stdin, one JSON object a line, each answered by a line with the same "id". The end of stdin ends nothing.
+    ///
+    /// {"id": 1, "command": "publish_commitment", "ssz": HEX}, and likewise publish_txlist {"txlist"}, get_head {"peer"?}, get_commitments
+    /// {"start", "count", "peer"?}, get_raw_txlist {"hash", "peer"?}, dial {"addr"}, peers, status. Answers are {"id", "result"} or {"id",
+    /// "error"}, in the order in which they come.
+    #[arg(long)]
+    publish_from_stdin: bool,
+}
+
+/// Why the node does not run, or not on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The schedule.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleFileError),
+    /// The node does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The node refuses what it is told at the start.
+    #[error(transparent)]
+    Handle(#[from] HandleError),
+    /// No signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// Stdin broke.
+    #[error("cannot read stdin: {0}")]
+    Stdin(io::Error),
+    /// The sockets never told where they listen.
+    #[error("no address to listen on came up within {LISTEN_LIMIT:?}")]
+    NoAddress,
+    /// The driver ended without being told to.
+    #[error("the node has ended by itself; the log says why")]
+    Ended,
+}
+
+impl RunArgs {
+    fn config(&self) -> Result<NetworkConfig, RunError> {
+        let key = match &self.key {
+            Some(path) => NodeKey::load(path)?,
+            None => NodeKey::generate(),
+        };
+        let mut core = Config::new(ChainId(self.chain_id));
+        core.domain = self.domain.unwrap_or(core.domain);
+        core.slasher = self.slasher;
+        let mut config = NetworkConfig::new(core, key.identity().clone());
+        config.seed = self.seed.map(|seed| keccak256(seed.to_be_bytes()).0);
+        config.listen.clone_from(&self.listen);
+        Ok(config)
+    }
+}
+
+/// Runs a node until Ctrl-C or SIGTERM, or until nobody reads stdout any more.
+pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
+    let stop = Stop::new().map_err(RunError::Signals)?;
+    let windows = schedule_file::load(&args.schedule)?;
+    let (driver, handle, mut events) = NetworkDriver::new(args.config()?)?;
+    let driver = tokio::spawn(driver.run());
+    handle.update_schedule(windows).await?;
+    handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
+    let early = addresses(&mut events, args.listen.len()).await?;
+    let (out, writer) = writer();
+    let mut session = Session { stop, handle: handle.clone(), events, out, redial: Redial::new(handle.clone(), args.peer) };
+    let result = session.serve(early, args.publish_from_stdin).await;
+    tracing::info!("shutting down");
+    handle.shutdown().await;
+    let ended = driver.await;
+    drop(session);
+    // Whoever no longer reads has nothing to lose.
+    let _ = tokio::time::timeout(FLUSH_LIMIT, writer).await;
+    result.and(ended.map_err(|_| RunError::Ended))
+}
+
+/// Prints one address for each listener, at least, and gives back what else was told meanwhile.
+async fn addresses(events: &mut NetworkEvents, listeners: usize) -> Result<Vec<NetworkEvent>, RunError> {
+    let gather = async {
+        let (mut others, mut found) = (Vec::new(), 0);
+        while found < listeners {
+            match events.recv().await.ok_or(RunError::Ended)? {
+                NetworkEvent::Listening { address } => {
+                    println!("{address}");
+                    found += 1;
+                }
+                NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
+                other @ NetworkEvent::Core(_) => others.push(other),
+            }
+        }
+        Ok(others)
+    };
+    tokio::time::timeout(LISTEN_LIMIT, gather).await.map_err(|_| RunError::NoAddress)?
+}
+
+/// Writes lines in a task of its own, so that a slow reader never keeps a signal from being heard.
+fn writer() -> (mpsc::Sender<String>, JoinHandle<io::Result<()>>) {
+    let (out, mut lines) = mpsc::channel::<String>(MAX_LINES_WAITING);
+    let writer = tokio::spawn(async move {
+        let mut stdout = tokio::io::stdout();
+        while let Some(mut line) = lines.recv().await {
+            line.push('\n');
+            stdout.write_all(line.as_bytes()).await?;
+            stdout.flush().await?;
+        }
+        Ok(())
+    });
+    (out, writer)
+}
+
+/// A node and the people around it.
+struct Session {
+    stop: Stop,
+    handle: NetworkHandle,
+    events: NetworkEvents,
+    out: mpsc::Sender<String>,
+    redial: Redial,
+}
+
+impl Session {
+    async fn serve(&mut self, early: Vec<NetworkEvent>, takes_commands: bool) -> Result<(), RunError> {
+        let mut stdin = takes_commands.then(|| Lines::new(BufReader::new(tokio::io::stdin())));
+        let mut answers = FuturesUnordered::new();
+        let mut early = early.into_iter();
+        loop {
+            // Nothing is taken in before there is room for what it leads to.
+            let room = tokio::select! {
+                biased;
+                () = self.stop.requested() => return Ok(()),
+                room = self.out.reserve() => room,
+            };
+            let Ok(room) = room else {
+                tracing::warn!("nobody reads stdout any more: stopping");
+                return Ok(());
+            };
+            if let Some(event) = early.next() {
+                room.send(json::event(&event).to_string());
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.requested() => return Ok(()),
+                Some(answer) = answers.next() => room.send(answer),
+                () = self.redial.step() => {}
+                line = next_line(&mut stdin), if answers.len() < MAX_COMMANDS => match line.map_err(RunError::Stdin)? {
+                    None => {
+                        tracing::info!("stdin has ended; the node goes on");
+                        stdin = None;
+                    }
+                    Some(Ok(line)) if line.trim().is_empty() => {}
+                    Some(line) => answers.push(answers::answer(self.handle.clone(), commands::parse(line))),
+                },
+                event = self.events.recv() => {
+                    let event = event.ok_or(RunError::Ended)?;
+                    if let NetworkEvent::Core(Event::PeerDisconnected { peer }) = &event {
+                        self.redial.lost(*peer);
+                    }
+                    room.send(json::event(&event).to_string());
+                }
+            }
+        }
+    }
+}
+
+/// The next line, if there is a stdin at all. Cancel safe.
+async fn next_line(stdin: &mut Option<Lines<BufReader<tokio::io::Stdin>>>) -> io::Result<Option<Result<String, lines::LineError>>> {
+    match stdin {
+        Some(lines) => lines.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,298 @@
+//! The loop: what passes between the machine, the network, idle threads and the application.
+//!
+//! One step at a time, in this order: what the machine wants is carried out; a deadline that is due; a wish of our own application; a
+//! finished job; and only then, when the application has room for what may come of it, a stranger. Nothing is awaited while an output is
+//! carried out, so the machine and the network never see each other half way.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use multiaddr::Multiaddr;
+use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, Outcome, Output, PeerId};
+use preconf_libp2p::{Net, NetEvent, Transport};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::{Alarm, Clock, SystemClock};
+use crate::config::NetworkConfig;
+use crate::error::{HandleError, StartError};
+use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
+use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus};
+use crate::jobs::{BlockingPool, JobRunner, Jobs};
+use crate::transport::transport;
+
+/// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
+const STEPS_PER_TURN: u32 = 64;
+/// How long a shutdown waits for connections to close. Ours: they close at once unless the other end is stuck.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a node stands on. [`Parts::tokio`] gives the real ones; a simulated world replaces them.
+pub struct Parts {
+    /// Sockets and what is on them.
+    pub transport: Transport,
+    /// Runs one background task per connection.
+    pub executor: Box<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
+    /// Runs the machine's slow work.
+    pub jobs: Box<dyn JobRunner>,
+    /// Tells the time and wakes the loop.
+    pub clock: Box<dyn Clock>,
+}
+
+impl Parts {
+    /// Tokio's sockets, tasks, blocking pool and timer. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// No runtime, or a key that cannot be used.
+    pub fn tokio(config: &NetworkConfig) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        Ok(Self {
+            transport: transport(&config.keypair)?,
+            executor: Box::new(move |task| drop(runtime.spawn(task))),
+            jobs: Box::new(BlockingPool),
+            clock: Box::new(SystemClock::new()),
+        })
+    }
+}
+
+/// One node, ready to [`run`](NetworkDriver::run).
+pub struct NetworkDriver {
+    core: Core,
+    net: Net,
+    jobs: Jobs,
+    clock: Box<dyn Clock>,
+    commands: mpsc::Receiver<NetworkCommand>,
+    events: EventSender,
+    /// Who waits for the end of a command. The machine bounds how many are under way.
+    waiting: BTreeMap<CommandId, oneshot::Sender<Result<Outcome, HandleError>>>,
+    listening: Vec<Multiaddr>,
+    connections: BTreeMap<ConnectionId, PeerId>,
+    peers: Vec<Multiaddr>,
+}
+
+impl NetworkDriver {
+    /// Binds the sockets and prepares a node on tokio. Nothing moves until [`run`](Self::run).
+    ///
+    /// # Errors
+    /// A bad configuration, an address that cannot be listened on, or no tokio runtime around the call.
+    pub fn new(config: NetworkConfig) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
+        config.check()?;
+        let parts = Parts::tokio(&config)?;
+        Self::with(config, parts)
+    }
+
+    /// Like [`new`](Self::new), on other parts.
+    ///
+    /// # Errors
+    /// A bad configuration, or an address that cannot be listened on.
+    pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
+        config.check()?;
+        let seed = config.seed.map_or_else(random_seed, Ok)?;
+        let core = Core::new(config.core, seed, parts.clock.now())?;
+        let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
+        for address in config.listen {
+            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source })?;
+        }
+        let (sender, commands) = mpsc::channel(config.command_capacity);
+        let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
+        let handle = NetworkHandle::new(net.local_peer_id(), sender);
+        let driver = Self {
+            core,
+            net,
+            jobs: Jobs::new(parts.jobs),
+            clock: parts.clock,
+            commands,
+            events,
+            waiting: BTreeMap::new(),
+            listening: Vec::new(),
+            connections: BTreeMap::new(),
+            peers: config.peers,
+        };
+        Ok((driver, handle, reader))
+    }
+
+    /// Runs the node until it is told to shut down or the last handle is dropped.
+    pub async fn run(mut self) {
+        self.dial_peers();
+        let mut alarm = Alarm::default();
+        let mut steps = 0;
+        loop {
+            self.carry_out();
+            steps += 1;
+            if steps == STEPS_PER_TURN {
+                steps = 0;
+                if self.jobs.can_start() {
+                    self.jobs.start(); // strangers that never fall silent must not keep a few small jobs waiting
+                }
+                tokio::task::yield_now().await;
+            }
+            // Once even the reserve is full, only the application can help; until it reads, nothing that could add to it goes on.
+            let choked = self.events.is_choked();
+            let (now, due) = (self.clock.now(), self.core.poll_timeout().map(|(at, _)| at).filter(|_| !choked));
+            if due.is_some_and(|at| at <= now.mono) {
+                self.core.handle_timeout(now); // the clock decides, not the timer future
+                continue;
+            }
+            let has_room = self.events.has_room();
+            tokio::select! {
+                biased; // timers, then our own user, then strangers
+                () = alarm.ring(&*self.clock, due) => {}
+                command = self.commands.recv() => match command {
+                    Some(NetworkCommand::Shutdown) | None => break,
+                    Some(command) => self.take_command(command),
+                },
+                done = self.jobs.next(), if !choked => self.core.handle_input(self.clock.now(), Input::JobFinished(done)),
+                () = self.events.room(), if !has_room => {}
+                event = self.net.next_event(), if has_room => self.take_event(event),
+                // Nobody else has anything to say: time for the few small jobs that gathered.
+                () = ready(()), if self.jobs.can_start() => self.jobs.start(),
+            }
+        }
+        self.close().await;
+    }
+
+    /// Does what the machine wants done.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Net(action) => self.net.apply(action),
+                Output::Job(job) => self.jobs.push(job),
+                Output::App(event) => self.tell(event),
+            }
+        }
+        if self.jobs.is_pressing() {
+            self.jobs.start();
+        }
+    }
+
+    /// Tells the application, or whoever waits for just this.
+    fn tell(&mut self, event: Event) {
+        if let Event::CommandFinished { command, outcome } = event {
+            match self.waiting.remove(&command) {
+                // Who no longer waits does not want to know.
+                Some(reply) => drop(reply.send(Ok(outcome))),
+                None => self.events.push(NetworkEvent::Core(Event::CommandFinished { command, outcome })),
+            }
+        } else {
+            self.events.push(NetworkEvent::Core(event));
+        }
+    }
+
+    fn take_command(&mut self, command: NetworkCommand) {
+        // A dropped reply means that nobody waits for it any more.
+        match command {
+            NetworkCommand::Ask { command, reply } if !ends_later(&command) => drop(reply.send(Err(HandleError::NothingToAwait))),
+            NetworkCommand::Ask { command, reply } => match self.try_command(command) {
+                Ok(id) => drop(self.waiting.insert(id, reply)),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            NetworkCommand::Tell { command, reply } => drop(reply.send(self.try_command(command).map(drop))),
+            NetworkCommand::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
+            NetworkCommand::Peers { reply } => drop(reply.send(self.core.peers(self.clock.now()))),
+            NetworkCommand::Status { reply } => drop(reply.send(self.status())),
+            NetworkCommand::Shutdown => {} // seen by the loop
+        }
+    }
+
+    fn try_command(&mut self, command: Command) -> Result<CommandId, HandleError> {
+        if self.events.is_choked() {
+            // Refused rather than made to wait: who asks may be the one that should read.
+            return Err(HandleError::EventsUnread { waiting: self.events.waiting() });
+        }
+        Ok(self.core.handle_command(self.clock.now(), command)?)
+    }
+
+    fn status(&self) -> NetworkStatus {
+        NetworkStatus {
+            node: self.core.status(self.clock.now()),
+            stats: self.core.stats().clone(),
+            net: self.net.counters(),
+            events_waiting: self.events.waiting(),
+        }
+    }
+
+    fn take_event(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Input(input) => {
+                self.note_connections(&input);
+                self.core.handle_input(self.clock.now(), input);
+            }
+            NetEvent::Listening { address } => {
+                tracing::info!(%address, "listening");
+                self.listening.push(address.clone());
+                self.events.push(NetworkEvent::Listening { address });
+            }
+            NetEvent::ListenerClosed { addresses, reason } => {
+                tracing::warn!(?addresses, ?reason, "no longer listening");
+                self.listening.retain(|address| !addresses.iter().any(|closed| starts_with(address, closed)));
+                self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
+            }
+            NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
+        }
+    }
+
+    /// Keeps the list of connections that a shutdown has to close.
+    fn note_connections(&mut self, input: &Input) {
+        if let Input::ConnectionOpened { peer, connection, .. } = input {
+            self.connections.insert(*connection, *peer);
+        } else if let Input::ConnectionClosed { connection, .. } = input {
+            self.connections.remove(connection);
+        }
+    }
+
+    fn dial_peers(&mut self) {
+        for address in std::mem::take(&mut self.peers) {
+            let command = Command::Dial { address: address.to_string() };
+            if let Err(error) = self.core.handle_command(self.clock.now(), command) {
+                tracing::warn!(%address, %error, "not dialed");
+            }
+        }
+    }
+
+    /// Closes every connection, tells what comes of that, and then lets go of sockets, wishes and events, in this order.
+    async fn close(mut self) {
+        for peer in self.connections.values() {
+            self.net.apply(Action::Disconnect { peer: *peer });
+        }
+        let limit = self.clock.now().mono.after(CLOSE_LIMIT);
+        let mut timeout = self.clock.sleep_until(limit);
+        while !self.connections.is_empty() {
+            let event = tokio::select! {
+                () = &mut timeout => break,
+                event = self.net.next_event() => event,
+            };
+            // What ends is still told; what strangers still say no longer matters.
+            if matches!(event, NetEvent::Input(Input::ConnectionClosed { .. } | Input::RequestFailed { .. })) {
+                self.take_event(event);
+                self.carry_out();
+            }
+        }
+        drop(self.net);
+        drop(self.events);
+        drop(self.commands); // last: `shutdown` waits for it
+    }
+}
+
+/// Does the machine tell later how the command ended?
+fn ends_later(command: &Command) -> bool {
+    match command {
+        Command::PublishCommitment(_)
+        | Command::PublishTxList(_)
+        | Command::GetHead { .. }
+        | Command::GetCommitments { .. }
+        | Command::GetTxList { .. }
+        | Command::Dial { .. } => true,
+        Command::Disconnect { .. } | Command::UpdateSchedule(_) | Command::MoveSyncTip(_) | Command::MarkExecuted { .. } => false,
+    }
+}
+
+/// Listeners tell their end without the `/p2p/…` that we put behind their addresses.
+fn starts_with(address: &Multiaddr, start: &Multiaddr) -> bool {
+    start.iter().zip(address.iter()).all(|(a, b)| a == b) && start.len() <= address.len()
+}
+
+fn random_seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+    Ok(seed)
+}

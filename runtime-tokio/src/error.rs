@@ -1,0 +1,87 @@
+//! Why does a node not start, and why is a wish not granted?
+
+use libp2p_core::transport::TransportError;
+use multiaddr::Multiaddr;
+use preconf_core::{CommandError, ConfigError, PeerId, PublishError, RequestError};
+use preconf_libp2p::NetError;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A configuration value that makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The network part refuses its settings.
+    #[error("the network does not start: {0}")]
+    Network(#[from] NetError),
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}: {}; give an address of this machine and a free port, or port 0 to let the system choose", reason(.source))]
+    Listen {
+        /// The address.
+        address: Multiaddr,
+        /// Why.
+        source: NetError,
+    },
+    /// The system has no randomness for the seed.
+    #[error("the system gives no randomness for the seed: {0}")]
+    Entropy(std::io::Error),
+    /// The default parts need tokio around them.
+    #[error("start the node inside a tokio runtime: in `#[tokio::main]`, `Runtime::block_on`, or under `Runtime::enter`")]
+    NoRuntime,
+}
+
+/// What the transport says, without the words that the start's own message begins with.
+fn reason(error: &NetError) -> String {
+    match error {
+        NetError::Listen(TransportError::Other(error)) => error.to_string(),
+        NetError::Listen(error @ TransportError::MultiaddrNotSupported(_)) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Why a wish was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandleError {
+    /// The node refused it, and is as it was.
+    #[error(transparent)]
+    Refused(CommandError),
+    /// Our own message was not published.
+    #[error("not published: {0}")]
+    NotPublished(PublishError),
+    /// A peer was asked and gave no good answer.
+    #[error("no good answer from {peer}: {error}")]
+    RequestFailed {
+        /// Who was asked.
+        peer: PeerId,
+        /// Why there is none.
+        error: RequestError,
+    },
+    /// A dial led nowhere.
+    #[error("nobody was reached at {address}")]
+    NotReached {
+        /// The address that was dialed.
+        address: Multiaddr,
+    },
+    /// Too many events wait to be read; the node takes no wish that could add to them.
+    #[error("{waiting} events wait to be read; read or drop `NetworkEvents`, then try again")]
+    EventsUnread {
+        /// How many.
+        waiting: usize,
+    },
+    /// The command is done when it is taken, so that no end of it can be awaited.
+    #[error("the command ends when it is taken; send it with `NetworkCommand::Tell`")]
+    NothingToAwait,
+    /// The node has shut down.
+    #[error("the node has shut down")]
+    Stopped,
+}
+
+impl From<CommandError> for HandleError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            // One kind for what fails at once and what fails later: the caller cares about why, not when.
+            CommandError::Publish(error) => Self::NotPublished(error),
+            other => Self::Refused(other),
+        }
+    }
+}

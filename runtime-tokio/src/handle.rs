@@ -1,0 +1,247 @@
+//! How does an application say what it wants?
+//!
+//! Each method sends a [`NetworkCommand`] to the driver and waits for its answer. What a command leads to is told once: to the method that
+//! asked, or, for a command sent by [`NetworkCommand::Tell`], among the events.
+
+use multiaddr::Multiaddr;
+use preconf_core::{
+    B256, Bytes, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status, SyncTip, Window,
+};
+use preconf_libp2p::NetCounters;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::HandleError;
+
+/// A wish, and where its answer goes.
+#[derive(Debug)]
+pub enum NetworkCommand {
+    /// A command whose end is awaited: the answer is how it ended, and no event tells it again.
+    Ask {
+        /// The command: one that publishes, requests or dials.
+        command: Command,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Outcome, HandleError>>,
+    },
+    /// A command that is done when it is taken. If it takes time all the same, an event tells how it ended.
+    Tell {
+        /// The command.
+        command: Command,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), HandleError>>,
+    },
+    /// Which addresses is the node listening on?
+    ListenAddresses {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    /// Who is connected, and what is known of them?
+    Peers {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<PeerInfo>>,
+    },
+    /// Where does the node stand?
+    Status {
+        /// Where the answer goes.
+        reply: oneshot::Sender<NetworkStatus>,
+    },
+    /// Shut down.
+    Shutdown,
+}
+
+/// Where a node stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkStatus {
+    /// Head, sync tip, lag and what is under way.
+    pub node: Status,
+    /// What the machine has counted.
+    pub stats: Stats,
+    /// What the network part has counted.
+    pub net: NetCounters,
+    /// Events that wait for the application.
+    pub events_waiting: usize,
+}
+
+/// A handle to a running node. Clones lead to the same node; it shuts down when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct NetworkHandle {
+    local_peer_id: PeerId,
+    commands: mpsc::Sender<NetworkCommand>,
+}
+
+impl NetworkHandle {
+    pub(crate) fn new(local_peer_id: PeerId, commands: mpsc::Sender<NetworkCommand>) -> Self {
+        Self { local_peer_id, commands }
+    }
+
+    /// The node's own peer id.
+    pub fn local_peer_id(&self) -> PeerId {
+        self.local_peer_id
+    }
+
+    /// Judges, stores and gossips a commitment of ours (P5.7). Waits, if need be, for a peer that takes it (P5.8).
+    ///
+    /// # Errors
+    /// The commitment breaks a rule, or nobody could take it before its window was over.
+    pub async fn publish_commitment(&self, commitment: SignedCommitment) -> Result<MessageId, HandleError> {
+        self.publish(Command::PublishCommitment(Box::new(commitment))).await
+    }
+
+    /// Hashes, stores and gossips a txlist of ours (P5.7). Waits, if need be, for a peer that takes it (P5.8).
+    ///
+    /// # Errors
+    /// The txlist breaks a rule, or nobody could take it in time.
+    pub async fn publish_txlist(&self, txlist: Bytes) -> Result<MessageId, HandleError> {
+        self.publish(Command::PublishTxList(txlist)).await
+    }
+
+    /// Asks a peer, or the best one (P6.8), for its head. Says who answered.
+    ///
+    /// # Errors
+    /// No peer to ask, or no good answer.
+    pub async fn get_head(&self, peer: Option<PeerId>) -> Result<(PeerId, PreconfHead), HandleError> {
+        match self.ask(Command::GetHead { peer }).await? {
+            Outcome::Head { peer, head } => Ok((peer, head)),
+            other => broken("GetHead", &other),
+        }
+    }
+
+    /// Asks a peer, or the best one (P6.8), for up to `count` commitments from block `start` on. Says who answered.
+    ///
+    /// # Errors
+    /// No peer to ask, a count outside 1 to 256, or no good answer.
+    pub async fn get_commitments(
+        &self,
+        start: u64,
+        count: u32,
+        peer: Option<PeerId>,
+    ) -> Result<(PeerId, Vec<SignedCommitment>), HandleError> {
+        match self.ask(Command::GetCommitments { start, count, peer }).await? {
+            Outcome::Commitments { peer, commitments } => Ok((peer, commitments)),
+            other => broken("GetCommitments", &other),
+        }
+    }
+
+    /// Asks a peer, or the best one (P6.8), for a txlist. Says who answered; `None` when that peer does not have it.
+    ///
+    /// # Errors
+    /// No peer to ask, or no good answer.
+    pub async fn get_raw_txlist(&self, hash: B256, peer: Option<PeerId>) -> Result<(PeerId, Option<Bytes>), HandleError> {
+        match self.ask(Command::GetTxList { hash, peer }).await? {
+            Outcome::TxList { peer, txlist } => Ok((peer, txlist)),
+            other => broken("GetTxList", &other),
+        }
+    }
+
+    /// Connects to a peer. Says whom it reached.
+    ///
+    /// # Errors
+    /// Nobody was reached there.
+    pub async fn dial(&self, address: Multiaddr) -> Result<PeerId, HandleError> {
+        match self.ask(Command::Dial { address: address.to_string() }).await? {
+            Outcome::Connected(peer) => Ok(peer),
+            Outcome::NotConnected => Err(HandleError::NotReached { address }),
+            other => broken("Dial", &other),
+        }
+    }
+
+    /// Closes all connections to a peer.
+    ///
+    /// # Errors
+    /// The peer is not connected.
+    pub async fn disconnect(&self, peer: PeerId) -> Result<(), HandleError> {
+        self.tell(Command::Disconnect { peer }).await
+    }
+
+    /// Gives the node new windows of the schedule, or other ones for the same span (P9.1).
+    ///
+    /// # Errors
+    /// The windows contradict each other.
+    pub async fn update_schedule(&self, windows: Vec<Window>) -> Result<(), HandleError> {
+        self.tell(Command::UpdateSchedule(windows)).await
+    }
+
+    /// Tells the node where the sync tip is now (P9.3).
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn move_sync_tip(&self, tip: SyncTip) -> Result<(), HandleError> {
+        self.tell(Command::MoveSyncTip(tip)).await
+    }
+
+    /// Tells the node that a block which was ready has been executed (P11.1).
+    ///
+    /// # Errors
+    /// The block was not ready.
+    pub async fn mark_executed(&self, block_number: u64) -> Result<(), HandleError> {
+        self.tell(Command::MarkExecuted { block_number }).await
+    }
+
+    /// Who is connected, and what is known of them.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, HandleError> {
+        self.query(|reply| NetworkCommand::Peers { reply }).await
+    }
+
+    /// Where the node stands.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn status(&self) -> Result<NetworkStatus, HandleError> {
+        self.query(|reply| NetworkCommand::Status { reply }).await
+    }
+
+    /// The addresses that the node is listening on, `/p2p/…` included. Empty until the sockets have told theirs, soon after the start;
+    /// [`NetworkEvent::Listening`](crate::NetworkEvent::Listening) tells each one as it comes.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn listen_addresses(&self) -> Result<Vec<Multiaddr>, HandleError> {
+        self.query(|reply| NetworkCommand::ListenAddresses { reply }).await
+    }
+
+    /// Shuts the node down: connections and listeners close, the events end. Returns when all of it is done.
+    pub async fn shutdown(&self) {
+        // An error means that the node is gone already, which is what was wanted.
+        let _ = self.send(NetworkCommand::Shutdown).await;
+        self.commands.closed().await;
+    }
+
+    /// Sends a command as it is, for a program that keeps the answers itself. Waits while the channel is full.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn send(&self, command: NetworkCommand) -> Result<(), HandleError> {
+        self.commands.send(command).await.map_err(|_| HandleError::Stopped)
+    }
+
+    async fn publish(&self, command: Command) -> Result<MessageId, HandleError> {
+        match self.ask(command).await? {
+            Outcome::Published(message) => Ok(message),
+            Outcome::NotPublished(error) => Err(HandleError::NotPublished(error)),
+            other => broken("Publish", &other),
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Result<Outcome, HandleError> {
+        match self.query(|reply| NetworkCommand::Ask { command, reply }).await?? {
+            Outcome::RequestFailed { peer, error } => Err(HandleError::RequestFailed { peer, error }),
+            outcome => Ok(outcome),
+        }
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), HandleError> {
+        self.query(|reply| NetworkCommand::Tell { command, reply }).await?
+    }
+
+    async fn query<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> NetworkCommand) -> Result<T, HandleError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply)).await?;
+        answer.await.map_err(|_| HandleError::Stopped)
+    }
+}
+
+fn broken<T>(command: &str, outcome: &Outcome) -> T {
+    panic!("each command ends with its own kind of outcome, but {command} ended with {outcome:?}")
+}
