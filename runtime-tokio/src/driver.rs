@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
+use std::io;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -87,12 +88,12 @@ impl NetworkDriver {
     /// A bad configuration, or an address that cannot be listened on.
     pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
-        let seed = config.seed.map_or_else(random_seed, Ok)?;
+        let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
         let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
         let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
         for address in config.listen {
-            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source })?;
+            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
         }
         let (sender, commands) = mpsc::channel(config.command_capacity);
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
@@ -292,8 +293,8 @@ fn starts_with(address: &Multiaddr, start: &Multiaddr) -> bool {
     start.iter().zip(address.iter()).all(|(a, b)| a == b) && start.len() <= address.len()
 }
 
-fn random_seed() -> Result<[u8; 32], StartError> {
+fn random_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+    getrandom::fill(&mut seed)?;
     Ok(seed)
 }

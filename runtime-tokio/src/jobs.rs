@@ -25,10 +25,13 @@ const CHUNK_JOBS: usize = 16;
 /// takes more recoveries. Eight keep some cores busy with what a single loop can read.
 pub(crate) const MAX_UNDER_WAY: usize = 8;
 
+/// A piece of work.
+pub type BoxedWork = Box<dyn FnOnce() + Send>;
+
 /// Runs work on other threads.
 pub trait JobRunner: Send + Sync + 'static {
     /// Runs the work soon. Must not wait for it, and must not lose it.
-    fn run(&self, work: Box<dyn FnOnce() + Send>);
+    fn run(&self, work: BoxedWork);
 
     /// How many pieces of work can make progress at once.
     fn width(&self) -> usize;
@@ -39,7 +42,7 @@ pub trait JobRunner: Send + Sync + 'static {
 pub struct BlockingPool;
 
 impl JobRunner for BlockingPool {
-    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+    fn run(&self, work: BoxedWork) {
         tokio::task::spawn_blocking(work);
     }
 
@@ -159,7 +162,7 @@ mod tests {
 
     /// Keeps work until it is told to do it.
     #[derive(Clone, Default)]
-    struct Held(Arc<Mutex<VecDeque<Box<dyn FnOnce() + Send>>>>);
+    struct Held(Arc<Mutex<VecDeque<BoxedWork>>>);
 
     impl Held {
         fn len(&self) -> usize {
@@ -173,7 +176,7 @@ mod tests {
     }
 
     impl JobRunner for Held {
-        fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        fn run(&self, work: BoxedWork) {
             self.0.lock().expect("no panic").push_back(work);
         }
 
