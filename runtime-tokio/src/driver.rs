@@ -153,14 +153,19 @@ impl NetworkDriver {
         self.close().await;
     }
 
-    /// Does what the machine wants done.
+    /// Does what the machine wants done, and tells it at once what the network knows of that without asking strangers: so our own
+    /// publications are answered even while nobody reads events.
     fn carry_out(&mut self) {
-        while let Some(output) = self.core.poll_output() {
-            match output {
-                Output::Net(action) => self.net.apply(action),
-                Output::Job(job) => self.jobs.push(job),
-                Output::App(event) => self.tell(event),
+        loop {
+            while let Some(output) = self.core.poll_output() {
+                match output {
+                    Output::Net(action) => self.net.apply(action),
+                    Output::Job(job) => self.jobs.push(job),
+                    Output::App(event) => self.tell(event),
+                }
             }
+            let Some(event) = self.net.take_known() else { break };
+            self.take_event(event);
         }
         if self.jobs.is_pressing() {
             self.jobs.start();
