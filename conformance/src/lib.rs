@@ -3,4 +3,6 @@
 //! [`vectors`] holds the core against golden data that a second implementation wrote: every file, every row, every field. What cannot be
 //! read is a failure, never a skip, because a check that skips what it does not know cannot fail.
 
+#[cfg(doctest)]
+mod readme;
 pub mod vectors;

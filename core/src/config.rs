@@ -9,6 +9,7 @@ use alloy_primitives::{Address, B256};
 
 use crate::crypto::DEFAULT_DOMAIN;
 use crate::peer::conduct::ScoreRules;
+use crate::peer::limit::{ByteLimit, RateLimit};
 use crate::validate::parent::ParentRules;
 use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, TXLIST_HEADER_BYTES};
 use crate::wire::topics::ChainId;
@@ -61,14 +62,14 @@ pub struct Config {
     pub max_orphan_bytes_per_peer: usize,
     /// How long an orphan txlist is kept. Default 60 s (T5).
     pub orphan_for: Duration,
-    /// Txlist bytes that a peer may gossip in one window. Default 8 MiB (T3).
-    pub txlist_quota_bytes: usize,
-    /// That window. Default 10 s (T3).
-    pub txlist_quota_window: Duration,
+    /// Txlist bytes that a peer may gossip before they are not even hashed. Default 8 MiB per 10 s (T3).
+    pub txlist_quota: ByteLimit,
     /// How long a txlist may be missing before it is requested. Default 400 ms (P5.6).
     pub txlist_grace: Duration,
     /// Messages of our own that may wait for a peer. Default 256. Ours: some minutes of blocks.
     pub max_unsent: usize,
+    /// Their bytes together. Default 32 MiB. Ours: the room that orphans have.
+    pub max_unsent_bytes: usize,
 
     /// When a request without an answer fails. Default 10 s (P6.5).
     pub request_timeout: Duration,
@@ -76,10 +77,14 @@ pub struct Config {
     pub max_requests_per_peer: usize,
     /// Requests of ours under way in all. Default 64 (P6.6).
     pub max_requests: usize,
-    /// Requests that one peer may send on one protocol in one window. Default 8 (P6.6). We send one fewer ourselves (P6.7).
-    pub request_limit: usize,
-    /// That window. Default 10 s (P6.6).
-    pub request_window: Duration,
+    /// Requests that one peer may send us on one protocol. Default 8 per 10 s (P6.6). We send one fewer ourselves (P6.7).
+    pub request_limit: RateLimit,
+    /// Bytes of our answers to one peer. Default 16 MiB per 10 s (P6.6).
+    pub response_limit: ByteLimit,
+    /// Requests of one peer that we are answering. Default 4 (P6.6).
+    pub max_served_per_peer: usize,
+    /// Requests of all peers that we are answering. Default 64 (P6.6).
+    pub max_served: usize,
     /// Bytes of one response with commitments. Default 256 of them (P6.2).
     pub response_budget_bytes: usize,
 
@@ -130,15 +135,17 @@ impl Config {
             max_orphan_bytes: 32 << 20,
             max_orphan_bytes_per_peer: 8 << 20,
             orphan_for: Duration::from_secs(60),
-            txlist_quota_bytes: 8 << 20,
-            txlist_quota_window: Duration::from_secs(10),
+            txlist_quota: ByteLimit { bytes: 8 << 20, window: Duration::from_secs(10) },
             txlist_grace: Duration::from_millis(400),
             max_unsent: 256,
+            max_unsent_bytes: 32 << 20,
             request_timeout: Duration::from_secs(10),
             max_requests_per_peer: 4,
             max_requests: 64,
-            request_limit: 8,
-            request_window: Duration::from_secs(10),
+            request_limit: RateLimit::default(),
+            response_limit: ByteLimit { bytes: 16 << 20, window: Duration::from_secs(10) },
+            max_served_per_peer: 4,
+            max_served: 64,
             response_budget_bytes: 4 + 256 * 382,
             score: ScoreRules::default(),
             heads_every: Duration::from_secs(12),
@@ -162,7 +169,6 @@ impl Config {
         span("verdict_timeout", self.verdict_timeout)?;
         span("hold_for", self.hold_for)?;
         span("orphan_for", self.orphan_for)?;
-        span("txlist_quota_window", self.txlist_quota_window)?;
         span("txlist_grace", self.txlist_grace)?;
         span("request_timeout", self.request_timeout)?;
         span("heads_every", self.heads_every)?;
@@ -180,23 +186,22 @@ impl Config {
         count("max_orphan_bytes", self.max_orphan_bytes, 1 << 40, "1 byte to 1 TiB")?;
         count("max_orphan_bytes_per_peer", self.max_orphan_bytes_per_peer, self.max_orphan_bytes, "1 to max_orphan_bytes")?;
         count("max_unsent", self.max_unsent, 1024, "1 to 1024")?;
+        let ok = self.max_unsent_bytes > self.txlist_cap && self.max_unsent_bytes <= 1 << 40;
+        rule(ok, "max_unsent_bytes", || self.max_unsent_bytes.to_string(), "more than txlist_cap, at most 1 TiB")?;
         count("max_requests_per_peer", self.max_requests_per_peer, 64, "1 to 64")?;
         count("max_requests", self.max_requests, 1024, "1 to 1024")?;
         count("response_budget_bytes", self.response_budget_bytes, 4 + 256 * 382, "386 to 97796")?;
         rule(self.response_budget_bytes >= 386, "response_budget_bytes", || self.response_budget_bytes.to_string(), "386 to 97796")?;
-        count("request_limit", self.request_limit, 1024, "2 to 1024")?;
-        rule(self.request_limit >= 2, "request_limit", || self.request_limit.to_string(), "2 to 1024")?;
-        span("request_window", self.request_window)?;
+        self.request_limit.check("request_limit")?;
+        self.response_limit.check("response_limit", self.txlist_cap.max(self.response_budget_bytes) + TXLIST_HEADER_BYTES)?;
+        self.txlist_quota.check("txlist_quota", self.txlist_cap)?;
+        count("max_served_per_peer", self.max_served_per_peer, 64, "1 to 64")?;
+        count("max_served", self.max_served, 1024, "1 to 1024")?;
         self.score.check()?;
         count("heads_from", self.heads_from, 16, "1 to 16")?;
         count("page_near", self.page_near as usize, 256, "1 to 256")?;
         count("page_far", self.page_far as usize, 256, "1 to 256")?;
         rule((1..=3840).contains(&self.max_blocks_ahead), "max_blocks_ahead", || self.max_blocks_ahead.to_string(), "1 to 3840")
-    }
-
-    /// P6.7: what we allow ourselves towards others, per peer, protocol and window.
-    pub(crate) fn own_request_limit(&self) -> usize {
-        self.request_limit - 1
     }
 
     /// Is the signing domain still the placeholder, so that commitments can be replayed on another chain (P4.2)?

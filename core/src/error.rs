@@ -64,10 +64,12 @@ pub enum PublishError {
     #[error("not sent: no peer could take it before its window was over")]
     Unsent,
     /// Too many of our own messages wait already.
-    #[error("{max} messages of our own wait already")]
+    #[error("no room: at most {max} messages of our own, of {max_bytes} bytes together, may wait")]
     QueueFull {
-        /// The bound.
+        /// How many may wait.
         max: usize,
+        /// How many bytes they may have together.
+        max_bytes: usize,
     },
     /// The network will never take it.
     #[error("the network refuses the message")]
@@ -169,9 +171,15 @@ pub enum Refusal {
     /// P3.4: a request that is no frame.
     #[error("not framed as the protocol says")]
     BadFrame,
+    /// P7.4.
+    #[error("its peer is pruned")]
+    Pruned,
     /// P6.6.
     #[error("over the request limit")]
     RateLimited,
+    /// P6.6: as much is being answered already as may be, whoever asked.
+    #[error("too many requests are being answered")]
+    Crowded,
 }
 
 /// What follows from a refusal.
@@ -217,6 +225,8 @@ impl Refusal {
             Self::NotAsked => ("P6.4", Reject, "not_asked"),
             Self::BrokenPage => ("P6.4", Reject, "broken_page"),
             Self::BadFrame => ("P3.4", Reject, "bad_frame"),
+            Self::Pruned => ("P7.4", Ignore, "pruned"),
+            Self::Crowded => ("P6.6", Ignore, "crowded"),
             Self::RateLimited => ("P6.6", Ignore, "rate_limited"),
         };
         Row { rule, verdict, label }
@@ -268,6 +278,8 @@ mod tests {
             (Refusal::NotAsked, "P6.4", Reject),
             (Refusal::BrokenPage, "P6.4", Reject),
             (Refusal::BadFrame, "P3.4", Reject),
+            (Refusal::Pruned, "P7.4", Ignore),
+            (Refusal::Crowded, "P6.6", Ignore),
             (Refusal::RateLimited, "P6.6", Ignore),
         ];
         for (refusal, rule, verdict) in rows {

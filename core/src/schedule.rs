@@ -129,14 +129,14 @@ impl Schedule {
         self.by_end.range(secs..).next().map(|(_, window)| window).filter(|window| window.start < secs)
     }
 
-    /// The window after the one that ends then, if it is known.
-    pub(crate) fn following(&self, end: u64) -> Option<&Window> {
-        self.by_end.range(end.checked_add(1)?..).next().map(|(_, window)| window)
-    }
-
     /// How many windows are kept.
     pub(crate) fn len(&self) -> usize {
         self.by_end.len()
+    }
+
+    /// The window after the one that ends then, if it is known.
+    pub(crate) fn following(&self, end: u64) -> Option<&Window> {
+        self.by_end.range(end.checked_add(1)?..).next().map(|(_, window)| window)
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(schedule.update(&overlap), Err(ScheduleError::Overlap { start: 19, previous_end: 20 }));
         let many: Vec<_> = (0..=MAX_WINDOWS as u64).map(|i| window(i, i + 1, 1)).collect();
         assert_eq!(schedule.update(&many), Err(ScheduleError::TooMany { len: MAX_WINDOWS + 1, max: MAX_WINDOWS }));
-        assert_eq!(schedule.len(), 0);
+        assert_eq!(schedule.by_end.len(), 0);
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         for i in 0..=MAX_WINDOWS as u64 {
             schedule.update(&[window(i, i + 1, 1)]).expect("one window");
         }
-        assert_eq!(schedule.len(), MAX_WINDOWS);
+        assert_eq!(schedule.by_end.len(), MAX_WINDOWS);
         assert_eq!(schedule.containing(1), None);
         schedule.prune(100);
         assert_eq!(schedule.containing(99), None);

@@ -148,11 +148,6 @@ impl Timers {
         self.cancel(timer);
         Some(timer)
     }
-
-    /// How many deadlines are set.
-    pub(crate) fn len(&self) -> usize {
-        self.by_time.len()
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@
 use std::io;
 use std::path::Path;
 
-use preconf_core::SignedCommitment;
-
 mod chunks;
 mod commitments;
 mod frames;
@@ -26,10 +24,9 @@ mod verdict;
 pub use report::{Failure, FileReport, Problem, Report};
 use report::{Tally, Unreadable};
 
-type Run = fn(&[u8], &[SignedCommitment]) -> Result<Tally, Unreadable>;
+type Run = fn(&[u8], &[u8]) -> Result<Tally, Unreadable>;
 
-/// Every file that a folder of vectors has, and what runs it. The commitments of the chain in `commitments.json` go to each: others count
-/// on them.
+/// Every file that a folder of vectors has, and what runs it, given its text and that of `commitments.json`.
 const FILES: [(&str, Run); 9] = [
     ("commitments.json", |text, _| commitments::run(text)),
     ("frames.json", |text, _| frames::run(text)),
@@ -52,21 +49,23 @@ pub fn run_dir(dir: &Path) -> io::Result<Report> {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
-    let chain = std::fs::read(dir.join("commitments.json")).map(|text| commitments::chain(&text)).unwrap_or_default();
-    let mut files: Vec<FileReport> = FILES
-        .iter()
-        .map(|(name, run)| match std::fs::read(dir.join(name)) {
-            Ok(text) => run_text(name, *run, &text, &chain),
-            Err(error) => FileReport::failed(name, Problem::NoFile(error.kind())),
-        })
-        .collect();
-    let unknown = names.iter().filter(|name| FILES.iter().all(|(known, _)| known != name));
-    files.extend(unknown.map(|name| FileReport::failed(name, Problem::UnknownFile)));
-    Ok(Report { files })
+    names.retain(|name| FILES.iter().all(|(known, _)| known != name));
+    // Unreadable commitments leave no chain here; their own run says why.
+    let commitments = std::fs::read(dir.join("commitments.json")).unwrap_or_default();
+    let known = FILES.iter().map(|(name, _)| match std::fs::read(dir.join(name)) {
+        Ok(text) => run_file(name, &text, &commitments),
+        Err(error) => FileReport::failed(name, Problem::NoFile(error.kind())),
+    });
+    let unknown = names.iter().map(|name| FileReport::failed(name, Problem::UnknownFile));
+    Ok(Report { files: known.chain(unknown).collect() })
 }
 
-fn run_text(name: &str, run: Run, text: &[u8], chain: &[SignedCommitment]) -> FileReport {
-    match run(text, chain) {
+/// Runs one file, given its name, its text, and the text of `commitments.json`, whose chain other files count on.
+pub fn run_file(name: &str, text: &[u8], commitments: &[u8]) -> FileReport {
+    let Some((_, run)) = FILES.iter().find(|(known, _)| *known == name) else {
+        return FileReport::failed(name, Problem::UnknownFile);
+    };
+    match run(text, commitments) {
         Ok(tally) => FileReport { name: name.to_owned(), passed: tally.passed, pending: tally.pending, failures: tally.failures },
         Err(unreadable) => FileReport::failed(name, Problem::Unreadable(unreadable)),
     }

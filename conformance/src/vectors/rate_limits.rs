@@ -18,5 +18,5 @@ struct Row {
 
 pub(super) fn run(text: &[u8]) -> Result<Tally, Unreadable> {
     let rows: Vec<Row> = serde_json::from_slice(text)?;
-    Ok(Tally { pending: rows.len(), ..Tally::default() })
+    Ok(Tally::pending(rows.len()))
 }

@@ -127,11 +127,22 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Checks every row of a list that must hold at least one.
-    pub(super) fn check<T>(&mut self, rows: &[T], name: impl Fn(&T) -> &str, check: impl Fn(&T) -> Result<(), Problem>) {
-        if rows.is_empty() {
+    /// Counts rows that are only read so far.
+    pub(super) fn pending(rows: usize) -> Self {
+        let mut tally = Self { pending: rows, ..Self::default() };
+        tally.refuse_empty(rows);
+        tally
+    }
+
+    fn refuse_empty(&mut self, rows: usize) {
+        if rows == 0 {
             self.failures.push(Failure { row: "the whole list".to_owned(), problem: Problem::Empty });
         }
+    }
+
+    /// Checks every row of a list that must hold at least one.
+    pub(super) fn check<T>(&mut self, rows: &[T], name: impl Fn(&T) -> &str, check: impl Fn(&T) -> Result<(), Problem>) {
+        self.refuse_empty(rows.len());
         for row in rows {
             match check(row) {
                 Ok(()) => self.passed += 1,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::chunks::{Boundary, Decoded, decode_every_way};
+use super::commitments;
 use super::report::{Problem, Tally, Unreadable, consistent, same};
 use super::text::{Decimal, Hex, HexArray};
 
@@ -49,10 +50,11 @@ enum Fields {
     Nothing {},
 }
 
-pub(super) fn run(text: &[u8], chain: &[SignedCommitment]) -> Result<Tally, Unreadable> {
+pub(super) fn run(text: &[u8], commitments: &[u8]) -> Result<Tally, Unreadable> {
     let rows: Vec<Row> = serde_json::from_slice(text)?;
+    let chain = commitments::chain(commitments);
     let mut tally = Tally::default();
-    tally.check(&rows, |row| &row.name, |row| check(row, chain));
+    tally.check(&rows, |row| &row.name, |row| check(row, &chain));
     Ok(tally)
 }
 

@@ -25,6 +25,10 @@ const PROTOCOL_VERSION: &str = "preconf/1";
 /// topic cannot make gossipsub's duplicate cache refuse the real one (P4.5a).
 const FOREIGN_MESSAGE: &[u8] = b"foreign topic";
 
+/// Messages that wait for one peer to read them. Ours: gossipsub's 5000 would let a peer that never reads hold as many txlists; this one
+/// still takes all that the machine can decide in one step (1024 held messages, P5.1).
+const MAX_QUEUED: usize = 1024;
+
 pub(crate) type Gossipsub = libp2p_gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
 pub(crate) type Exchange = libp2p_request_response::Behaviour<Codec>;
 
@@ -71,27 +75,31 @@ impl Behaviour {
 
 /// Our two topics in gossipsub's form.
 #[derive(Clone, Debug)]
-pub(crate) struct Topics([(Topic, TopicHash); 2]);
+pub(crate) struct Topics {
+    commitments: TopicHash,
+    txlists: TopicHash,
+}
 
 impl Topics {
     pub(crate) fn new(chain: ChainId) -> Self {
-        Self(Topic::ALL.map(|topic| (topic, TopicHash::from_raw(topic.name(chain)))))
+        let hash = |topic: Topic| TopicHash::from_raw(topic.name(chain));
+        Self { commitments: hash(Topic::Commitments), txlists: hash(Topic::TxLists) }
+    }
+
+    pub(crate) fn hash(&self, topic: Topic) -> &TopicHash {
+        match topic {
+            Topic::Commitments => &self.commitments,
+            Topic::TxLists => &self.txlists,
+        }
     }
 
     /// Which of our topics is this, if any?
     pub(crate) fn find(&self, hash: &TopicHash) -> Option<Topic> {
-        self.0.iter().find(|(_, ours)| ours == hash).map(|(topic, _)| *topic)
-    }
-
-    pub(crate) fn hash(&self, topic: Topic) -> TopicHash {
-        match topic {
-            Topic::Commitments => self.0[0].1.clone(),
-            Topic::TxLists => self.0[1].1.clone(),
-        }
+        Topic::ALL.into_iter().find(|topic| self.hash(*topic) == hash)
     }
 
     fn hashes(&self) -> impl Iterator<Item = TopicHash> {
-        self.0.iter().map(|(_, hash)| hash.clone())
+        Topic::ALL.into_iter().map(|topic| self.hash(topic).clone())
     }
 }
 
@@ -145,6 +153,7 @@ fn settings(chain: ChainId, topics: &Topics) -> Result<libp2p_gossipsub::Config,
         .validate_messages()
         .validation_mode(ValidationMode::Strict)
         .max_transmit_size(MAX_GOSSIP_BYTES)
+        .connection_handler_queue_len(MAX_QUEUED)
         // P4.6 and P7.10: gossipsub's own filter charges who hands us our own message, as an honest peer does after we restart. So they
         // come in, and inbound.rs ignores them without blame.
         .allow_self_origin(true)

@@ -240,12 +240,25 @@ mod tests {
             cuts in prop::collection::vec(1usize..700, 1..20),
         ) {
             // P3.4
-            prop_assert_eq!(read(&framed(&body), &cuts, 5000).unwrap().unwrap(), body.clone());
+            let whole = read(&framed(&body), &cuts, 5000).expect("readable");
+            prop_assert_eq!(whole, Ok(Bytes::from(body.clone())));
             let longer = [framed(&body), vec![0]].concat();
-            prop_assert_eq!(read(&longer, &cuts, 5000).unwrap(), Err(FrameFault::Trailing));
+            prop_assert_eq!(read(&longer, &cuts, 5000).expect("readable"), Err(FrameFault::Trailing));
             let shorter = framed(&body);
-            let cut_off = read(&shorter[..shorter.len() - 1], &cuts, 5000).unwrap_err();
+            let cut_off = read(&shorter[..shorter.len() - 1], &cuts, 5000).expect_err("no frame");
             prop_assert_eq!(cut_off.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_stranger_sends_reads_the_same_however_it_is_cut(
+            stream in prop::collection::vec(prop_oneof![0u8..6, any::<u8>()], 0..9),
+            cuts in prop::collection::vec(1usize..4, 1..9),
+        ) {
+            // P3.4
+            let outcome = |cuts: &[usize]| read(&stream, cuts, 4).map_err(|error| error.kind());
+            prop_assert_eq!(outcome(&cuts), outcome(&[9]));
         }
     }
 

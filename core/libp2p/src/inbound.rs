@@ -118,10 +118,15 @@ impl Net {
             }
             Event::GossipsubNotSupported { peer_id } => tracing::debug!(%peer_id, "peer speaks no gossipsub"),
             Event::SlowPeer { peer_id, failed_messages } => {
-                // P5.8a: counted and told.
-                let lost = failed_messages.priority.saturating_add(failed_messages.non_priority);
-                self.counters.gossip_dropped = self.counters.gossip_dropped.saturating_add(lost as u64);
-                tracing::warn!(%peer_id, lost, total = self.counters.gossip_dropped, "a slow peer missed gossip messages");
+                // P5.8a: all are counted, and told at each doubling, so that a peer that never reads cannot fill the log.
+                let lost = failed_messages.priority.saturating_add(failed_messages.non_priority) as u64;
+                let before = self.counters.gossip_dropped;
+                let total = before.saturating_add(lost);
+                self.counters.gossip_dropped = total;
+                tracing::debug!(%peer_id, lost, "a slow peer missed gossip messages");
+                if total.checked_ilog2() > before.checked_ilog2() {
+                    tracing::warn!(total, "gossip messages were dropped because peers are too slow");
+                }
             }
         }
     }

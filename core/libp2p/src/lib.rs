@@ -13,7 +13,25 @@
 //! No runtime is named in here: the transport and the executor come in, timers are those of the protocol crates. What a peer may cost
 //! is bounded by [`ConnectionLimits`], [`NetConfig::max_streams`] and the tables in `ids.rs`.
 //!
-//! The loop is the same under every runtime: drain the machine's outputs into `apply`, then wait for `next_event` or the next deadline.
+//! The loop is the same under every runtime; a driver adds deadlines, jobs and its own user:
+//!
+//! ```
+//! use preconf_core::{Core, Now, Output};
+//! use preconf_libp2p::{Net, NetEvent};
+//!
+//! async fn run(mut core: Core, mut net: Net, clock: impl Fn() -> Now) {
+//!     loop {
+//!         while let Some(output) = core.poll_output() {
+//!             if let Output::Net(action) = output {
+//!                 net.apply(action); // hand over, never await
+//!             }
+//!         }
+//!         if let NetEvent::Input(input) = net.next_event().await {
+//!             core.handle_input(clock(), input);
+//!         }
+//!     }
+//! }
+//! ```
 
 mod behaviour;
 mod codec;

@@ -80,7 +80,7 @@ pub enum NetEvent {
 /// What the glue counts itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetCounters {
-    /// Gossip messages that gossipsub's queues dropped because a peer was too slow (P5.8a).
+    /// Messages to peers, gossipsub's own control messages among them, that its queues dropped because a peer was too slow (P5.8a).
     pub gossip_dropped: u64,
     /// Requests of peers that found no room in our table.
     pub requests_unheard: u64,
@@ -188,5 +188,17 @@ impl Net {
 
     pub(crate) fn tell(&mut self, input: Input) {
         self.events.push_back(NetEvent::Input(input));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_can_be_moved_to_any_thread() {
+        fn sends<T: Send>(_: impl FnOnce(&'static mut Net) -> T) {}
+        sends(|net| net);
+        sends(Net::next_event);
     }
 }

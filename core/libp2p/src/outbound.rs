@@ -77,7 +77,7 @@ impl Net {
         if data.len() > MAX_GOSSIP_BYTES - ENVELOPE_BYTES {
             return PublishOutcome::Refused;
         }
-        let hash = self.topics.hash(topic);
+        let hash = self.topics.hash(topic).clone();
         match self.swarm.behaviour_mut().gossipsub.publish(hash, data.clone()) {
             Ok(_) => PublishOutcome::Sent,
             Err(PublishError::NoPeersSubscribedToTopic) => PublishOutcome::NoPeers,

@@ -124,6 +124,20 @@ fn a_score_set_that_gossipsub_refuses_stops_the_start_with_its_words() {
 }
 
 #[test]
+fn a_listening_address_names_its_node() {
+    let world = World::of(1);
+    let (address, id) = (&world.addresses[0], world.id(0));
+    assert!(address.ends_with(&format!("/p2p/{id}")), "{address} of {id}");
+}
+
+#[test]
+fn an_address_that_the_transport_does_not_know_cannot_be_listened_on() {
+    let mut world = World::of(1);
+    let error = world.nets[0].listen("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect_err("memory only");
+    assert!(matches!(error, NetError::Listen(_)), "{error}");
+}
+
+#[test]
 fn presets_shrink_from_production_to_tests() {
     // P8.2
     let prod = ConnectionLimits::PROD;

@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::pin::pin;
+
 use common::{CHAIN, World, config, key};
 use futures::StreamExt;
 use libp2p_gossipsub::{Behaviour, ConfigBuilder, IdentTopic, MessageAuthenticity};
@@ -103,10 +106,8 @@ fn a_message_that_found_all_queues_full_is_no_duplicate_of_itself() {
     assert_eq!(publish(&mut world, 0, Topic::TxLists, stuck.clone()), PublishOutcome::Sent);
     judge(&mut world, 1, &stuck, Verdict::Accept);
     world.forget();
-    while world.nets[0].counters().gossip_dropped == 0 {
-        // P5.8a: told at gossipsub's next heartbeat.
-        world.turn();
-    }
+    // P5.8a: counted at gossipsub's next heartbeat.
+    world.until_holds(|world| world.nets[0].counters().gossip_dropped > 0, std::future::pending());
 }
 
 #[test]
@@ -154,25 +155,16 @@ fn connect(world: &mut World, node: usize, swarm: &mut Swarm<Behaviour>) {
     swarm.dial(address).expect("a dial");
     let wanted = Topic::Commitments.name(CHAIN);
     let stranger = preconf_core::PeerId::from_bytes(&swarm.local_peer_id().to_bytes()).expect("a peer id");
-    let mut knows = false;
-    // The node hears the stranger's subscription, the stranger the node's.
-    let mut topics = 0;
-    while !(knows && topics > 0) {
-        let drive = async {
-            while !knows {
-                if let SwarmEvent::Behaviour(libp2p_gossipsub::Event::Subscribed { topic, .. }) = swarm.select_next_some().await {
-                    knows |= topic.as_str() == wanted;
-                }
+    let knows = Cell::new(false);
+    let mut drive = pin!(async {
+        loop {
+            if let SwarmEvent::Behaviour(libp2p_gossipsub::Event::Subscribed { topic, .. }) = swarm.select_next_some().await {
+                knows.set(knows.get() || topic.as_str() == wanted);
             }
-            while let Some(_event) = swarm.next().await {}
-        };
-        if topics == 0 {
-            world.until_with(node, |input| matches!(input, Input::PeerSubscribed { peer, .. } if *peer == stranger), drive);
-            topics += 1;
-        } else {
-            world.turn_with(drive);
         }
-    }
+    });
+    world.until_with(node, |input| matches!(input, Input::PeerSubscribed { peer, .. } if *peer == stranger), drive.as_mut());
+    world.until_holds(|_| knows.get(), drive);
 }
 
 fn ours() -> IdentTopic {
@@ -190,9 +182,8 @@ fn our_own_message_that_comes_back_is_ignored_without_blame() {
     for number in 1..=3 {
         mirror.behaviour_mut().publish(ours(), commitment(number).to_vec()).expect("on its way");
     }
-    while world.nets[0].counters().own_messages_returned < 3 {
-        world.turn_with(async { while let Some(_event) = mirror.next().await {} });
-    }
+    let drive = async { while let Some(_event) = mirror.next().await {} };
+    world.until_holds(|world| world.nets[0].counters().own_messages_returned == 3, drive);
     assert!(!world.unread(0).iter().any(|input| matches!(input, Input::GossipReceived { .. })), "{:?}", world.unread(0));
     // Three invalid messages would have put the mirror far below the threshold for publishing.
     assert_eq!(publish(&mut world, 0, Topic::Commitments, commitment(4)), PublishOutcome::Sent);
@@ -201,7 +192,8 @@ fn our_own_message_that_comes_back_is_ignored_without_blame() {
 #[test]
 fn a_message_over_ten_mebibytes_is_refused_and_the_node_goes_on() {
     // P3.3
-    let mut world = World::of(1);
+    let mut world = World::of(2);
+    world.join(0, 1);
     let identity = key();
     let mut loud = stranger(&world, &identity, MessageAuthenticity::Signed(identity.clone()), &[ours()]);
     connect(&mut world, 0, &mut loud);
@@ -211,22 +203,14 @@ fn a_message_over_ten_mebibytes_is_refused_and_the_node_goes_on() {
     world.until_with(0, |input| matches!(input, Input::GossipReceived { data, .. } if *data == fits), drive);
 
     loud.behaviour_mut().publish(ours(), vec![1; MAX_GOSSIP_BYTES + 1]).expect("on its way");
-    // The stranger sends in order: what arrives after this one shows that it has been dealt with.
-    let received = |world: &World| {
-        let mut all = world.unread(0).iter();
-        all.find_map(|input| if let Input::GossipReceived { data, .. } = input { Some(data.len()) } else { None })
-    };
-    let mut number = 0;
-    let len = loop {
-        if let Some(len) = received(&world) {
-            break len;
-        }
-        number += 1;
-        let _ = loud.behaviour_mut().publish(ours(), commitment(number).to_vec());
+    // The one before took a few turns to arrive whole; this one gets many, and others are heard all the while.
+    for number in 1..=25 {
         world.turn_with(async { while let Some(_event) = loud.next().await {} });
-        assert!(number < 250, "the node hears nothing any more");
-    };
-    assert_eq!(len, SIGNED_COMMITMENT_BYTES);
+        world.apply(1, Action::Publish { publish: PublishId(1), topic: Topic::Commitments, data: commitment(number) });
+        let drive = async { while let Some(_event) = loud.next().await {} };
+        let received = world.until_with(0, |input| matches!(input, Input::GossipReceived { .. }), drive);
+        assert!(matches!(received, Input::GossipReceived { data, .. } if data == commitment(number)));
+    }
 }
 
 #[test]
@@ -265,4 +249,7 @@ fn subscriptions_to_other_topics_are_not_kept() {
     connect(&mut world, 0, &mut curious);
     let told = world.unread(0).iter().filter(|input| matches!(input, Input::PeerSubscribed { .. })).count();
     assert_eq!(told, 0, "one of ours was taken by the wait above, and no other is told");
+    assert!(curious.behaviour_mut().unsubscribe(&ours()));
+    let left = |input: &Input| matches!(input, Input::PeerUnsubscribed { topic: Topic::Commitments, .. });
+    world.until_with(0, left, async { while let Some(_event) = curious.next().await {} });
 }

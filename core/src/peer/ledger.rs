@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::conduct::{Conduct, ScoreRules};
-use super::score::{Score, Standing, decayed, last_tick, ticks};
+use super::score::{Score, Standing, decayed, last_tick, next_tick, ticks};
 use crate::id::{MessageId, RequestId};
 use crate::time::Time;
 
@@ -139,6 +139,12 @@ impl Ledger {
     /// How the peer is to be dealt with (P7.4).
     pub fn standing(&self, now: Time) -> Standing {
         self.score.at(now, &self.rules).standing()
+    }
+
+    /// When the score next changes by decay (P7.3), so that whoever mirrors it knows when to look (P7.5). `None` while it is zero.
+    pub fn next_decay(&self, now: Time) -> Option<Time> {
+        let score = self.score.at(now, &self.rules);
+        (score.points != 0).then(|| next_tick(score.as_of))
     }
 
     /// When the ban falls if nothing else happens, decays included; `None` when none will. From then on, [`Ledger::standing`] says banned.
@@ -334,6 +340,21 @@ mod tests {
         }
         assert_eq!((ledger.score(ms(3_640_001)), ledger.standing(ms(3_640_001))), (0, Standing::Healthy));
         assert_sums(&ledger, ms(3_640_001));
+    }
+
+    #[test]
+    fn p7_5_who_mirrors_the_score_is_told_when_it_decays_next() {
+        let mut ledger = fresh();
+        assert_eq!(ledger.next_decay(ms(5)), None);
+        ledger.charge(ms(5), Conduct::BadAnnouncement, Cause::Neither);
+        let mut looks = 0;
+        let mut now = ms(5);
+        while let Some(next) = ledger.next_decay(now) {
+            assert_eq!(ledger.score(Time(next.0 - 1)), ledger.score(now));
+            assert_ne!(ledger.score(next), ledger.score(now));
+            (now, looks) = (next, looks + 1);
+        }
+        assert_eq!((looks, ledger.score(now)), (18, 0));
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! connect to at all (P8). `table` holds who is connected and who is remembered; `terms` turns what the parts say into actions.
 
 pub(crate) mod conduct;
+pub(crate) mod gate;
 pub(crate) mod ledger;
+pub(crate) mod limit;
+pub(crate) mod pace;
 pub(crate) mod score;
+pub(crate) mod subnet;
 pub(crate) mod table;
 pub(crate) mod terms;

@@ -9,8 +9,8 @@
 //! | pruned | at or below −5 for 30 s on end, the decay of that moment included | banned |
 //! | banned | `ban_for` passes, the ban is lifted, or the peer is trusted | healthy, with 0 points |
 //!
-//! Invariant: `low_since` is set exactly while an untrusted, unbanned peer's points are at or below [`BAN_AT`]. Only [`Score::at`] and
-//! [`Score::set`] touch it.
+//! Invariant: `low_since` is set exactly while an unbanned peer's points are at or below [`BAN_AT`]; a trusted peer's never are. Only
+//! [`Score::at`] and [`Score::set`] touch it.
 
 use std::time::Duration;
 
@@ -166,8 +166,7 @@ impl Score {
 
     fn set(&mut self, points: i64) {
         self.points = points;
-        self.low_since =
-            if points > BAN_AT || self.trusted || self.ban_ends.is_some() { None } else { Some(self.low_since.unwrap_or(self.as_of)) };
+        self.low_since = if points > BAN_AT || self.ban_ends.is_some() { None } else { Some(self.low_since.unwrap_or(self.as_of)) };
     }
 }
 
@@ -179,6 +178,11 @@ pub(crate) fn ticks(from: Time, to: Time) -> u64 {
 /// When the last decay at or before `time` was.
 pub(crate) fn last_tick(time: Time) -> Time {
     Time(time.0 - time.0 % TICK_MICROS)
+}
+
+/// When the first decay after `time` is.
+pub(crate) fn next_tick(time: Time) -> Time {
+    last_tick(time).after(Duration::from_micros(TICK_MICROS))
 }
 
 /// Points after so many decays (P7.3). Any score is zero after at most 66 of them, so days of silence cost no more than that.
@@ -262,6 +266,12 @@ mod tests {
         assert_eq!(standing(-POINT - 1), Standing::Throttled);
         assert_eq!(standing(-2 * POINT), Standing::Throttled);
         assert_eq!(standing(-2 * POINT - 1), Standing::Pruned);
+    }
+
+    #[test]
+    fn p7_4_exactly_minus_5_is_low_enough_for_a_ban() {
+        assert_eq!(Score::restored(secs(1), BAN_AT + 1, None).low_since, None);
+        assert_eq!(Score::restored(secs(1), BAN_AT, None).low_since, Some(secs(1)));
     }
 
     #[test]

@@ -7,27 +7,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::Config;
 use crate::id::{ConnectionId, PeerId};
 use crate::input::Spoken;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::ledger::Ledger;
+use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
+use crate::peer::pace::Pace;
 use crate::peer::score::Standing;
-use crate::request::pace::Pace;
 use crate::time::Time;
 use crate::wire::topics::{Protocol, Topic};
 
 /// Most peers that are remembered. Source: P7.6.
 pub(crate) const MAX_REMEMBERED: usize = 4096;
 
-/// Where T3 stands for a peer: bytes since the window's start.
-#[derive(Clone, Copy, Debug, Default)]
-struct TxListQuota {
-    start: Time,
-    used: usize,
-}
+/// Most peers that are connected as far as the machine knows. Ours: far above any limit of the network (P8.2), so that only a broken
+/// driver meets it.
+pub(crate) const MAX_CONNECTED: usize = 1024;
+/// Most connections of one peer, likewise.
+pub(crate) const MAX_CONNECTIONS_PER_PEER: usize = 16;
 
 /// What is known of a connected peer.
 #[derive(Debug)]
@@ -35,7 +34,6 @@ pub(crate) struct Connected {
     connections: BTreeSet<ConnectionId>,
     pub(crate) spoken: Spoken,
     topics: BTreeSet<Topic>,
-    paces: [Pace; 3],
 }
 
 /// What is known of a peer's conduct.
@@ -43,7 +41,13 @@ pub(crate) struct Connected {
 struct Known {
     ledger: Ledger,
     last_seen: Time,
-    quota: TxListQuota,
+    /// What it may ask of us, by protocol, and in bytes of answers (P6.6).
+    limiters: [Limiter; 3],
+    response_bytes: ByteBudget,
+    /// What we may ask of it, by protocol (P6.7).
+    paces: [Pace; 3],
+    /// Bytes of txlists that it may gossip (T3).
+    txlist_bytes: ByteBudget,
     /// The score that gossipsub was told last.
     mirrored: i64,
 }
@@ -52,8 +56,9 @@ struct Known {
 #[derive(Debug)]
 pub(crate) struct Peers {
     rules: Arc<ScoreRules>,
-    quota_bytes: usize,
-    quota_window: Duration,
+    request_limit: RateLimit,
+    response_limit: ByteLimit,
+    txlist_limit: ByteLimit,
     connected: BTreeMap<PeerId, Connected>,
     known: BTreeMap<PeerId, Known>,
     by_age: BTreeSet<(Time, PeerId)>,
@@ -63,12 +68,26 @@ impl Peers {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             rules: Arc::new(config.score),
-            quota_bytes: config.txlist_quota_bytes,
-            quota_window: config.txlist_quota_window,
+            request_limit: config.request_limit,
+            response_limit: config.response_limit,
+            txlist_limit: config.txlist_quota,
             connected: BTreeMap::new(),
             known: BTreeMap::new(),
             by_age: BTreeSet::new(),
         }
+    }
+
+    /// Is there room for one more connection of this peer?
+    pub(crate) fn has_room_for(&self, peer: &PeerId) -> bool {
+        match self.connected.get(peer) {
+            Some(connected) => connected.connections.len() < MAX_CONNECTIONS_PER_PEER,
+            None => self.connected.len() < MAX_CONNECTED,
+        }
+    }
+
+    /// How many are remembered, the connected ones included.
+    pub(crate) fn remembered(&self) -> usize {
+        self.known.len()
     }
 
     /// Says whether it is the peer's first connection.
@@ -81,7 +100,6 @@ impl Peers {
             connections: BTreeSet::new(),
             spoken: Spoken::default(),
             topics: BTreeSet::new(),
-            paces: Default::default(),
         });
         entry.connections.insert(connection) && entry.connections.len() == 1
     }
@@ -116,15 +134,22 @@ impl Peers {
         self.connected.len()
     }
 
-    /// How many are remembered, the connected ones included.
-    pub(crate) fn remembered(&self) -> usize {
-        self.known.len()
-    }
-
     /// A peer said what it speaks.
     pub(crate) fn identified(&mut self, peer: &PeerId, spoken: Spoken) {
         if let Some(connected) = self.connected.get_mut(peer) {
             connected.spoken = spoken;
+        }
+    }
+
+    /// A peer turned out not to speak a protocol: it is not asked again.
+    pub(crate) fn does_not_speak(&mut self, peer: &PeerId, protocol: Protocol) {
+        if let Some(connected) = self.connected.get_mut(peer) {
+            let spoken = &mut connected.spoken;
+            match protocol {
+                Protocol::GetHead => spoken.get_head = false,
+                Protocol::GetCommitments => spoken.get_commitments = false,
+                Protocol::GetTxList => spoken.get_txlist = false,
+            }
         }
     }
 
@@ -141,26 +166,39 @@ impl Peers {
 
     /// T3: counts gossiped txlist bytes; says whether the peer is within its quota.
     pub(crate) fn admit_txlist_bytes(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
-        let (bytes, window) = (self.quota_bytes, self.quota_window);
-        let quota = &mut self.know(now, peer).quota;
-        if now.since(quota.start) >= window {
-            *quota = TxListQuota { start: now, used: 0 };
-        }
-        quota.used = quota.used.saturating_add(len);
-        quota.used <= bytes
+        self.know(now, peer).txlist_bytes.admit(now, len)
+    }
+
+    /// P6.6: may the peer ask this of us now?
+    pub(crate) fn admit_request(&mut self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
+        self.know(now, peer).limiters[index(protocol)].admit(now)
+    }
+
+    /// P6.6: may the peer have so many bytes of answers now?
+    pub(crate) fn admit_response(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
+        self.know(now, peer).response_bytes.admit(now, len)
     }
 
     /// A request on this protocol goes to the peer now (P6.7).
-    pub(crate) fn note_sent(&mut self, now: Time, peer: PeerId, protocol: Protocol, config: &Config) {
-        if let Some(connected) = self.connected.get_mut(&peer) {
-            connected.paces[index(protocol)].note(now, config.own_request_limit());
-        }
+    pub(crate) fn note_sent(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
+        let admitted = self.know(now, peer).paces[index(protocol)].admit(now);
+        debug_assert!(admitted, "a request was sent that the pace does not admit");
+    }
+
+    /// A request has ended: the peer counts it no more.
+    pub(crate) fn note_ended(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
+        self.know(now, peer).paces[index(protocol)].end(now);
+    }
+
+    /// When the next request on this protocol may go to a peer (P6.7); `None` while only the end of one makes room.
+    pub(crate) fn free_at(&self, peer: &PeerId, protocol: Protocol, now: Time) -> Option<Time> {
+        self.known.get(peer).and_then(|known| known.paces[index(protocol)].next_admit_at(now))
     }
 
     /// When time alone makes room for a request to this peer, or to any that speaks the protocol; `None` when it does not.
-    pub(crate) fn next_free(&self, peer: Option<PeerId>, protocol: Protocol, now: Time, config: &Config) -> Option<Time> {
+    pub(crate) fn next_free(&self, peer: Option<PeerId>, protocol: Protocol, now: Time) -> Option<Time> {
         let fits = |(id, connected): &(&PeerId, &Connected)| peer.is_none_or(|peer| peer == **id) && connected.spoken.supports(protocol);
-        let free = self.connected.iter().filter(fits).map(|(_, connected)| connected.free_at(protocol, config));
+        let free = self.connected.iter().filter(fits).filter_map(|(id, _)| self.free_at(id, protocol, now));
         free.filter(|at| *at > now).min()
     }
 
@@ -185,7 +223,15 @@ impl Peers {
 
     fn know(&mut self, now: Time, peer: PeerId) -> &mut Known {
         if !self.known.contains_key(&peer) {
-            let known = Known { ledger: Ledger::new(self.rules.clone()), last_seen: now, quota: TxListQuota::default(), mirrored: 0 };
+            let known = Known {
+                ledger: Ledger::new(self.rules.clone()),
+                last_seen: now,
+                limiters: std::array::from_fn(|_| Limiter::new(self.request_limit)),
+                response_bytes: ByteBudget::new(self.response_limit),
+                paces: std::array::from_fn(|_| Pace::new(&self.request_limit)),
+                txlist_bytes: ByteBudget::new(self.txlist_limit),
+                mirrored: 0,
+            };
             self.known.insert(peer, known);
             if !self.connected.contains_key(&peer) {
                 self.by_age.insert((now, peer));
@@ -216,11 +262,6 @@ impl Connected {
     /// Has the peer joined the topic?
     pub(crate) fn is_on(&self, topic: Topic) -> bool {
         self.topics.contains(&topic)
-    }
-
-    /// When the next request on this protocol may go (P6.7).
-    pub(crate) fn free_at(&self, protocol: Protocol, config: &Config) -> Time {
-        self.paces[index(protocol)].free_at(config.own_request_limit(), config.request_window)
     }
 }
 

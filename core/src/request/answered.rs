@@ -28,8 +28,7 @@ pub(crate) struct PageRead {
 impl Core {
     /// A request of ours was answered.
     pub(crate) fn response_received(&mut self, now: Now, request: RequestId, body: &Bytes) {
-        let Some(sent) = self.requests.end(request) else { return }; // P6.5: unknown or late
-        self.timers.cancel(Timer::Request(request));
+        let Some(sent) = self.end_request(now, request) else { return }; // P6.5: unknown or late
         let Sent { peer, purpose, .. } = sent;
         match purpose {
             Purpose::Head { command } => match PreconfHead::decode(body).map_err(Refusal::Malformed) {
@@ -89,8 +88,7 @@ impl Core {
 
     /// A request of ours has no answer.
     pub(crate) fn request_failed(&mut self, now: Now, request: RequestId, failure: RequestFailure) {
-        let Some(sent) = self.requests.end(request) else { return }; // P6.5
-        self.timers.cancel(Timer::Request(request));
+        let Some(sent) = self.end_request(now, request) else { return }; // P6.5
         let conduct = match failure {
             RequestFailure::Timeout => Some(Conduct::Timeout),
             RequestFailure::Closed => Some(Conduct::Dropped),
@@ -101,8 +99,21 @@ impl Core {
         if let Some(conduct) = conduct {
             self.charge(now, sent.peer, "P6.5", conduct, Cause::Request(request));
         }
+        if failure == RequestFailure::Unsupported {
+            self.peers.does_not_speak(&sent.peer, sent.protocol);
+        }
         self.ended_without_good(now, request, sent, RequestError::Failed(failure));
         self.pump(now);
+    }
+
+    /// A request ends, once.
+    fn end_request(&mut self, now: Now, request: RequestId) -> Option<Sent> {
+        let (sent, was_sent) = self.requests.end(request)?;
+        self.timers.cancel(Timer::Request(request));
+        if was_sent {
+            self.peers.note_ended(now.mono, sent.peer, sent.protocol);
+        }
+        Some(sent)
     }
 
     fn answered_well(&mut self, now: Now, peer: PeerId, request: RequestId) {

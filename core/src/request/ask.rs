@@ -13,7 +13,7 @@ use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
 
 /// Most requests of our user's that wait for room. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
-const MAX_WAITING: usize = 256;
+pub(crate) const MAX_WAITING: usize = 256;
 
 impl Core {
     /// P6.8: a peer that is healthy, supports the protocol, has room, and passes `fits`; least in flight first, ties by dice. Throttled
@@ -38,12 +38,12 @@ impl Core {
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
     pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
-        self.requests.in_flight() < self.config.max_requests
+        self.requests.in_flight() + self.deliveries.answers() < self.config.max_requests
             && self.requests.in_flight_of(&peer) < self.config.max_requests_per_peer
             && self.peers.get(&peer).is_some_and(|connected| {
                 connected.spoken.supports(protocol)
                     && self.peers.standing(now, &peer) <= Standing::Throttled
-                    && connected.free_at(protocol, &self.config) <= now
+                    && self.peers.free_at(&peer, protocol, now).is_some_and(|at| at <= now)
             })
     }
 
@@ -93,7 +93,7 @@ impl Core {
 
     fn send(&mut self, now: Time, request: RequestId, sent: Sent, body: Bytes) {
         let Sent { peer, protocol, .. } = sent;
-        self.peers.note_sent(now, peer, protocol, &self.config);
+        self.peers.note_sent(now, peer, protocol);
         self.requests.enter(request, sent);
         self.stats.requests_sent += 1;
         self.act(Action::SendRequest { request, peer, protocol, body });
@@ -125,7 +125,7 @@ impl Core {
         if self.sync.waits_for_room() {
             wanted.push((None, Protocol::GetCommitments));
         }
-        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(peer, protocol, now.mono, &self.config)).min();
+        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(peer, protocol, now.mono)).min();
         if let Some(at) = free {
             self.timers.set(Timer::Room, at);
         }

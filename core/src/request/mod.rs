@@ -8,7 +8,6 @@
 
 pub(crate) mod answered;
 pub(crate) mod ask;
-pub(crate) mod pace;
 pub(crate) mod serve;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -80,9 +79,9 @@ impl Requests {
         self.sent.len()
     }
 
-    /// Does a request of our user's wait for room?
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Requests with peers, and those that wait for room.
+    pub(crate) fn len(&self) -> usize {
+        self.sent.len() + self.waiting.len()
     }
 
     fn enter(&mut self, request: RequestId, sent: Sent) {
@@ -90,8 +89,8 @@ impl Requests {
         self.sent.insert(request, sent);
     }
 
-    /// Takes a request out of the table; it has ended.
-    fn end(&mut self, request: RequestId) -> Option<Sent> {
+    /// Takes a request out of the table; it has ended. Says whether it was with its peer.
+    fn end(&mut self, request: RequestId) -> Option<(Sent, bool)> {
         if let Some(sent) = self.sent.remove(&request) {
             if let Some(count) = self.in_flight_of.get_mut(&sent.peer) {
                 *count -= 1;
@@ -99,10 +98,10 @@ impl Requests {
                     self.in_flight_of.remove(&sent.peer);
                 }
             }
-            return Some(sent);
+            return Some((sent, true));
         }
         let at = self.waiting.iter().position(|waiting| waiting.request == request)?;
-        self.waiting.remove(at).map(|waiting| waiting.sent)
+        self.waiting.remove(at).map(|waiting| (waiting.sent, false))
     }
 
     /// All requests to a peer, sent or waiting.

@@ -2,36 +2,85 @@
 //!
 //! Serving a request never raises its peer's score (P7.8). A broken request is a bad message of its peer's and gets no answer.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::U256;
 use bytes::Bytes;
 
 use crate::error::Refusal;
 use crate::id::{ChannelId, PeerId};
 use crate::machine::Core;
-use crate::output::{Action, Response};
+use crate::output::{Action, Response, Verdict};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
+use crate::peer::score::Standing;
 use crate::time::Now;
 use crate::wire::messages::{
-    CommitmentsPage, DecodeError, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, PreconfHead,
-    RawTxList, SIGNED_COMMITMENT_BYTES,
+    CommitmentsPage, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, PreconfHead, RawTxList,
+    SIGNED_COMMITMENT_BYTES, TXLIST_HEADER_BYTES,
 };
 use crate::wire::topics::Protocol;
+
+/// Requests of others that are being answered.
+#[derive(Debug, Default)]
+pub(crate) struct Serving {
+    channels: BTreeMap<ChannelId, PeerId>,
+    per_peer: BTreeMap<PeerId, usize>,
+}
+
+impl Serving {
+    fn begin(&mut self, peer: PeerId, channel: ChannelId) {
+        if self.channels.insert(channel, peer).is_none() {
+            *self.per_peer.entry(peer).or_default() += 1;
+        }
+    }
+
+    /// The answer is written, or its channel is gone.
+    pub(crate) fn end(&mut self, channel: ChannelId) {
+        let Some(peer) = self.channels.remove(&channel) else { return };
+        if let Some(count) = self.per_peer.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_peer.remove(&peer);
+            }
+        }
+    }
+
+    fn of(&self, peer: &PeerId) -> usize {
+        self.per_peer.get(peer).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.channels.len()
+    }
+}
 
 impl Core {
     /// A peer asks something of us.
     pub(crate) fn serve(&mut self, now: Now, peer: PeerId, channel: ChannelId, protocol: Protocol, body: &Bytes) {
-        match self.answer(protocol, body) {
+        match self.admit_request(now, peer, protocol).and_then(|()| self.answer(now, peer, protocol, body)) {
             Ok(response) => {
                 self.stats.requests_served += 1;
+                self.serving.begin(peer, channel);
                 self.act(Action::Respond { channel, response });
             }
-            Err(error) => {
+            Err(refusal) => {
                 self.stats.requests_refused += 1;
                 self.act(Action::DropRequest { channel });
-                self.blame_request(now, peer, Refusal::Malformed(error));
+                self.blame_request(now, peer, refusal);
             }
         }
+    }
+
+    /// P6.6, P7.4: may the peer ask at all?
+    fn admit_request(&mut self, now: Now, peer: PeerId, protocol: Protocol) -> Result<(), Refusal> {
+        if self.peers.standing(now.mono, &peer) >= Standing::Pruned {
+            return Err(Refusal::Pruned);
+        }
+        if !self.peers.admit_request(now.mono, peer, protocol) || self.serving.of(&peer) >= self.config.max_served_per_peer {
+            return Err(Refusal::RateLimited);
+        }
+        if self.serving.len() >= self.config.max_served { Err(Refusal::Crowded) } else { Ok(()) }
     }
 
     /// A peer sent a request that is no frame (P3.4).
@@ -41,19 +90,33 @@ impl Core {
 
     fn blame_request(&mut self, now: Now, peer: PeerId, refusal: Refusal) {
         self.note_refusal(peer, None, refusal);
-        self.charge(now, peer, refusal.rule(), Conduct::BadMessage, Cause::Neither);
+        let conduct = match refusal.verdict() {
+            _ if refusal == Refusal::RateLimited => Conduct::RateLimited,
+            Verdict::Reject => Conduct::BadMessage,
+            Verdict::Accept | Verdict::Ignore => return,
+        };
+        self.charge(now, peer, refusal.rule(), conduct, Cause::Neither);
     }
 
-    fn answer(&self, protocol: Protocol, body: &Bytes) -> Result<Response, DecodeError> {
-        Ok(match protocol {
-            Protocol::GetHead => GetHeadRequest::decode(body).map(|_| Response::Head(self.own_head()))?,
-            Protocol::GetCommitments => Response::Commitments(self.commitments(GetCommitmentsRequest::decode(body)?)),
-            Protocol::GetTxList => {
-                let GetTxListRequest { hash } = GetTxListRequest::decode(body)?;
-                let txlist = self.txlists.get(&hash).cloned().unwrap_or_default(); // P6.3: no bytes for not found
-                Response::TxList(RawTxList { hash, txlist })
+    fn answer(&mut self, now: Now, peer: PeerId, protocol: Protocol, body: &Bytes) -> Result<Response, Refusal> {
+        let (response, len) = match protocol {
+            Protocol::GetHead => {
+                GetHeadRequest::decode(body).map_err(Refusal::Malformed)?;
+                (Response::Head(self.own_head()), PreconfHead::BYTES)
             }
-        })
+            Protocol::GetCommitments => {
+                let page = self.commitments(GetCommitmentsRequest::decode(body).map_err(Refusal::Malformed)?);
+                let len = page.len();
+                (Response::Commitments(page), len)
+            }
+            Protocol::GetTxList => {
+                let GetTxListRequest { hash } = GetTxListRequest::decode(body).map_err(Refusal::Malformed)?;
+                let txlist = self.txlists.get(&hash).cloned().unwrap_or_default(); // P6.3: no bytes for not found
+                let len = TXLIST_HEADER_BYTES + txlist.len();
+                (Response::TxList(RawTxList { hash, txlist }), len)
+            }
+        };
+        if self.peers.admit_response(now.mono, peer, len) { Ok(response) } else { Err(Refusal::RateLimited) }
     }
 
     /// P6.1: our head; without one, the sync tip with window end 0.

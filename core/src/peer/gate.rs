@@ -1,0 +1,558 @@
+//! May we deal with this address and this peer at all (P8.1, P8.3)?
+//!
+//! The machine asks before it hands out a dial, and once more when a connection is up and shows which address it really has. The gate
+//! knows what the operator has blocked and protects, how often each address was dialed, and how many connections each neighbourhood has;
+//! what else it must know comes with the question. It looks up no names and changes nothing while it answers.
+//!
+//! | asked | checks, in this order |
+//! |---|---|
+//! | [`Gate::ask_dial`] | peer id there, peer blocked, banned, already connected, already dialing, address and subnet blocked, neighbourhood, redial limit |
+//! | [`Gate::ask_connection`] | peer blocked, banned, address and subnet blocked, neighbourhood |
+//!
+//! A protected peer (trusted, static) passes the redial limit and the neighbourhood's bound; a block stops it like any other. **(Ours:**
+//! the neighbourhood, or strangers from a static peer's subnet could keep it out.**)**
+//!
+//! Invariant: every set is bounded, and `redials` and `by_start` hold the same addresses. Only `dialed` and `expire` touch those two.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use alloy_primitives::{B256, keccak256};
+
+use super::subnet::{Cidr, Neighbours};
+use crate::config::ConfigError;
+use crate::id::PeerId;
+use crate::time::Time;
+
+/// Most peers, most addresses and most subnets that can be blocked, and most peers that can be protected; each by itself. Ours: as many as
+/// peers are remembered (P7.6).
+pub const MAX_GATE_ENTRIES: usize = 4096;
+/// Most addresses whose dials are counted; beyond it the one whose period started first is forgotten. Ours, like [`MAX_GATE_ENTRIES`].
+const MAX_REDIALS: usize = 4096;
+
+/// Configuration of a [`Gate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateConfig {
+    /// Dials per address in one period; `None` means unlimited. Default `None` (P8.1).
+    pub redial_limit: Option<u32>,
+    /// That period; it starts at the first dial after the last one ended. Default 1 h (P8.1).
+    pub redial_period: Duration,
+    /// Established connections from one IPv4 /24 or IPv6 /56. Default 8 (P8.3).
+    pub max_per_neighbourhood: u32,
+    /// Whether loopback, link-local and private ranges are exempt from it. Default true (P8.3).
+    pub exempt_private: bool,
+    /// Subnets that are blocked from the start. Default none (P8.1).
+    pub blocked_subnets: Vec<Cidr>,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            redial_limit: None,
+            redial_period: Duration::from_secs(3600),
+            max_per_neighbourhood: 8,
+            exempt_private: true,
+            blocked_subnets: Vec::new(),
+        }
+    }
+}
+
+impl GateConfig {
+    /// Does every value make sense?
+    ///
+    /// # Errors
+    /// The first key that does not, its value, and what is allowed.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let rule = |holds, key, value: String, allowed| if holds { Ok(()) } else { Err(ConfigError { key, value, allowed }) };
+        rule(self.redial_limit != Some(0), "redial_limit", "0".to_owned(), "1 or more, or none for unlimited")?;
+        let ok = !self.redial_period.is_zero() && self.redial_period <= Duration::from_secs(7 * 86_400);
+        rule(ok, "redial_period", format!("{:?}", self.redial_period), "more than 0 s, at most 7 days")?;
+        rule(self.max_per_neighbourhood > 0, "max_per_neighbourhood", "0".to_owned(), "1 or more")?;
+        let len = self.blocked_subnets.len();
+        rule(len <= MAX_GATE_ENTRIES, "blocked_subnets", format!("{len} of them"), "at most 4096 of them")
+    }
+}
+
+/// Why the gate stays shut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateRefusal {
+    /// The address names no peer, so we could not know whom we reached.
+    #[error("the address names no peer")]
+    NoPeerId,
+    /// The operator has blocked the peer.
+    #[error("the peer is blocked")]
+    PeerBlocked,
+    /// The peer is banned (P7.4).
+    #[error("the peer is banned")]
+    Banned,
+    /// A connection with the peer is up already.
+    #[error("the peer is connected already")]
+    Connected,
+    /// A dial to the peer is under way already.
+    #[error("the peer is being dialed already")]
+    Dialing,
+    /// The operator has blocked the address.
+    #[error("the address is blocked")]
+    AddressBlocked,
+    /// The operator has blocked the subnet.
+    #[error("the subnet {0} is blocked")]
+    SubnetBlocked(Cidr),
+    /// P8.3: the address's neighbourhood has all the connections that it may have.
+    #[error("its neighbourhood has {max} connections already")]
+    NeighbourhoodFull {
+        /// The bound.
+        max: u32,
+    },
+    /// The address was dialed often enough for now.
+    #[error("dialed {limit} times in this period already")]
+    Redialed {
+        /// The bound.
+        limit: u32,
+        /// When it may be dialed again.
+        again_at: Time,
+    },
+}
+
+impl GateRefusal {
+    /// The value of the metric label `gate`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NoPeerId => "no_peer_id",
+            Self::PeerBlocked => "peer_blocked",
+            Self::Banned => "banned",
+            Self::Connected => "connected",
+            Self::Dialing => "dialing",
+            Self::AddressBlocked => "address_blocked",
+            Self::SubnetBlocked(_) => "subnet_blocked",
+            Self::NeighbourhoodFull { .. } => "neighbourhood_full",
+            Self::Redialed { .. } => "redialed",
+        }
+    }
+}
+
+/// No room for one more entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{MAX_GATE_ENTRIES} entries already; remove one first")]
+pub struct GateFull;
+
+/// What the peer table knows about a peer when it asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ties {
+    /// A ban stands (P7.4).
+    pub banned: bool,
+    /// A connection is up.
+    pub connected: bool,
+    /// A dial is under way.
+    pub dialing: bool,
+}
+
+/// An operator's lists, and the counts behind P8.1 and P8.3.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    redial_limit: Option<u32>,
+    redial_period: Duration,
+    max_per_neighbourhood: u32,
+    blocked_peers: BTreeSet<PeerId>,
+    blocked_addresses: BTreeSet<IpAddr>,
+    blocked_subnets: BTreeSet<Cidr>,
+    protected: BTreeSet<PeerId>,
+    neighbours: Neighbours,
+    redials: BTreeMap<B256, Dials>,
+    by_start: BTreeSet<(Time, B256)>,
+}
+
+/// Dials of one address in the period that started then.
+#[derive(Clone, Copy, Debug)]
+struct Dials {
+    start: Time,
+    count: u32,
+}
+
+impl Gate {
+    /// Most bytes that a gate can take beside its count of connections. A tree's nodes are at least a third full, hence the three.
+    pub const MAX_BYTES: usize = size_of::<Self>()
+        + 3 * MAX_GATE_ENTRIES * (2 * size_of::<PeerId>() + size_of::<IpAddr>() + size_of::<Cidr>())
+        + 3 * MAX_REDIALS * (size_of::<(B256, Dials)>() + size_of::<(Time, B256)>());
+
+    /// A gate as configured.
+    ///
+    /// # Errors
+    /// A configuration value that makes no sense.
+    pub fn new(config: &GateConfig) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            redial_limit: config.redial_limit,
+            redial_period: config.redial_period,
+            max_per_neighbourhood: config.max_per_neighbourhood,
+            blocked_peers: BTreeSet::new(),
+            blocked_addresses: BTreeSet::new(),
+            blocked_subnets: config.blocked_subnets.iter().copied().collect(),
+            protected: BTreeSet::new(),
+            neighbours: Neighbours::new(config.max_per_neighbourhood, config.exempt_private),
+            redials: BTreeMap::new(),
+            by_start: BTreeSet::new(),
+        })
+    }
+
+    /// May we dial this address? `address` is its text without the peer id, `ip` the IP address in it, unless it is a name.
+    ///
+    /// # Errors
+    /// The first reason against it.
+    pub fn ask_dial(&self, now: Time, peer: Option<PeerId>, address: &str, ip: Option<IpAddr>, ties: Ties) -> Result<(), GateRefusal> {
+        let peer = peer.ok_or(GateRefusal::NoPeerId)?;
+        self.ask_peer(peer, ties)?;
+        if ties.connected {
+            return Err(GateRefusal::Connected);
+        }
+        if ties.dialing {
+            return Err(GateRefusal::Dialing);
+        }
+        self.ask_address(peer, ip)?;
+        self.ask_redial(now, peer, address)
+    }
+
+    /// May a connection stay that has just come up, whoever opened it? Ask before [`Gate::opened`].
+    ///
+    /// # Errors
+    /// The first reason against it.
+    pub fn ask_connection(&self, peer: PeerId, ip: Option<IpAddr>, ties: Ties) -> Result<(), GateRefusal> {
+        self.ask_peer(peer, ties)?;
+        self.ask_address(peer, ip)
+    }
+
+    /// Counts a dial of an address that was let through.
+    pub fn dialed(&mut self, now: Time, address: &str) {
+        if self.redial_limit.is_none() {
+            return;
+        }
+        self.expire(now);
+        let key = keccak256(address);
+        if let Some(dials) = self.redials.get_mut(&key) {
+            dials.count = dials.count.saturating_add(1);
+            return;
+        }
+        if self.redials.len() >= MAX_REDIALS
+            && let Some((_, oldest)) = self.by_start.pop_first()
+        {
+            self.redials.remove(&oldest);
+        }
+        self.redials.insert(key, Dials { start: now, count: 1 });
+        self.by_start.insert((now, key));
+    }
+
+    /// Counts a connection that stays (P8.3).
+    pub fn opened(&mut self, ip: IpAddr) {
+        self.neighbours.add(ip);
+    }
+
+    /// Counts it no longer.
+    pub fn closed(&mut self, ip: IpAddr) {
+        self.neighbours.remove(ip);
+    }
+
+    /// Blocks a peer. Says whether that is news.
+    ///
+    /// # Errors
+    /// No room.
+    pub fn block_peer(&mut self, peer: PeerId) -> Result<bool, GateFull> {
+        insert(&mut self.blocked_peers, peer)
+    }
+
+    /// Unblocks a peer. Says whether that is news.
+    pub fn unblock_peer(&mut self, peer: PeerId) -> bool {
+        self.blocked_peers.remove(&peer)
+    }
+
+    /// Blocks an address. Says whether that is news.
+    ///
+    /// # Errors
+    /// No room.
+    pub fn block_address(&mut self, ip: IpAddr) -> Result<bool, GateFull> {
+        insert(&mut self.blocked_addresses, ip.to_canonical())
+    }
+
+    /// Unblocks an address. Says whether that is news.
+    pub fn unblock_address(&mut self, ip: IpAddr) -> bool {
+        self.blocked_addresses.remove(&ip.to_canonical())
+    }
+
+    /// Blocks a subnet. Says whether that is news.
+    ///
+    /// # Errors
+    /// No room.
+    pub fn block_subnet(&mut self, subnet: Cidr) -> Result<bool, GateFull> {
+        insert(&mut self.blocked_subnets, subnet)
+    }
+
+    /// Unblocks a subnet. Says whether that is news.
+    pub fn unblock_subnet(&mut self, subnet: Cidr) -> bool {
+        self.blocked_subnets.remove(&subnet)
+    }
+
+    /// Protects a peer. Says whether that is news.
+    ///
+    /// # Errors
+    /// No room.
+    pub fn protect(&mut self, peer: PeerId) -> Result<bool, GateFull> {
+        insert(&mut self.protected, peer)
+    }
+
+    /// Protects a peer no longer. Says whether that is news.
+    pub fn unprotect(&mut self, peer: PeerId) -> bool {
+        self.protected.remove(&peer)
+    }
+
+    /// Is the peer protected?
+    pub fn is_protected(&self, peer: PeerId) -> bool {
+        self.protected.contains(&peer)
+    }
+
+    /// Blocked peers, in order.
+    pub fn blocked_peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.blocked_peers.iter().copied()
+    }
+
+    /// Blocked addresses, in order.
+    pub fn blocked_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.blocked_addresses.iter().copied()
+    }
+
+    /// Blocked subnets, in order.
+    pub fn blocked_subnets(&self) -> impl Iterator<Item = Cidr> + '_ {
+        self.blocked_subnets.iter().copied()
+    }
+
+    /// Protected peers, in order.
+    pub fn protected_peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.protected.iter().copied()
+    }
+
+    fn ask_peer(&self, peer: PeerId, ties: Ties) -> Result<(), GateRefusal> {
+        if self.blocked_peers.contains(&peer) {
+            return Err(GateRefusal::PeerBlocked);
+        }
+        if ties.banned { Err(GateRefusal::Banned) } else { Ok(()) }
+    }
+
+    fn ask_address(&self, peer: PeerId, ip: Option<IpAddr>) -> Result<(), GateRefusal> {
+        // A name has no address yet: it is asked about again when the connection shows one.
+        let Some(ip) = ip.map(|ip| ip.to_canonical()) else { return Ok(()) };
+        if self.blocked_addresses.contains(&ip) {
+            return Err(GateRefusal::AddressBlocked);
+        }
+        if let Some(subnet) = self.blocking_subnet(ip) {
+            return Err(GateRefusal::SubnetBlocked(subnet));
+        }
+        if !self.is_protected(peer) && !self.neighbours.has_room(ip) {
+            return Err(GateRefusal::NeighbourhoodFull { max: self.max_per_neighbourhood }); // P8.3
+        }
+        Ok(())
+    }
+
+    /// One look-up for each prefix length, however many subnets are blocked.
+    fn blocking_subnet(&self, ip: IpAddr) -> Option<Cidr> {
+        if self.blocked_subnets.is_empty() {
+            return None;
+        }
+        let bits = if ip.is_ipv4() { 32 } else { 128 };
+        (0..=bits).map(|prefix| Cidr::around(ip, prefix)).find(|block| self.blocked_subnets.contains(block))
+    }
+
+    fn ask_redial(&self, now: Time, peer: PeerId, address: &str) -> Result<(), GateRefusal> {
+        let Some(limit) = self.redial_limit else { return Ok(()) };
+        // P8.1: protected peers pass the redial limit.
+        if self.is_protected(peer) {
+            return Ok(());
+        }
+        match self.redials.get(&keccak256(address)) {
+            Some(dials) if dials.count >= limit && now.since(dials.start) < self.redial_period => {
+                Err(GateRefusal::Redialed { limit, again_at: dials.start.after(self.redial_period) })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn expire(&mut self, now: Time) {
+        while let Some((start, key)) = self.by_start.first().copied()
+            && now.since(start) >= self.redial_period
+        {
+            self.by_start.pop_first();
+            self.redials.remove(&key);
+        }
+    }
+}
+
+fn insert<T: Ord>(set: &mut BTreeSet<T>, entry: T) -> Result<bool, GateFull> {
+    if set.len() >= MAX_GATE_ENTRIES && !set.contains(&entry) { Err(GateFull) } else { Ok(set.insert(entry)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FREE: Ties = Ties { banned: false, connected: false, dialing: false };
+    const TCP: &str = "/ip4/203.0.113.7/tcp/4001";
+
+    #[test]
+    fn p8_1_each_reason_against_a_dial_is_named() {
+        let mut gate = gate(&GateConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GateConfig::default() });
+        let (peer, ip) = (peer(1), ip("203.0.113.7"));
+        assert_eq!(gate.ask_dial(ms(0), None, TCP, Some(ip), FREE), Err(GateRefusal::NoPeerId));
+        let ask = |gate: &Gate, ties| gate.ask_dial(ms(0), Some(peer), TCP, Some(ip), ties);
+        assert_eq!(ask(&gate, FREE), Ok(()));
+        assert_eq!(ask(&gate, Ties { banned: true, ..FREE }), Err(GateRefusal::Banned));
+        assert_eq!(ask(&gate, Ties { connected: true, ..FREE }), Err(GateRefusal::Connected));
+        assert_eq!(ask(&gate, Ties { dialing: true, ..FREE }), Err(GateRefusal::Dialing));
+        gate.dialed(ms(0), TCP);
+        assert_eq!(ask(&gate, FREE), Err(GateRefusal::Redialed { limit: 1, again_at: ms(3_600_000) }));
+        gate.opened(ip);
+        assert_eq!(ask(&gate, FREE), Err(GateRefusal::NeighbourhoodFull { max: 1 }));
+        let subnet = "203.0.112.0/23".parse().expect("a block");
+        assert_eq!(gate.block_subnet(subnet), Ok(true));
+        assert_eq!(ask(&gate, FREE), Err(GateRefusal::SubnetBlocked(subnet)));
+        assert_eq!(gate.block_address(ip), Ok(true));
+        assert_eq!(ask(&gate, FREE), Err(GateRefusal::AddressBlocked));
+        assert_eq!(gate.block_peer(peer), Ok(true));
+        assert_eq!(ask(&gate, FREE), Err(GateRefusal::PeerBlocked));
+        assert!(gate.unblock_peer(peer) && gate.unblock_address(ip) && gate.unblock_subnet(subnet));
+        gate.closed(ip);
+        assert_eq!(gate.ask_dial(ms(3_600_000), Some(peer), TCP, Some(ip), FREE), Ok(()));
+    }
+
+    #[test]
+    fn p8_1_a_connection_is_asked_about_with_the_address_that_it_really_has() {
+        let mut gate = gate(&GateConfig { blocked_subnets: vec!["203.0.113.0/24".parse().expect("a block")], ..GateConfig::default() });
+        // A name tells nothing before it is looked up.
+        assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), "/dns/example.org/tcp/1", None, FREE), Ok(()));
+        let connected = Ties { connected: true, ..FREE };
+        for address in ["203.0.113.7", "::ffff:203.0.113.7"] {
+            assert!(matches!(gate.ask_connection(peer(1), Some(ip(address)), connected), Err(GateRefusal::SubnetBlocked(_))), "{address}");
+        }
+        assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Ok(()));
+        assert_eq!(gate.ask_connection(peer(1), None, Ties { banned: true, ..FREE }), Err(GateRefusal::Banned));
+        assert_eq!(gate.block_address(ip("::ffff:203.0.114.7")), Ok(true));
+        assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Err(GateRefusal::AddressBlocked));
+    }
+
+    #[test]
+    fn p8_1_a_block_of_one_address_or_of_a_whole_family_works_like_any_other() {
+        for text in ["0.0.0.0/0", "203.0.113.7/32"] {
+            let mut gate = gate(&GateConfig::default());
+            let subnet = text.parse().expect("a block");
+            assert_eq!(gate.block_subnet(subnet), Ok(true));
+            assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.113.7")), FREE), Err(GateRefusal::SubnetBlocked(subnet)));
+            assert_eq!(gate.ask_connection(peer(1), Some(ip("2001:db8::7")), FREE), Ok(()));
+        }
+    }
+
+    #[test]
+    fn p8_1_without_a_limit_an_address_is_dialed_for_ever_and_costs_no_memory() {
+        let mut gate = gate(&GateConfig::default());
+        for _ in 0..10_000 {
+            assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), TCP, None, FREE), Ok(()));
+            gate.dialed(ms(0), TCP);
+        }
+        assert!(gate.redials.is_empty());
+    }
+
+    #[test]
+    fn p8_1_the_redial_limit_counts_each_address_by_itself_and_ends_with_its_period() {
+        let hour = ms(3_600_000);
+        let mut gate = gate(&GateConfig { redial_limit: Some(2), ..GateConfig::default() });
+        for _ in 0..2 {
+            assert_eq!(gate.ask_dial(ms(5), Some(peer(1)), TCP, None, FREE), Ok(()));
+            gate.dialed(ms(5), TCP);
+        }
+        let refused = Err(GateRefusal::Redialed { limit: 2, again_at: ms(3_600_005) });
+        assert_eq!(gate.ask_dial(hour, Some(peer(1)), TCP, None, FREE), refused);
+        assert_eq!(gate.ask_dial(hour, Some(peer(1)), "/ip4/203.0.113.7/tcp/4002", None, FREE), Ok(()));
+        assert_eq!(gate.ask_dial(ms(3_600_005), Some(peer(1)), TCP, None, FREE), Ok(()));
+        gate.dialed(ms(3_600_005), TCP);
+        assert_eq!(gate.ask_dial(ms(3_600_006), Some(peer(1)), TCP, None, FREE), Ok(()));
+    }
+
+    #[test]
+    fn p8_1_a_protected_peer_passes_the_redial_limit_and_the_neighbourhood_but_no_block() {
+        let mut gate = gate(&GateConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GateConfig::default() });
+        let ip = ip("203.0.113.7");
+        gate.dialed(ms(0), TCP);
+        gate.opened(ip);
+        assert!(gate.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE).is_err());
+        assert_eq!(gate.protect(peer(1)), Ok(true));
+        assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE), Ok(()));
+        assert_eq!(gate.block_peer(peer(1)), Ok(true));
+        assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE), Err(GateRefusal::PeerBlocked));
+    }
+
+    #[test]
+    fn p8_3_the_ninth_connection_of_a_neighbourhood_is_refused() {
+        let mut gate = gate(&GateConfig::default());
+        for last in 0..8 {
+            let ip = IpAddr::from([203, 0, 113, last]);
+            assert_eq!(gate.ask_connection(peer(last), Some(ip), FREE), Ok(()));
+            gate.opened(ip);
+        }
+        let ninth = Some(ip("203.0.113.200"));
+        assert_eq!(gate.ask_connection(peer(9), ninth, FREE), Err(GateRefusal::NeighbourhoodFull { max: 8 }));
+        gate.closed(ip("203.0.113.0"));
+        assert_eq!(gate.ask_connection(peer(9), ninth, FREE), Ok(()));
+    }
+
+    #[test]
+    fn every_list_is_bounded_and_says_when_it_is_full() {
+        let mut gate = gate(&GateConfig { redial_limit: Some(1), ..GateConfig::default() });
+        for n in 0..5000u32 {
+            let full = if n < 4096 { Ok(true) } else { Err(GateFull) };
+            assert_eq!(gate.block_address(IpAddr::from(n.to_be_bytes())), full);
+            gate.dialed(Time(n.into()), &n.to_string());
+        }
+        assert_eq!(gate.block_address(ip("0.0.0.0")), Ok(false), "what is listed already needs no room");
+        assert_eq!((gate.redials.len(), gate.by_start.len()), (MAX_REDIALS, MAX_REDIALS));
+        assert_eq!(gate.ask_dial(Time(5000), Some(peer(1)), "0", None, FREE), Ok(()), "the oldest is forgotten");
+        assert!(gate.ask_dial(Time(5000), Some(peer(1)), "4999", None, FREE).is_err());
+        gate.dialed(Time(3_600_005_000), "new");
+        assert_eq!((gate.redials.len(), gate.by_start.len()), (1, 1), "periods that are over cost nothing");
+    }
+
+    #[test]
+    fn the_lists_can_be_shown() {
+        let mut gate = gate(&GateConfig::default());
+        gate.block_peer(peer(2)).expect("room");
+        gate.block_peer(peer(1)).expect("room");
+        gate.block_address(ip("192.0.2.1")).expect("room");
+        gate.block_subnet("10.0.0.0/8".parse().expect("a block")).expect("room");
+        gate.protect(peer(3)).expect("room");
+        assert_eq!(gate.blocked_peers().collect::<Vec<_>>(), [peer(1), peer(2)]);
+        assert_eq!(gate.blocked_addresses().collect::<Vec<_>>(), [ip("192.0.2.1")]);
+        assert_eq!(gate.blocked_subnets().map(|block| block.to_string()).collect::<Vec<_>>(), ["10.0.0.0/8"]);
+        assert_eq!(gate.protected_peers().collect::<Vec<_>>(), [peer(3)]);
+        assert!(gate.unprotect(peer(3)) && !gate.is_protected(peer(3)));
+    }
+
+    #[test]
+    fn a_bad_value_names_its_key() {
+        let key = |config: GateConfig| Gate::new(&config).expect_err("refused").key;
+        assert_eq!(key(GateConfig { redial_limit: Some(0), ..GateConfig::default() }), "redial_limit");
+        assert_eq!(key(GateConfig { redial_period: Duration::ZERO, ..GateConfig::default() }), "redial_period");
+        assert_eq!(key(GateConfig { max_per_neighbourhood: 0, ..GateConfig::default() }), "max_per_neighbourhood");
+        let many = vec!["10.0.0.0/8".parse().expect("a block"); 4097];
+        assert_eq!(key(GateConfig { blocked_subnets: many, ..GateConfig::default() }), "blocked_subnets");
+    }
+
+    fn gate(config: &GateConfig) -> Gate {
+        Gate::new(config).expect("allowed")
+    }
+
+    fn peer(n: u8) -> PeerId {
+        PeerId::from_bytes(&[0, 1, n]).expect("a short id")
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect(text)
+    }
+
+    fn ms(ms: u64) -> Time {
+        Time::from_millis(ms)
+    }
+}

@@ -1,0 +1,265 @@
+//! A node on a bench: one machine, a clock that only the test moves, jobs that run at once.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::time::Duration;
+
+use preconf_core::*;
+
+pub(crate) const CHAIN: ChainId = ChainId(167_000);
+/// The unix second at which every test starts: the start of the first window.
+pub(crate) const START: u64 = 1_800_000_000;
+/// Seconds of a test's windows.
+pub(crate) const WINDOW_SECS: u64 = 1_000;
+
+pub(crate) fn peer(name: u8) -> PeerId {
+    PeerId::from_bytes(&[0, 1, name]).expect("three bytes")
+}
+
+pub(crate) fn key(name: u8) -> SecretKey {
+    SecretKey::from_secret_bytes([name; 32]).expect("a key")
+}
+
+/// Windows that `names` take in turn, from [`START`] on.
+pub(crate) fn windows(names: &[u8]) -> Vec<Window> {
+    let window = |(i, name): (u64, &u8)| Window {
+        start: START + i * WINDOW_SECS,
+        end: START + (i + 1) * WINDOW_SECS,
+        preconfer: address_of(&key(*name)),
+        settled: true,
+    };
+    (0..).zip(names).map(window).collect()
+}
+
+/// Writes blocks that follow each other.
+pub(crate) struct Writer {
+    pub(crate) parent: B256,
+    pub(crate) number: u64,
+    pub(crate) timestamp: u64,
+    pub(crate) window_end: u64,
+    pub(crate) key: SecretKey,
+}
+
+impl Writer {
+    pub(crate) fn new(name: u8) -> Self {
+        Self { parent: B256::repeat_byte(0xaa), number: 0, timestamp: START, window_end: START + WINDOW_SECS, key: key(name) }
+    }
+
+    /// The next block, and its txlist.
+    pub(crate) fn block(&mut self) -> (SignedCommitment, Bytes) {
+        let txlist = Bytes::from(format!("the transactions of block {}", self.number + 1).into_bytes());
+        (self.write(|preconf| preconf.raw_tx_list_hash = keccak256(&txlist)), txlist)
+    }
+
+    /// The next commitment, changed as the test likes, signed after that.
+    pub(crate) fn write(&mut self, change: impl FnOnce(&mut Preconfirmation)) -> SignedCommitment {
+        self.number += 1;
+        self.timestamp += 1;
+        let mut preconf = Preconfirmation {
+            block_number: U256::from(self.number),
+            timestamp: U256::from(self.timestamp),
+            gas_limit: U256::from(30_000_000),
+            parent_preconfirmation_hash: self.parent,
+            submission_window_end: U256::from(self.window_end),
+            ..Preconfirmation::default()
+        };
+        change(&mut preconf);
+        let signed = sign(PreconfCommitment { preconf, slasher_address: Address::ZERO }, &self.key, DEFAULT_DOMAIN);
+        self.parent = preconfirmation_hash(&signed);
+        signed
+    }
+
+    /// The end of the window, without a block.
+    pub(crate) fn eop(&mut self) -> SignedCommitment {
+        self.write(|preconf| preconf.eop = true)
+    }
+
+    /// Goes on in the next window, as another preconfer.
+    pub(crate) fn hand_over(&mut self, name: u8) {
+        self.key = key(name);
+        self.window_end += WINDOW_SECS;
+        self.timestamp = self.window_end - WINDOW_SECS;
+    }
+}
+
+/// One machine on the bench.
+pub(crate) struct Node {
+    pub(crate) core: Core,
+    pub(crate) now: Now,
+    connections: u64,
+    channels: u64,
+}
+
+impl Node {
+    /// A node of the default configuration with preconfer 1 elected for the first window and 2 for the second.
+    pub(crate) fn new() -> Self {
+        Self::with(Config::new(CHAIN))
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let mut node = Self::unscheduled(config);
+        node.command(Command::UpdateSchedule(windows(&[1, 2, 1, 2]))).expect("windows in order");
+        node
+    }
+
+    pub(crate) fn unscheduled(config: Config) -> Self {
+        let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(START + 1) };
+        Self { core: Core::new(config, [7; 32], now).expect("a good configuration"), now, connections: 0, channels: 0 }
+    }
+
+    /// Connected to peers that speak everything and have joined both topics.
+    pub(crate) fn connected_to(names: &[u8]) -> Self {
+        let mut node = Self::new();
+        for name in names {
+            node.connect(*name);
+        }
+        node
+    }
+
+    /// Connects a peer that speaks everything; drops what comes of it, the head request included.
+    pub(crate) fn connect(&mut self, name: u8) {
+        self.open(name);
+        self.drain();
+    }
+
+    pub(crate) fn open(&mut self, name: u8) {
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
+        self.quiet(Input::ConnectionOpened { peer: peer(name), connection, direction: Direction::Inbound, address: None, dial: None });
+        let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+        self.quiet(Input::PeerIdentified { peer: peer(name), spoken });
+        for topic in Topic::ALL {
+            self.quiet(Input::PeerSubscribed { peer: peer(name), topic });
+        }
+    }
+
+    pub(crate) fn wait(&mut self, span: Duration) -> Vec<Output> {
+        let until = self.now.after(span);
+        let mut outputs = Vec::new();
+        while let Some((at, _)) = self.core.poll_timeout().filter(|(at, _)| *at <= until.mono) {
+            let step = at.since(self.now.mono);
+            self.now = self.now.after(step);
+            self.core.handle_timeout(self.now);
+            assert!(self.core.poll_timeout().is_none_or(|(next, _)| next > self.now.mono), "a deadline that is due was left");
+            outputs.extend(self.drain());
+        }
+        self.now = until;
+        outputs
+    }
+
+    pub(crate) fn quiet(&mut self, input: Input) {
+        self.core.handle_input(self.now, input);
+    }
+
+    /// One input; jobs run at once; everything else that comes out.
+    pub(crate) fn input(&mut self, input: Input) -> Vec<Output> {
+        self.core.handle_input(self.now, input);
+        self.drain()
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Result<(CommandId, Vec<Output>), CommandError> {
+        let id = self.core.handle_command(self.now, command)?;
+        Ok((id, self.drain()))
+    }
+
+    pub(crate) fn drain(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Job(job) => self.core.handle_input(self.now, Input::JobFinished(job.run())),
+                Output::Net(_) | Output::App(_) => outputs.push(output),
+            }
+        }
+        outputs
+    }
+
+    pub(crate) fn gossip(&mut self, from: u8, topic: Topic, data: impl Into<Bytes>) -> Vec<Output> {
+        let input = gossip(from, topic, data);
+        self.input(input)
+    }
+
+    pub(crate) fn commitment(&mut self, from: u8, signed: &SignedCommitment) -> Vec<Output> {
+        self.gossip(from, Topic::Commitments, signed.as_bytes().to_vec())
+    }
+
+    pub(crate) fn txlist(&mut self, from: u8, txlist: &Bytes) -> Vec<Output> {
+        self.gossip(from, Topic::TxLists, RawTxList { hash: keccak256(txlist), txlist: txlist.clone() }.encode())
+    }
+
+    /// A block and its txlist, both from one peer.
+    pub(crate) fn block(&mut self, from: u8, (signed, txlist): &(SignedCommitment, Bytes)) -> Vec<Output> {
+        let mut outputs = self.commitment(from, signed);
+        outputs.extend(self.txlist(from, txlist));
+        outputs
+    }
+
+    /// A peer's request, and what we answer at once.
+    pub(crate) fn asked(&mut self, from: u8, protocol: Protocol, body: impl Into<Bytes>) -> Vec<Output> {
+        self.channels += 1;
+        let channel = ChannelId(self.channels);
+        let outputs = self.input(Input::RequestReceived { peer: peer(from), channel, protocol, body: body.into() });
+        self.quiet(Input::ChannelClosed { channel });
+        outputs
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.core.status(self.now)
+    }
+
+    pub(crate) fn head(&self) -> Option<u64> {
+        self.status().head.map(|(number, _)| number)
+    }
+
+    pub(crate) fn score(&self, name: u8) -> i64 {
+        self.core.peers(self.now).iter().find(|info| info.peer == peer(name)).map_or(0, |info| info.score)
+    }
+}
+
+pub(crate) fn gossip(from: u8, topic: Topic, data: impl Into<Bytes>) -> Input {
+    let data = data.into();
+    Input::GossipReceived { peer: peer(from), message: message_id(CHAIN, topic, &data), topic, data }
+}
+
+/// The verdicts among outputs, in order.
+pub(crate) fn verdicts(outputs: &[Output]) -> Vec<Verdict> {
+    let verdict = |output: &Output| match output {
+        Output::Net(Action::ReportGossip { verdict, .. }) => Some(*verdict),
+        _ => None,
+    };
+    outputs.iter().filter_map(verdict).collect()
+}
+
+/// The refusals among outputs, in order.
+pub(crate) fn refusals(outputs: &[Output]) -> Vec<Refusal> {
+    let refusal = |output: &Output| match output {
+        Output::App(Event::MessageRefused { refusal, .. }) => Some(*refusal),
+        _ => None,
+    };
+    outputs.iter().filter_map(refusal).collect()
+}
+
+/// Numbers of the blocks that became ready, in order.
+pub(crate) fn ready(outputs: &[Output]) -> Vec<u64> {
+    let ready = |output: &Output| match output {
+        Output::App(Event::BlockReady { commitment, .. }) => Some(commitment.block_number),
+        _ => None,
+    };
+    outputs.iter().filter_map(ready).collect()
+}
+
+/// Requests that went out: id, peer, protocol, body.
+pub(crate) fn requests(outputs: &[Output]) -> Vec<(RequestId, PeerId, Protocol, Bytes)> {
+    let request = |output: &Output| match output {
+        Output::Net(Action::SendRequest { request, peer, protocol, body }) => Some((*request, *peer, *protocol, body.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(request).collect()
+}
+
+/// Outcomes of commands, in order.
+pub(crate) fn outcomes(outputs: &[Output]) -> Vec<(CommandId, Outcome)> {
+    let outcome = |output: &Output| match output {
+        Output::App(Event::CommandFinished { command, outcome }) => Some((*command, outcome.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(outcome).collect()
+}
