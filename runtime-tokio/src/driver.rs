@@ -19,7 +19,7 @@ use crate::config::NetworkConfig;
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
 use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus};
-use crate::jobs::{BlockingPool, JobRunner, Jobs};
+use crate::jobs::{BlockingPool, JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::transport::transport;
 
 /// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
@@ -88,7 +88,7 @@ impl NetworkDriver {
     pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
         let seed = config.seed.map_or_else(random_seed, Ok)?;
-        let max_jobs = config.core.max_jobs_per_peer;
+        let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
         let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
         for address in config.listen {

@@ -4,8 +4,8 @@
 //! at once, once strangers have nothing more to say; anything more goes out in chunks to idle threads, so that a page of 256 recoveries
 //! uses every core and never stalls the loop. First come, first served.
 //!
-//! While as many are under way as the machine lets one peer have, the driver reads nothing from strangers: else a slow core would make
-//! the machine refuse, for want of room, what an honest peer sends.
+//! While [`MAX_UNDER_WAY`] are under way, the driver reads nothing from strangers: else a slow core would make the machine refuse, for
+//! want of room, what an honest peer sends.
 //!
 //! Invariant: at most [`JobRunner::width`] chunks are out. Every job pushed comes back exactly once; `under_way` is the difference.
 
@@ -20,6 +20,10 @@ use tokio::sync::mpsc;
 const INLINE_JOBS: usize = 2;
 /// Most small jobs of one chunk. Ours: just under 1 ms, so that chunks spread over cores and none waits long behind another.
 const CHUNK_JOBS: usize = 16;
+
+/// Most jobs under way while strangers are still read. Source: as many hashes of one peer's txlists as the machine takes at a time; it
+/// takes more recoveries. Eight keep some cores busy with what a single loop can read.
+pub(crate) const MAX_UNDER_WAY: usize = 8;
 
 /// Runs work on other threads.
 pub trait JobRunner: Send + Sync + 'static {

@@ -187,6 +187,9 @@ async fn an_application_that_does_not_read_loses_nothing() {
     for number in TIP + 1..=TIP + BLOCKS {
         assert_eq!(bob.until("a ready block", ready).await.0, number);
     }
+    // A burst from one honest peer is read as fast as it can be judged: nothing of it is refused for want of room.
+    let refusals = bob.handle.status().await.expect("a running node").stats.refusals;
+    assert!(!refusals.contains_key("no_room"), "{refusals:?}");
     alice.stop().await;
     bob.stop().await;
 }
