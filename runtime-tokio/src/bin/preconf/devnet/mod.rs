@@ -77,7 +77,7 @@ pub(crate) enum DevnetError {
     Node(#[from] NodeError),
     /// A hostile peer does not start.
     #[error("a hostile peer does not start: {0}")]
-    Hostile(#[from] NetError),
+    Hostile(#[from] Box<NetError>),
     /// Two nodes do not find each other.
     #[error("{from} cannot reach {to}: {error}")]
     Dial {
@@ -86,7 +86,7 @@ pub(crate) enum DevnetError {
         /// Whom.
         to: String,
         /// Why not.
-        error: HandleError,
+        error: Box<HandleError>,
     },
     /// A node no longer answers its handle.
     #[error("a node is gone: {0}")]

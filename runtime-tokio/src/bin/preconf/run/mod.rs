@@ -91,7 +91,7 @@ pub(crate) enum RunError {
     Schedule(#[from] ScheduleFileError),
     /// The node does not start.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] Box<StartError>),
     /// The node refuses what it is told at the start.
     #[error(transparent)]
     Handle(#[from] HandleError),
@@ -135,7 +135,7 @@ impl RunArgs {
 pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let stop = Stop::new().map_err(RunError::Signals)?;
     let windows = schedule_file::load(&args.schedule)?;
-    let (driver, handle, mut events) = NetworkDriver::new(args.config()?)?;
+    let (driver, handle, mut events) = NetworkDriver::new(args.config()?).map_err(Box::new)?;
     let driver = tokio::spawn(driver.run());
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
