@@ -114,7 +114,8 @@ impl std::error::Error for Failure {}
 pub(crate) struct Watch {
     /// The block that must become ready next; unknown before the first.
     next_ready: Option<u64>,
-    verdicts_open: BTreeMap<MessageId, PeerId>,
+    /// Copies of a message from a peer that wait for a verdict each.
+    verdicts_open: BTreeMap<(MessageId, PeerId), u32>,
     commands_open: BTreeSet<CommandId>,
     requests: BTreeSet<RequestId>,
 }
@@ -129,7 +130,7 @@ impl Watch {
 
     /// A message was handed to the machine.
     pub(crate) fn gossip(&mut self, message: MessageId, peer: PeerId) {
-        self.verdicts_open.insert(message, peer);
+        *self.verdicts_open.entry((message, peer)).or_default() += 1;
     }
 
     /// Outputs of one call.
@@ -160,8 +161,12 @@ impl Watch {
     ) -> Result<(), Violation> {
         match action {
             Action::ReportGossip { message, verdict, peer } => {
-                if self.verdicts_open.remove(message) != Some(*peer) {
+                let Some(copies) = self.verdicts_open.get_mut(&(*message, *peer)) else {
                     return Err(Violation::VerdictUnasked { message: *message });
+                };
+                *copies -= 1;
+                if *copies == 0 {
+                    self.verdicts_open.remove(&(*message, *peer));
                 }
                 if *verdict == Verdict::Accept && poison.contains(message) {
                     return Err(Violation::AcceptedPoison { message: *message });
