@@ -19,6 +19,7 @@ use crate::id::{CommandId, PublishId};
 use crate::input::PublishOutcome;
 use crate::machine::Core;
 use crate::output::{Action, Outcome};
+use crate::record::Record;
 use crate::time::{Now, Time, Timer, UnixTime};
 use crate::validate::{commitment, txlist};
 use crate::wire::messages::{RawTxList, SignedCommitment};
@@ -41,7 +42,7 @@ struct Outgoing {
 pub(crate) struct Outbox {
     outgoing: BTreeMap<CommandId, Outgoing>,
     by_publish: BTreeMap<PublishId, CommandId>,
-    /// What we have committed to, by block number (P5.9). In memory: storage will carry it across restarts.
+    /// What we have committed to, by block number (P5.9), this process and those before that were restored.
     committed: BTreeMap<u64, B256>,
     /// Commands that are still being judged.
     judging: usize,
@@ -51,6 +52,14 @@ impl Outbox {
     /// How many wait or are under way.
     pub(crate) fn len(&self) -> usize {
         self.outgoing.len()
+    }
+
+    /// The first word stays, whatever order records come in. The lowest blocks are forgotten first: they are the first to be settled.
+    fn commit(&mut self, number: u64, hash: B256, max: usize) {
+        self.committed.entry(number).or_insert(hash);
+        while self.committed.len() > max {
+            self.committed.pop_first();
+        }
     }
 }
 
@@ -90,12 +99,20 @@ impl Core {
         self.outbox.judging -= 1;
     }
 
-    /// P5.9: from now on we never say anything else about this block.
-    pub(crate) fn note_committed(&mut self, number: u64, hash: B256) {
-        self.outbox.committed.insert(number, hash);
-        while self.outbox.committed.len() > self.config.max_commitments {
-            self.outbox.committed.pop_first();
+    /// P5.9: from now on we never say anything else about this block, restarts included. Told before the commitment is.
+    pub(crate) fn note_committed(&mut self, block_number: u64, hash: B256) {
+        self.outbox.commit(block_number, hash, self.config.max_commitments);
+        self.remember(Record::Committed { block_number, hash });
+    }
+
+    /// What was kept before a restart.
+    pub(crate) fn restore(&mut self, records: &[Record]) -> CommandId {
+        for record in records {
+            match *record {
+                Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.config.max_commitments),
+            }
         }
+        self.mint.commands.next(CommandId)
     }
 
     /// Gives a message of ours to gossip.

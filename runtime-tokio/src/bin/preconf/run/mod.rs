@@ -129,13 +129,15 @@ impl RunArgs {
 pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let stop = Stop::new().map_err(RunError::Signals)?;
     let windows = schedule_file::load(&args.schedule)?;
-    let (driver, handle, mut events) = NetworkDriver::new(args.config()?)?;
+    let config = args.config()?;
+    let domain = config.core.domain;
+    let (driver, handle, mut events) = NetworkDriver::new(config)?;
     let driver = tokio::spawn(driver.run());
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
     let early = addresses(&mut events, args.listen.len()).await?;
     let (out, writer) = writer();
-    let mut session = Session { stop, handle: handle.clone(), events, out, redial: Redial::new(handle.clone(), args.peer) };
+    let mut session = Session { stop, handle: handle.clone(), events, out, redial: Redial::new(handle.clone(), args.peer), domain };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
     handle.shutdown().await;
@@ -187,6 +189,8 @@ struct Session {
     events: NetworkEvents,
     out: mpsc::Sender<String>,
     redial: Redial,
+    /// The chain's signing domain.
+    domain: B256,
 }
 
 impl Session {
@@ -206,7 +210,7 @@ impl Session {
                 return Ok(());
             };
             if let Some(event) = early.next() {
-                room.send(json::event(&event).to_string());
+                room.send(json::event(&event, self.domain).to_string());
                 continue;
             }
             tokio::select! {
@@ -227,7 +231,7 @@ impl Session {
                     if let NetworkEvent::Core(Event::PeerDisconnected { peer }) = &event {
                         self.redial.lost(*peer);
                     }
-                    room.send(json::event(&event).to_string());
+                    room.send(json::event(&event, self.domain).to_string());
                 }
             }
         }
