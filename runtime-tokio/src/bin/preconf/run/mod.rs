@@ -48,10 +48,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N")]
     chain_id: u64,
     /// Where to listen, such as /ip4/0.0.0.0/tcp/9000; port 0 lets the system choose. May be given several times.
-    #[arg(long, value_name = "ADDR", required = true, num_args = 1..)]
+    #[arg(long, value_name = "ADDR", required = true, num_args = 1.., value_parser = multiaddr)]
     listen: Vec<Multiaddr>,
     /// Peers to stay connected to, such as /dns4/example.org/tcp/9000/p2p/16Uiu2…; dialed again when they are not up or leave.
-    #[arg(long, value_name = "MULTIADDR", num_args = 1..)]
+    #[arg(long, value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr)]
     peer: Vec<Multiaddr>,
     /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled"?} in unix seconds, ascending.
     #[arg(long, value_name = "FILE")]
@@ -107,6 +107,12 @@ pub(crate) enum RunError {
     /// The driver ended without being told to.
     #[error("the node has ended by itself; the log says why")]
     Ended,
+}
+
+/// Reads a multiaddr.
+fn multiaddr(text: &str) -> Result<Multiaddr, String> {
+    text.parse()
+        .map_err(|error| format!("{error}; allowed is a multiaddr such as /ip4/127.0.0.1/tcp/9000, for a peer with /p2p/… at its end"))
 }
 
 impl RunArgs {
