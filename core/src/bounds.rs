@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 
 use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
 use crate::chain::judge::{Claim, MAX_VERIFYING};
 use crate::config::Config;
+use crate::evidence::Evidence;
 use crate::id::{CommandId, HeldId, JobId, PeerId, RequestId};
 use crate::machine::Core;
 use crate::output::{Accepted, MAX_OUTPUTS_PER_STEP, Output};
@@ -44,6 +45,8 @@ const COMMITMENT: usize = size_of::<Accepted>()
     + entry::<B256, [u64; 16]>() // a fetch
     + 8 * size_of::<PeerId>() // who was asked
     + TIMER;
+/// A proven fault, and its place in the book.
+const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64), Arc<Evidence>>();
 const TIMER: usize = 2 * entry::<Timer, Time>();
 const CLAIM: usize = size_of::<Claim>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
 const HELD: usize = CLAIM + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
@@ -73,6 +76,7 @@ pub fn memory_bound(config: &Config) -> usize {
     size_of::<Core>()
         + config.max_commitments * COMMITMENT
         + config.max_held * HELD
+        + config.max_evidence * EVIDENCE
         + judging * CLAIM
         + config.max_txlist_bytes
         + config.max_orphan_bytes
@@ -99,6 +103,7 @@ impl Core {
         size_of::<Self>()
             + self.chain.len() * COMMITMENT
             + self.held.len() * HELD
+            + self.evidence().len() * EVIDENCE
             + self.docket.len() * CLAIM
             + self.txlists.bytes()
             + self.deliveries.arriving_bytes()

@@ -53,7 +53,13 @@ pub struct Config {
     pub max_jobs_per_peer: usize,
 
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
+    ///
+    /// As many of our own are remembered so that we never contradict one (P5.9): across restarts if the host stores what
+    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Command::Restore`](crate::Command::Restore), else until the
+    /// process ends.
     pub max_commitments: usize,
+    /// Evidence of preconfers' faults kept. Default 256 (P10.1).
+    pub max_evidence: usize,
     /// Txlists kept for accepted commitments, in bytes. Default 256 MiB (P10.1).
     pub max_txlist_bytes: usize,
     /// Txlists kept that no accepted commitment names, in bytes. Default 32 MiB (T5).
@@ -131,6 +137,7 @@ impl Config {
             max_held_per_place: 4,
             max_jobs_per_peer: 64,
             max_commitments: 3840,
+            max_evidence: 256,
             max_txlist_bytes: 256 << 20,
             max_orphan_bytes: 32 << 20,
             max_orphan_bytes_per_peer: 8 << 20,
@@ -181,6 +188,7 @@ impl Config {
         count("max_held_per_place", self.max_held_per_place, self.max_held, "1 to max_held")?;
         count("max_jobs_per_peer", self.max_jobs_per_peer, 1024, "1 to 1024")?;
         count("max_commitments", self.max_commitments, 3840, "1 to 3840")?;
+        count("max_evidence", self.max_evidence, 256, "1 to 256")?;
         count("max_txlist_bytes", self.max_txlist_bytes, 1 << 40, "txlist_cap to 1 TiB")?;
         rule(self.max_txlist_bytes >= self.txlist_cap, "max_txlist_bytes", || self.max_txlist_bytes.to_string(), "at least txlist_cap")?;
         count("max_orphan_bytes", self.max_orphan_bytes, 1 << 40, "1 byte to 1 TiB")?;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::id::{ChannelId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::JobDone;
+use crate::record::Record;
 use crate::schedule::Window;
 use crate::wire::messages::SignedCommitment;
 use crate::wire::topics::{Protocol, Topic};
@@ -245,6 +246,8 @@ pub enum Command {
     UpdateSchedule(Vec<Window>),
     /// The sync tip moved, up, or down on an L1 reorg (P9.3).
     MoveSyncTip(SyncTip),
+    /// What was kept before a restart (P5.9). To be given before anything is published.
+    Restore(Vec<Record>),
     /// The host has executed a block that was ready (P11.1).
     MarkExecuted {
         /// Its number.

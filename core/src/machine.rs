@@ -14,12 +14,14 @@ use crate::chain::txlists::TxLists;
 use crate::config::{Config, ConfigError};
 use crate::dice::Dice;
 use crate::error::CommandError;
+use crate::evidence::EvidenceBook;
 use crate::id::{CommandId, DialId, JobId, Mint};
 use crate::input::{Command, Input};
 use crate::job::{Found, Job, JobDone, Work};
 use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::peer::table::Peers;
 use crate::publish::Outbox;
+use crate::record::Record;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::Schedule;
@@ -63,6 +65,7 @@ pub struct Core {
     pub(crate) schedule: Schedule,
     pub(crate) chain: Chain,
     pub(crate) docket: Docket,
+    pub(crate) evidence: EvidenceBook,
     pub(crate) held: Held,
     pub(crate) txlists: TxLists,
     pub(crate) deliveries: Deliveries,
@@ -98,6 +101,7 @@ impl Core {
             schedule: Schedule::default(),
             chain: Chain::new(config.max_commitments),
             docket: Docket::default(),
+            evidence: EvidenceBook::new(config.max_evidence),
             held: Held::new(Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_place: config.max_held_per_place }),
             txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
             deliveries: Deliveries::default(),
@@ -166,6 +170,7 @@ impl Core {
             Command::Disconnect { peer } => self.disconnect(peer),
             Command::UpdateSchedule(windows) => self.update_schedule(now, &windows),
             Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(now, tip)),
+            Command::Restore(records) => Ok(self.restore(&records)),
             Command::MarkExecuted { block_number } => self.mark_executed(block_number),
         };
         self.end();
@@ -232,6 +237,10 @@ impl Core {
 
     pub(crate) fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::App(event));
+    }
+
+    pub(crate) fn remember(&mut self, record: Record) {
+        self.outputs.push_back(Output::Keep(record));
     }
 
     pub(crate) fn finish(&mut self, command: CommandId, outcome: Outcome) {

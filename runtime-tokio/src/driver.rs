@@ -162,6 +162,8 @@ impl NetworkDriver {
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
+                    // P5.9: nothing is written to disk yet, so what it protects from ends with the process, as `Config` says.
+                    Output::Keep(_) => {}
                 }
             }
             let Some(event) = self.net.take_known() else { break };
@@ -289,7 +291,11 @@ fn ends_later(command: &Command) -> bool {
         | Command::GetCommitments { .. }
         | Command::GetTxList { .. }
         | Command::Dial { .. } => true,
-        Command::Disconnect { .. } | Command::UpdateSchedule(_) | Command::MoveSyncTip(_) | Command::MarkExecuted { .. } => false,
+        Command::Disconnect { .. }
+        | Command::UpdateSchedule(_)
+        | Command::MoveSyncTip(_)
+        | Command::Restore(_)
+        | Command::MarkExecuted { .. } => false,
     }
 }
 

@@ -147,7 +147,7 @@ impl Watch {
             match output {
                 Output::Net(action) => self.action(action, poison, &honest)?,
                 Output::App(event) => self.event(event, &honest)?,
-                Output::Job(_) => {}
+                Output::Job(_) | Output::Keep(_) => {}
             }
         }
         Ok(())
@@ -234,6 +234,10 @@ pub(crate) fn takes_time(command: &Command) -> bool {
         | Command::GetCommitments { .. }
         | Command::GetTxList { .. }
         | Command::Dial { .. } => true,
-        Command::Disconnect { .. } | Command::UpdateSchedule(_) | Command::MoveSyncTip(_) | Command::MarkExecuted { .. } => false,
+        Command::Disconnect { .. }
+        | Command::UpdateSchedule(_)
+        | Command::MoveSyncTip(_)
+        | Command::MarkExecuted { .. }
+        | Command::Restore(_) => false,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Time, UnixTime, Window};
+use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Record, Time, UnixTime, Window};
 
 use super::check::Watch;
 use super::history::{CHAIN, History, START};
@@ -82,6 +82,8 @@ pub(crate) struct Node {
     pub(crate) wake: Option<Time>,
     pub(crate) ready: Vec<Ready>,
     pub(crate) blocked: Vec<NodeId>,
+    /// What its machine wanted kept across restarts.
+    pub(crate) kept: Vec<Record>,
 }
 
 impl Node {
@@ -96,6 +98,7 @@ impl Node {
             wake: None,
             ready: Vec::new(),
             blocked: Vec::new(),
+            kept: Vec::new(),
         }
     }
 

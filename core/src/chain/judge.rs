@@ -17,6 +17,7 @@ use crate::chain::Link;
 use crate::chain::held::Wait;
 use crate::crypto;
 use crate::error::{PublishError, Refusal};
+use crate::evidence::{Evidence, Fault};
 use crate::id::{CommandId, HeldId, JobId, MessageId, PeerId, RequestId};
 use crate::job::Work;
 use crate::machine::Core;
@@ -82,7 +83,7 @@ impl Claim {
         (self.window_end, self.number)
     }
 
-    fn parent(&self) -> B256 {
+    pub(crate) fn parent(&self) -> B256 {
         self.signed.preconf().parent_preconfirmation_hash
     }
 }
@@ -248,7 +249,18 @@ impl Core {
             return self.hold(now, claim, Wait::Schedule); // C6: the schedule went back
         };
         let signer = commitment::elected(signer, &window)?; // C7
-        self.chain.faultless(signer, claim.number, claim.window_end, claim.hash)?; // C8
+        if matches!(claim.origin, Origin::Own { .. }) && self.outbox.contradicts(claim.number, &claim.hash) {
+            return Err(Refusal::Equivocation); // P5.9: the other one was said while this one's signer was recovered
+        }
+        if let Some((fault, first)) = self.chain.contradicted(&claim, signer) {
+            let first = first.clone();
+            self.accuse(&claim, signer, fault, &first);
+            match fault {
+                Fault::Equivocation => return Err(Refusal::Equivocation), // C8
+                Fault::AfterEop => return Err(Refusal::AfterEop),         // C8
+                Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
+            }
+        }
         claim.signer = Some(signer);
         match self.chain.link(&claim.signed, claim.number, &self.config.parent_rules)? {
             Link::Missing => {
@@ -268,6 +280,18 @@ impl Core {
                 self.accept(now, origin, &accepted);
                 Ok(())
             }
+        }
+    }
+
+    /// P5.4: a fault of the signer's, not of the peer's that carried it.
+    fn accuse(&mut self, claim: &Claim, signer: Address, fault: Fault, first: &Accepted) {
+        if let Origin::Own { .. } = claim.origin {
+            return; // it was never said to anyone, and will not be
+        }
+        let evidence = Evidence { fault, first: first.signed.clone(), second: (*claim.signed).clone() };
+        if let Some(evidence) = self.evidence.enter(signer, claim.number, evidence) {
+            self.stats.evidence += 1;
+            self.tell(Event::EvidenceFound { evidence, signer, block_number: claim.number });
         }
     }
 

@@ -135,13 +135,15 @@ impl RunArgs {
 pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let stop = Stop::new().map_err(RunError::Signals)?;
     let windows = schedule_file::load(&args.schedule)?;
-    let (driver, handle, mut events) = NetworkDriver::new(args.config()?).map_err(Box::new)?;
+    let config = args.config()?;
+    let domain = config.core.domain;
+    let (driver, handle, mut events) = NetworkDriver::new(config).map_err(Box::new)?;
     let driver = tokio::spawn(driver.run());
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
     let (out, writer) = writer();
     let early = addresses(&mut events, args.listen.len(), &out).await?;
-    let mut session = Session { stop, handle: handle.clone(), events, out, redial: Redial::new(handle.clone(), args.peer) };
+    let mut session = Session { stop, handle: handle.clone(), events, out, redial: Redial::new(handle.clone(), args.peer), domain };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
     handle.shutdown().await;
@@ -194,6 +196,8 @@ struct Session {
     events: NetworkEvents,
     out: mpsc::Sender<String>,
     redial: Redial,
+    /// The chain's signing domain.
+    domain: B256,
 }
 
 impl Session {
@@ -213,7 +217,7 @@ impl Session {
                 return Ok(());
             };
             if let Some(event) = early.next() {
-                room.send(json::event(&event).to_string());
+                room.send(json::event(&event, self.domain).to_string());
                 continue;
             }
             tokio::select! {
@@ -234,7 +238,7 @@ impl Session {
                     if let NetworkEvent::Core(Event::PeerDisconnected { peer }) = &event {
                         self.redial.lost(*peer);
                     }
-                    room.send(json::event(&event).to_string());
+                    room.send(json::event(&event, self.domain).to_string());
                 }
             }
         }
