@@ -68,6 +68,8 @@ pub struct Config {
     pub txlist_grace: Duration,
     /// Messages of our own that may wait for a peer. Default 256. Ours: some minutes of blocks.
     pub max_unsent: usize,
+    /// Their bytes together. Default 32 MiB. Ours: the room that orphans have.
+    pub max_unsent_bytes: usize,
 
     /// When a request without an answer fails. Default 10 s (P6.5).
     pub request_timeout: Duration,
@@ -136,6 +138,7 @@ impl Config {
             txlist_quota: ByteLimit { bytes: 8 << 20, window: Duration::from_secs(10) },
             txlist_grace: Duration::from_millis(400),
             max_unsent: 256,
+            max_unsent_bytes: 32 << 20,
             request_timeout: Duration::from_secs(10),
             max_requests_per_peer: 4,
             max_requests: 64,
@@ -183,6 +186,8 @@ impl Config {
         count("max_orphan_bytes", self.max_orphan_bytes, 1 << 40, "1 byte to 1 TiB")?;
         count("max_orphan_bytes_per_peer", self.max_orphan_bytes_per_peer, self.max_orphan_bytes, "1 to max_orphan_bytes")?;
         count("max_unsent", self.max_unsent, 1024, "1 to 1024")?;
+        let ok = self.max_unsent_bytes > self.txlist_cap && self.max_unsent_bytes <= 1 << 40;
+        rule(ok, "max_unsent_bytes", || self.max_unsent_bytes.to_string(), "more than txlist_cap, at most 1 TiB")?;
         count("max_requests_per_peer", self.max_requests_per_peer, 64, "1 to 64")?;
         count("max_requests", self.max_requests, 1024, "1 to 1024")?;
         count("response_budget_bytes", self.response_budget_bytes, 4 + 256 * 382, "386 to 97796")?;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::bounds::{MAX_OUTPUTS_WAITING, memory_bound};
 use crate::chain::Chain;
 use crate::chain::deliver::Deliveries;
 use crate::chain::held::{Bounds, Held};
@@ -85,6 +86,7 @@ impl Core {
     /// A configuration value that makes no sense: its key, the value, and what is allowed.
     pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Self, ConfigError> {
         config.check()?;
+        tracing::info!(bytes = memory_bound(&config), "memory bound of the machine (P10.3)");
         if config.has_placeholder_domain() {
             // P4.2
             tracing::warn!("the signing domain is the placeholder: commitments can be replayed on another chain; set a domain of your own");
@@ -115,8 +117,15 @@ impl Core {
     }
 
     /// The world says something. Every input is taken, whatever it says and whenever it comes.
+    ///
+    /// Only a driver that does not drain outputs can make it drop something: gossip and requests, and `Stats::unheard` counts them.
     pub fn handle_input(&mut self, now: Now, input: Input) {
         let now = self.begin(now);
+        let stranger = matches!(input, Input::GossipReceived { .. } | Input::RequestReceived { .. } | Input::RequestBroken { .. });
+        if stranger && self.outputs.len() >= MAX_OUTPUTS_WAITING {
+            self.stats.unheard += 1; // P10.1
+            return;
+        }
         match input {
             Input::ConnectionOpened { peer, connection, dial, .. } => self.connection_opened(now, peer, connection, dial),
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
@@ -199,6 +208,11 @@ impl Core {
     /// What was counted since the start.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Outputs that wait to be drained.
+    pub(crate) fn outputs_waiting(&self) -> usize {
+        self.outputs.len()
     }
 
     /// A time that goes back counts as the last one.

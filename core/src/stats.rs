@@ -29,6 +29,8 @@ pub struct Stats {
     pub requests_refused: u64,
     /// Blocks that became ready.
     pub ready: u64,
+    /// Messages of strangers dropped unheard because outputs were not drained (P10.1).
+    pub unheard: u64,
     /// Publications that found no peer or a full queue, tries included (P5.8a).
     pub publish_retries: u64,
 }

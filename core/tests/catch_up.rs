@@ -180,3 +180,14 @@ fn p9_3_a_tip_on_a_fork_takes_the_chain_there() {
     assert_eq!(refusals(&node.commitment(9, &writer.block().0)), []);
     assert_eq!(node.status().held, 1, "it hangs on a block that is no more");
 }
+
+#[test]
+fn p9_3_a_settled_block_needs_no_txlist_any_more() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let blocks: Vec<_> = (0..3).map(|_| writer.block()).collect();
+    blocks.iter().for_each(|(signed, _)| drop(node.commitment(9, signed)));
+    assert_eq!(node.status().missing_txlists, 3);
+    node.command(Command::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: None })).unwrap();
+    assert_eq!((node.status().missing_txlists, node.status().ready_to), (1, 2));
+    assert_eq!(ready(&node.txlist(9, &blocks[2].1)), [3]);
+}

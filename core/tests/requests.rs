@@ -207,3 +207,12 @@ fn p6_8_chooses_a_peer_that_supports_the_protocol_with_least_in_flight_and_says_
     asked.sort_by_key(|request| request.1);
     assert_eq!(asked.iter().map(|request| request.1).collect::<Vec<_>>(), [peer(7), peer(8), peer(9)]);
 }
+
+#[test]
+fn a_protocol_that_a_peer_turns_out_not_to_speak_is_not_asked_for_again() {
+    let mut node = Node::connected_to(&[9]);
+    let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap();
+    node.input(Input::RequestFailed { request: requests(&outputs)[0].0, failure: RequestFailure::Unsupported });
+    assert_eq!(node.score(9), 0, "no fault of its");
+    assert_eq!(node.command(Command::GetHead { peer: None }).unwrap_err(), CommandError::NoPeer(Protocol::GetHead));
+}

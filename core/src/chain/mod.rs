@@ -42,7 +42,7 @@ pub(crate) struct Chain {
 }
 
 /// How a commitment stands to what is there (C9).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
     /// It extends the canonical chain.
     Extends,
@@ -202,7 +202,7 @@ impl Chain {
             return None;
         }
         let next = next.clone();
-        self.next_ready += 1;
+        self.next_ready = self.next_ready.saturating_add(1);
         Some(next)
     }
 
@@ -212,10 +212,10 @@ impl Chain {
         let mut moved = Moved::default();
         if self.links_to_tip() {
             if tip.block_number < old.block_number {
-                moved.execute_from = Some(tip.block_number + 1);
-                self.next_ready = tip.block_number + 1;
+                moved.execute_from = Some(tip.block_number.saturating_add(1));
+                self.next_ready = tip.block_number.saturating_add(1);
             } else {
-                self.next_ready = self.next_ready.max(tip.block_number + 1);
+                self.next_ready = self.next_ready.max(tip.block_number.saturating_add(1));
             }
         } else {
             let was_ready = self.next_ready;

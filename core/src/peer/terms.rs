@@ -21,8 +21,16 @@ const DECAY_EVERY_MICROS: u64 = 10_000_000;
 impl Core {
     /// A connection is up.
     pub(crate) fn connection_opened(&mut self, now: Now, peer: PeerId, connection: ConnectionId, dial: Option<DialId>) {
+        if !self.peers.has_room_for(&peer) {
+            self.act(Action::Disconnect { peer }); // P10.1
+            return;
+        }
         if self.peers.open(now.mono, peer, connection) {
             self.tell(Event::PeerConnected { peer });
+            // P7.5: gossipsub forgets with the last connection what it was told, or never knew the peer.
+            self.peers.mirror(&peer, 0);
+            let score = self.peers.ledger(&peer).map_or(0, |ledger| ledger.score(now.mono));
+            self.mirror(peer, score);
         }
         if let Some(command) = dial.and_then(|dial| self.dials.remove(&dial)) {
             self.finish(command, Outcome::Connected(peer));
