@@ -77,6 +77,9 @@ impl Core {
     pub(crate) fn gaps_due(&mut self, now: Now) {
         for (number, peer) in std::mem::take(&mut self.sync.gaps) {
             let before = number.saturating_sub(1);
+            if self.peers.get(&peer).is_none() {
+                continue; // it left; whoever else brings a child of the same gap starts this again
+            }
             if before > self.chain.head_number() {
                 let claim = self.sync.claim_of(&peer).unwrap_or(0).max(before);
                 self.sync.claim(peer, claim);
