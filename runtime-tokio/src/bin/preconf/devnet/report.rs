@@ -30,6 +30,9 @@ pub(crate) struct Report {
     pub(crate) propagation_ms: Propagation,
     /// Every node; a hostile one's verdicts are those that honest nodes gave to its messages.
     pub(crate) nodes: Vec<NodeReport>,
+    /// What else people may want to know, a line each.
+    #[serde(skip)]
+    pub(crate) notes: Vec<String>,
 }
 
 /// Measured times, in milliseconds; null when nothing was measured.
@@ -120,6 +123,7 @@ impl Report {
         for node in &self.nodes {
             line(format_args!("{}", node.row()));
         }
+        self.notes.iter().for_each(|note| line(format_args!("{note}")));
         let ms = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |ms| format!("{ms:.3} ms"));
         let Propagation { p50, p99 } = self.propagation_ms;
         line(format_args!(
@@ -154,7 +158,7 @@ mod tests {
             peers: 4,
         };
         let propagation_ms = Propagation { p50: Some(0.5), p99: None };
-        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node] }
+        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], notes: vec!["a note".to_owned()] }
     }
 
     #[test]
@@ -170,7 +174,13 @@ mod tests {
     #[test]
     fn the_summary_shows_every_node_and_the_verdict() {
         let text = report().text();
-        assert!(text.contains("node-0") && text.contains("p50 0.500 ms, p99 not measured") && text.ends_with("FAILED\n"), "{text}");
+        assert!(
+            text.contains("node-0")
+                && text.contains("\na note\n")
+                && text.contains("p50 0.500 ms, p99 not measured")
+                && text.ends_with("FAILED\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl World {
         let node = Node::start(index, name, role, &key, &self.plan, self.sender.clone()).await?;
         for other in self.acquaintances(index).map(|other| &self.nodes[other]) {
             let dialed = node.handle.dial(other.address.clone()).await;
-            dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error })?;
+            dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error: error.into() })?;
         }
         self.nodes.push(node);
         Ok(())
@@ -173,7 +173,7 @@ impl World {
             let key = node_key(self.args.seed, "hostile", index);
             let malice = Malice::new(self.plan.clone(), node_key(self.args.seed, "hostile", index), digest(self.args.seed, "salt", index));
             let (config, pace) = (NetConfig::new(&core_config(&self.plan)), Duration::from_millis(self.args.block_ms));
-            let hostile = Hostile::start(format!("hostile-{index}"), &key, config, malice, pace)?;
+            let hostile = Hostile::start(format!("hostile-{index}"), &key, config, malice, pace).map_err(Box::new)?;
             self.record.add_hostile(hostile.peer);
             for node in &self.nodes {
                 hostile.dial(node.address.clone()).await;
@@ -323,9 +323,11 @@ impl World {
         self.table.clear();
         let mut faults = self.record.faults();
         faults.extend(strays(&nodes));
+        let mut notes = Vec::new();
         for hostile in std::mem::take(&mut self.hostile) {
             let (name, sent, judged) = (hostile.name.clone(), hostile.deeds().sent, self.record.judged(hostile.peer));
-            tracing::info!(%name, sent, refused = ?judged.labels, "hostile peer");
+            let labels: Vec<String> = judged.labels.iter().map(|(label, count)| format!("{label} {count}")).collect();
+            notes.push(format!("{name} sent {sent} messages; refused where they were heard: {}", labels.join(", ")));
             if judged.rejected == 0 {
                 faults.push(format!("{name} sent {sent} messages and nobody rejected one: nothing is proven"));
             }
@@ -345,6 +347,7 @@ impl World {
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
             nodes,
+            notes,
         };
         Ok((report, faults))
     }
