@@ -26,7 +26,7 @@ pub struct Status {
     pub ready_to: u64,
     /// The highest block that the host said it executed.
     pub executed_to: u64,
-    /// The best head that a peer in good standing claims, or our own.
+    /// The best head that a peer in good standing claims, that an elected preconfer has signed, or our own.
     pub best: u64,
     /// From `ready_to` to `best`; not 0 while there is a gap (P11.1).
     pub lag: u64,
@@ -73,7 +73,7 @@ impl Core {
     /// Where the node stands.
     pub fn status(&self, now: Now) -> Status {
         let ready_to = self.chain.next_ready().saturating_sub(1);
-        let best = self.best_claim(now).max(self.chain.head_number());
+        let best = self.best(now);
         Status {
             head: self.chain.head().map(|head| (head.block_number, head.hash)),
             sync_tip: self.chain.tip(),

@@ -282,3 +282,34 @@ fn a_node_dials_on_command_outlives_its_stdin_and_ends_in_good_order() {
     assert_eq!(alice.event("peer_disconnected")["peer"], bob.peer_id());
     assert_eq!(alice.interrupt(), Some(0));
 }
+
+#[test]
+fn a_node_that_sees_a_preconfer_sign_two_blocks_prints_a_proof_that_verifies() {
+    // C8, P5.4
+    let block = block("evidence");
+    let mut other = block.signed.commitment().clone();
+    other.preconf.eop = true;
+    let other = sign(other, &SecretKey::from_secret_bytes([7; 32]).expect("a secret"), DOMAIN);
+
+    let mut watcher = Node::start(&block.schedule, &[]);
+    let mut alice = Node::start(&block.schedule, &["--peer", &watcher.address]);
+    alice.send(json!({"command": "publish_commitment", "ssz": hex_of(block.signed.as_bytes())}));
+    watcher.event("commitment_accepted");
+    // Carol takes the other block for the first, because she is alone until she has said it.
+    let mut carol = Node::start(&block.schedule, &[]);
+    carol.send(json!({"command": "publish_commitment", "ssz": hex_of(other.as_bytes())}));
+    carol.event("commitment_accepted");
+    carol.ask(json!({"command": "dial", "addr": watcher.address}));
+
+    let line = watcher.event("evidence_found");
+    let signer = address_of(&SecretKey::from_secret_bytes([7; 32]).expect("a secret")).to_string();
+    assert_eq!((&line["fault"], &line["signer"], &line["block_number"]), (&json!("equivocation"), &json!(signer), &json!(1)));
+    let file = directory("evidence-file").join("evidence.json");
+    std::fs::write(&file, line.to_string()).expect("written");
+    let verified = preconf(&["evidence", "verify", file.to_str().expect("UTF-8"), "--domain", &DOMAIN.to_string()]);
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
+    assert!(text(&verified.stdout).starts_with(&format!("Proven: {signer} signed two different blocks with number 1.")));
+    assert_eq!(watcher.ask(json!({"command": "status"}))["result"]["head"]["hash"], {
+        preconf_core::preconfirmation_hash(&block.signed).to_string() // P5.4a
+    });
+}

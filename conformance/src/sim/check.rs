@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use preconf_core::{
-    Action, Command, CommandId, Core, Event, MAX_OUTPUTS_PER_STEP, MessageId, Now, Output, PeerId, RequestId, Standing, Status, Time,
-    Timer, Verdict,
+    Action, Command, CommandId, Core, DEFAULT_DOMAIN, Event, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output, PeerId, RequestId,
+    Standing, Status, Time, Timer, Verdict,
 };
 
 use super::node::NodeId;
@@ -62,6 +62,12 @@ pub enum Violation {
     AcceptedPoison {
         /// The message.
         message: MessageId,
+    },
+    /// P5.4: evidence that convinces nobody else.
+    #[error("evidence that proves nothing: {reason}")]
+    FalseEvidence {
+        /// Why it proves nothing.
+        reason: NoProof,
     },
     /// A command ended that was not under way.
     #[error("command {command} ended twice, or was never given")]
@@ -190,6 +196,10 @@ impl Watch {
                 self.next_ready = Some(number + 1);
                 if number == expected { Ok(()) } else { Err(Violation::ReadyOutOfOrder { number, expected }) }
             }
+            Event::EvidenceFound { evidence, .. } => match evidence.verify(DEFAULT_DOMAIN) {
+                Ok(_) => Ok(()),
+                Err(reason) => Err(Violation::FalseEvidence { reason }),
+            },
             // P9.3
             Event::ExecuteAgain { from } => {
                 self.next_ready = Some(*from);
@@ -236,8 +246,8 @@ pub(crate) fn takes_time(command: &Command) -> bool {
         | Command::Dial { .. } => true,
         Command::Disconnect { .. }
         | Command::UpdateSchedule(_)
+        | Command::Restore(_)
         | Command::MoveSyncTip(_)
-        | Command::MarkExecuted { .. }
-        | Command::Restore(_) => false,
+        | Command::MarkExecuted { .. } => false,
     }
 }

@@ -81,9 +81,9 @@ pub(crate) struct Node {
     /// The time of the wake-up that stands in the queue for it.
     pub(crate) wake: Option<Time>,
     pub(crate) ready: Vec<Ready>,
-    pub(crate) blocked: Vec<NodeId>,
-    /// What its machine wanted kept across restarts.
+    /// What its machine wants remembered: this node's disk.
     pub(crate) kept: Vec<Record>,
+    pub(crate) blocked: Vec<NodeId>,
 }
 
 impl Node {
@@ -97,15 +97,15 @@ impl Node {
             booted: now,
             wake: None,
             ready: Vec::new(),
-            blocked: Vec::new(),
             kept: Vec::new(),
+            blocked: Vec::new(),
         }
     }
 
     /// Starts again with a new machine: what was only in memory is gone.
     pub(crate) fn reborn(&mut self, core: Core, now: Time) {
-        let (life, blocked) = (self.life + 1, std::mem::take(&mut self.blocked));
-        *self = Self { life, blocked, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
+        let (life, blocked, kept) = (self.life + 1, std::mem::take(&mut self.blocked), std::mem::take(&mut self.kept));
+        *self = Self { life, blocked, kept, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
     }
 
     /// What its two clocks say.

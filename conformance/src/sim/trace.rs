@@ -2,7 +2,7 @@
 //!
 //! SHA-256 over every output of every machine, with its time and node, in an encoding that does not change with `Debug`.
 
-use preconf_core::{Action, Event, Output, Record, Response, Time};
+use preconf_core::{Action, Event, Output, Response, Time};
 use sha2::{Digest, Sha256};
 
 use super::node::NodeId;
@@ -47,7 +47,7 @@ impl Trace {
             Output::Net(action) => self.action(action),
             Output::Job(job) => self.say(1, &[&job.id.0.to_le_bytes()]),
             Output::App(event) => self.event(event),
-            Output::Keep(Record::Committed { block_number, hash }) => self.say(60, &[&block_number.to_le_bytes(), hash.as_slice()]),
+            Output::Keep(record) => self.say(19, &[format!("{record:?}").as_bytes()]),
         }
     }
 

@@ -157,7 +157,7 @@ impl World {
         self.nodes.len() - 1
     }
 
-    /// Takes a node down and starts it again at once, with the same identity and what storage kept.
+    /// Takes a node down and starts it again at once, with the same identity and an empty memory but for what it had kept (P5.9).
     pub fn restart(&mut self, node: NodeId) -> Result<(), Failure> {
         let ends: Vec<_> = self.links.keys().filter(|(a, b)| *a == node || *b == node).copied().collect();
         for ends in &ends {
@@ -167,7 +167,7 @@ impl World {
             let core = self.machine(&setup);
             self.nodes[node].reborn(core, self.now);
             let kept = self.nodes[node].kept.clone();
-            self.command(node, Command::Restore(kept))?.expect("what was kept can be restored");
+            self.command(node, Command::Restore(kept))?.expect("what was kept is taken back");
             self.schedule_of(node);
         }
         for ends in ends {

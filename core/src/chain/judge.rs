@@ -83,6 +83,11 @@ impl Claim {
         (self.window_end, self.number)
     }
 
+    /// Is its signer recovered, and the elected one (C7)?
+    pub(crate) fn is_signed(&self) -> bool {
+        self.signer.is_some()
+    }
+
     pub(crate) fn parent(&self) -> B256 {
         self.signed.preconf().parent_preconfirmation_hash
     }
@@ -106,6 +111,11 @@ impl Docket {
     /// How many of them came in pages.
     pub(crate) fn page_items(&self) -> usize {
         self.page_items
+    }
+
+    /// Every one, first come first.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.values().map(|(claim, _)| claim)
     }
 
     fn has_room_for(&self, origin: Origin, max_per_peer: usize) -> bool {

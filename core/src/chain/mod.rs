@@ -110,6 +110,11 @@ impl Chain {
         self.canonical.range(start..).take_while(move |_| known).map(|(_, commitment)| commitment)
     }
 
+    /// Valid commitments beside the canonical chain, lowest first.
+    pub(crate) fn forks(&self) -> impl Iterator<Item = &Arc<Accepted>> {
+        self.forks.values()
+    }
+
     /// Commitments kept, forks included.
     pub(crate) fn len(&self) -> usize {
         self.by_hash.len()

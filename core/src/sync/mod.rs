@@ -144,6 +144,15 @@ impl Sync {
         self.run.as_ref().map_or(0, |run| run.pages.values().map(waiting).sum())
     }
 
+    /// The numbers of the items that are here and wait to be judged.
+    pub(crate) fn numbers_waiting(&self) -> impl Iterator<Item = u64> {
+        let waiting = |(start, slot): (&u64, &Slot)| {
+            let len = if let Page::Here { items, .. } = &slot.page { items.len() as u64 } else { 0 };
+            *start..start.saturating_add(len)
+        };
+        self.run.iter().flat_map(|run| run.pages.iter()).flat_map(waiting)
+    }
+
     /// Peers and starts that the run remembers as useless.
     pub(crate) fn barred(&self) -> usize {
         self.run.as_ref().map_or(0, |run| run.barred.len())
