@@ -6,9 +6,11 @@ use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
 use crate::error::{PublishError, Refusal, RequestError};
-use crate::id::{ChannelId, CommandId, DialId, MessageId, PeerId, PublishId, RequestId};
+use crate::id::{ChannelId, CommandId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::Job;
+use crate::peer::gate::GateRefusal;
 use crate::peer::score::Standing;
+use crate::record::Record;
 use crate::wire::messages::{PreconfHead, RawTxList, SignedCommitment};
 use crate::wire::topics::{Protocol, Topic};
 
@@ -25,6 +27,8 @@ pub enum Output {
     Job(Job),
     /// News for the application.
     App(Event),
+    /// Something to store, and to give back after a restart with [`Command::Restore`](crate::Command::Restore).
+    Keep(Record),
 }
 
 /// What gossip should do with a message (P5).
@@ -98,6 +102,11 @@ pub enum Action {
     Disconnect {
         /// The peer.
         peer: PeerId,
+    },
+    /// Close one connection that the gate refuses (P8.1).
+    CloseConnection {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// Refuse all connections with a peer from now on, and close those that stand.
     Block {
@@ -207,6 +216,8 @@ pub enum Outcome {
     Connected(PeerId),
     /// A dial led nowhere.
     NotConnected,
+    /// A dial led to an address or a peer that the gate refuses (P8.1).
+    Gated(GateRefusal),
 }
 
 /// News for the application.

@@ -166,7 +166,7 @@ impl Node {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Job(job) => self.core.handle_input(self.now, Input::JobFinished(job.run())),
-                Output::Net(_) | Output::App(_) => outputs.push(output),
+                Output::Net(_) | Output::App(_) | Output::Keep(_) => outputs.push(output),
             }
         }
         outputs
