@@ -4,7 +4,7 @@ mod common;
 
 use common::{World, config, key};
 use libp2p_core::transport::MemoryTransport;
-use preconf_core::{ConnectionLimits, Action, ChainId, Direction, Input, Spoken};
+use preconf_core::{Action, ChainId, Direction, Input, Spoken};
 use preconf_libp2p::{GossipScores, Net, NetConfig, NetError, upgrade};
 
 #[test]
@@ -156,4 +156,3 @@ fn an_address_that_the_transport_does_not_know_cannot_be_listened_on() {
     let error = world.nets[0].listen("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect_err("memory only");
     assert!(matches!(error, NetError::Listen(_)), "{error}");
 }
-

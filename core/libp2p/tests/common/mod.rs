@@ -10,7 +10,7 @@ use futures::future::{Either, FutureExt, pending, select, select_all};
 use futures_timer::Delay;
 use libp2p_core::transport::MemoryTransport;
 use libp2p_swarm::{NetworkBehaviour, Swarm};
-use preconf_core::{ConnectionLimits, Action, ChainId, Config, DialId, Input, PeerId, Topic};
+use preconf_core::{Action, ChainId, Config, ConnectionLimits, DialId, Input, PeerId, Topic};
 use preconf_libp2p::{Keypair, Net, NetConfig, NetEvent, upgrade};
 
 /// The chain of every node here.

@@ -3,7 +3,7 @@
 //! One object an event: `"event"` names it, the other fields are its own. Hashes, addresses and bytes are hex, numbers are numbers, peer ids
 //! and multiaddrs are the text that operators know.
 
-use preconf_core::{Accepted, Event, Outcome, PeerInfo, PreconfHead, SignedCommitment, Source, Topic, U256};
+use preconf_core::{Accepted, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256};
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus};
 use serde_json::{Map, Value, json};
 
@@ -18,6 +18,13 @@ pub(crate) fn event(event: &NetworkEvent) -> Value {
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
         NetworkEvent::Core(event) => core_event(event),
+        NetworkEvent::Keep(Record::Peer { peer, score, as_of, ban_ends }) => json!({
+            "event": "keep_peer",
+            "peer": peer.to_string(),
+            "score_millionths": score,
+            "as_of": as_of.secs(),
+            "ban_ends": ban_ends.map(|end| end.secs()),
+        }),
     }
 }
 
@@ -107,6 +114,8 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "rejected": stats.rejected,
         "requests_sent": stats.requests_sent,
         "requests_served": stats.requests_served,
+        "connections_refused": stats.connections_refused,
+        "peers_pruned": stats.peers_pruned,
         "events_waiting": status.events_waiting,
     })
 }
@@ -146,6 +155,7 @@ fn outcome(outcome: &Outcome) -> Value {
         Outcome::RequestFailed { peer, error } => json!({"peer": peer.to_string(), "error": error.to_string()}),
         Outcome::Connected(peer) => json!({"connected": peer.to_string()}),
         Outcome::NotConnected => json!({"error": "not connected"}),
+        Outcome::Gated(refusal) => json!({"error": refusal.to_string()}),
     }
 }
 

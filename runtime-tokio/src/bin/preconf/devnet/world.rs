@@ -18,6 +18,7 @@ use preconf_tokio::{HandleError, NetworkEvent, NetworkHandle};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::conduct::Opinion;
 use super::hostile::Hostile;
 use super::malice::Malice;
 use super::node::{Node, Sighting, core_config};
@@ -252,7 +253,8 @@ impl World {
     fn take_sighting(&mut self, sighting: &Sighting) {
         match &sighting.event {
             NetworkEvent::Core(event) => self.record.event(sighting.node, sighting.at, event),
-            NetworkEvent::Listening { .. } => {}
+            // A devnet starts from nothing, and ends in it.
+            NetworkEvent::Listening { .. } | NetworkEvent::Keep(_) => {}
             NetworkEvent::ListenerClosed { reason, .. } => {
                 self.record.fault(sighting.node, format!("no longer listens: {reason:?}"));
             }
@@ -323,12 +325,18 @@ impl World {
         self.table.clear();
         let mut faults = self.record.faults();
         faults.extend(strays(&nodes));
+        let mut conduct = Vec::new();
         for hostile in std::mem::take(&mut self.hostile) {
             let (name, sent, judged) = (hostile.name.clone(), hostile.deeds().sent, self.record.judged(hostile.peer));
             tracing::info!(%name, sent, refused = ?judged.labels, "hostile peer");
             if judged.rejected == 0 {
                 faults.push(format!("{name} sent {sent} messages and nobody rejected one: nothing is proven"));
             }
+            let opinions = Opinion::all(&hostile, &self.nodes).await?;
+            if !opinions.iter().any(|opinion| opinion.is_out) {
+                faults.push(format!("{name} is neither pruned nor banned by anyone (P7.4)"));
+            }
+            conduct.extend(opinions);
             if !hostile.stop().await {
                 faults.push(format!("{name} died"));
             }
@@ -345,6 +353,7 @@ impl World {
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
             nodes,
+            hostile: conduct,
         };
         Ok((report, faults))
     }
