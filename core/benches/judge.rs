@@ -7,12 +7,13 @@
 //! apart, in short alternating rounds, and printed at the end.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use preconf_core::{
-    Address, B256, Bytes, COMMITMENT_BYTES, ChainId, DEFAULT_DOMAIN, FrameDecoder, MAX_TXLIST_BYTES, PRECONFIRMATION_BYTES,
-    PreconfCommitment, Preconfirmation, RawTxList, SIGNED_COMMITMENT_BYTES, SecretKey, SignedCommitment, Topic, U256, frame_prefix,
+    Action, Address, B256, Bytes, COMMITMENT_BYTES, ChainId, Command, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Event,
+    FrameDecoder, Input, MAX_TXLIST_BYTES, Now, Output, PRECONFIRMATION_BYTES, PeerId, PreconfCommitment, Preconfirmation, RawTxList,
+    SIGNED_COMMITMENT_BYTES, SecretKey, SignedCommitment, Time, Topic, U256, UnixTime, Verdict, Window, address_of, frame_prefix,
     keccak256, message_id, preconfirmation_hash, recover, sign,
 };
 use secp256k1::Message;
@@ -22,6 +23,12 @@ use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 const COMMITMENTS: usize = 256;
 /// Rounds of the ratio, each all commitments once by either judge.
 const ROUNDS: usize = 101;
+
+/// End of the one window, in unix seconds.
+const WINDOW_END: u64 = 10_000;
+/// A moment inside of it.
+const NOW: Now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(2_000) };
+const CHAIN: ChainId = ChainId(167_000);
 
 type Signed = [u8; SIGNED_COMMITMENT_BYTES];
 
@@ -49,6 +56,39 @@ fn key() -> SecretKey {
     SecretKey::from_secret_bytes([7; 32]).expect("a scalar")
 }
 
+/// A node that has one peer and one window, and what that peer gossips to it.
+fn scene(chain: &[Signed]) -> (Core, Vec<Input>) {
+    let peer = PeerId::from_bytes(&[0, 4, 1, 2, 3, 4]).expect("six bytes");
+    let mut core = Core::new(Config::new(CHAIN), [7; 32], NOW).expect("the defaults are allowed");
+    let window = Window { start: 0, end: WINDOW_END, preconfer: address_of(&key()), settled: true };
+    core.handle_command(NOW, Command::UpdateSchedule(vec![window])).expect("a window");
+    let opened = Input::ConnectionOpened { peer, connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
+    core.handle_input(NOW, opened);
+    while core.poll_output().is_some() {}
+    let gossip = |bytes: &Signed| {
+        let message = message_id(CHAIN, Topic::Commitments, bytes);
+        Input::GossipReceived { peer, message, topic: Topic::Commitments, data: Bytes::copy_from_slice(bytes) }
+    };
+    (core, chain.iter().map(gossip).collect())
+}
+
+/// The whole way through the machine: gossip in, signer recovered, accepted by every rule, told to gossip and to the application.
+fn machine(core: &mut Core, gossip: Vec<Input>) {
+    let (mut events, mut verdicts, sent) = (0, 0, gossip.len());
+    for input in gossip {
+        core.handle_input(NOW, input);
+        while let Some(output) = core.poll_output() {
+            match output {
+                Output::Job(job) => core.handle_input(NOW, Input::JobFinished(job.run())),
+                Output::App(Event::CommitmentAccepted { .. }) => events += 1,
+                Output::Net(Action::ReportGossip { verdict: Verdict::Accept, .. }) => verdicts += 1,
+                Output::Net(_) | Output::App(_) | Output::Keep(_) => {}
+            }
+        }
+    }
+    assert_eq!((events, verdicts), (sent, sent), "a commitment was not accepted");
+}
+
 /// A linked chain, each commitment the parent of the next.
 fn chain() -> Vec<Signed> {
     let mut parent = B256::ZERO;
@@ -59,7 +99,7 @@ fn chain() -> Vec<Signed> {
             gas_limit: U256::from(30_000_000),
             raw_tx_list_hash: keccak256(number.to_le_bytes()),
             parent_preconfirmation_hash: parent,
-            submission_window_end: U256::from(10_000),
+            submission_window_end: U256::from(WINDOW_END),
             ..Preconfirmation::default()
         };
         let signed = sign(PreconfCommitment { preconf, slasher_address: Address::ZERO }, &key(), DEFAULT_DOMAIN);
@@ -77,6 +117,11 @@ fn commitments(c: &mut Criterion) {
         let mut turn = chain.iter().cycle();
         group.bench_function(name, |b| b.iter(|| judge(black_box(turn.next().expect("a cycle has no end")))));
     }
+    group.throughput(Throughput::Elements(COMMITMENTS as u64));
+    group.bench_function("256 of them: floor", |b| b.iter(|| each(&chain, floor)));
+    group.bench_function("256 of them: the whole machine", |b| {
+        b.iter_batched_ref(|| scene(&chain), |(core, gossip)| machine(core, std::mem::take(gossip)), BatchSize::LargeInput);
+    });
     group.finish();
 }
 
@@ -92,9 +137,9 @@ fn messages(c: &mut Criterion) {
     group.bench_function("frame, in chunks of 16 KiB", |b| b.iter(|| read_frame(black_box(&framed), 16 << 10)));
     group.bench_function("decode a txlist", |b| b.iter(|| RawTxList::decode(black_box(&encoded), MAX_TXLIST_BYTES)));
     group.bench_function("hash a txlist", |b| b.iter(|| keccak256(black_box(&txlist))));
-    group.bench_function("name a txlist message", |b| b.iter(|| message_id(ChainId(1), Topic::TxLists, black_box(&encoded))));
+    group.bench_function("name a txlist message", |b| b.iter(|| message_id(CHAIN, Topic::TxLists, black_box(&encoded))));
     group.finish();
-    c.bench_function("name a commitment message", |b| b.iter(|| message_id(ChainId(1), Topic::Commitments, black_box(&commitment))));
+    c.bench_function("name a commitment message", |b| b.iter(|| message_id(CHAIN, Topic::Commitments, black_box(&commitment))));
 }
 
 fn read_frame(framed: &[u8], chunk_bytes: usize) -> Bytes {
@@ -108,12 +153,18 @@ fn read_frame(framed: &[u8], chunk_bytes: usize) -> Bytes {
     }
 }
 
+fn each(chain: &[Signed], judge: impl Fn(&Signed) -> (B256, Address)) {
+    for bytes in chain {
+        black_box(judge(black_box(bytes)));
+    }
+}
+
 /// Prints how much longer than the floor a judge takes: the median over short alternating rounds.
 fn print_ratio(name: &str, mut judge: impl FnMut() -> Duration) {
     let chain = chain();
     let mut ratios: Vec<u128> = (0..ROUNDS)
         .map(|_| {
-            let floor = timed(|| chain.iter().for_each(|bytes| drop(black_box(floor(black_box(bytes))))));
+            let floor = timed(|| each(&chain, floor));
             judge().as_nanos() * 1000 / floor.as_nanos().max(1)
         })
         .collect();
@@ -123,9 +174,9 @@ fn print_ratio(name: &str, mut judge: impl FnMut() -> Duration) {
     println!("{name}: {} times the floor (p10 {}, p90 {}, {ROUNDS} rounds)", show(median), show(low), show(high));
 }
 
-#[expect(clippy::disallowed_methods, reason = "a bench measures; the core it measures has no clock")]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench measures; the core it measures has no clock")]
 fn timed(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     work();
     start.elapsed()
 }
@@ -135,6 +186,10 @@ criterion_group!(benches, commitments, messages);
 fn main() {
     benches();
     let chain = chain();
-    print_ratio("decode, hash, recover", || timed(|| chain.iter().for_each(|bytes| drop(black_box(stateless(black_box(bytes)))))));
+    print_ratio("decode, hash, recover", || timed(|| each(&chain, stateless)));
+    print_ratio("the whole machine", || {
+        let (mut core, gossip) = scene(&chain);
+        timed(|| machine(&mut core, gossip))
+    });
     Criterion::default().configure_from_args().final_summary();
 }

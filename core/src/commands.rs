@@ -66,6 +66,7 @@ impl Core {
             // What ended before the settled chain's last block is of no more use; nodes that are behind still need its neighbours.
             self.schedule.prune(tip_block.window_end.saturating_sub(self.config.late_grace.as_secs()));
         }
+        self.end_settled_fetches();
         self.emit_ready();
         self.resume(now);
         self.mint.commands.next(CommandId)

@@ -57,7 +57,13 @@ pub struct Config {
     pub max_jobs_per_peer: usize,
 
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
+    ///
+    /// As many of our own are remembered so that we never contradict one (P5.9): across restarts if the host stores what
+    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Command::Restore`](crate::Command::Restore), else until the
+    /// process ends.
     pub max_commitments: usize,
+    /// Evidence of preconfers' faults kept. Default 256 (P10.1).
+    pub max_evidence: usize,
     /// Txlists kept for accepted commitments, in bytes. Default 256 MiB (P10.1).
     pub max_txlist_bytes: usize,
     /// Txlists kept that no accepted commitment names, in bytes. Default 32 MiB (T5).
@@ -72,6 +78,8 @@ pub struct Config {
     pub txlist_grace: Duration,
     /// Messages of our own that may wait for a peer. Default 256. Ours: some minutes of blocks.
     pub max_unsent: usize,
+    /// Their bytes together. Default 32 MiB. Ours: the room that orphans have.
+    pub max_unsent_bytes: usize,
 
     /// When a request without an answer fails. Default 10 s (P6.5).
     pub request_timeout: Duration,
@@ -143,6 +151,7 @@ impl Config {
             max_held_per_place: 4,
             max_jobs_per_peer: 64,
             max_commitments: 3840,
+            max_evidence: 256,
             max_txlist_bytes: 256 << 20,
             max_orphan_bytes: 32 << 20,
             max_orphan_bytes_per_peer: 8 << 20,
@@ -150,6 +159,7 @@ impl Config {
             txlist_quota: ByteLimit { bytes: 8 << 20, window: Duration::from_secs(10) },
             txlist_grace: Duration::from_millis(400),
             max_unsent: 256,
+            max_unsent_bytes: 32 << 20,
             request_timeout: Duration::from_secs(10),
             max_requests_per_peer: 4,
             max_requests: 64,
@@ -196,11 +206,14 @@ impl Config {
         count("max_held_per_place", self.max_held_per_place, self.max_held, "1 to max_held")?;
         count("max_jobs_per_peer", self.max_jobs_per_peer, 1024, "1 to 1024")?;
         count("max_commitments", self.max_commitments, 3840, "1 to 3840")?;
+        count("max_evidence", self.max_evidence, 256, "1 to 256")?;
         count("max_txlist_bytes", self.max_txlist_bytes, 1 << 40, "txlist_cap to 1 TiB")?;
         rule(self.max_txlist_bytes >= self.txlist_cap, "max_txlist_bytes", || self.max_txlist_bytes.to_string(), "at least txlist_cap")?;
         count("max_orphan_bytes", self.max_orphan_bytes, 1 << 40, "1 byte to 1 TiB")?;
         count("max_orphan_bytes_per_peer", self.max_orphan_bytes_per_peer, self.max_orphan_bytes, "1 to max_orphan_bytes")?;
         count("max_unsent", self.max_unsent, 1024, "1 to 1024")?;
+        let ok = self.max_unsent_bytes > self.txlist_cap && self.max_unsent_bytes <= 1 << 40;
+        rule(ok, "max_unsent_bytes", || self.max_unsent_bytes.to_string(), "more than txlist_cap, at most 1 TiB")?;
         count("max_requests_per_peer", self.max_requests_per_peer, 64, "1 to 64")?;
         count("max_requests", self.max_requests, 1024, "1 to 1024")?;
         count("response_budget_bytes", self.response_budget_bytes, 4 + 256 * 382, "386 to 97796")?;

@@ -80,10 +80,12 @@ pub enum PublishError {
     #[error("not sent: no peer could take it before its window was over")]
     Unsent,
     /// Too many of our own messages wait already.
-    #[error("{max} messages of our own wait already")]
+    #[error("no room: at most {max} messages of our own, of {max_bytes} bytes together, may wait")]
     QueueFull {
-        /// The bound.
+        /// How many may wait.
         max: usize,
+        /// How many bytes they may have together.
+        max_bytes: usize,
     },
     /// The network will never take it.
     #[error("the network refuses the message")]

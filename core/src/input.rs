@@ -298,12 +298,12 @@ pub enum Command {
         /// The peer.
         peer: PeerId,
     },
-    /// What an earlier life of this node kept (P7.7). To be told before anything else; what is known better by now stays as it is.
-    Restore(Vec<Record>),
     /// New windows of the schedule, or other ones for the same span (P9.1).
     UpdateSchedule(Vec<Window>),
     /// The sync tip moved, up, or down on an L1 reorg (P9.3).
     MoveSyncTip(SyncTip),
+    /// What was kept before a restart, oldest first (P5.9, P7.7). To be given before anything is published.
+    Restore(Vec<Record>),
     /// The host has executed a block that was ready (P11.1).
     MarkExecuted {
         /// Its number.

@@ -1,11 +1,79 @@
-//! The pure state machine of the preconfirmation peer-to-peer protocol.
+//! The preconfirmation peer-to-peer protocol as one pure state machine.
+//!
+//! An elected sequencer, the *preconfer*, gossips signed commitments and the txlists that they name. [`Core`] judges them against a
+//! schedule, links them into a chain, fetches what it missed, serves what it has, and keeps bad peers out. It is a value that is told what
+//! happened and answers with what to do: it never waits, never asks the time, never throws dice of its own.
+//!
+//! ```text
+//!  Input    the world: gossip, requests, responses, peers, finished jobs --+        +--> Action  orders to the network
+//!  Command  our own application: publish, fetch, move the sync tip --------+-> Core +--> Job     slow pure work, for any thread
+//!  Now      both clocks, at every call ------------------------------------+        +--> Event   news for the application
+//! ```
+//!
+//! # The loop
+//!
+//! A driver does four things for ever: drain [`Core::poll_output`], sleep until [`Core::poll_timeout`] or until something happens, read the
+//! clocks, and say what it was: [`Core::handle_input`], [`Core::handle_command`] or [`Core::handle_timeout`]. Here the whole of it, with the
+//! network played by hand:
+//!
+//! ```
+//! use preconf_core::*;
+//!
+//! // One window, one preconfer, one block.
+//! let key = SecretKey::from_secret_bytes([1; 32]).unwrap();
+//! let window = Window { start: 1_000, end: 1_012, preconfer: address_of(&key), settled: true };
+//! let preconf = Preconfirmation {
+//!     block_number: U256::from(1),
+//!     timestamp: U256::from(1_001),
+//!     raw_tx_list_hash: keccak256(b"transactions"),
+//!     submission_window_end: U256::from(window.end),
+//!     ..Preconfirmation::default()
+//! };
+//! let signed = sign(PreconfCommitment { preconf, ..PreconfCommitment::default() }, &key, DEFAULT_DOMAIN);
+//!
+//! let chain = ChainId(167_000);
+//! let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_001) };
+//! let mut core = Core::new(Config::new(chain), [7; 32], now)?;
+//! core.handle_command(now, Command::UpdateSchedule(vec![window]))?;
+//!
+//! // A peer gossips the commitment. The machine wants its signer recovered before it says anything.
+//! let (peer, data) = (PeerId::from_bytes(&[0, 1, 9]).unwrap(), Bytes::copy_from_slice(signed.as_bytes()));
+//! let message = message_id(chain, Topic::Commitments, &data);
+//! core.handle_input(now, Input::GossipReceived { peer, message, topic: Topic::Commitments, data });
+//! let Some(Output::Job(job)) = core.poll_output() else { panic!("a job") };
+//! core.handle_input(now, Input::JobFinished(job.run()));
+//!
+//! let outputs: Vec<Output> = std::iter::from_fn(|| core.poll_output()).collect();
+//! assert!(matches!(outputs[0], Output::App(Event::CommitmentAccepted { .. })));
+//! assert_eq!(outputs[1], Output::Net(Action::ReportGossip { message, peer, verdict: Verdict::Accept }));
+//! // And it wants to be woken when the txlist is still missing after its grace (P5.6).
+//! assert!(matches!(core.poll_timeout(), Some((_, Timer::TxListMissing(_)))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it guarantees
+//!
+//! - **Determinism.** Same configuration, seed and calls: same outputs, byte for byte, on every machine. Results of jobs may come back in
+//!   any order; what the node concludes does not depend on it.
+//! - **Totality.** Every [`Input`] is taken. What is bad becomes a verdict, a charge and a label ([`Refusal::row`]), never an error or a
+//!   panic.
+//! - **Bounds.** Every table has a bound by count, bytes and peer; [`memory_bound`] sums them up and [`Core::memory_bytes`] never passes it.
+//! - **Progress.** After [`Core::handle_timeout`] the next deadline lies in the future; one call emits at most [`MAX_OUTPUTS_PER_STEP`].
+//!
+//! # Where to find what
+//!
+//! Rules carry the numbers of PROTOCOL.md (`C6`, `P5.1`): search for one and you stand in its code and its tests. `validate` holds the rules
+//! that are pure functions; `chain` what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer`
+//! reputation and limits; `wire` the bytes.
 
+mod bounds;
 mod chain;
 mod commands;
 mod config;
 mod crypto;
 mod dice;
 mod error;
+mod evidence;
 mod id;
 mod input;
 mod job;
@@ -27,9 +95,11 @@ pub use alloy_primitives::{Address, B256, U256, keccak256};
 pub use bytes::Bytes;
 pub use secp256k1::SecretKey;
 
+pub use bounds::memory_bound;
 pub use config::{Config, ConfigError};
 pub use crypto::{DEFAULT_DOMAIN, address_of, is_high_s, message_id, preconfirmation_hash, recover, recover_any, sign, signing_hash};
 pub use error::{CommandError, PublishError, Refusal, RequestError, Row};
+pub use evidence::{Evidence, Fault, NoProof, Promise, Proof, Which};
 pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, MessageId, PeerId, PublishId, RequestId};
 pub use input::{Command, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip};
 pub use job::{Found, Job, JobDone, Work};

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use crate::bounds::{MAX_OUTPUTS_WAITING, memory_bound};
 use crate::chain::Chain;
 use crate::chain::deliver::Deliveries;
 use crate::chain::held::{Bounds, Held};
@@ -13,6 +14,7 @@ use crate::chain::txlists::TxLists;
 use crate::config::{Config, ConfigError};
 use crate::dice::Dice;
 use crate::error::CommandError;
+use crate::evidence::EvidenceBook;
 use crate::id::{CommandId, JobId, Mint};
 use crate::input::{Command, Input};
 use crate::job::{Found, Job, JobDone, Work};
@@ -22,6 +24,7 @@ use crate::peer::gate::Gate;
 use crate::peer::table::{Link, Peers};
 use crate::peer::terms::Opened;
 use crate::publish::Outbox;
+use crate::record::Record;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::Schedule;
@@ -65,6 +68,7 @@ pub struct Core {
     pub(crate) schedule: Schedule,
     pub(crate) chain: Chain,
     pub(crate) docket: Docket,
+    pub(crate) evidence: EvidenceBook,
     pub(crate) held: Held,
     pub(crate) txlists: TxLists,
     pub(crate) deliveries: Deliveries,
@@ -89,6 +93,7 @@ impl Core {
     /// A configuration value that makes no sense: its key, the value, and what is allowed.
     pub fn new(config: Config, seed: [u8; 32], now: Now) -> Result<Self, ConfigError> {
         config.check()?;
+        tracing::info!(bytes = memory_bound(&config), "memory bound of the machine (P10.3)");
         if config.has_placeholder_domain() {
             // P4.2
             tracing::warn!("the signing domain is the placeholder: commitments can be replayed on another chain; set a domain of your own");
@@ -107,6 +112,7 @@ impl Core {
             schedule: Schedule::default(),
             chain: Chain::new(config.max_commitments),
             docket: Docket::default(),
+            evidence: EvidenceBook::new(config.max_evidence),
             held: Held::new(Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_place: config.max_held_per_place }),
             txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
             deliveries: Deliveries::default(),
@@ -127,8 +133,15 @@ impl Core {
     }
 
     /// The world says something. Every input is taken, whatever it says and whenever it comes.
+    ///
+    /// Only a driver that does not drain outputs can make it drop something: gossip and requests, and `Stats::unheard` counts them.
     pub fn handle_input(&mut self, now: Now, input: Input) {
         let now = self.begin(now);
+        let stranger = matches!(input, Input::GossipReceived { .. } | Input::RequestReceived { .. } | Input::RequestBroken { .. });
+        if stranger && self.outputs.len() >= MAX_OUTPUTS_WAITING {
+            self.stats.unheard += 1; // P10.1
+            return;
+        }
         match input {
             Input::ConnectionOpened { peer, connection, direction, address, dial } => {
                 self.connection_opened(now, Opened { peer, connection, link: Link { direction, address }, dial });
@@ -228,6 +241,11 @@ impl Core {
         &self.stats
     }
 
+    /// Outputs that wait to be drained.
+    pub(crate) fn outputs_waiting(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// A time that goes back counts as the last one.
     fn begin(&mut self, now: Now) -> Now {
         self.last = self.last.max(now.mono);
@@ -249,6 +267,10 @@ impl Core {
 
     pub(crate) fn emit(&mut self, output: Output) {
         self.outputs.push_back(output);
+    }
+
+    pub(crate) fn remember(&mut self, record: Record) {
+        self.emit(Output::Keep(record));
     }
 
     pub(crate) fn finish(&mut self, command: CommandId, outcome: Outcome) {

@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
 use crate::error::{PublishError, Refusal, RequestError};
+use crate::evidence::Evidence;
 use crate::id::{ChannelId, CommandId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::Job;
 use crate::peer::gate::GateRefusal;
@@ -27,7 +28,8 @@ pub enum Output {
     Job(Job),
     /// News for the application.
     App(Event),
-    /// Something to store, and to give back after a restart with [`Command::Restore`](crate::Command::Restore).
+    /// Something to remember across restarts. Whoever stores it does so before the outputs behind this one are carried out: what is
+    /// published must not be forgotten (P5.9).
     Keep(Record),
 }
 
@@ -294,6 +296,15 @@ pub enum Event {
         canonical: Arc<Accepted>,
         /// The other one.
         other: Arc<Accepted>,
+    },
+    /// A preconfer's fault is proven (P5.4). Each (signer, block number) is told once.
+    EvidenceFound {
+        /// What proves it, to anybody.
+        evidence: Arc<Evidence>,
+        /// Whose fault it is.
+        signer: Address,
+        /// At which block: that of the second commitment.
+        block_number: u64,
     },
     /// Catch-up has come this far (P6.9).
     SyncProgress {

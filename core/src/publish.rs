@@ -13,15 +13,17 @@ use alloy_primitives::B256;
 use bytes::Bytes;
 
 use crate::chain::judge::Origin;
+use crate::config::Config;
 use crate::crypto;
 use crate::error::{CommandError, PublishError, Refusal};
 use crate::id::{CommandId, PublishId};
 use crate::input::PublishOutcome;
 use crate::machine::Core;
 use crate::output::{Action, Outcome};
+use crate::record::Record;
 use crate::time::{Now, Time, Timer, UnixTime};
 use crate::validate::{commitment, txlist};
-use crate::wire::messages::{RawTxList, SignedCommitment};
+use crate::wire::messages::{RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES};
 use crate::wire::topics::Topic;
 
 /// When a message that found full queues is tried again. Source: gossipsub's heartbeat (PROTOCOL.md §7).
@@ -41,61 +43,106 @@ struct Outgoing {
 pub(crate) struct Outbox {
     outgoing: BTreeMap<CommandId, Outgoing>,
     by_publish: BTreeMap<PublishId, CommandId>,
-    /// What we have committed to, by block number (P5.9). In memory: storage will carry it across restarts.
+    /// What we have committed to, by block number (P5.9), this process and those before that were restored.
     committed: BTreeMap<u64, B256>,
-    /// Commands that are still being judged.
-    judging: usize,
+    /// Commands that are still being judged, and their bytes.
+    judging: BTreeMap<CommandId, usize>,
+    /// Bytes of what is being judged or on its way out.
+    bytes: usize,
 }
 
 impl Outbox {
     /// How many wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.outgoing.len()
+        self.outgoing.len() + self.judging.len()
+    }
+
+    /// How many blocks we have committed to and remember.
+    pub(crate) fn committed(&self) -> usize {
+        self.committed.len()
+    }
+
+    /// Bytes of all of it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// P5.9: have we committed to another block with this number?
+    pub(crate) fn contradicts(&self, number: u64, hash: &B256) -> bool {
+        self.committed.get(&number).is_some_and(|first| first != hash)
+    }
+
+    /// The first word stays, whatever order records come in. The lowest blocks are forgotten first: they are the first to be settled.
+    fn commit(&mut self, number: u64, hash: B256, max: usize) {
+        self.committed.entry(number).or_insert(hash);
+        while self.committed.len() > max {
+            self.committed.pop_first();
+        }
     }
 }
 
 impl Core {
     /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
     pub(crate) fn publish_commitment(&mut self, now: Now, signed: SignedCommitment) -> Result<CommandId, CommandError> {
-        self.room_to_publish()?;
+        self.room_to_publish(SIGNED_COMMITMENT_BYTES)?;
         commitment::well_formed(&signed, self.config.slasher).map_err(PublishError::Refused)?;
         let number = u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX);
-        if self.outbox.committed.get(&number).is_some_and(|first| *first != crypto::preconfirmation_hash(&signed)) {
+        if self.outbox.contradicts(number, &crypto::preconfirmation_hash(&signed)) {
             return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
         }
         let command = self.mint.commands.next(CommandId);
         self.judge(now, Origin::Own { command }, signed).map_err(PublishError::Refused)?;
-        self.outbox.judging += 1;
+        self.own_under_way(command, SIGNED_COMMITMENT_BYTES);
         Ok(command)
     }
 
     /// A txlist of our own (P5.7).
     pub(crate) fn publish_own_txlist(&mut self, list: Bytes) -> Result<CommandId, CommandError> {
-        self.room_to_publish()?;
+        self.room_to_publish(TXLIST_HEADER_BYTES + list.len())?;
         let claimed = RawTxList { hash: B256::ZERO, txlist: list };
         txlist::fits(&claimed, self.config.txlist_cap).map_err(PublishError::Refused)?;
         let command = self.mint.commands.next(CommandId);
-        self.outbox.judging += 1;
+        self.own_under_way(command, TXLIST_HEADER_BYTES + claimed.txlist.len());
         self.hash_own_txlist(command, claimed.txlist);
         Ok(command)
     }
 
-    fn room_to_publish(&self) -> Result<(), PublishError> {
-        let max = self.config.max_unsent;
-        if self.outbox.outgoing.len() + self.outbox.judging >= max { Err(PublishError::QueueFull { max }) } else { Ok(()) }
+    fn room_to_publish(&self, len: usize) -> Result<(), PublishError> {
+        let Config { max_unsent: max, max_unsent_bytes: max_bytes, .. } = self.config;
+        let full = self.outbox.len() >= max || self.outbox.bytes + len > max_bytes;
+        if full { Err(PublishError::QueueFull { max, max_bytes }) } else { Ok(()) }
+    }
+
+    fn own_under_way(&mut self, command: CommandId, len: usize) {
+        self.outbox.bytes += len;
+        self.outbox.judging.insert(command, len);
     }
 
     /// Judging a message of ours has ended, whatever came of it.
-    pub(crate) fn own_judged(&mut self) {
-        self.outbox.judging -= 1;
+    pub(crate) fn own_judged(&mut self, command: CommandId) {
+        self.outbox.bytes -= self.outbox.judging.remove(&command).unwrap_or(0);
     }
 
-    /// P5.9: from now on we never say anything else about this block.
-    pub(crate) fn note_committed(&mut self, number: u64, hash: B256) {
-        self.outbox.committed.insert(number, hash);
-        while self.outbox.committed.len() > self.config.max_commitments {
-            self.outbox.committed.pop_first();
+    /// P5.9: from now on we never say anything else about this block, restarts included. Told before the commitment is.
+    pub(crate) fn note_committed(&mut self, block_number: u64, hash: B256) {
+        self.outbox.commit(block_number, hash, self.config.max_commitments);
+        self.remember(Record::Committed { block_number, hash });
+    }
+
+    /// What was kept before a restart; what this life knows already stays as it is.
+    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
+        let mut peers = BTreeMap::new();
+        for record in records {
+            match *record {
+                Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.config.max_commitments),
+                // The last word on a peer counts, a ban that was lifted among them.
+                Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
+            }
         }
+        for (peer, (score, as_of, ban_ends)) in peers {
+            self.restore_peer(now, peer, score, as_of, ban_ends);
+        }
+        self.mint.commands.next(CommandId)
     }
 
     /// Gives a message of ours to gossip.
@@ -104,6 +151,7 @@ impl Core {
         let until = UnixTime::from_secs(window_end).0.saturating_sub(now.unix.0);
         let give_up = Time(now.mono.0.saturating_add(until)).after(self.config.late_grace);
         self.timers.set(Timer::Unsent(command), give_up);
+        self.outbox.bytes += data.len();
         self.outbox.outgoing.insert(command, Outgoing { topic, data, publish: None });
         self.try_to_send(command);
     }
@@ -152,8 +200,9 @@ impl Core {
 
     fn out(&mut self, command: CommandId, outcome: Outcome) {
         self.timers.cancel(Timer::Unsent(command));
-        if let Some(Outgoing { publish: Some(publish), .. }) = self.outbox.outgoing.remove(&command) {
-            self.outbox.by_publish.remove(&publish);
+        if let Some(Outgoing { publish, data, .. }) = self.outbox.outgoing.remove(&command) {
+            self.outbox.bytes -= data.len();
+            publish.map(|publish| self.outbox.by_publish.remove(&publish));
         }
         self.finish(command, outcome);
     }

@@ -129,6 +129,11 @@ impl Schedule {
         self.by_end.range(secs..).next().map(|(_, window)| window).filter(|window| window.start < secs)
     }
 
+    /// How many windows are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.by_end.len()
+    }
+
     /// The window after the one that ends then, if it is known.
     pub(crate) fn following(&self, end: u64) -> Option<&Window> {
         self.by_end.range(end.checked_add(1)?..).next().map(|(_, window)| window)

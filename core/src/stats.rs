@@ -33,6 +33,10 @@ pub struct Stats {
     pub peers_pruned: u64,
     /// Blocks that became ready.
     pub ready: u64,
+    /// Faults of preconfers that were proven (P5.4).
+    pub evidence: u64,
+    /// Messages of strangers dropped unheard because outputs were not drained (P10.1).
+    pub unheard: u64,
     /// Publications that found no peer or a full queue, tries included (P5.8a).
     pub publish_retries: u64,
 }

@@ -2,8 +2,11 @@
 //!
 //! Read-only views for whoever looks after a node. Nothing in the machine decides by them.
 
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 
+use crate::evidence::Evidence;
 use crate::id::PeerId;
 use crate::input::{Spoken, SyncTip};
 use crate::machine::Core;
@@ -102,6 +105,11 @@ impl Core {
             in_flight: self.requests.in_flight_of(peer),
         };
         self.peers.connected().map(info).collect()
+    }
+
+    /// Faults of preconfers that were proven, oldest first; at most [`Config::max_evidence`](crate::Config::max_evidence) (P5.4).
+    pub fn evidence(&self) -> impl ExactSizeIterator<Item = &Arc<Evidence>> {
+        self.evidence.iter()
     }
 
     /// How a peer's score came about (P7.9): lines that sum to it. Empty for a peer that is not remembered.

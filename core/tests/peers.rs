@@ -196,9 +196,7 @@ fn p7_7_bans_and_bad_names_survive_a_restart() {
 
     let mut later = Node::new();
     later.now.unix = UnixTime(node.now.unix.0 + 60_000_000);
-    // In the order in which they were kept, the last of a peer counts.
-    let last = [kept[0], *kept.last().unwrap()];
-    let (_, outputs) = later.command(Command::Restore(last.to_vec())).unwrap();
+    let (_, outputs) = later.command(Command::Restore(kept)).unwrap(); // of each peer, the last one counts
     assert_eq!(actions(&outputs), [Action::Block { peer: peer(9) }]);
     assert_eq!(later.core.banned(later.now), [(peer(9), Time::from_millis(3_540_000))]);
     hear(&mut later, 8);
@@ -212,7 +210,9 @@ fn p7_7_no_stored_ban_is_longer_than_any_ban_and_none_comes_back_when_it_is_over
     let mut node = Node::new();
     let now = node.now.unix;
     let record = |name: u8, ban_ends: UnixTime| Record::Peer { peer: peer(name), score: -6_000_000, as_of: now, ban_ends: Some(ban_ends) };
-    node.command(Command::Restore(vec![record(1, UnixTime(u64::MAX)), record(2, now)])).unwrap();
+    let lifted = Record::Peer { peer: peer(3), score: 0, as_of: now, ban_ends: None };
+    let records = vec![record(1, UnixTime(u64::MAX)), record(2, now), record(3, UnixTime(u64::MAX)), lifted];
+    node.command(Command::Restore(records)).unwrap();
     assert_eq!(node.core.banned(node.now), [(peer(1), Time::from_millis(3_600_000))]);
     assert!(actions(&node.link(peer(2), None, None).1).is_empty());
 }

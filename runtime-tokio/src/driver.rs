@@ -88,6 +88,7 @@ impl NetworkDriver {
     pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
         let seed = config.seed.map_or_else(random_seed, Ok)?;
+        let max_jobs = config.core.max_jobs_per_peer;
         let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
         for address in config.listen {
@@ -99,7 +100,7 @@ impl NetworkDriver {
         let driver = Self {
             core,
             net,
-            jobs: Jobs::new(parts.jobs),
+            jobs: Jobs::new(parts.jobs, max_jobs),
             clock: parts.clock,
             commands,
             events,
@@ -143,7 +144,7 @@ impl NetworkDriver {
                 },
                 done = self.jobs.next(), if !choked => self.core.handle_input(self.clock.now(), Input::JobFinished(done)),
                 () = self.events.room(), if !has_room => {}
-                event = self.net.next_event(), if has_room => self.take_event(event),
+                event = self.net.next_event(), if has_room && self.jobs.has_room() => self.take_event(event),
                 // Nobody else has anything to say: time for the few small jobs that gathered.
                 () = ready(()), if self.jobs.can_start() => self.jobs.start(),
             }
@@ -158,7 +159,8 @@ impl NetworkDriver {
                 Output::Net(action) => self.net.apply(action),
                 Output::Job(job) => self.jobs.push(job),
                 Output::App(event) => self.tell(event),
-                Output::Keep(record) => self.events.push(NetworkEvent::Keep(record)),
+                // P5.9: nothing is written to disk yet, so what it protects from ends with the process, as `Config` says.
+                Output::Keep(_) => {}
             }
         }
         if self.jobs.is_pressing() {

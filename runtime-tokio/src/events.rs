@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::task::AtomicWaker;
 use multiaddr::Multiaddr;
-use preconf_core::{Event, MAX_OUTPUTS_PER_STEP, Record};
+use preconf_core::{Event, MAX_OUTPUTS_PER_STEP};
 
 /// What a node tells its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,6 @@ pub enum NetworkEvent {
     },
     /// News from the protocol.
     Core(Event),
-    /// Something to store. After a restart, [`Command::Restore`](preconf_core::Command::Restore) gives all of it back.
-    Keep(Record),
 }
 
 impl NetworkEvent {

@@ -4,7 +4,10 @@
 //! at once, once strangers have nothing more to say; anything more goes out in chunks to idle threads, so that a page of 256 recoveries
 //! uses every core and never stalls the loop. First come, first served.
 //!
-//! Invariant: at most [`JobRunner::width`] chunks are out. Every job pushed comes back exactly once.
+//! While as many are under way as the machine lets one peer have, the driver reads nothing from strangers: else a slow core would make
+//! the machine refuse, for want of room, what an honest peer sends.
+//!
+//! Invariant: at most [`JobRunner::width`] chunks are out. Every job pushed comes back exactly once; `under_way` is the difference.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -47,6 +50,8 @@ type Chunk = Result<Vec<JobDone>, Box<dyn Any + Send>>;
 pub(crate) struct Jobs {
     runner: Box<dyn JobRunner>,
     width: usize,
+    max_under_way: usize,
+    under_way: usize,
     waiting: VecDeque<Job>,
     out: usize,
     sender: mpsc::UnboundedSender<Chunk>, // holds at most `out` chunks
@@ -55,15 +60,22 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(runner: Box<dyn JobRunner>) -> Self {
+    pub(crate) fn new(runner: Box<dyn JobRunner>, max_under_way: usize) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         let width = runner.width().max(1);
-        Self { runner, width, waiting: VecDeque::new(), out: 0, sender, receiver, done: VecDeque::new() }
+        let (waiting, done) = (VecDeque::new(), VecDeque::new());
+        Self { runner, width, max_under_way, under_way: 0, waiting, out: 0, sender, receiver, done }
     }
 
     /// Takes a job. The machine bounds how many there are.
     pub(crate) fn push(&mut self, job: Job) {
+        self.under_way += 1;
         self.waiting.push_back(job);
+    }
+
+    /// May a stranger's input be taken, which may bring another job?
+    pub(crate) fn has_room(&self) -> bool {
+        self.under_way < self.max_under_way
     }
 
     /// Does anything wait to be started, and could it be?
@@ -94,6 +106,7 @@ impl Jobs {
     pub(crate) async fn next(&mut self) -> JobDone {
         loop {
             if let Some(done) = self.done.pop_front() {
+                self.under_way -= 1;
                 return done;
             }
             match self.receiver.recv().await {
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn a_single_small_job_is_done_at_once() {
         let held = Held::default();
-        let mut jobs = Jobs::new(Box::new(held.clone()));
+        let mut jobs = Jobs::new(Box::new(held.clone()), 64);
         jobs.push(hash(1, 10));
         assert!(jobs.can_start() && !jobs.is_pressing());
         jobs.start();
@@ -183,7 +196,7 @@ mod tests {
     #[test]
     fn a_large_job_leaves_the_loop_at_once() {
         let held = Held::default();
-        let mut jobs = Jobs::new(Box::new(held.clone()));
+        let mut jobs = Jobs::new(Box::new(held.clone()), 64);
         jobs.push(hash(1, 1 << 20));
         assert!(jobs.is_pressing());
         jobs.start();
@@ -195,8 +208,9 @@ mod tests {
     #[test]
     fn a_page_of_256_goes_out_in_chunks_and_no_wider_than_the_runner() {
         let held = Held::default();
-        let mut jobs = Jobs::new(Box::new(held.clone()));
+        let mut jobs = Jobs::new(Box::new(held.clone()), 64);
         (0..256).for_each(|id| jobs.push(hash(id, 10)));
+        assert!(!jobs.has_room());
         jobs.start();
         let mut back = Vec::new();
         while held.len() > 0 {
@@ -207,12 +221,13 @@ mod tests {
             }
         }
         assert_eq!(back, (0..256).collect::<Vec<_>>());
+        assert!(jobs.has_room());
     }
 
     #[test]
     #[should_panic(expected = "a broken invariant")]
     fn a_panic_in_a_job_is_heard_on_the_loop() {
-        let mut jobs = Jobs::new(Box::new(Held::default()));
+        let mut jobs = Jobs::new(Box::new(Held::default()), 64);
         jobs.out = 1;
         let panic = catch_unwind(|| panic!("a broken invariant")).expect_err("it panics");
         jobs.sender.send(Err(panic)).expect("the receiver is here");

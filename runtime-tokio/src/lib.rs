@@ -1,12 +1,88 @@
 //! The preconfirmation node on tokio.
 //!
 //! The protocol lives in [`preconf_core`], a value that is told what happened and answers with what to do; [`preconf_libp2p`] carries its
-//! orders to the network. What is left for this crate is thin: sockets, a clock, idle threads, and the loop in [`NetworkDriver`] that
-//! passes things between them.
+//! orders to the network. What is left for this crate is thin: sockets, a clock, idle threads, and the loop that passes things between
+//! them.
+//!
+//! # A node
 //!
 //! [`NetworkDriver::new`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries wishes to it, each
-//! with its answer. [`NetworkEvents`] is what the node has to tell; it must be read (or dropped): while it is full, the node reads
-//! nothing from strangers, so that no event is ever lost.
+//! with its answer. [`NetworkEvents`] is what the node has to tell. Here a node finds another one and asks for its head:
+//!
+//! ```
+//! use preconf_tokio::preconf_core::{ChainId, Config, Event};
+//! use preconf_tokio::{Keypair, NetworkConfig, NetworkDriver, NetworkEvent};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let start = || {
+//!     let mut config = NetworkConfig::new(Config::new(ChainId(167_000)), Keypair::generate_secp256k1());
+//!     config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
+//!     NetworkDriver::new(config)
+//! };
+//! let (driver, alice, mut alices_events) = start()?;
+//! tokio::spawn(driver.run());
+//! let (driver, bob, _bobs_events) = start()?;
+//! tokio::spawn(driver.run());
+//!
+//! let Some(NetworkEvent::Listening { address }) = alices_events.recv().await else { panic!("a node tells first where it listens") };
+//! let peer = bob.dial(address).await?;
+//! assert_eq!(peer, alice.local_peer_id());
+//! while let Some(event) = alices_events.recv().await {
+//!     if event == NetworkEvent::Core(Event::PeerConnected { peer: bob.local_peer_id() }) {
+//!         break;
+//!     }
+//! }
+//! alice.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reading events
+//!
+//! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
+//! strangers, so that no event is ever lost; deadlines and our own wishes go on from a reserve. If even that is used up, wishes are
+//! refused with [`HandleError::EventsUnread`].
+//!
+//! # The loop
+//!
+//! Whoever wants a loop of their own needs no more than this; [`NetworkDriver::run`] adds bounds, back pressure and an orderly end.
+//!
+//! ```no_run
+//! use preconf_tokio::preconf_core::{Command, Core, Event, Input, Output, Time};
+//! use preconf_tokio::preconf_libp2p::{Net, NetEvent};
+//! use preconf_tokio::{Clock, SystemClock};
+//! use tokio::sync::mpsc;
+//!
+//! async fn run(mut core: Core, mut net: Net, mut commands: mpsc::Receiver<Command>, mut told: impl FnMut(Event)) {
+//!     let clock = SystemClock::new();
+//!     loop {
+//!         while let Some(output) = core.poll_output() {
+//!             match output {
+//!                 Output::Net(action) => net.apply(action), // hand over, never wait
+//!                 Output::Job(job) => core.handle_input(clock.now(), Input::JobFinished(job.run())), // or on any thread
+//!                 Output::App(event) => told(event),
+//!             }
+//!         }
+//!         let due = core.poll_timeout().map_or(Time(u64::MAX), |(at, _)| at);
+//!         tokio::select! {
+//!             biased; // deadlines, then our own user, then strangers
+//!             () = clock.sleep_until(due) => core.handle_timeout(clock.now()),
+//!             command = commands.recv() => match command {
+//!                 Some(command) => match core.handle_command(clock.now(), command) {
+//!                     Ok(id) => println!("command {id} is under way"),
+//!                     Err(error) => println!("refused: {error}"),
+//!                 },
+//!                 None => return,
+//!             },
+//!             event = net.next_event() => match event {
+//!                 NetEvent::Input(input) => core.handle_input(clock.now(), input),
+//!                 other => println!("{other:?}"),
+//!             },
+//!         }
+//!     }
+//! }
+//! ```
 
 mod clock;
 mod config;

@@ -3,13 +3,13 @@
 mod common;
 
 use common::blocks::{Chain, TIP, txlist};
-use common::{TestNode, config, soon};
+use common::stall::Line;
+use common::{CHAIN, TestNode, config, soon};
 use preconf_tokio::preconf_core::{
-    B256, CommandError, Event, MAX_TXLIST_BYTES, PublishError, Refusal, Source, Topic, U256, keccak256, message_id,
+    B256, Bytes, CommandError, Event, MAX_TXLIST_BYTES, PublishError, Refusal, RequestError, RequestFailure, SignedCommitment, Source,
+    Topic, U256, keccak256, message_id,
 };
-use preconf_tokio::{HandleError, NetworkConfig, NetworkEvent};
-
-use crate::common::CHAIN;
+use preconf_tokio::{HandleError, Multiaddr, NetworkConfig, NetworkEvent};
 
 /// Starts a node that knows the chain's schedule and tip.
 async fn node(chain: &Chain) -> TestNode {
@@ -25,18 +25,29 @@ async fn node_with(chain: &Chain, config: NetworkConfig) -> TestNode {
 
 /// Starts two connected nodes.
 async fn pair(chain: &Chain) -> (TestNode, TestNode) {
-    let (alice, mut bob) = (node(chain).await, node(chain).await);
-    connect(&mut bob, &alice).await;
+    let (alice, bob) = (node(chain).await, node(chain).await);
+    connect(&bob, &alice).await;
     (alice, bob)
 }
 
-async fn connect(from: &mut TestNode, to: &TestNode) {
-    let reached = soon("a connection", from.handle.dial(to.address.clone())).await;
-    assert_eq!(reached, Ok(to.handle.local_peer_id()));
+async fn connect(from: &TestNode, to: &TestNode) {
+    connect_at(from, to, &to.address).await;
+}
+
+async fn connect_at(from: &TestNode, to: &TestNode, address: &Multiaddr) {
+    let peer = to.handle.local_peer_id();
+    assert_eq!(soon("a connection", from.handle.dial(address.clone())).await, Ok(peer));
+    // A peer can be asked once it has said what it speaks, which no event tells.
+    let identified = async {
+        while !from.handle.peers().await.expect("a running node").iter().any(|known| known.peer == peer && known.spoken.get_txlist) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("identification", identified).await;
 }
 
 /// The next block that is ready: number and txlist.
-fn ready(event: NetworkEvent) -> Option<(u64, Option<preconf_tokio::preconf_core::Bytes>)> {
+fn ready(event: NetworkEvent) -> Option<(u64, Option<Bytes>)> {
     match event {
         NetworkEvent::Core(Event::BlockReady { commitment, txlist }) => Some((commitment.block_number, txlist)),
         _ => None,
@@ -110,7 +121,7 @@ async fn what_breaks_a_rule_of_our_own_is_refused_and_not_sent() {
     let block = chain.block(b"txs");
     let mut signature = *block.signature();
     signature[3] ^= 1;
-    let forged = preconf_tokio::preconf_core::SignedCommitment::new(block.commitment().clone(), signature);
+    let forged = SignedCommitment::new(block.commitment().clone(), signature);
     let refused = soon("a refusal", alice.handle.publish_commitment(forged)).await.expect_err("another signer, or none");
     assert!(
         matches!(refused, HandleError::NotPublished(PublishError::Refused(Refusal::WrongSigner { settled: true } | Refusal::BadSignature))),
@@ -183,25 +194,28 @@ async fn an_application_that_does_not_read_loses_nothing() {
 #[tokio::test]
 async fn killing_a_node_in_the_middle_of_a_transfer_leaves_the_others_running() {
     let mut chain = Chain::new();
-    let (alice, mut bob) = pair(&chain).await;
-    let mut carol = node(&chain).await;
-    connect(&mut carol, &alice).await;
-    connect(&mut carol, &bob).await;
+    let (alice, mut bob, mut carol) = (node(&chain).await, node(&chain).await, node(&chain).await);
+    let line = Line::to(&alice.address).await;
+    connect_at(&bob, &alice, &line.address).await;
+    connect(&carol, &alice).await;
+    connect(&carol, &bob).await;
     let txlist_1 = txlist(MAX_TXLIST_BYTES, 1);
     soon("publication", alice.handle.publish_commitment(chain.block(&txlist_1))).await.expect("it is sent");
     soon("publication", alice.handle.publish_txlist(txlist_1.clone())).await.expect("it is sent");
     bob.until("a ready block", ready).await;
     carol.until("a ready block", ready).await;
 
+    line.stall_after(MAX_TXLIST_BYTES / 2);
     let from = alice.handle.local_peer_id();
     let asking = tokio::spawn({
         let bob = bob.handle.clone();
         async move { bob.get_raw_txlist(keccak256(&txlist_1), Some(from)).await }
     });
-    tokio::task::yield_now().await;
-    alice.task.abort(); // no farewell: the process is gone
+    soon("the middle of the transfer", line.stalled()).await;
+    alice.task.abort(); // no farewell
+    drop(line);
     let end = soon("the request's end", asking).await.expect("no panic");
-    assert!(matches!(end, Ok(_) | Err(HandleError::RequestFailed { .. } | HandleError::Refused(_))), "ends exactly once: {end:?}");
+    assert_eq!(end, Err(HandleError::RequestFailed { peer: from, error: RequestError::Failed(RequestFailure::Closed) }));
 
     let txlist_2 = txlist(MAX_TXLIST_BYTES, 2);
     soon("publication", bob.handle.publish_commitment(chain.block(&txlist_2))).await.expect("it is sent");

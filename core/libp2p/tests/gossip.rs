@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::pin::pin;
+
 use common::{CHAIN, World, config, key};
 use futures::StreamExt;
 use libp2p_gossipsub::{Behaviour, ConfigBuilder, IdentTopic, MessageAuthenticity};
@@ -103,10 +106,8 @@ fn a_message_that_found_all_queues_full_is_no_duplicate_of_itself() {
     assert_eq!(publish(&mut world, 0, Topic::TxLists, stuck.clone()), PublishOutcome::Sent);
     judge(&mut world, 1, &stuck, Verdict::Accept);
     world.forget();
-    while world.nets[0].counters().gossip_dropped == 0 {
-        // P5.8a: told at gossipsub's next heartbeat.
-        world.turn();
-    }
+    // P5.8a: counted at gossipsub's next heartbeat.
+    world.until_holds(|world| world.nets[0].counters().gossip_dropped > 0, std::future::pending());
 }
 
 #[test]
@@ -154,25 +155,16 @@ fn connect(world: &mut World, node: usize, swarm: &mut Swarm<Behaviour>) {
     swarm.dial(address).expect("a dial");
     let wanted = Topic::Commitments.name(CHAIN);
     let stranger = preconf_core::PeerId::from_bytes(&swarm.local_peer_id().to_bytes()).expect("a peer id");
-    let mut knows = false;
-    // The node hears the stranger's subscription, the stranger the node's.
-    let mut topics = 0;
-    while !(knows && topics > 0) {
-        let drive = async {
-            while !knows {
-                if let SwarmEvent::Behaviour(libp2p_gossipsub::Event::Subscribed { topic, .. }) = swarm.select_next_some().await {
-                    knows |= topic.as_str() == wanted;
-                }
+    let knows = Cell::new(false);
+    let mut drive = pin!(async {
+        loop {
+            if let SwarmEvent::Behaviour(libp2p_gossipsub::Event::Subscribed { topic, .. }) = swarm.select_next_some().await {
+                knows.set(knows.get() || topic.as_str() == wanted);
             }
-            while let Some(_event) = swarm.next().await {}
-        };
-        if topics == 0 {
-            world.until_with(node, |input| matches!(input, Input::PeerSubscribed { peer, .. } if *peer == stranger), drive);
-            topics += 1;
-        } else {
-            world.turn_with(drive);
         }
-    }
+    });
+    world.until_with(node, |input| matches!(input, Input::PeerSubscribed { peer, .. } if *peer == stranger), drive.as_mut());
+    world.until_holds(|_| knows.get(), drive);
 }
 
 fn ours() -> IdentTopic {
@@ -190,9 +182,8 @@ fn our_own_message_that_comes_back_is_ignored_without_blame() {
     for number in 1..=3 {
         mirror.behaviour_mut().publish(ours(), commitment(number).to_vec()).expect("on its way");
     }
-    while world.nets[0].counters().own_messages_returned < 3 {
-        world.turn_with(async { while let Some(_event) = mirror.next().await {} });
-    }
+    let drive = async { while let Some(_event) = mirror.next().await {} };
+    world.until_holds(|world| world.nets[0].counters().own_messages_returned == 3, drive);
     assert!(!world.unread(0).iter().any(|input| matches!(input, Input::GossipReceived { .. })), "{:?}", world.unread(0));
     // Three invalid messages would have put the mirror far below the threshold for publishing.
     assert_eq!(publish(&mut world, 0, Topic::Commitments, commitment(4)), PublishOutcome::Sent);

@@ -117,8 +117,8 @@ fn a_late_answer_to_a_cancelled_request_is_not_told() {
 }
 
 #[test]
-fn nobody_is_dialed_for_a_request() {
-    // P8.1: whom to dial is the machine's choice.
+fn a_request_to_a_peer_that_is_not_connected_fails_at_once() {
+    // P6.8
     let mut world = World::of(2);
     ask_head(&mut world, FIRST);
     assert_eq!(failed(&mut world, 0, FIRST), RequestFailure::Unreachable);

@@ -16,6 +16,7 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use bytes::Bytes;
 
+use crate::chain::Link;
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::id::{CommandId, JobId, MessageId, PeerId, RequestId};
 use crate::job::Work;
@@ -30,17 +31,15 @@ use crate::wire::messages::{GetTxListRequest, RawTxList};
 use crate::wire::topics::{Protocol, Topic};
 
 /// Txlists of one peer whose hashes are under way. Ours: a quota's worth of the longest ones, twice.
-const MAX_HASHING_PER_PEER: usize = 8;
+pub(crate) const MAX_HASHING_PER_PEER: usize = 8;
 /// Bytes of gossiped txlists whose hashes are under way. Ours: half a second of hashing on one core.
-const MAX_HASHING_BYTES: usize = 64 << 20;
+pub(crate) const MAX_HASHING_BYTES: usize = 64 << 20;
 /// Most peers asked for one txlist at a time. Source: P5.6.
 const MAX_ASKED_AT_ONCE: u8 = 3;
 /// Most peers asked for one txlist before a long pause. Source: P5.6.
 const MAX_ASKED: usize = 8;
 /// Pause behind a whole round without success. Ours: the window of the request limits (P6.6).
 const ROUND_PAUSE: Duration = Duration::from_secs(10);
-/// Due fetches looked at in one go when the first ones have asked every peer with room. Ours: keeps a step short.
-const MAX_LOOKED_AT: usize = 32;
 
 /// Who brought a txlist, and who waits to hear of it.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +73,11 @@ struct Fetch {
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     arriving: BTreeMap<JobId, Arriving>,
+    /// Bytes of all that arrives, and of the gossiped part of it.
+    arriving_bytes: usize,
     hashing_bytes: usize,
+    /// Answers among them.
+    answers: usize,
     hashing_of: BTreeMap<PeerId, usize>,
     fetches: BTreeMap<B256, Fetch>,
     due: BTreeSet<(u64, B256)>,
@@ -91,6 +94,16 @@ impl Deliveries {
     /// Txlists that are missing.
     pub(crate) fn missing(&self) -> usize {
         self.fetches.len()
+    }
+
+    /// Bytes of txlists being hashed, our own excepted: those are counted where they wait to go out.
+    pub(crate) fn arriving_bytes(&self) -> usize {
+        self.arriving_bytes
+    }
+
+    /// Answers whose hashes are being computed: their peers' work is done, ours is not.
+    pub(crate) fn answers(&self) -> usize {
+        self.answers
     }
 
     /// Txlists being hashed.
@@ -144,12 +157,20 @@ impl Core {
 
     fn hash_txlist(&mut self, arriving: Arriving) {
         let job = self.start(Work::Hash { txlist: arriving.txlist.clone() });
+        if !matches!(arriving.bringer, Bringer::Own { .. }) {
+            self.deliveries.arriving_bytes += arriving.txlist.len();
+        }
+        self.deliveries.answers += usize::from(matches!(arriving.bringer, Bringer::Answer { .. }));
         self.deliveries.arriving.insert(job, arriving);
     }
 
     /// A hash came back (T4).
     pub(crate) fn hash_found(&mut self, now: Now, job: JobId, found: B256) {
         let Some(Arriving { hash, txlist, bringer, reserved }) = self.deliveries.arriving.remove(&job) else { return };
+        if !matches!(bringer, Bringer::Own { .. }) {
+            self.deliveries.arriving_bytes -= txlist.len();
+        }
+        self.deliveries.answers -= usize::from(matches!(bringer, Bringer::Answer { .. }));
         if let Bringer::Gossip { peer, .. } = bringer {
             self.deliveries.hashing_bytes -= txlist.len();
             if let Some(count) = self.deliveries.hashing_of.get_mut(&peer) {
@@ -234,7 +255,7 @@ impl Core {
 
     /// P5.7: our own is stored and served like any other, whether its commitment is here yet or not.
     fn take_own(&mut self, now: Now, command: CommandId, hash: B256, txlist: Bytes) {
-        self.own_judged();
+        self.own_judged(command);
         let data = RawTxList { hash, txlist }.encode();
         let txlist = data.slice(crate::wire::messages::TXLIST_HEADER_BYTES..);
         if !self.txlists.has(&hash) {
@@ -282,15 +303,15 @@ impl Core {
         }
     }
 
-    /// A kept commitment names a txlist.
-    pub(crate) fn name(&mut self, now: Now, accepted: &Accepted, sender: Option<PeerId>) {
+    /// A kept commitment names a txlist. One that is to be executed has it looked for; a fork only has a right to it.
+    pub(crate) fn name(&mut self, now: Now, accepted: &Accepted, sender: Option<PeerId>, link: Link) {
         let preconf = accepted.signed.preconf();
         if !preconf.has_txlist() {
             return;
         }
         let hash = preconf.raw_tx_list_hash;
         self.txlists.name(hash, accepted.block_number, self.chain.next_ready());
-        if !self.txlists.has(&hash) {
+        if link == Link::Extends && !self.txlists.has(&hash) {
             let fetch = Fetch { number: accepted.block_number, sender, asked: Vec::new(), under_way: 0 };
             self.deliveries.fetches.entry(hash).or_insert(fetch);
             self.timers.set_if_idle(Timer::TxListMissing(hash), now.mono.after(self.config.txlist_grace));
@@ -325,6 +346,15 @@ impl Core {
         }
     }
 
+    /// The sync tip moved: what it has settled needs no execution, and so no txlist.
+    pub(crate) fn end_settled_fetches(&mut self) {
+        let next_ready = self.chain.next_ready();
+        let settled = self.deliveries.fetches.iter().filter(|(_, fetch)| fetch.number < next_ready).map(|(hash, _)| *hash);
+        for hash in settled.collect::<Vec<_>>() {
+            self.fetch_over(&hash);
+        }
+    }
+
     fn fetch_over(&mut self, hash: &B256) {
         self.timers.cancel(Timer::TxListMissing(*hash));
         if let Some(fetch) = self.deliveries.fetches.remove(hash) {
@@ -334,8 +364,8 @@ impl Core {
 
     /// Asks peers for txlists that are due, as far as there is room.
     pub(crate) fn pump_fetches(&mut self, now: Now) {
-        let due: Vec<_> = self.deliveries.due.iter().take(MAX_LOOKED_AT).copied().collect();
-        for (number, hash) in due {
+        // Each turn takes the lowest out of those that are due, or ends the loop.
+        while let Some((number, hash)) = self.deliveries.due.first().copied() {
             let Some(fetch) = self.deliveries.fetches.get(&hash) else {
                 self.deliveries.due.remove(&(number, hash));
                 continue;

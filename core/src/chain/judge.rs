@@ -17,19 +17,21 @@ use crate::chain::Link;
 use crate::chain::held::Wait;
 use crate::crypto;
 use crate::error::{PublishError, Refusal};
+use crate::evidence::{Evidence, Fault};
 use crate::id::{CommandId, HeldId, JobId, MessageId, PeerId, RequestId};
 use crate::job::Work;
 use crate::machine::Core;
 use crate::output::{Accepted, Action, Event, Outcome, Source, Verdict};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
+use crate::sync::MAX_PAGE_ITEMS_JUDGED;
 use crate::time::{Now, Time, Timer};
 use crate::validate::commitment;
 use crate::wire::messages::SignedCommitment;
 use crate::wire::topics::Topic;
 
 /// Most commitments of all peers' gossip whose signers are being recovered. Ours: what P5.1 lets be held in all.
-const MAX_VERIFYING: usize = 1024;
+pub(crate) const MAX_VERIFYING: usize = 1024;
 
 /// How a commitment came to us, and who waits to hear of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ impl Claim {
         (self.window_end, self.number)
     }
 
-    fn parent(&self) -> B256 {
+    pub(crate) fn parent(&self) -> B256 {
         self.signed.preconf().parent_preconfirmation_hash
     }
 }
@@ -92,12 +94,18 @@ pub(crate) struct Docket {
     claims: BTreeMap<JobId, (Claim, Option<Option<Address>>)>,
     gossip_of: BTreeMap<PeerId, usize>,
     gossip: usize,
+    page_items: usize,
 }
 
 impl Docket {
     /// How many are under way.
     pub(crate) fn len(&self) -> usize {
         self.claims.len()
+    }
+
+    /// How many of them came in pages.
+    pub(crate) fn page_items(&self) -> usize {
+        self.page_items
     }
 
     fn has_room_for(&self, origin: Origin, max_per_peer: usize) -> bool {
@@ -114,6 +122,7 @@ impl Docket {
             *self.gossip_of.entry(peer).or_default() += 1;
             self.gossip += 1;
         }
+        self.page_items += usize::from(matches!(claim.origin, Origin::Page { .. }));
         self.claims.insert(job, (claim, None));
     }
 
@@ -128,6 +137,7 @@ impl Docket {
         let first = self.claims.first_entry()?;
         let signer = first.get().1?;
         let (claim, _) = first.remove();
+        self.page_items -= usize::from(matches!(claim.origin, Origin::Page { .. }));
         if let Origin::Gossip { peer, .. } = claim.origin {
             self.gossip -= 1;
             if let Some(count) = self.gossip_of.get_mut(&peer) {
@@ -193,8 +203,12 @@ impl Core {
     /// A signer came back. Concludes every claim that is next in line and answered.
     pub(crate) fn signer_found(&mut self, now: Now, job: JobId, signer: Option<Address>) {
         self.docket.answer(job, signer);
+        let full = self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED;
         while let Some((claim, signer)) = self.docket.next_answered() {
             self.conclude_with_children(now, claim, signer);
+        }
+        if full && self.docket.page_items() < MAX_PAGE_ITEMS_JUDGED {
+            self.pump(now);
         }
     }
 
@@ -235,7 +249,18 @@ impl Core {
             return self.hold(now, claim, Wait::Schedule); // C6: the schedule went back
         };
         let signer = commitment::elected(signer, &window)?; // C7
-        self.chain.faultless(signer, claim.number, claim.window_end, claim.hash)?; // C8
+        if matches!(claim.origin, Origin::Own { .. }) && self.outbox.contradicts(claim.number, &claim.hash) {
+            return Err(Refusal::Equivocation); // P5.9: the other one was said while this one's signer was recovered
+        }
+        if let Some((fault, first)) = self.chain.contradicted(&claim, signer) {
+            let first = first.clone();
+            self.accuse(&claim, signer, fault, &first);
+            match fault {
+                Fault::Equivocation => return Err(Refusal::Equivocation), // C8
+                Fault::AfterEop => return Err(Refusal::AfterEop),         // C8
+                Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
+            }
+        }
         claim.signer = Some(signer);
         match self.chain.link(&claim.signed, claim.number, &self.config.parent_rules)? {
             Link::Missing => {
@@ -258,6 +283,18 @@ impl Core {
         }
     }
 
+    /// P5.4: a fault of the signer's, not of the peer's that carried it.
+    fn accuse(&mut self, claim: &Claim, signer: Address, fault: Fault, first: &Accepted) {
+        if let Origin::Own { .. } = claim.origin {
+            return; // it was never said to anyone, and will not be
+        }
+        let evidence = Evidence { fault, first: first.signed.clone(), second: (*claim.signed).clone() };
+        if let Some(evidence) = self.evidence.enter(signer, claim.number, evidence) {
+            self.stats.evidence += 1;
+            self.tell(Event::EvidenceFound { evidence, signer, block_number: claim.number });
+        }
+    }
+
     /// Stores a commitment, canonical or beside, and what follows for its txlist.
     fn keep(&mut self, now: Now, claim: Claim, signer: Address, link: Link) -> Result<Arc<Accepted>, Refusal> {
         for fallen in self.chain.make_room()? {
@@ -265,12 +302,16 @@ impl Core {
         }
         let Claim { signed, hash, number: block_number, window_end, origin, .. } = claim;
         let accepted = Arc::new(Accepted { signed: Arc::unwrap_or_clone(signed), hash, signer, block_number, window_end });
-        if link == Link::Extends {
+        let fallen = if link == Link::Extends {
             self.chain.extend(accepted.clone());
-        } else if let Some(fallen) = self.chain.keep_fork(accepted.clone()) {
+            None
+        } else {
+            self.chain.keep_fork(accepted.clone())
+        };
+        if let Some(fallen) = fallen {
             self.unname(&fallen);
         }
-        self.name(now, &accepted, origin.peer());
+        self.name(now, &accepted, origin.peer(), link);
         Ok(accepted)
     }
 
@@ -290,7 +331,7 @@ impl Core {
             Origin::Gossip { message: None, .. } | Origin::Page { .. } | Origin::Kept => {}
             Origin::Own { command } => {
                 let data = Bytes::copy_from_slice(accepted.signed.as_bytes());
-                self.own_judged();
+                self.own_judged(command);
                 self.note_committed(accepted.block_number, accepted.hash);
                 self.send_out(now, command, Topic::Commitments, data, accepted.window_end);
             }
@@ -314,7 +355,7 @@ impl Core {
             }
             Origin::Page { peer, request } => self.page_item_refused(now, peer, request, refusal),
             Origin::Own { command } => {
-                self.own_judged();
+                self.own_judged(command);
                 self.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
             }
             Origin::Kept => {} // what no longer links is gone; peers that have another chain bring it again

@@ -11,6 +11,7 @@
 use std::num::NonZeroU8;
 
 use crate::config::ConfigError;
+use crate::peer::table::{MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
 
 /// How many connections and peers a node has (P8.2, P8.4).
 ///
@@ -99,8 +100,8 @@ impl ConnectionLimits {
         some("pending_out", self.pending_out)?;
         some("established_in", self.established_in)?;
         some("established_out", self.established_out)?;
-        some("total", self.total)?;
-        rule((1..=self.total).contains(&self.per_peer), "per_peer", self.per_peer, "1 to total")?;
+        rule((1..=MAX_CONNECTED as u32).contains(&self.total), "total", self.total, "1 to 1024")?;
+        rule((1..=MAX_CONNECTIONS_PER_PEER as u32).contains(&self.per_peer), "per_peer", self.per_peer, "1 to 16")?;
         rule((1..=self.total).contains(&self.target_peers), "target_peers", self.target_peers, "1 to total")?;
         rule(self.reserved_outbound <= self.target_peers, "reserved_outbound", self.reserved_outbound, "at most target_peers")
     }

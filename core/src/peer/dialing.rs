@@ -86,6 +86,11 @@ impl Dials {
         self.statics.contains_key(peer)
     }
 
+    /// How many dials are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.by_id.len()
+    }
+
     fn begin(&mut self, id: DialId, dial: Dial) {
         self.by_id.insert(id, dial);
         self.of_peer.insert(dial.peer, id);
@@ -131,7 +136,7 @@ impl Core {
         let ties = place.peer.map(|peer| self.ties(now.mono, &peer)).unwrap_or_default();
         self.gate.ask_dial(now.mono, place.peer, place.text, place.ip, ties)?;
         let max = self.config.connections.pending_out as usize;
-        if self.dials.by_id.len() >= max {
+        if self.dials.under_way() >= max {
             return Err(CommandError::TooManyDials { max });
         }
         place.peer.ok_or(CommandError::Gated(GateRefusal::NoPeerId))
@@ -153,14 +158,12 @@ impl Core {
         self.act(Action::Dial { dial: id, address });
     }
 
-    /// A dial of ours led to a connection; `refused` when the gate did not like what it saw there.
-    pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, peer: PeerId, refused: Option<GateRefusal>) {
-        let Some(ended) = self.dials.end(dial) else { return };
-        if refused.is_some() {
-            self.rest(now, ended.peer);
-        }
-        if let Some(command) = ended.command {
-            self.finish(command, refused.map_or(Outcome::Connected(peer), Outcome::Gated));
+    /// A dial of ours led to a connection, which stays or does not.
+    pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, outcome: Outcome) {
+        let Some(Dial { peer, command }) = self.dials.end(dial) else { return };
+        self.rest(now, peer);
+        if let Some(command) = command {
+            self.finish(command, outcome);
         }
     }
 

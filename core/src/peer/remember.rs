@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::id::{CommandId, PeerId};
+use crate::id::PeerId;
 use crate::machine::Core;
-use crate::output::{Action, Output};
+use crate::output::Action;
 use crate::peer::score::decayed;
 use crate::record::Record;
 use crate::time::{Now, Time, Timer, UnixTime};
@@ -21,20 +21,11 @@ impl Core {
         let Some(ledger) = self.peers.ledger(&peer) else { return };
         let wall = |at: Time| UnixTime(now.unix.0.saturating_add(at.0.saturating_sub(now.mono.0)));
         let (score, ban_ends) = (ledger.score(now.mono), ledger.ban_ends(now.mono).map(wall));
-        self.emit(Output::Keep(Record::Peer { peer, score, as_of: now.unix, ban_ends }));
+        self.remember(Record::Peer { peer, score, as_of: now.unix, ban_ends });
     }
 
-    /// Takes back what an earlier life of this node kept. What this life knows already stays as it is.
-    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
-        for record in records {
-            match *record {
-                Record::Peer { peer, score, as_of, ban_ends } => self.restore_peer(now, peer, score, as_of, ban_ends),
-            }
-        }
-        self.mint.commands.next(CommandId)
-    }
-
-    fn restore_peer(&mut self, now: Now, peer: PeerId, score: i64, as_of: UnixTime, ban_ends: Option<UnixTime>) {
+    /// Takes back how a peer stood in an earlier life of this node.
+    pub(crate) fn restore_peer(&mut self, now: Now, peer: PeerId, score: i64, as_of: UnixTime, ban_ends: Option<UnixTime>) {
         let left = |end: UnixTime| Duration::from_micros(end.0.saturating_sub(now.unix.0));
         // A clock that was set back must not make a ban longer than any ban is.
         let ban_ends = ban_ends.map(|end| left(end).min(self.config.score.ban_for));

@@ -25,6 +25,12 @@ use crate::wire::topics::{Protocol, Topic};
 /// Most peers that are remembered. Source: P7.6.
 pub(crate) const MAX_REMEMBERED: usize = 4096;
 
+/// Most peers that are connected as far as the machine knows. Ours: far above any limit of the network (P8.2), so that only a broken
+/// driver meets it.
+pub(crate) const MAX_CONNECTED: usize = 1024;
+/// Most connections of one peer, likewise.
+pub(crate) const MAX_CONNECTIONS_PER_PEER: usize = 16;
+
 /// What is known of a connected peer.
 #[derive(Debug)]
 pub(crate) struct Connected {
@@ -105,6 +111,19 @@ impl Peers {
             staying: Staying::default(),
             arrivals: 0,
         }
+    }
+
+    /// Is there room for one more connection of this peer?
+    pub(crate) fn has_room_for(&self, peer: &PeerId) -> bool {
+        match self.connected.get(peer) {
+            Some(connected) => connected.connections.len() < MAX_CONNECTIONS_PER_PEER,
+            None => self.connected.len() < MAX_CONNECTED,
+        }
+    }
+
+    /// How many are remembered, the connected ones included.
+    pub(crate) fn remembered(&self) -> usize {
+        self.known.len()
     }
 
     /// A connection stands. Says whether it is the peer's first.
@@ -250,6 +269,18 @@ impl Peers {
     pub(crate) fn identified(&mut self, peer: &PeerId, spoken: Spoken) {
         if let Some(connected) = self.connected.get_mut(peer) {
             connected.spoken = spoken;
+        }
+    }
+
+    /// A peer turned out not to speak a protocol: it is not asked again.
+    pub(crate) fn does_not_speak(&mut self, peer: &PeerId, protocol: Protocol) {
+        if let Some(connected) = self.connected.get_mut(peer) {
+            let spoken = &mut connected.spoken;
+            match protocol {
+                Protocol::GetHead => spoken.get_head = false,
+                Protocol::GetCommitments => spoken.get_commitments = false,
+                Protocol::GetTxList => spoken.get_txlist = false,
+            }
         }
     }
 

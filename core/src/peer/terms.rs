@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::id::{ConnectionId, DialId, PeerId};
 use crate::input::Spoken;
 use crate::machine::Core;
-use crate::output::{Action, Event};
+use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
@@ -31,12 +31,17 @@ impl Core {
     /// A connection is up. The gate sees now which address it really has (P8.1).
     pub(crate) fn connection_opened(&mut self, now: Now, opened: Opened) {
         let Opened { peer, connection, link, dial } = opened;
-        if let Err(refusal) = self.gate.ask_connection(peer, link.address, self.ties(now.mono, &peer)) {
-            tracing::debug!(%peer, address = ?link.address, %refusal, "connection refused");
-            *self.stats.connections_refused.entry(refusal.label()).or_default() += 1;
+        let refused = match self.gate.ask_connection(peer, link.address, self.ties(now.mono, &peer)) {
+            Ok(()) if self.peers.has_room_for(&peer) => None,
+            Ok(()) => Some((Outcome::NotConnected, "no_room")), // P10.1
+            Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
+        };
+        if let Some((outcome, label)) = refused {
+            tracing::debug!(%peer, address = ?link.address, label, "connection refused");
+            *self.stats.connections_refused.entry(label).or_default() += 1;
             self.act(Action::CloseConnection { connection });
             if let Some(dial) = dial {
-                self.dial_answered(now, dial, peer, Some(refusal));
+                self.dial_answered(now, dial, outcome);
             }
             return;
         }
@@ -51,7 +56,7 @@ impl Core {
             self.mirror_now(now, peer);
         }
         if let Some(dial) = dial {
-            self.dial_answered(now, dial, peer, None);
+            self.dial_answered(now, dial, Outcome::Connected(peer));
         }
         if is_leaving {
             self.act(Action::CloseConnection { connection }); // the order to leave stands

@@ -99,6 +99,9 @@ impl Core {
         if let Some(conduct) = conduct {
             self.charge(now, sent.peer, "P6.5", conduct, Cause::Request(request));
         }
+        if failure == RequestFailure::Unsupported {
+            self.peers.does_not_speak(&sent.peer, sent.protocol);
+        }
         self.ended_without_good(now, request, sent, RequestError::Failed(failure));
         self.pump(now);
     }

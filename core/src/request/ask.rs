@@ -13,7 +13,7 @@ use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
 
 /// Most requests of our user's that wait for room. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
-const MAX_WAITING: usize = 256;
+pub(crate) const MAX_WAITING: usize = 256;
 
 impl Core {
     /// P6.8: a peer that is healthy, supports the protocol, has room, and passes `fits`; least in flight first, ties by dice. Throttled
@@ -38,7 +38,7 @@ impl Core {
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
     pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
-        self.requests.in_flight() < self.config.max_requests
+        self.requests.in_flight() + self.deliveries.answers() < self.config.max_requests
             && self.requests.in_flight_of(&peer) < self.config.max_requests_per_peer
             && self.peers.get(&peer).is_some_and(|connected| {
                 connected.spoken.supports(protocol)

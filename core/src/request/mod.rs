@@ -79,6 +79,11 @@ impl Requests {
         self.sent.len()
     }
 
+    /// Requests with peers, and those that wait for room.
+    pub(crate) fn len(&self) -> usize {
+        self.sent.len() + self.waiting.len()
+    }
+
     fn enter(&mut self, request: RequestId, sent: Sent) {
         *self.in_flight_of.entry(sent.peer).or_default() += 1;
         self.sent.insert(request, sent);

@@ -50,7 +50,7 @@ impl Serving {
         self.per_peer.get(peer).copied().unwrap_or(0)
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.channels.len()
     }
 }

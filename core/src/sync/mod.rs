@@ -21,10 +21,12 @@ use crate::wire::messages::SignedCommitment;
 
 /// Pages under way at once. Ours: keeps four peers busy and the claims being judged at 1024.
 pub(crate) const MAX_PAGES: usize = 4;
+/// Items of pages whose signers are being recovered when no more pages are asked for. Ours: the pages under way, once over.
+pub(crate) const MAX_PAGE_ITEMS_JUDGED: usize = MAX_PAGES * 256;
 /// Children whose parents are looked for at once. Ours: what P5.1 lets one peer have held.
 pub(crate) const MAX_GAPS: usize = 64;
 /// Peers and starts that a run remembers as useless. Ours: far more than a run's pages can meet.
-const MAX_BARRED: usize = 1024;
+pub(crate) const MAX_BARRED: usize = 1024;
 
 /// Where a page is.
 #[derive(Debug)]
@@ -127,6 +129,17 @@ impl Sync {
     pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.claims.remove(peer);
         self.gaps.retain(|_, sender| sender != peer);
+    }
+
+    /// Commitments of pages that wait for those before them.
+    pub(crate) fn items_waiting(&self) -> usize {
+        let waiting = |slot: &Slot| if let Page::Here { items, .. } = &slot.page { items.len() } else { 0 };
+        self.run.as_ref().map_or(0, |run| run.pages.values().map(waiting).sum())
+    }
+
+    /// Peers and starts that the run remembers as useless.
+    pub(crate) fn barred(&self) -> usize {
+        self.run.as_ref().map_or(0, |run| run.barred.len())
     }
 
     /// Does a page wait for a peer with room?

@@ -12,7 +12,7 @@ use crate::output::{Event, Verdict};
 use crate::peer::score::Standing;
 use crate::request::Purpose;
 use crate::request::answered::PageRead;
-use crate::sync::{MAX_GAPS, MAX_PAGES, Page, Run, Slot};
+use crate::sync::{MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES, Page, Run, Slot};
 use crate::time::{Now, Timer};
 use crate::wire::messages::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
 use crate::wire::topics::Protocol;
@@ -96,7 +96,7 @@ impl Core {
             return;
         }
         if self.sync.run.is_none() && target > head {
-            self.sync.run = Some(Run { from: head, next: head + 1, pages: Default::default(), barred: Default::default() });
+            self.sync.run = Some(Run { from: head, next: head.saturating_add(1), pages: Default::default(), barred: Default::default() });
             self.tell(Event::SyncProgress { from: head, at: head, to: target });
         }
         self.pump(now);
@@ -107,8 +107,9 @@ impl Core {
         let (head, target) = (self.chain.head_number(), self.best_claim(now));
         let Some(run) = &mut self.sync.run else { return };
         // What gossip brought meanwhile, and what nobody claims any more, needs no page.
-        run.pages.retain(|start, slot| slot.end(*start) > head + 1 && (*start <= target || !matches!(slot.page, Page::Wanted)));
-        run.next = run.pages.last_key_value().map_or(head + 1, |(start, slot)| slot.end(*start));
+        run.pages
+            .retain(|start, slot| slot.end(*start) > head.saturating_add(1) && (*start <= target || !matches!(slot.page, Page::Wanted)));
+        run.next = run.pages.last_key_value().map_or(head.saturating_add(1), |(start, slot)| slot.end(*start));
         if run.pages.is_empty() && head >= target {
             self.sync.run = None;
             self.tell(Event::Synced { head });
@@ -127,6 +128,9 @@ impl Core {
     }
 
     fn ask_page(&mut self, now: Now, start: u64, count: u32) {
+        if self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED {
+            return; // what an ended run left behind is still being judged; each of its results comes by here
+        }
         let Some(run) = &self.sync.run else { return };
         let backs = |peer: &PeerId| self.sync.claim_of(peer).is_some_and(|claim| claim >= start) && !run.is_barred(start, peer);
         let able: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).filter(backs).collect();
@@ -228,9 +232,9 @@ impl Core {
         }
         let head = self.chain.head_number();
         run.bar(start, peer);
-        run.bar(head + 1, peer);
+        run.bar(head.saturating_add(1), peer);
         run.pages.clear();
-        run.next = head + 1;
+        run.next = head.saturating_add(1);
         self.pump(now);
     }
 
@@ -239,7 +243,7 @@ impl Core {
         let head = self.chain.head_number();
         let Some(run) = &mut self.sync.run else { return };
         let from = run.from;
-        let passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head + 1);
+        let passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head.saturating_add(1));
         if passed {
             let to = self.best_claim(now).max(head);
             self.tell(Event::SyncProgress { from, at: head, to });

@@ -219,9 +219,9 @@ mod tests {
             let mut decoder = FrameDecoder::new(300);
             let (mut out, mut rest, mut cuts) = (Vec::new(), &stream[..], cuts.iter().cycle());
             while !rest.is_empty() {
-                let (mut chunk, tail) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
+                let (mut chunk, tail) = rest.split_at((*cuts.next().expect("a cycle")).min(rest.len()));
                 rest = tail;
-                while let Some(frame) = decoder.decode(&mut chunk).unwrap() {
+                while let Some(frame) = decoder.decode(&mut chunk).expect("frames") {
                     out.push(frame.to_vec());
                 }
             }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub mod blocks;
+pub mod stall;
 
 /// How long anything may take.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -35,6 +36,9 @@ pub struct TestNode {
 impl TestNode {
     /// Starts a node and waits until it listens.
     pub async fn start(config: NetworkConfig) -> Self {
+        // What the node logs is shown with a test that fails, as far as RUST_LOG asks for it.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let (driver, handle, mut events) = NetworkDriver::new(config).expect("a node that starts");
         let task = tokio::spawn(driver.run());
         let address = until(&mut events, "an address", |event| match event {

@@ -128,15 +128,28 @@ impl World {
     }
 
     /// Lets everyone go on until something is said, or for a short while.
-    pub(crate) fn turn(&mut self) {
-        self.turn_with(pending());
-    }
-
-    /// [`World::turn`] while a stranger goes on.
     pub(crate) fn turn_with(&mut self, stranger: impl Future<Output = ()>) {
         let stranger = pin!(endless(stranger));
         if let Some((index, input)) = first(self.next(), select(stranger, Delay::new(TURN))) {
             self.said[index].push(input);
+        }
+    }
+
+    /// Lets everyone go on until something holds that no input tells.
+    pub(crate) fn until_holds(&mut self, holds: impl Fn(&Self) -> bool, stranger: impl Future<Output = ()>) {
+        let mut stranger = pin!(endless(stranger));
+        let mut patience = Delay::new(PATIENCE);
+        while !holds(self) {
+            // What a node counts may change without a word, so look again after each turn.
+            let turn = select(self.next().boxed_local(), Delay::new(TURN));
+            let said = match first(turn, select(&mut stranger, &mut patience)) {
+                Some(Either::Left((said, _))) => Some(said),
+                Some(Either::Right(_)) => None,
+                None => panic!("it never held"),
+            };
+            if let Some((index, input)) = said {
+                self.said[index].push(input);
+            }
         }
     }
 

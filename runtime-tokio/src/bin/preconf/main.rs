@@ -1,9 +1,11 @@
 //! `preconf`: a preconfirmation node on the command line.
 //!
-//! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities. Results go to
-//! stdout, logs and errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags that make no sense.
+//! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities,
+//! `preconf evidence` verifies what a node found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well,
+//! 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
 
 mod devnet;
+mod evidence;
 mod hexes;
 mod json;
 mod key;
@@ -37,6 +39,8 @@ enum Command {
     Devnet(devnet::DevnetArgs),
     /// Run one node until Ctrl-C.
     Run(run::RunArgs),
+    /// Verify evidence of a preconfer's fault.
+    Evidence(evidence::EvidenceArgs),
     /// Make or show a node's key.
     Key(key::KeyArgs),
 }
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         return fail(&error);
     }
     match command {
+        Command::Evidence(args) => evidence::run(&args),
         Command::Key(args) => match key::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),

@@ -151,6 +151,9 @@ impl Record {
                 None => {}
             },
             Event::Forked { canonical, .. } => self.fault(node, format!("saw a fork at block {}", canonical.block_number)),
+            Event::EvidenceFound { evidence, block_number, .. } => {
+                self.fault(node, format!("proved an honest preconfer's {} at block {block_number}", evidence.fault.label()));
+            }
             // P7.10: honest nodes never get so far with each other.
             Event::StandingChanged { peer, standing: standing @ (Standing::Pruned | Standing::Banned), .. }
                 if !self.hostile.contains_key(peer) =>

@@ -253,8 +253,7 @@ impl World {
     fn take_sighting(&mut self, sighting: &Sighting) {
         match &sighting.event {
             NetworkEvent::Core(event) => self.record.event(sighting.node, sighting.at, event),
-            // A devnet starts from nothing, and ends in it.
-            NetworkEvent::Listening { .. } | NetworkEvent::Keep(_) => {}
+            NetworkEvent::Listening { .. } => {}
             NetworkEvent::ListenerClosed { reason, .. } => {
                 self.record.fault(sighting.node, format!("no longer listens: {reason:?}"));
             }

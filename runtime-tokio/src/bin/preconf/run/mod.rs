@@ -46,11 +46,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N")]
     chain_id: u64,
     /// Where to listen, such as /ip4/0.0.0.0/tcp/9000; port 0 lets the system choose. May be given several times.
-    #[arg(long, value_name = "ADDR", required = true, num_args = 1..)]
+    #[arg(long, value_name = "ADDR", required = true, num_args = 1.., value_parser = multiaddr)]
     listen: Vec<Multiaddr>,
     /// Peers to stay connected to, such as /dns4/example.org/tcp/9000/p2p/16Uiu2…; dialed for ever, with growing pauses, while they are not
     /// up, and never made to leave for others.
-    #[arg(long, visible_alias = "static-peer", value_name = "MULTIADDR", num_args = 1..)]
+    #[arg(long, visible_alias = "static-peer", value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr)]
     peer: Vec<Multiaddr>,
     /// Ids of peers that are never charged, never banned, and never made to leave for others.
     #[arg(long, value_name = "PEER_ID", num_args = 1..)]
@@ -138,6 +138,12 @@ pub(crate) enum RunError {
     Ended,
 }
 
+/// Reads a multiaddr.
+fn multiaddr(text: &str) -> Result<Multiaddr, String> {
+    text.parse()
+        .map_err(|error| format!("{error}; allowed is a multiaddr such as /ip4/127.0.0.1/tcp/9000, for a peer with /p2p/… at its end"))
+}
+
 impl RunArgs {
     fn config(&self) -> Result<NetworkConfig, RunError> {
         let key = match &self.key {
@@ -162,13 +168,15 @@ impl RunArgs {
 pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let stop = Stop::new().map_err(RunError::Signals)?;
     let windows = schedule_file::load(&args.schedule)?;
-    let (driver, handle, mut events) = NetworkDriver::new(args.config()?)?;
+    let config = args.config()?;
+    let domain = config.core.domain;
+    let (driver, handle, mut events) = NetworkDriver::new(config)?;
     let driver = tokio::spawn(driver.run());
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
     let early = addresses(&mut events, args.listen.len()).await?;
     let (out, writer) = writer();
-    let mut session = Session { stop, handle: handle.clone(), events, out };
+    let mut session = Session { stop, handle: handle.clone(), events, out, domain };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
     handle.shutdown().await;
@@ -190,7 +198,7 @@ async fn addresses(events: &mut NetworkEvents, listeners: usize) -> Result<Vec<N
                     found += 1;
                 }
                 NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
-                other @ (NetworkEvent::Core(_) | NetworkEvent::Keep(_)) => others.push(other),
+                other @ NetworkEvent::Core(_) => others.push(other),
             }
         }
         Ok(others)
@@ -219,6 +227,8 @@ struct Session {
     handle: NetworkHandle,
     events: NetworkEvents,
     out: mpsc::Sender<String>,
+    /// The chain's signing domain.
+    domain: B256,
 }
 
 impl Session {
@@ -238,7 +248,7 @@ impl Session {
                 return Ok(());
             };
             if let Some(event) = early.next() {
-                room.send(json::event(&event).to_string());
+                room.send(json::event(&event, self.domain).to_string());
                 continue;
             }
             tokio::select! {
@@ -255,7 +265,7 @@ impl Session {
                 },
                 event = self.events.recv() => {
                     let event = event.ok_or(RunError::Ended)?;
-                    room.send(json::event(&event).to_string());
+                    room.send(json::event(&event, self.domain).to_string());
                 }
             }
         }

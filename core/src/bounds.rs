@@ -1,0 +1,146 @@
+//! How much memory can a node take (P10)?
+//!
+//! [`memory_bound`] sums up what every table may hold under a configuration; [`Core::memory_bytes`] what they hold now, with the same cost
+//! for each entry. Payloads (txlists, our own messages) are counted by their bytes, as they change; entries by number times cost.
+//!
+//! Not counted: what libp2p holds, and what the application keeps of events that it has taken.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+
+use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
+use crate::chain::judge::{Claim, MAX_VERIFYING};
+use crate::config::Config;
+use crate::evidence::Evidence;
+use crate::id::{CommandId, ConnectionId, HeldId, JobId, PeerId, RequestId};
+use crate::machine::Core;
+use crate::output::{Accepted, MAX_OUTPUTS_PER_STEP, Output};
+use crate::peer::conduct::ScoreRules;
+use crate::peer::gate::{Gate, MAX_GATE_ENTRIES};
+use crate::peer::ledger::Ledger;
+use crate::peer::limit::{ByteBudget, Limiter};
+use crate::peer::pace::Pace;
+use crate::peer::pruning::Rank;
+use crate::peer::subnet::Cidr;
+use crate::peer::table::{Connected, Link, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
+use crate::request::Sent;
+use crate::request::ask::MAX_WAITING;
+use crate::schedule::{MAX_WINDOWS, Window};
+use crate::sync::{MAX_BARRED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
+use crate::time::{Time, Timer};
+use crate::wire::messages::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment, TXLIST_HEADER_BYTES};
+
+/// Most outputs that may wait before strangers' messages are dropped unheard. Ours: several of the largest steps.
+pub(crate) const MAX_OUTPUTS_WAITING: usize = 4 * MAX_OUTPUTS_PER_STEP;
+
+/// What one entry of a B-tree costs: nodes may be half empty.
+const fn entry<K, V>() -> usize {
+    2 * (size_of::<K>() + size_of::<V>())
+}
+
+/// A kept commitment: itself, and its place in every index, its txlist's name and fetch among them.
+const COMMITMENT: usize = size_of::<Accepted>()
+    + 2 * size_of::<usize>()
+    + 2 * entry::<B256, Arc<Accepted>>() // by hash, by number or among the forks
+    + 2 * entry::<(u64, B256), B256>() // by signer, ended windows
+    + 2 * entry::<B256, [u64; 2]>() // its txlist is named, and pinned if it is ours
+    + entry::<B256, [u64; 16]>() // a fetch
+    + 8 * size_of::<PeerId>() // who was asked
+    + TIMER;
+/// A proven fault, and its place in the book.
+const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64), Arc<Evidence>>();
+const TIMER: usize = 2 * entry::<Timer, Time>();
+const CLAIM: usize = size_of::<Claim>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
+const HELD: usize = CLAIM + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
+const REQUEST: usize = entry::<RequestId, Sent>() + entry::<PeerId, usize>() + size_of::<[u64; 8]>() + TIMER;
+const ARRIVING: usize = entry::<JobId, [u64; 24]>();
+const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
+const CONNECTED: usize = entry::<PeerId, Connected>()
+    + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>())
+    + entry::<(Rank, PeerId), ()>()
+    + 2 * entry::<PeerId, u64>()
+    + 3 * TIMER;
+/// A dial under way.
+const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
+/// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
+const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();
+
+/// The static peers of a configuration, counted likewise.
+fn statics(config: &Config) -> usize {
+    let addresses: usize = config.static_peers.iter().map(String::len).sum();
+    2 * addresses + config.static_peers.len() * (entry::<PeerId, [u64; 12]>() + 2 * size_of::<String>() + TIMER)
+}
+
+fn known(config: &Config) -> usize {
+    let limits = 3 * (size_of::<Limiter>() + Pace::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
+    Ledger::MAX_BYTES + 2 * limits + entry::<PeerId, [u64; 4]>() + entry::<(Time, PeerId), ()>() + TIMER + size_of::<ScoreRules>()
+}
+
+/// The most bytes that a node's machine holds under a configuration.
+///
+/// ```
+/// use preconf_core::{ChainId, Config, memory_bound};
+/// let config = Config::new(ChainId(1));
+/// let small = Config { max_txlist_bytes: 64 << 20, ..config.clone() };
+/// assert_eq!(memory_bound(&config) - memory_bound(&small), 192 << 20);
+/// ```
+pub fn memory_bound(config: &Config) -> usize {
+    let pages = MAX_PAGES * MAX_COMMITMENTS_PER_RESPONSE;
+    let judging = MAX_VERIFYING + MAX_PAGE_ITEMS_JUDGED + pages + config.max_unsent + config.max_requests;
+    let arriving = MAX_CONNECTED * MAX_HASHING_PER_PEER + config.max_requests + config.max_unsent;
+    size_of::<Core>()
+        + config.max_commitments * COMMITMENT
+        + config.max_held * HELD
+        + config.max_evidence * EVIDENCE
+        + judging * CLAIM
+        + config.max_txlist_bytes
+        + config.max_orphan_bytes
+        + MAX_HASHING_BYTES
+        + config.max_requests * (config.txlist_cap + TXLIST_HEADER_BYTES)
+        + arriving * ARRIVING
+        + config.max_unsent_bytes
+        + config.max_unsent * OWN
+        + config.max_commitments * entry::<u64, B256>()
+        + (config.max_requests + MAX_WAITING) * REQUEST
+        + config.max_served * entry::<[u64; 8], [u64; 8]>()
+        + pages * size_of::<SignedCommitment>()
+        + MAX_BARRED * entry::<(u64, PeerId), ()>()
+        + MAX_GAPS * entry::<u64, PeerId>()
+        + MAX_WINDOWS * entry::<u64, Window>()
+        + MAX_REMEMBERED * known(config)
+        + MAX_CONNECTED * CONNECTED
+        + config.connections.pending_out as usize * DIAL
+        + LISTS
+        + statics(config)
+        + (MAX_OUTPUTS_WAITING + MAX_OUTPUTS_PER_STEP) * size_of::<Output>()
+}
+
+impl Core {
+    /// The bytes that the machine holds now, counted as in [`memory_bound`], which they never pass (P10.3).
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.chain.len() * COMMITMENT
+            + self.held.len() * HELD
+            + self.evidence().len() * EVIDENCE
+            + self.docket.len() * CLAIM
+            + self.txlists.bytes()
+            + self.deliveries.arriving_bytes()
+            + self.deliveries.hashing() * ARRIVING
+            + self.outbox.bytes()
+            + self.outbox.len() * OWN
+            + self.outbox.committed() * entry::<u64, B256>()
+            + self.requests.len() * REQUEST
+            + self.serving.len() * entry::<[u64; 8], [u64; 8]>()
+            + self.sync.items_waiting() * size_of::<SignedCommitment>()
+            + self.sync.barred() * entry::<(u64, PeerId), ()>()
+            + self.sync.gaps.len() * entry::<u64, PeerId>()
+            + self.schedule.len() * entry::<u64, Window>()
+            + self.peers.remembered() * known(&self.config)
+            + self.peers.len() * CONNECTED
+            + self.dials.under_way() * DIAL
+            + LISTS
+            + statics(&self.config)
+            + self.outputs_waiting() * size_of::<Output>()
+    }
+}

@@ -1,0 +1,193 @@
+//! How the machine finds what it missed (P6.9, P6.10, P5.2), one step at a time.
+#![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
+
+mod support;
+
+use std::time::Duration;
+
+use preconf_core::*;
+use support::*;
+
+type Asked = (RequestId, PeerId, Protocol, Bytes);
+
+fn chain(blocks: usize) -> Vec<SignedCommitment> {
+    let mut writer = Writer::new(1);
+    (0..blocks).map(|_| writer.block().0).collect()
+}
+
+fn claims(node: &mut Node, request: &Asked, block: u64) -> Vec<Output> {
+    let body = PreconfHead { block_number: U256::from(block), submission_window_end: U256::ZERO }.encode();
+    node.input(Input::ResponseReceived { request: request.0, body })
+}
+
+fn serves(node: &mut Node, request: &Asked, chain: &[SignedCommitment]) -> Vec<Output> {
+    let asked = GetCommitmentsRequest::decode(&request.3).unwrap();
+    let start = usize::try_from(asked.start_block_number).unwrap() - 1;
+    let page: Vec<_> = chain.iter().skip(start).take(asked.max_count as usize).collect();
+    node.input(Input::ResponseReceived { request: request.0, body: CommitmentsPage::encode(page.into_iter()) })
+}
+
+fn pages(outputs: &[Output]) -> Vec<Asked> {
+    requests(outputs).into_iter().filter(|request| request.2 == Protocol::GetCommitments).collect()
+}
+
+/// A node that has just been told of a head.
+fn behind(names: &[u8], head: u64) -> (Node, Vec<Asked>) {
+    let mut node = Node::new();
+    let mut heads = Vec::new();
+    for name in names {
+        node.open(*name);
+        heads.extend(requests(&node.drain()));
+    }
+    let outputs: Vec<_> = heads.iter().flat_map(|request| claims(&mut node, request, head)).collect();
+    (node, pages(&outputs))
+}
+
+#[test]
+fn asks_a_new_peer_for_its_head_and_pages_up_to_it() {
+    let chain = chain(3);
+    let (mut node, pages) = behind(&[9], 3);
+    assert_eq!(GetCommitmentsRequest::decode(&pages[0].3), Ok(GetCommitmentsRequest { start_block_number: U256::from(1), max_count: 3 }));
+    let outputs = serves(&mut node, &pages[0], &chain);
+    assert_eq!(node.head(), Some(3));
+    let progress: Vec<_> = outputs.iter().filter(|o| matches!(o, Output::App(Event::SyncProgress { .. } | Event::Synced { .. }))).collect();
+    let last = [Event::SyncProgress { from: 0, at: 3, to: 3 }, Event::Synced { head: 3 }].map(Output::App);
+    assert_eq!(progress, last.iter().collect::<Vec<_>>());
+    assert_eq!(node.score(9), 100_000, "two good answers");
+}
+
+#[test]
+fn nothing_to_catch_up_with_asks_for_nothing() {
+    let (node, pages) = behind(&[9], 0);
+    assert!(pages.is_empty() && !node.status().syncing && node.status().lag == 0);
+}
+
+#[test]
+fn moves_to_another_peer_when_one_fails_and_when_one_has_nothing() {
+    let chain = chain(3);
+    for fail in [true, false] {
+        let (mut node, first) = behind(&[8, 9], 3);
+        let outputs = if fail {
+            node.input(Input::RequestFailed { request: first[0].0, failure: RequestFailure::Closed })
+        } else {
+            serves(&mut node, &first[0], &[])
+        };
+        let second = pages(&outputs);
+        assert_ne!(second[0].1, first[0].1);
+        serves(&mut node, &second[0], &chain);
+        assert_eq!(node.head(), Some(3));
+        assert!(!node.status().syncing);
+    }
+}
+
+#[test]
+fn a_broken_page_costs_its_peer_a_failure_and_what_stood_before_is_used() {
+    let good = chain(3);
+    let mut bad = good.clone();
+    bad[1] = Writer { number: 1, key: key(2), parent: preconfirmation_hash(&good[0]), ..Writer::new(1) }.block().0; // links, but not elected
+    bad[2] = Writer { number: 2, parent: preconfirmation_hash(&bad[1]), ..Writer::new(1) }.block().0;
+    let (mut node, first) = behind(&[8, 9], 3);
+    let outputs = serves(&mut node, &first[0], &bad);
+    assert_eq!(node.head(), Some(1));
+    let second = pages(&outputs);
+    assert_ne!(second[0].1, first[0].1);
+    assert!(refusals(&outputs).contains(&Refusal::WrongSigner { settled: true }));
+    serves(&mut node, &second[0], &good);
+    assert_eq!(node.head(), Some(3));
+    let liar = if first[0].1 == peer(8) { 8 } else { 9 };
+    assert_eq!(node.score(liar), 50_000 + 50_000 - 1_000_000);
+}
+
+#[test]
+fn a_head_that_nobody_backs_is_dropped() {
+    let (mut node, pages) = behind(&[9], u64::MAX);
+    let mut asked = pages;
+    let mut rounds = 0;
+    while let Some(request) = asked.pop() {
+        asked.extend(self::pages(&serves(&mut node, &request, &[])));
+        rounds += 1;
+        assert!(rounds < 20, "asked again and again");
+    }
+    let status = node.status();
+    assert_eq!((status.syncing, status.lag, status.head), (false, 0, None));
+    assert_eq!(node.score(9), 50_000 + 50_000 * rounds, "an empty page is no fault");
+}
+
+#[test]
+fn what_sync_brings_may_be_late() {
+    // P6.10
+    let (mut node, pages) = behind(&[9], 3);
+    node.now = Now { unix: UnixTime::from_secs(START + 3 * WINDOW_SECS), ..node.now };
+    serves(&mut node, &pages[0], &chain(3));
+    assert_eq!(node.head(), Some(3));
+}
+
+#[test]
+fn waits_for_the_schedule_and_goes_on_when_it_comes() {
+    let chain = chain(2);
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    node.open(9);
+    let head = requests(&node.drain());
+    let first = pages(&claims(&mut node, &head[0], 2));
+    serves(&mut node, &first[0], &chain);
+    assert_eq!((node.head(), node.status().syncing), (None, false));
+    assert_eq!(node.status().lag, 2, "it knows that it is behind (P11.1)");
+    let (_, outputs) = node.command(Command::UpdateSchedule(windows(&[1]))).unwrap();
+    serves(&mut node, &pages(&outputs)[0], &chain);
+    assert_eq!(node.head(), Some(2));
+}
+
+#[test]
+fn asks_for_heads_again_from_time_to_time() {
+    let (mut node, _) = behind(&[9], 0);
+    let asked = requests(&node.wait(Duration::from_secs(12)));
+    assert_eq!(asked.len(), 1);
+    let outputs = claims(&mut node, &asked[0], 2);
+    assert_eq!(pages(&outputs).len(), 1);
+}
+
+#[test]
+fn p9_3_a_reorg_of_l1_says_what_must_be_executed_again_and_makes_it_ready_again() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    for _ in 0..4 {
+        node.block(9, &writer.block());
+    }
+    node.command(Command::MoveSyncTip(SyncTip { block_number: 3, preconfirmation_hash: None })).unwrap();
+    assert_eq!(node.status().ready_to, 4);
+    let (_, outputs) = node.command(Command::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: None })).unwrap();
+    assert!(outputs.contains(&Output::App(Event::ExecuteAgain { from: 2 })));
+    assert_eq!(ready(&outputs), [2, 3, 4]);
+}
+
+#[test]
+fn p9_3_a_tip_on_a_fork_takes_the_chain_there() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let first = writer.block();
+    node.block(9, &first);
+    let mut other = Writer::new(1);
+    (other.parent, other.number, other.timestamp) = (writer.parent, 1, writer.timestamp);
+    other.hand_over(2);
+    let (ours, theirs) = (writer.block(), other.block());
+    node.block(9, &ours);
+    node.block(9, &theirs);
+    assert_eq!(node.status().head.unwrap().1, preconfirmation_hash(&ours.0));
+    // L1 settled the other one: what comes after it links, what came after ours does not.
+    let tip = SyncTip { block_number: 2, preconfirmation_hash: Some(preconfirmation_hash(&theirs.0)) };
+    node.command(Command::MoveSyncTip(tip)).unwrap();
+    assert_eq!(node.head(), None);
+    let outputs = node.block(9, &other.block());
+    assert_eq!((node.head(), ready(&outputs)), (Some(3), vec![3]));
+    assert_eq!(refusals(&node.commitment(9, &writer.block().0)), []);
+    assert_eq!(node.status().held, 1, "it hangs on a block that is no more");
+}
+
+#[test]
+fn p9_3_a_settled_block_needs_no_txlist_any_more() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let blocks: Vec<_> = (0..3).map(|_| writer.block()).collect();
+    blocks.iter().for_each(|(signed, _)| drop(node.commitment(9, signed)));
+    assert_eq!(node.status().missing_txlists, 3);
+    node.command(Command::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: None })).unwrap();
+    assert_eq!((node.status().missing_txlists, node.status().ready_to), (1, 2));
+    assert_eq!(ready(&node.txlist(9, &blocks[2].1)), [3]);
+}

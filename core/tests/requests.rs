@@ -1,0 +1,218 @@
+//! What the machine asks and answers (P6.1–P6.8).
+#![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
+
+mod support;
+
+use std::time::Duration;
+
+use preconf_core::*;
+use support::*;
+
+fn responses(outputs: &[Output]) -> Vec<Response> {
+    let response = |output: &Output| match output {
+        Output::Net(Action::Respond { response, .. }) => Some(response.clone()),
+        _ => None,
+    };
+    outputs.iter().filter_map(response).collect()
+}
+
+fn dropped(outputs: &[Output]) -> bool {
+    outputs.iter().any(|output| matches!(output, Output::Net(Action::DropRequest { .. })))
+}
+
+fn head(block: u64, end: u64) -> PreconfHead {
+    PreconfHead { block_number: U256::from(block), submission_window_end: U256::from(end) }
+}
+
+fn get(start: u64, count: u32) -> Bytes {
+    GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode()
+}
+
+fn page<'a>(signed: impl IntoIterator<Item = &'a SignedCommitment>) -> Bytes {
+    CommitmentsPage::encode(signed.into_iter().collect::<Vec<_>>().into_iter())
+}
+
+/// A node that holds five blocks.
+fn holder() -> (Node, Vec<SignedCommitment>) {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let blocks: Vec<_> = (0..5).map(|_| writer.block()).collect();
+    for block in &blocks {
+        node.block(9, block);
+    }
+    (node, blocks.into_iter().map(|(signed, _)| signed).collect())
+}
+
+#[test]
+fn p6_1_answers_its_head_and_without_one_the_sync_tip() {
+    let mut node = Node::connected_to(&[9]);
+    node.command(Command::MoveSyncTip(SyncTip { block_number: 7, preconfirmation_hash: None })).unwrap();
+    assert_eq!(responses(&node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0])), [Response::Head(head(7, 0))]);
+    let (mut node, _) = holder();
+    assert_eq!(responses(&node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0])), [Response::Head(head(5, START + WINDOW_SECS))]);
+}
+
+#[test]
+fn p6_2_answers_gapless_commitments_from_the_start_within_the_count_and_the_budget() {
+    let (mut node, chain) = holder();
+    let mut asked = |start, count| responses(&node.asked(9, Protocol::GetCommitments, get(start, count)));
+    assert_eq!(asked(2, 3), [Response::Commitments(page(&chain[1..4]))]);
+    assert_eq!(asked(4, 256), [Response::Commitments(page(&chain[3..]))]);
+    assert_eq!(asked(4, u32::MAX), [Response::Commitments(page(&chain[3..]))]);
+    assert_eq!(asked(6, 1), [Response::Commitments(page([]))]);
+    assert_eq!(asked(0, 9), [Response::Commitments(page([]))], "an unknown start: empty");
+    assert_eq!(asked(1, 0), [Response::Commitments(page([]))]);
+    let mut node = Node::with(Config { response_budget_bytes: 4 + 2 * 382, ..Config::new(CHAIN) });
+    node.connect(9);
+    chain.iter().for_each(|signed| drop(node.commitment(9, signed)));
+    assert_eq!(responses(&node.asked(9, Protocol::GetCommitments, get(1, 9))), [Response::Commitments(page(&chain[..2]))]);
+}
+
+#[test]
+fn p6_3_answers_a_txlist_or_the_echoed_hash_without_bytes() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let block = writer.block();
+    node.block(9, &block);
+    let hash = keccak256(&block.1);
+    let mut asked = |hash| responses(&node.asked(9, Protocol::GetTxList, GetTxListRequest { hash }.encode()));
+    assert_eq!(asked(hash), [Response::TxList(RawTxList { hash, txlist: block.1.clone() })]);
+    assert_eq!(asked(B256::ZERO), [Response::TxList(RawTxList { hash: B256::ZERO, txlist: Bytes::new() })]);
+    assert_eq!(node.score(9), 100_000, "asking gains nothing (P7.8)");
+}
+
+#[test]
+fn a_broken_request_gets_no_answer_and_costs_a_failure() {
+    let mut node = Node::connected_to(&[9]);
+    let outputs = node.asked(9, Protocol::GetCommitments, vec![1; 35]);
+    assert!(dropped(&outputs) && responses(&outputs).is_empty());
+    assert_eq!(node.score(9), -1_000_000);
+    node.input(Input::RequestBroken { peer: peer(9) }); // P3.4
+    assert_eq!(node.score(9), -2_000_000);
+}
+
+#[test]
+fn p6_4_a_page_must_be_what_was_asked_and_what_is_not_costs_a_failure() {
+    let (_, chain) = holder();
+    let bad = [
+        (page(&chain[1..3]), Refusal::NotAsked),           // another start
+        (page(&chain[0..4]), Refusal::NotAsked),           // too many
+        (page([&chain[0], &chain[2]]), Refusal::NotAsked), // a gap
+        (Bytes::from_static(&[4, 0, 0]), Refusal::Malformed(DecodeError::TooShort { len: 3, min: 4 })),
+    ];
+    for (body, refusal) in bad {
+        let mut node = Node::connected_to(&[8]);
+        let (command, outputs) = node.command(Command::GetCommitments { start: 1, count: 3, peer: Some(peer(8)) }).unwrap();
+        let outputs = node.input(Input::ResponseReceived { request: requests(&outputs)[0].0, body });
+        let failed = Outcome::RequestFailed { peer: peer(8), error: RequestError::Refused(refusal) };
+        assert_eq!(outcomes(&outputs), [(command, failed)]);
+        assert_eq!(node.score(8), -1_000_000);
+    }
+    let stray = Writer { number: 1, ..Writer::new(1) }.block().0;
+    let mut node = Node::connected_to(&[8]);
+    let (_, outputs) = node.command(Command::GetCommitments { start: 1, count: 3, peer: Some(peer(8)) }).unwrap();
+    let outputs = node.input(Input::ResponseReceived { request: requests(&outputs)[0].0, body: page([&chain[0], &stray]) });
+    assert_eq!(refusals(&outputs), [Refusal::BrokenPage]);
+}
+
+#[test]
+fn p6_5_a_request_ends_once_and_what_comes_late_changes_nothing() {
+    let mut node = Node::connected_to(&[8]);
+    let (command, outputs) = node.command(Command::GetHead { peer: Some(peer(8)) }).unwrap();
+    let request = requests(&outputs)[0].0;
+    let outputs = node.wait(Duration::from_secs(10));
+    let failed = Outcome::RequestFailed { peer: peer(8), error: RequestError::Failed(RequestFailure::Timeout) };
+    assert_eq!(outcomes(&outputs), [(command, failed)]);
+    let score = node.score(8);
+    assert!(node.input(Input::ResponseReceived { request, body: head(9, 9).encode() }).is_empty());
+    assert!(node.input(Input::RequestFailed { request, failure: RequestFailure::Closed }).is_empty());
+    assert!(node.input(Input::ResponseReceived { request: RequestId(999), body: Bytes::new() }).is_empty());
+    assert_eq!(node.score(8), score);
+}
+
+#[test]
+fn fails_the_request_when_its_peer_leaves() {
+    let mut node = Node::connected_to(&[8]);
+    let (command, _) = node.command(Command::GetHead { peer: Some(peer(8)) }).unwrap();
+    let outputs = node.input(Input::ConnectionClosed { peer: peer(8), connection: ConnectionId(1) });
+    let failed = Outcome::RequestFailed { peer: peer(8), error: RequestError::Failed(RequestFailure::Closed) };
+    assert_eq!(outcomes(&outputs), [(command, failed)]);
+    assert!(node.wait(Duration::from_secs(60)).is_empty(), "nothing is left of it");
+}
+
+#[test]
+fn p6_6_a_peer_over_the_limit_gets_no_answer_and_nobody_else_waits() {
+    let (mut node, _) = holder();
+    node.connect(8);
+    for _ in 0..8 {
+        assert_eq!(responses(&node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0])).len(), 1);
+    }
+    let before = node.score(9);
+    let outputs = node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0]);
+    assert!(dropped(&outputs));
+    assert_eq!(refusals(&outputs), [Refusal::RateLimited]);
+    assert_eq!(node.score(9), before - 250_000);
+    assert_eq!(responses(&node.asked(8, Protocol::GetHead, vec![4, 0, 0, 0])).len(), 1);
+    assert_eq!(responses(&node.asked(9, Protocol::GetCommitments, get(1, 1))).len(), 1, "another protocol has a limit of its own");
+}
+
+#[test]
+fn p6_6_requests_in_flight_are_bounded_per_peer_and_in_all() {
+    let mut node = Node::connected_to(&[9]);
+    let ask = |node: &mut Node, name, channel| {
+        let body = Bytes::from_static(&[4, 0, 0, 0]);
+        node.input(Input::RequestReceived { peer: peer(name), channel: ChannelId(channel), protocol: Protocol::GetHead, body })
+    };
+    for channel in 1..=4 {
+        assert!(!dropped(&ask(&mut node, 9, channel)));
+    }
+    assert_eq!(refusals(&ask(&mut node, 9, 5)), [Refusal::RateLimited]);
+    node.input(Input::ChannelClosed { channel: ChannelId(1) });
+    assert!(!dropped(&ask(&mut node, 9, 6)));
+    for name in 10..25 {
+        node.connect(name);
+        (0..4).for_each(|i| drop(ask(&mut node, name, 100 * u64::from(name) + i)));
+    }
+    node.connect(30);
+    assert_eq!(refusals(&ask(&mut node, 30, 1)), [Refusal::Crowded]);
+    assert_eq!(node.score(30), 0, "not its fault");
+}
+
+#[test]
+fn p6_7_keeps_to_seven_requests_a_window_and_lets_the_rest_wait() {
+    let mut node = Node::connected_to(&[9]);
+    let mut sent = 0;
+    for _ in 0..10 {
+        // Each is answered at once, so only the pace holds us back.
+        let (_, outputs) = node.command(Command::GetTxList { hash: B256::ZERO, peer: Some(peer(9)) }).unwrap();
+        for (request, ..) in requests(&outputs) {
+            sent += 1;
+            node.input(Input::ResponseReceived { request, body: RawTxList { hash: B256::ZERO, txlist: Bytes::new() }.encode() });
+        }
+    }
+    assert_eq!(sent, 7);
+    assert_eq!(requests(&node.wait(Duration::from_millis(9_999))).iter().filter(|request| request.2 == Protocol::GetTxList).count(), 0);
+}
+
+#[test]
+fn p6_8_chooses_a_peer_that_supports_the_protocol_with_least_in_flight_and_says_when_there_is_none() {
+    let mut node = Node::new();
+    assert_eq!(node.command(Command::GetHead { peer: None }).unwrap_err(), CommandError::NoPeer(Protocol::GetHead));
+    assert_eq!(node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap_err(), CommandError::NotConnected);
+    node.open(9);
+    node.input(Input::PeerIdentified { peer: peer(9), spoken: Spoken { gossip: true, ..Spoken::default() } });
+    let unsupported = CommandError::Unsupported(Protocol::GetHead);
+    assert_eq!(node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap_err(), unsupported);
+    let mut node = Node::connected_to(&[7, 8, 9]);
+    let mut asked: Vec<_> =
+        (0..3).flat_map(|_| requests(&node.command(Command::GetTxList { hash: B256::ZERO, peer: None }).unwrap().1)).collect();
+    asked.sort_by_key(|request| request.1);
+    assert_eq!(asked.iter().map(|request| request.1).collect::<Vec<_>>(), [peer(7), peer(8), peer(9)]);
+}
+
+#[test]
+fn a_protocol_that_a_peer_turns_out_not_to_speak_is_not_asked_for_again() {
+    let mut node = Node::connected_to(&[9]);
+    let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap();
+    node.input(Input::RequestFailed { request: requests(&outputs)[0].0, failure: RequestFailure::Unsupported });
+    assert_eq!(node.score(9), 0, "no fault of its");
+    assert_eq!(node.command(Command::GetHead { peer: None }).unwrap_err(), CommandError::NoPeer(Protocol::GetHead));
+}

@@ -1,0 +1,100 @@
+//! A node's transport, executor, job runner and clock all come from outside, so that a whole node can live in a simulated world.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::blocks::{Chain, TIP, txlist};
+use common::{CHAIN, soon, until};
+use futures::future::BoxFuture;
+use libp2p_core::transport::MemoryTransport;
+use preconf_tokio::preconf_core::{Config, Event, Now, Time};
+use preconf_tokio::preconf_libp2p::upgrade;
+use preconf_tokio::{
+    Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, SystemClock,
+};
+
+/// How often each part was used.
+#[derive(Clone, Default)]
+struct Used {
+    tasks: Arc<AtomicUsize>,
+    jobs: Arc<AtomicUsize>,
+    readings: Arc<AtomicUsize>,
+}
+
+/// Does the work on the spot, as a world with a single thread must.
+struct Inline(Arc<AtomicUsize>);
+
+impl JobRunner for Inline {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        work();
+    }
+
+    fn width(&self) -> usize {
+        1
+    }
+}
+
+struct Counting(SystemClock, Arc<AtomicUsize>);
+
+impl Clock for Counting {
+    fn now(&self) -> Now {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.now()
+    }
+
+    fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
+        self.0.sleep_until(at)
+    }
+}
+
+fn start(used: &Used) -> (NetworkHandle, NetworkEvents) {
+    let mut config = NetworkConfig::new(Config::new(CHAIN), Keypair::generate_secp256k1());
+    config.listen.push("/memory/0".parse().expect("a multiaddr"));
+    let tasks = Arc::clone(&used.tasks);
+    let parts = Parts {
+        transport: upgrade(MemoryTransport::new(), &config.keypair).expect("a key for noise"),
+        executor: Box::new(move |task| {
+            tasks.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(task);
+        }),
+        jobs: Box::new(Inline(Arc::clone(&used.jobs))),
+        clock: Box::new(Counting(SystemClock::new(), Arc::clone(&used.readings))),
+    };
+    let (driver, handle, events) = NetworkDriver::with(config, parts).expect("a node that starts");
+    tokio::spawn(driver.run());
+    (handle, events)
+}
+
+#[tokio::test]
+async fn two_nodes_on_parts_of_our_own_talk_without_a_socket() {
+    let used = Used::default();
+    let (alice, mut heard) = start(&used);
+    let (bob, mut events) = start(&used);
+    let address = until(&mut heard, "an address", |event| match event {
+        NetworkEvent::Listening { address } => Some(address),
+        _ => None,
+    });
+    let address = address.await;
+    let mut chain = Chain::new();
+    for node in [&alice, &bob] {
+        node.update_schedule(chain.schedule()).await.expect("a window");
+        node.move_sync_tip(chain.tip()).await.expect("a tip");
+    }
+    soon("a connection", bob.dial(address)).await.expect("alice listens");
+    let txs = txlist(100_000, 1);
+    soon("publication", alice.publish_commitment(chain.block(&txs))).await.expect("it is sent");
+    soon("publication", alice.publish_txlist(txs)).await.expect("it is sent");
+    let number = until(&mut events, "a ready block", |event| match event {
+        NetworkEvent::Core(Event::BlockReady { commitment, .. }) => Some(commitment.block_number),
+        _ => None,
+    });
+    assert_eq!(number.await, TIP + 1);
+    for part in [&used.tasks, &used.jobs, &used.readings] {
+        assert!(part.load(Ordering::Relaxed) > 0);
+    }
+    soon("shutdown", alice.shutdown()).await;
+    soon("shutdown", bob.shutdown()).await;
+}
