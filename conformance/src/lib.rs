@@ -1,8 +1,10 @@
 //! Does an implementation do what PROTOCOL.md says?
 //!
 //! [`vectors`] holds the core against golden data that a second implementation wrote: every file, every row, every field. What cannot be
-//! read is a failure, never a skip, because a check that skips what it does not know cannot fail.
+//! read is a failure, never a skip, because a check that skips what it does not know cannot fail. [`sim`] puts real machines into a world of
+//! their own, where every order of events can be tried and repeated.
 
 #[cfg(doctest)]
 mod readme;
+pub mod sim;
 pub mod vectors;

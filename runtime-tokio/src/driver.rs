@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
+use std::io;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -19,7 +20,7 @@ use crate::config::NetworkConfig;
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
 use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
-use crate::jobs::{BlockingPool, JobRunner, Jobs};
+use crate::jobs::{BlockingPool, JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::transport::transport;
 
 /// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
@@ -87,12 +88,12 @@ impl NetworkDriver {
     /// A bad configuration, or an address that cannot be listened on.
     pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
-        let seed = config.seed.map_or_else(random_seed, Ok)?;
-        let max_jobs = config.core.max_jobs_per_peer;
+        let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
+        let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
         let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
         for address in config.listen {
-            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source })?;
+            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
         }
         let (sender, commands) = mpsc::channel(config.command_capacity);
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
@@ -152,16 +153,21 @@ impl NetworkDriver {
         self.close().await;
     }
 
-    /// Does what the machine wants done.
+    /// Does what the machine wants done, and tells it at once what the network knows of that without asking strangers: so our own
+    /// publications are answered even while nobody reads events.
     fn carry_out(&mut self) {
-        while let Some(output) = self.core.poll_output() {
-            match output {
-                Output::Net(action) => self.net.apply(action),
-                Output::Job(job) => self.jobs.push(job),
-                Output::App(event) => self.tell(event),
-                // P5.9: nothing is written to disk yet, so what it protects from ends with the process, as `Config` says.
-                Output::Keep(_) => {}
+        loop {
+            while let Some(output) = self.core.poll_output() {
+                match output {
+                    Output::Net(action) => self.net.apply(action),
+                    Output::Job(job) => self.jobs.push(job),
+                    Output::App(event) => self.tell(event),
+                    // P5.9: nothing is written to disk yet, so what it protects from ends with the process, as `Config` says.
+                    Output::Keep(_) => {}
+                }
             }
+            let Some(event) = self.net.take_known() else { break };
+            self.take_event(event);
         }
         if self.jobs.is_pressing() {
             self.jobs.start();
@@ -323,8 +329,8 @@ fn starts_with(address: &Multiaddr, start: &Multiaddr) -> bool {
     start.iter().zip(address.iter()).all(|(a, b)| a == b) && start.len() <= address.len()
 }
 
-fn random_seed() -> Result<[u8; 32], StartError> {
+fn random_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+    getrandom::fill(&mut seed)?;
     Ok(seed)
 }

@@ -13,14 +13,14 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// The network part refuses its settings.
     #[error("the network does not start: {0}")]
-    Network(#[from] NetError),
+    Network(Box<NetError>),
     /// An address that cannot be listened on.
     #[error("cannot listen on {address}: {}; give an address of this machine and a free port, or port 0 to let the system choose", reason(.source))]
     Listen {
         /// The address.
         address: Multiaddr,
         /// Why.
-        source: NetError,
+        source: Box<NetError>,
     },
     /// The system has no randomness for the seed.
     #[error("the system gives no randomness for the seed: {0}")]
@@ -28,6 +28,12 @@ pub enum StartError {
     /// The default parts need tokio around them.
     #[error("start the node inside a tokio runtime: in `#[tokio::main]`, `Runtime::block_on`, or under `Runtime::enter`")]
     NoRuntime,
+}
+
+impl From<NetError> for StartError {
+    fn from(error: NetError) -> Self {
+        Self::Network(Box::new(error))
+    }
 }
 
 /// What the transport says, without the words that the start's own message begins with.

@@ -99,7 +99,7 @@ pub use driver::{NetworkDriver, Parts};
 pub use error::{HandleError, StartError};
 pub use events::{NetworkEvent, NetworkEvents};
 pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
-pub use jobs::{BlockingPool, JobRunner};
+pub use jobs::{BlockingPool, BoxedWork, JobRunner};
 pub use transport::{Resolving, transport};
 
 pub use libp2p_identity::Keypair;

@@ -20,13 +20,15 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+/// What is logged unless somebody says otherwise. Gossipsub prints the whole message when a queue is full; the glue tells and counts the same.
+const DEFAULT_LOG: &str = "warn,libp2p_gossipsub=error";
 /// How long threads that still read or write may hold up the end. Ours: nothing that matters is left to them.
 const EXIT_LIMIT: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Parser)]
 #[command(name = "preconf", version, about = "Peer-to-peer network of L2 preconfirmations")]
 struct Cli {
-    /// What to log to stderr: a level, or filters such as "warn,preconf_core=debug". Default: RUST_LOG, else "warn".
+    /// What to log to stderr: a level, or filters such as "warn,preconf_core=debug". Default: RUST_LOG, else warnings.
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]
@@ -93,7 +95,7 @@ fn start_log(flag: Option<String>) -> Result<(), LogError> {
         Some(filter) => ("--log", filter),
         None => ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_default()),
     };
-    let filter = if value.is_empty() { "warn" } else { &value };
+    let filter = if value.is_empty() { DEFAULT_LOG } else { &value };
     let filter = EnvFilter::builder().parse(filter).map_err(|error| LogError { key, value, error })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
     Ok(())

@@ -20,7 +20,7 @@ mod report;
 mod table;
 mod world;
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::{Args, value_parser};
 use preconf_libp2p::NetError;
@@ -79,7 +79,7 @@ pub(crate) enum DevnetError {
     Node(#[from] NodeError),
     /// A hostile peer does not start.
     #[error("a hostile peer does not start: {0}")]
-    Hostile(#[from] NetError),
+    Hostile(#[from] Box<NetError>),
     /// Two nodes do not find each other.
     #[error("{from} cannot reach {to}: {error}")]
     Dial {
@@ -88,7 +88,7 @@ pub(crate) enum DevnetError {
         /// Whom.
         to: String,
         /// Why not.
-        error: HandleError,
+        error: Box<HandleError>,
     },
     /// A node no longer answers its handle.
     #[error("a node is gone: {0}")]
@@ -127,11 +127,9 @@ pub(crate) async fn run(args: DevnetArgs) -> Result<bool, DevnetError> {
     args.check()?;
     let prints_json = args.json;
     let (report, faults) = World::run(args).await?;
-    if prints_json {
-        println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
-    } else {
-        print!("{}", report.text());
-    }
+    let text = if prints_json { serde_json::to_string(&report).expect("a report is plain data") + "\n" } else { report.text() };
+    // Who no longer reads it still gets the exit status.
+    let _ = io::stdout().write_all(text.as_bytes());
     for fault in &faults {
         eprintln!("error: {fault}");
     }

@@ -53,7 +53,7 @@ pub(crate) enum NodeError {
         /// Its name.
         name: String,
         /// Why.
-        error: StartError,
+        error: Box<StartError>,
     },
     /// It refuses what it must be told.
     #[error("{name}: {error}")]
@@ -91,7 +91,7 @@ impl Node {
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
         let (driver, handle, mut events) = match NetworkDriver::new(config) {
             Ok(parts) => parts,
-            Err(error) => return Err(NodeError::Start { name, error }),
+            Err(error) => return Err(NodeError::Start { name, error: error.into() }),
         };
         let driver = tokio::spawn(driver.run());
         if let Err(error) = introduce(&handle, plan).await {

@@ -34,6 +34,9 @@ pub(crate) struct Report {
     pub(crate) nodes: Vec<NodeReport>,
     /// What each node thinks of each hostile peer at the end, and by which rules.
     pub(crate) hostile: Vec<Opinion>,
+    /// What else people may want to know, a line each.
+    #[serde(skip)]
+    pub(crate) notes: Vec<String>,
 }
 
 /// Measured times, in milliseconds; null when nothing was measured.
@@ -124,9 +127,8 @@ impl Report {
         for node in &self.nodes {
             line(format_args!("{}", node.row()));
         }
-        for opinion in &self.hostile {
-            line(format_args!("{}", opinion.text()));
-        }
+        self.notes.iter().for_each(|note| line(format_args!("{note}")));
+        self.hostile.iter().for_each(|opinion| line(format_args!("{}", opinion.text())));
         let ms = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |ms| format!("{ms:.3} ms"));
         let Propagation { p50, p99 } = self.propagation_ms;
         line(format_args!(
@@ -161,7 +163,8 @@ mod tests {
             peers: 4,
         };
         let propagation_ms = Propagation { p50: Some(0.5), p99: None };
-        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], hostile: Vec::new() }
+        let notes = vec!["a note".to_owned()];
+        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], hostile: Vec::new(), notes }
     }
 
     #[test]
@@ -177,7 +180,13 @@ mod tests {
     #[test]
     fn the_summary_shows_every_node_and_the_verdict() {
         let text = report().text();
-        assert!(text.contains("node-0") && text.contains("p50 0.500 ms, p99 not measured") && text.ends_with("FAILED\n"), "{text}");
+        assert!(
+            text.contains("node-0")
+                && text.contains("\na note\n")
+                && text.contains("p50 0.500 ms, p99 not measured")
+                && text.ends_with("FAILED\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl World {
         let node = Node::start(index, name, role, &key, &self.plan, self.sender.clone()).await?;
         for other in self.acquaintances(index).map(|other| &self.nodes[other]) {
             let dialed = node.handle.dial(other.address.clone()).await;
-            dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error })?;
+            dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error: error.into() })?;
         }
         self.nodes.push(node);
         Ok(())
@@ -174,7 +174,7 @@ impl World {
             let key = node_key(self.args.seed, "hostile", index);
             let malice = Malice::new(self.plan.clone(), node_key(self.args.seed, "hostile", index), digest(self.args.seed, "salt", index));
             let (config, pace) = (NetConfig::new(&core_config(&self.plan)), Duration::from_millis(self.args.block_ms));
-            let hostile = Hostile::start(format!("hostile-{index}"), &key, config, malice, pace)?;
+            let hostile = Hostile::start(format!("hostile-{index}"), &key, config, malice, pace).map_err(Box::new)?;
             self.record.add_hostile(hostile.peer);
             for node in &self.nodes {
                 hostile.dial(node.address.clone()).await;
@@ -324,18 +324,20 @@ impl World {
         self.table.clear();
         let mut faults = self.record.faults();
         faults.extend(strays(&nodes));
-        let mut conduct = Vec::new();
+        let mut opinions = Vec::new();
+        let mut notes = Vec::new();
         for hostile in std::mem::take(&mut self.hostile) {
             let (name, sent, judged) = (hostile.name.clone(), hostile.deeds().sent, self.record.judged(hostile.peer));
-            tracing::info!(%name, sent, refused = ?judged.labels, "hostile peer");
+            let labels: Vec<String> = judged.labels.iter().map(|(label, count)| format!("{label} {count}")).collect();
+            notes.push(format!("{name} sent {sent} messages; refused where they were heard: {}", labels.join(", ")));
             if judged.rejected == 0 {
                 faults.push(format!("{name} sent {sent} messages and nobody rejected one: nothing is proven"));
             }
-            let opinions = Opinion::all(&hostile, &self.nodes).await?;
-            if !opinions.iter().any(|opinion| opinion.is_out) {
+            let told = Opinion::all(&hostile, &self.nodes).await?;
+            if !told.iter().any(|opinion| opinion.is_out) {
                 faults.push(format!("{name} is neither pruned nor banned by anyone (P7.4)"));
             }
-            conduct.extend(opinions);
+            opinions.extend(told);
             if !hostile.stop().await {
                 faults.push(format!("{name} died"));
             }
@@ -352,7 +354,8 @@ impl World {
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
             nodes,
-            hostile: conduct,
+            hostile: opinions,
+            notes,
         };
         Ok((report, faults))
     }

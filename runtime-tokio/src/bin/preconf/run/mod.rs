@@ -120,7 +120,7 @@ pub(crate) enum RunError {
     Schedule(#[from] ScheduleFileError),
     /// The node does not start.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] Box<StartError>),
     /// The node refuses what it is told at the start.
     #[error(transparent)]
     Handle(#[from] HandleError),
@@ -170,12 +170,12 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let windows = schedule_file::load(&args.schedule)?;
     let config = args.config()?;
     let domain = config.core.domain;
-    let (driver, handle, mut events) = NetworkDriver::new(config)?;
+    let (driver, handle, mut events) = NetworkDriver::new(config).map_err(Box::new)?;
     let driver = tokio::spawn(driver.run());
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
-    let early = addresses(&mut events, args.listen.len()).await?;
     let (out, writer) = writer();
+    let early = addresses(&mut events, args.listen.len(), &out).await?;
     let mut session = Session { stop, handle: handle.clone(), events, out, domain };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
@@ -188,14 +188,15 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 /// Prints one address for each listener, at least, and gives back what else was told meanwhile.
-async fn addresses(events: &mut NetworkEvents, listeners: usize) -> Result<Vec<NetworkEvent>, RunError> {
+async fn addresses(events: &mut NetworkEvents, listeners: usize, out: &mpsc::Sender<String>) -> Result<Vec<NetworkEvent>, RunError> {
     let gather = async {
         let (mut others, mut found) = (Vec::new(), 0);
         while found < listeners {
             match events.recv().await.ok_or(RunError::Ended)? {
                 NetworkEvent::Listening { address } => {
-                    println!("{address}");
                     found += 1;
+                    // A reader that is gone is noticed where the events are told.
+                    let _ = out.send(address.to_string()).await;
                 }
                 NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
                 other @ NetworkEvent::Core(_) => others.push(other),

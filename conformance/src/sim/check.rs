@@ -1,0 +1,254 @@
+//! What must hold after every step, and at the end?
+//!
+//! Safety is checked on each machine's outputs as they come; liveness when the world has been healed and left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use preconf_core::{
+    Action, Command, CommandId, Core, Event, MAX_OUTPUTS_PER_STEP, MessageId, Now, Output, PeerId, RequestId, Standing, Status, Time,
+    Timer, Verdict,
+};
+
+use super::node::NodeId;
+
+/// A rule that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A deadline that is due was left.
+    #[error("{timer:?} was due and is still there after handle_timeout")]
+    DueTimerLeft {
+        /// The timer.
+        timer: Timer,
+    },
+    /// A step emitted too much.
+    #[error("one step emitted {outputs} outputs, more than MAX_OUTPUTS_PER_STEP")]
+    TooManyOutputs {
+        /// How many.
+        outputs: usize,
+    },
+    /// P5.5: a block became ready twice, or out of order.
+    #[error("P5.5: block {number} became ready where {expected} is next")]
+    ReadyOutOfOrder {
+        /// The block.
+        number: u64,
+        /// The one that was next.
+        expected: u64,
+    },
+    /// P7.10: an honest node was pruned or banned by an honest node.
+    #[error("P7.10: honest node {peer} is {standing:?} here, by rule {rule}")]
+    HonestPeerPunished {
+        /// Who.
+        peer: NodeId,
+        /// What it became.
+        standing: Standing,
+        /// Under which rule.
+        rule: &'static str,
+    },
+    /// P6.7: an honest node's request was dropped by an honest node, or a puppet's limit was passed.
+    #[error("P6.7: a request of honest node {peer} went over a limit")]
+    OverLimit {
+        /// Who asked.
+        peer: NodeId,
+    },
+    /// A verdict for a message that waits for none.
+    #[error("a verdict for {message}, which waits for none")]
+    VerdictUnasked {
+        /// The message.
+        message: MessageId,
+    },
+    /// A message that must never be accepted was.
+    #[error("{message} was accepted, though it breaks a rule")]
+    AcceptedPoison {
+        /// The message.
+        message: MessageId,
+    },
+    /// A command ended that was not under way.
+    #[error("command {command} ended twice, or was never given")]
+    EndedTwice {
+        /// The command.
+        command: CommandId,
+    },
+    /// P6.5: a request's id was used twice.
+    #[error("request {request} was sent twice")]
+    RequestTwice {
+        /// The request.
+        request: RequestId,
+    },
+    /// At the end: the world does not come to rest.
+    #[error("not settled: {0}")]
+    Unsettled(String),
+}
+
+/// A violation, where and when, and the seed that repeats it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The world's seed.
+    pub seed: u64,
+    /// The world's time.
+    pub at: Time,
+    /// Which node.
+    pub node: NodeId,
+    /// What did not hold.
+    pub violation: Violation,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, at, node, violation } = self;
+        let (secs, micros) = (at.0 / 1_000_000, at.0 % 1_000_000);
+        write!(f, "seed {seed} (SIM_SEED={seed} repeats it), at {secs}.{micros:06} s, node {node}: {violation}")
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Watches one machine's outputs.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// The block that must become ready next; unknown before the first.
+    next_ready: Option<u64>,
+    /// Copies of a message from a peer that wait for a verdict each.
+    verdicts_open: BTreeMap<(MessageId, PeerId), u32>,
+    commands_open: BTreeSet<CommandId>,
+    requests: BTreeSet<RequestId>,
+}
+
+impl Watch {
+    /// A command was taken.
+    pub(crate) fn command(&mut self, id: CommandId, takes_time: bool) {
+        if takes_time {
+            self.commands_open.insert(id);
+        }
+    }
+
+    /// A message was handed to the machine.
+    pub(crate) fn gossip(&mut self, message: MessageId, peer: PeerId) {
+        *self.verdicts_open.entry((message, peer)).or_default() += 1;
+    }
+
+    /// Outputs of one call.
+    pub(crate) fn outputs(
+        &mut self,
+        outputs: &[Output],
+        poison: &BTreeSet<MessageId>,
+        honest: impl Fn(&PeerId) -> Option<NodeId>,
+    ) -> Result<(), Violation> {
+        if outputs.len() > MAX_OUTPUTS_PER_STEP {
+            return Err(Violation::TooManyOutputs { outputs: outputs.len() });
+        }
+        for output in outputs {
+            match output {
+                Output::Net(action) => self.action(action, poison, &honest)?,
+                Output::App(event) => self.event(event, &honest)?,
+                Output::Job(_) | Output::Keep(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn action(
+        &mut self,
+        action: &Action,
+        poison: &BTreeSet<MessageId>,
+        honest: &impl Fn(&PeerId) -> Option<NodeId>,
+    ) -> Result<(), Violation> {
+        match action {
+            Action::ReportGossip { message, verdict, peer } => {
+                let Some(copies) = self.verdicts_open.get_mut(&(*message, *peer)) else {
+                    return Err(Violation::VerdictUnasked { message: *message });
+                };
+                *copies -= 1;
+                if *copies == 0 {
+                    self.verdicts_open.remove(&(*message, *peer));
+                }
+                if *verdict == Verdict::Accept && poison.contains(message) {
+                    return Err(Violation::AcceptedPoison { message: *message });
+                }
+                Ok(())
+            }
+            Action::SendRequest { request, .. } if !self.requests.insert(*request) => Err(Violation::RequestTwice { request: *request }),
+            Action::Block { peer } => match honest(peer) {
+                Some(peer) => Err(Violation::HonestPeerPunished { peer, standing: Standing::Banned, rule: "P7.4" }),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn event(&mut self, event: &Event, honest: &impl Fn(&PeerId) -> Option<NodeId>) -> Result<(), Violation> {
+        match event {
+            Event::BlockReady { commitment, .. } => {
+                let number = commitment.block_number;
+                let expected = self.next_ready.unwrap_or(number);
+                self.next_ready = Some(number + 1);
+                if number == expected { Ok(()) } else { Err(Violation::ReadyOutOfOrder { number, expected }) }
+            }
+            // P9.3
+            Event::ExecuteAgain { from } => {
+                self.next_ready = Some(*from);
+                Ok(())
+            }
+            Event::StandingChanged { peer, standing, rule } if *standing >= Standing::Pruned => match honest(peer) {
+                Some(peer) => Err(Violation::HonestPeerPunished { peer, standing: *standing, rule }),
+                None => Ok(()),
+            },
+            Event::CommandFinished { command, .. } if !self.commands_open.remove(command) => {
+                Err(Violation::EndedTwice { command: *command })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Is everything that this node was asked for answered, and is it where it should be? If not: what is missing, in words.
+    pub(crate) fn unsettled(&self, core: &Core, now: Now) -> Option<String> {
+        let Status { requests, jobs, unsent, lag, syncing, missing_txlists, .. } = core.status(now);
+        let open = [
+            ("requests", requests),
+            ("jobs", jobs),
+            ("unsent messages", unsent),
+            ("missing txlists", missing_txlists),
+            ("catch-ups", usize::from(syncing)),
+            ("messages without a verdict", self.verdicts_open.len()),
+            ("commands", self.commands_open.len()),
+        ];
+        match open.iter().find(|(_, count)| *count > 0) {
+            Some((what, count)) => Some(format!("{count} {what} under way")),
+            None => (lag > 0).then(|| format!("lag {lag}")),
+        }
+    }
+}
+
+/// Does a command end with an event of its own?
+pub(crate) fn takes_time(command: &Command) -> bool {
+    match command {
+        Command::PublishCommitment(_)
+        | Command::PublishTxList(_)
+        | Command::GetHead { .. }
+        | Command::GetCommitments { .. }
+        | Command::GetTxList { .. }
+        | Command::Dial { .. } => true,
+        Command::Disconnect { .. }
+        | Command::BlockPeer { .. }
+        | Command::UnblockPeer { .. }
+        | Command::BlockAddress { .. }
+        | Command::UnblockAddress { .. }
+        | Command::BlockSubnet { .. }
+        | Command::UnblockSubnet { .. }
+        | Command::Protect { .. }
+        | Command::Unprotect { .. }
+        | Command::Trust { .. }
+        | Command::Distrust { .. }
+        | Command::LiftBan { .. }
+        | Command::UpdateSchedule(_)
+        | Command::MoveSyncTip(_)
+        | Command::MarkExecuted { .. }
+        | Command::Restore(_) => false,
+    }
+}

@@ -1,0 +1,50 @@
+//! Does a whole network of machines hold, whatever happens to it?
+//!
+//! A [`World`] owns any number of nodes, each a real [`Core`](preconf_core::Core), and everything between them: clocks, links, gossip,
+//! requests, jobs. It is a queue ordered by (time, serial number) that jumps exactly to the next event or deadline and never ticks, because
+//! ticking would hide a missing deadline. All chance comes from one seed: the same seed makes the same world, event for event, and
+//! [`World::digest`] proves it. `check` says what must hold after every step and at the end.
+//!
+//! ```
+//! use std::time::Duration;
+//! use preconf_conformance::sim::{Failure, History, HistoryPlan, Setup, Terms, World};
+//!
+//! let history = History::write(HistoryPlan { blocks: 5, ..HistoryPlan::default() });
+//! let mut world = World::new(7);
+//! for _ in 0..3 {
+//!     let node = world.add_node(Setup::of(&history));
+//!     world.link_to_all(node, Terms::default());
+//! }
+//! world.publish(&history, Duration::from_secs(1), &[0, 1]);
+//! world.run_for(Duration::from_secs(8))?;
+//! world.settle(Duration::from_secs(30))?;
+//! assert_eq!(world.status(2).ready_to, 5);
+//! # Ok::<(), Failure>(())
+//! ```
+//!
+//! What the world assumes: requests travel over ordered, reliable connections, so they are lost only with their connection; gossip may be
+//! lost, repeated and reordered on any link. A message that is lost on arrival is lost for good, as gossipsub's duplicate cache makes it.
+//! Meshes are symmetric and hold up to twelve peers. There is no repair by gossip itself (IHAVE): the machines must do without.
+
+mod carry;
+mod check;
+mod dice;
+mod history;
+mod jobs;
+mod link;
+mod mesh;
+mod node;
+mod puppet;
+mod seeds;
+mod trace;
+mod world;
+
+pub use check::{Failure, Violation};
+pub use dice::Dice;
+pub use history::{Block, CHAIN, History, HistoryPlan, START};
+pub use jobs::JobOrder;
+pub use link::Terms;
+pub use node::{NodeId, Setup, peer_id};
+pub use puppet::{Answer, Puppet, Server};
+pub use seeds::{at_scale, each_seed};
+pub use world::World;
