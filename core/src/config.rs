@@ -99,6 +99,9 @@ pub struct Config {
 
     /// How often peers are asked for their heads once a node is caught up. Default 12 s. Ours: one L1 slot, and far below P6.6's limit.
     pub heads_every: Duration,
+    /// How often each of them is asked while the chain moves, one after the other. Default 1.45 s. Ours: P11.2 allows 2 s to find a loss and
+    /// repair it, and P6.7 seven requests in 10 s.
+    pub heads_while_moving: Duration,
     /// How many peers are asked for their heads. Default 3 (P6.9).
     pub heads_from: usize,
     /// Commitments of one page near the head. Default 64 (P6.9).
@@ -156,6 +159,7 @@ impl Config {
             response_budget_bytes: 4 + 256 * 382,
             score: ScoreRules::default(),
             heads_every: Duration::from_secs(12),
+            heads_while_moving: Duration::from_millis(1_450),
             heads_from: 3,
             page_near: 64,
             page_far: 256,
@@ -179,6 +183,7 @@ impl Config {
         span("txlist_grace", self.txlist_grace)?;
         span("request_timeout", self.request_timeout)?;
         span("heads_every", self.heads_every)?;
+        span("heads_while_moving", self.heads_while_moving)?;
         let ok = self.verdict_timeout < self.hold_for;
         rule(ok, "verdict_timeout", || format!("{:?}", self.verdict_timeout), "less than hold_for")?;
         let gossip_cap = MAX_GOSSIP_BYTES - TXLIST_HEADER_BYTES;

@@ -191,3 +191,49 @@ fn p9_3_a_settled_block_needs_no_txlist_any_more() {
     assert_eq!((node.status().missing_txlists, node.status().ready_to), (1, 2));
     assert_eq!(ready(&node.txlist(9, &blocks[2].1)), [3]);
 }
+
+#[test]
+fn p11_2_peers_are_asked_for_their_heads_in_turn_while_the_chain_moves() {
+    let (mut node, mut writer) = (Node::connected_to(&[7, 8, 9]), Writer::new(1));
+    let block = writer.block();
+    node.block(9, &block);
+    let mut asked = Vec::new();
+    for _ in 0..6 {
+        // A third of 1.45 s: seven requests in ten seconds to each (P6.7).
+        let heads = heads(&node.wait(Duration::from_micros(483_334)));
+        assert_eq!(heads.len(), 1);
+        claims(&mut node, &heads[0], 1);
+        asked.push(heads[0].1);
+    }
+    let mut first = asked[..3].to_vec();
+    first.sort();
+    assert_eq!(first, [peer(7), peer(8), peer(9)]);
+    assert_eq!(asked[..3], asked[3..], "in turn");
+    node.wait(Duration::from_secs(20));
+    let quiet = heads(&node.wait(Duration::from_secs(12)));
+    assert!(quiet.len() <= 3, "a chain that stands still is asked about every 12 s: {}", quiet.len());
+}
+
+fn heads(outputs: &[Output]) -> Vec<Asked> {
+    requests(outputs).into_iter().filter(|request| request.2 == Protocol::GetHead).collect()
+}
+
+#[test]
+fn p6_9_a_run_that_nobody_backs_ends_at_once() {
+    let (mut node, pages) = behind(&[9], 5);
+    let outputs = serves(&mut node, &pages[0], &[]);
+    assert!(outputs.contains(&Output::App(Event::Synced { head: 0 })));
+    assert!(!node.status().syncing);
+}
+
+#[test]
+fn p5_2_a_peer_that_left_before_its_child_was_judged_leaves_no_claim_behind() {
+    let mut node = Node::connected_to(&[8, 9]);
+    let child = chain(2).remove(1);
+    node.quiet(gossip(9, Topic::Commitments, child.as_bytes().to_vec()));
+    let Some(Output::Job(job)) = node.core.poll_output() else { panic!("its signer must be recovered") };
+    node.quiet(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(2) });
+    node.input(Input::JobFinished(job.run()));
+    node.wait(Duration::from_secs(1));
+    assert_eq!((node.status().lag, node.status().syncing), (0, false));
+}

@@ -111,12 +111,35 @@ fn p5_6_asks_the_sender_of_the_commitment_first_then_others_with_growing_pauses(
     assert_ne!(second[0].1, peer(9));
     assert_eq!(node.score(9), score, "not found costs nothing");
     // The second one stalls: after a pause the third is asked as well.
-    let third = requests(&node.wait(Duration::from_millis(1_600)));
+    let third = fetches(&node.wait(Duration::from_millis(1_600)));
     assert_eq!(third.len(), 1);
     assert!(third[0].1 != peer(9) && third[0].1 != second[0].1);
     let outputs = node.input(Input::ResponseReceived { request: third[0].0, body: RawTxList { hash, txlist }.encode() });
     assert_eq!(ready(&outputs), [1]);
     assert_eq!(node.status().missing_txlists, 0);
+}
+
+#[test]
+fn p5_6_the_first_round_without_success_is_followed_by_a_short_pause_and_later_ones_by_longer_pauses() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let (signed, txlist) = writer.block();
+    node.commitment(9, &signed);
+    let mut asked = fetches(&node.wait(Duration::from_millis(400)));
+    for pause in [400, 800, 1_600] {
+        assert_eq!(asked.len(), 1);
+        let not_found = RawTxList { hash: keccak256(&txlist), txlist: Bytes::new() }.encode();
+        assert!(fetches(&node.input(Input::ResponseReceived { request: asked[0].0, body: not_found })).is_empty());
+        assert!(fetches(&node.wait(Duration::from_millis(pause - 1))).is_empty());
+        asked = fetches(&node.wait(Duration::from_millis(1)));
+    }
+    // This one stalls: it is not asked a second time meanwhile.
+    assert_eq!(asked.len(), 1);
+    assert!(fetches(&node.wait(Duration::from_millis(9_999))).is_empty());
+}
+
+/// The requests for txlists that went out.
+fn fetches(outputs: &[Output]) -> Vec<(RequestId, PeerId, Protocol, Bytes)> {
+    requests(outputs).into_iter().filter(|request| request.2 == Protocol::GetTxList).collect()
 }
 
 #[test]

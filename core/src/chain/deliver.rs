@@ -38,8 +38,8 @@ pub(crate) const MAX_HASHING_BYTES: usize = 64 << 20;
 const MAX_ASKED_AT_ONCE: u8 = 3;
 /// Most peers asked for one txlist before a long pause. Source: P5.6.
 const MAX_ASKED: usize = 8;
-/// Pause behind a whole round without success. Ours: the window of the request limits (P6.6).
-const ROUND_PAUSE: Duration = Duration::from_secs(10);
+/// Longest pause, behind whole rounds without success. Ours: the window of the request limits (P6.6).
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Who brought a txlist, and who waits to hear of it.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,8 @@ struct Fetch {
     sender: Option<PeerId>,
     asked: Vec<PeerId>,
     under_way: u8,
+    /// Rounds without success.
+    rounds: u8,
 }
 
 /// Txlists under way: being hashed, or being looked for.
@@ -312,7 +314,7 @@ impl Core {
         let hash = preconf.raw_tx_list_hash;
         self.txlists.name(hash, accepted.block_number, self.chain.next_ready());
         if link == Link::Extends && !self.txlists.has(&hash) {
-            let fetch = Fetch { number: accepted.block_number, sender, asked: Vec::new(), under_way: 0 };
+            let fetch = Fetch { number: accepted.block_number, sender, asked: Vec::new(), under_way: 0, rounds: 0 };
             self.deliveries.fetches.entry(hash).or_insert(fetch);
             self.timers.set_if_idle(Timer::TxListMissing(hash), now.mono.after(self.config.txlist_grace));
         }
@@ -396,17 +398,24 @@ impl Core {
             fetch.asked.push(peer);
             fetch.under_way += 1;
             // P5.6: growing pauses; a slow peer does not hold the next one up
-            let pause = grace.saturating_mul(1 << fetch.asked.len().min(5)).min(ROUND_PAUSE);
+            let pause = grace.saturating_mul(1 << fetch.asked.len().min(5)).min(LONGEST_PAUSE);
             self.timers.set(Timer::TxListMissing(hash), now.after(pause));
         }
     }
 
-    /// Everyone that can be asked was asked: a long pause, then from the start.
+    /// Everyone that can be asked was asked: a pause, then from the start. The first ones are short, since peers that lost the txlist as well
+    /// are looking for it too (P11.2).
     fn next_round(&mut self, now: Time, number: u64, hash: B256) {
         self.deliveries.due.remove(&(number, hash));
         if let Some(fetch) = self.deliveries.fetches.get_mut(&hash) {
-            fetch.asked.clear();
-            self.timers.set(Timer::TxListMissing(hash), now.after(ROUND_PAUSE));
+            let mut pause = LONGEST_PAUSE;
+            // Who is still at it is not asked once more: its end makes the fetch due again.
+            if fetch.under_way == 0 {
+                fetch.asked.clear();
+                pause = self.config.txlist_grace.saturating_mul(1 << fetch.rounds.min(5)).min(LONGEST_PAUSE);
+                fetch.rounds = fetch.rounds.saturating_add(1);
+            }
+            self.timers.set(Timer::TxListMissing(hash), now.after(pause));
         }
     }
 }

@@ -46,6 +46,7 @@ impl Core {
             self.sync.forget(&peer);
             self.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(now, peer);
+            self.pump(now); // a catch-up that only it could back has nobody left
         }
     }
 

@@ -14,9 +14,10 @@
 
 pub(crate) mod page;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::{PeerId, RequestId};
+use crate::time::Time;
 use crate::wire::messages::SignedCommitment;
 
 /// Pages under way at once. Ours: keeps four peers busy and the claims being judged at 1024.
@@ -99,6 +100,12 @@ pub(crate) struct Sync {
     pub(crate) gaps: BTreeMap<u64, PeerId>,
     /// Set while the run waits for something else than peers: windows of the schedule, or room in the chain.
     pub(crate) paused: bool,
+    /// When a paused run is tried again at the latest.
+    pub(crate) resume_at: Time,
+    /// When the head moved last.
+    pub(crate) moved: Option<Time>,
+    /// Who was asked for its head last, so that peers take turns.
+    pub(crate) polled: VecDeque<PeerId>,
 }
 
 impl Sync {
@@ -106,11 +113,11 @@ impl Sync {
         self.claims.insert(peer, head);
     }
 
-    /// The peer can back no more than this.
-    pub(crate) fn lower(&mut self, peer: &PeerId, to: u64) {
-        if let Some(claim) = self.claims.get_mut(peer) {
-            *claim = to.min(*claim);
-        }
+    /// The peer can back no more than this. Says whether it had claimed more.
+    pub(crate) fn lower(&mut self, peer: &PeerId, to: u64) -> bool {
+        let Some(claim) = self.claims.get_mut(peer).filter(|claim| **claim > to) else { return false };
+        *claim = to;
+        true
     }
 
     pub(crate) fn claim_of(&self, peer: &PeerId) -> Option<u64> {

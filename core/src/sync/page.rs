@@ -13,7 +13,7 @@ use crate::peer::score::Standing;
 use crate::request::Purpose;
 use crate::request::answered::PageRead;
 use crate::sync::{MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES, Page, Run, Slot};
-use crate::time::{Now, Timer};
+use crate::time::{Now, Time, Timer};
 use crate::wire::messages::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
 use crate::wire::topics::Protocol;
 
@@ -27,23 +27,47 @@ impl Core {
         if !known && self.sync.claimants() < self.config.heads_from && self.can_ask(now.mono, peer, Protocol::GetHead) {
             self.ask_head(now, peer);
         }
-        self.timers.set_if_idle(Timer::Heads, now.mono.after(self.config.heads_every));
+        let at = self.heads_at(now.mono);
+        self.timers.set_if_idle(Timer::Heads, at);
     }
 
-    /// Time to ask some peers for their heads again.
+    /// Time to ask for heads again: some peers at once in quiet times; while the chain moves one after the other, so that what gossip lost
+    /// is found in time (P11.2).
     pub(crate) fn heads_due(&mut self, now: Now) {
-        self.sync.paused = false;
-        let mut asked = Vec::new();
-        while asked.len() < self.config.heads_from
-            && let Some(peer) = self.choose(now.mono, Protocol::GetHead, |peer| !asked.contains(peer))
-        {
+        if self.sync.resume_at <= now.mono {
+            self.sync.resume_at = now.mono.after(self.config.heads_every);
+            self.sync.paused = false;
+        }
+        let (turns, at_once) = (self.turns(), if self.is_moving(now.mono) { 1 } else { self.config.heads_from });
+        self.sync.polled.truncate(turns.saturating_sub(1));
+        let mut asked: Vec<PeerId> = if at_once == 1 { self.sync.polled.iter().copied().collect() } else { Vec::new() };
+        for _ in 0..at_once {
+            let Some(peer) = self.choose(now.mono, Protocol::GetHead, |peer| !asked.contains(peer)) else { break };
             self.ask_head(now, peer);
+            self.sync.polled.push_front(peer);
             asked.push(peer);
         }
+        self.sync.polled.truncate(self.config.heads_from);
         if self.peers.len() > 0 {
-            self.timers.set(Timer::Heads, now.mono.after(self.config.heads_every));
+            let at = self.heads_at(now.mono);
+            self.timers.set(Timer::Heads, at);
         }
         self.plan(now);
+    }
+
+    /// How many peers take turns in being asked while the chain moves.
+    fn turns(&self) -> usize {
+        let able = self.peers.connected().filter(|(_, connected)| connected.spoken.supports(Protocol::GetHead)).count();
+        able.clamp(1, self.config.heads_from)
+    }
+
+    fn heads_at(&self, now: Time) -> Time {
+        let turns = u32::try_from(self.turns()).unwrap_or(u32::MAX);
+        now.after(if self.is_moving(now) { self.config.heads_while_moving / turns } else { self.config.heads_every })
+    }
+
+    fn is_moving(&self, now: Time) -> bool {
+        self.sync.moved.is_some_and(|at| now.since(at) < self.config.heads_every)
     }
 
     fn ask_head(&mut self, now: Now, peer: PeerId) {
@@ -67,7 +91,9 @@ impl Core {
 
     /// P5.2: a child came whose parent we do not know. Its sender has what lies before it, or knows who has.
     pub(crate) fn parent_missing(&mut self, now: Now, peer: PeerId, number: u64) {
-        if self.sync.gaps.len() < MAX_GAPS || self.sync.gaps.contains_key(&number) {
+        // The peer may have left while the child's signer was being recovered; its claim would outlive it.
+        let room = self.sync.gaps.len() < MAX_GAPS || self.sync.gaps.contains_key(&number);
+        if room && self.peers.get(&peer).is_some() {
             self.sync.gaps.entry(number).or_insert(peer);
             self.timers.set_if_idle(Timer::Gap, now.mono.after(GAP_GRACE));
         }
@@ -77,6 +103,9 @@ impl Core {
     pub(crate) fn gaps_due(&mut self, now: Now) {
         for (number, peer) in std::mem::take(&mut self.sync.gaps) {
             let before = number.saturating_sub(1);
+            if self.peers.get(&peer).is_none() {
+                continue; // it left; whoever else brings a child of the same gap starts this again
+            }
             if before > self.chain.head_number() {
                 let claim = self.sync.claim_of(&peer).unwrap_or(0).max(before);
                 self.sync.claim(peer, claim);
@@ -102,10 +131,15 @@ impl Core {
         self.pump(now);
     }
 
-    /// Sets pages up to the best claim and gives those that wait to peers with room.
+    /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
     pub(crate) fn pump_pages(&mut self, now: Now) {
+        while self.pump_pages_once(now) {}
+    }
+
+    /// Says whether a claim was lowered, so that the pages must be set anew. Claims only fall here, so that comes to an end.
+    fn pump_pages_once(&mut self, now: Now) -> bool {
         let (head, target) = (self.chain.head_number(), self.best_claim(now));
-        let Some(run) = &mut self.sync.run else { return };
+        let Some(run) = &mut self.sync.run else { return false };
         // What gossip brought meanwhile, and what nobody claims any more, needs no page.
         run.pages
             .retain(|start, slot| slot.end(*start) > head.saturating_add(1) && (*start <= target || !matches!(slot.page, Page::Wanted)));
@@ -113,7 +147,7 @@ impl Core {
         if run.pages.is_empty() && head >= target {
             self.sync.run = None;
             self.tell(Event::Synced { head });
-            return;
+            return false;
         }
         let size = if target - head.min(target) > u64::from(self.config.page_far) { self.config.page_far } else { self.config.page_near };
         while run.pages.len() < MAX_PAGES && run.next <= target {
@@ -122,32 +156,43 @@ impl Core {
             run.next += u64::from(count);
         }
         let wanted = run.pages.iter().filter(|(_, slot)| matches!(slot.page, Page::Wanted)).map(|(start, slot)| (*start, slot.count));
+        let mut lowered = false;
         for (start, count) in wanted.collect::<Vec<_>>() {
-            self.ask_page(now, start, count);
+            lowered |= self.ask_page(now, start, count);
         }
+        lowered
     }
 
-    fn ask_page(&mut self, now: Now, start: u64, count: u32) {
+    /// Says whether nobody can serve the page, so that claims were lowered.
+    fn ask_page(&mut self, now: Now, start: u64, count: u32) -> bool {
         if self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED {
-            return; // what an ended run left behind is still being judged; each of its results comes by here
+            return false; // what an ended run left behind is still being judged; each of its results comes by here
         }
-        let Some(run) = &self.sync.run else { return };
-        let backs = |peer: &PeerId| self.sync.claim_of(peer).is_some_and(|claim| claim >= start) && !run.is_barred(start, peer);
+        let Some(run) = &self.sync.run else { return false };
+        // A peer that is pruned is not waited for: that may take longer than anyone has time.
+        let backs = |peer: &PeerId| {
+            self.sync.claim_of(peer).is_some_and(|claim| claim >= start)
+                && !run.is_barred(start, peer)
+                && self.peers.standing(now.mono, peer) <= Standing::Throttled
+                && self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments))
+        };
         let able: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).filter(backs).collect();
         if able.is_empty() {
             // A head that nobody backs is dropped: the claims that reach this far end before it.
             let claimants: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).collect();
+            let mut lowered = false;
             for peer in claimants {
-                self.sync.lower(&peer, start - 1);
+                lowered |= self.sync.lower(&peer, start - 1);
             }
-            return;
+            return lowered;
         }
-        let Some(peer) = self.choose(now.mono, Protocol::GetCommitments, |peer| able.contains(peer)) else { return };
+        let Some(peer) = self.choose(now.mono, Protocol::GetCommitments, |peer| able.contains(peer)) else { return false };
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
         let request = self.ask(now.mono, peer, Protocol::GetCommitments, body, Purpose::Page { start, count });
         if let Some(slot) = self.sync.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
             slot.page = Page::Asked { request };
         }
+        false
     }
 
     /// A page came. Its good items are used; what they leave open goes to another peer.
@@ -241,6 +286,12 @@ impl Core {
     /// The head moved: pages that it has passed are done.
     pub(crate) fn head_moved(&mut self, now: Now) {
         let head = self.chain.head_number();
+        let was_moving = self.is_moving(now.mono);
+        self.sync.moved = Some(now.mono);
+        if !was_moving && self.peers.len() > 0 {
+            let at = self.heads_at(now.mono);
+            self.timers.set(Timer::Heads, at);
+        }
         let Some(run) = &mut self.sync.run else { return };
         let from = run.from;
         let passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head.saturating_add(1));
