@@ -98,7 +98,7 @@ pub use config::NetworkConfig;
 pub use driver::{NetworkDriver, Parts};
 pub use error::{HandleError, StartError};
 pub use events::{NetworkEvent, NetworkEvents};
-pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus};
+pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 pub use jobs::{BlockingPool, BoxedWork, JobRunner};
 pub use transport::{Resolving, transport};
 

@@ -245,6 +245,17 @@ pub(crate) fn takes_time(command: &Command) -> bool {
         | Command::GetTxList { .. }
         | Command::Dial { .. } => true,
         Command::Disconnect { .. }
+        | Command::BlockPeer { .. }
+        | Command::UnblockPeer { .. }
+        | Command::BlockAddress { .. }
+        | Command::UnblockAddress { .. }
+        | Command::BlockSubnet { .. }
+        | Command::UnblockSubnet { .. }
+        | Command::Protect { .. }
+        | Command::Unprotect { .. }
+        | Command::Trust { .. }
+        | Command::Distrust { .. }
+        | Command::LiftBan { .. }
         | Command::UpdateSchedule(_)
         | Command::Restore(_)
         | Command::MoveSyncTip(_)

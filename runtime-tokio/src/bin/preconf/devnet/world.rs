@@ -18,6 +18,7 @@ use preconf_tokio::{HandleError, NetworkEvent, NetworkHandle};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::conduct::Opinion;
 use super::hostile::Hostile;
 use super::malice::Malice;
 use super::node::{Node, Sighting, core_config};
@@ -323,6 +324,7 @@ impl World {
         self.table.clear();
         let mut faults = self.record.faults();
         faults.extend(strays(&nodes));
+        let mut opinions = Vec::new();
         let mut notes = Vec::new();
         for hostile in std::mem::take(&mut self.hostile) {
             let (name, sent, judged) = (hostile.name.clone(), hostile.deeds().sent, self.record.judged(hostile.peer));
@@ -331,6 +333,11 @@ impl World {
             if judged.rejected == 0 {
                 faults.push(format!("{name} sent {sent} messages and nobody rejected one: nothing is proven"));
             }
+            let told = Opinion::all(&hostile, &self.nodes).await?;
+            if !told.iter().any(|opinion| opinion.is_out) {
+                faults.push(format!("{name} is neither pruned nor banned by anyone (P7.4)"));
+            }
+            opinions.extend(told);
             if !hostile.stop().await {
                 faults.push(format!("{name} died"));
             }
@@ -347,6 +354,7 @@ impl World {
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
             nodes,
+            hostile: opinions,
             notes,
         };
         Ok((report, faults))
