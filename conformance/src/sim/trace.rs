@@ -2,7 +2,7 @@
 //!
 //! SHA-256 over every output of every machine, with its time and node, in an encoding that does not change with `Debug`.
 
-use preconf_core::{Action, Event, Output, Response, Time};
+use preconf_core::{Action, Event, Output, Record, Response, Time};
 use sha2::{Digest, Sha256};
 
 use super::node::NodeId;
