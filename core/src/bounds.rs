@@ -1,4 +1,4 @@
-//! How much memory can a node take (P10)?
+//! How much memory can a node take (P10.1, P10.3)?
 //!
 //! [`memory_bound`] sums up what every table may hold under a configuration; [`Core::memory_bytes`] what they hold now, with the same cost
 //! for each entry. Payloads (txlists, our own messages) are counted by their bytes, as they change; entries by number times cost.

@@ -73,7 +73,7 @@ impl Core {
         self.mint.commands.next(CommandId)
     }
 
-    /// P11.1: blocks are executed in the order in which they became ready.
+    /// P11.1: blocks are executed in the order in which they became ready. Nothing waits for it: a host that fails ends nothing (P10.4).
     pub(crate) fn mark_executed(&mut self, block_number: u64) -> Result<CommandId, CommandError> {
         if block_number >= self.chain.next_ready() {
             return Err(CommandError::NotReady { block_number });

@@ -132,7 +132,7 @@ impl Core {
         })
     }
 
-    /// The world says something. Every input is taken, whatever it says and whenever it comes.
+    /// The world says something. Every input is taken, whatever it says and whenever it comes (P10.2).
     ///
     /// Only a driver that does not drain outputs can make it drop something: gossip and requests, and `Stats::unheard` counts them.
     pub fn handle_input(&mut self, now: Now, input: Input) {
