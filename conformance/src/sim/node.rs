@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Time, UnixTime, Window};
+use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Time, UnixTime, Window, memory_bound};
 
 use super::check::Watch;
 use super::history::{CHAIN, History, START};
@@ -82,13 +82,16 @@ pub(crate) struct Node {
     pub(crate) wake: Option<Time>,
     pub(crate) ready: Vec<Ready>,
     pub(crate) blocked: Vec<NodeId>,
+    pub(crate) memory_bound: usize,
 }
 
 impl Node {
     pub(crate) fn new(mind: Mind, setup: Option<Setup>, now: Time) -> Self {
+        let memory_bound = setup.as_ref().map_or(0, |setup| memory_bound(&setup.config));
         Self {
             mind,
             setup,
+            memory_bound,
             mesh: Mesh::default(),
             watch: Watch::default(),
             life: 1,
