@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BatchSize, Criterion, criterion_group};
+use criterion::{Criterion, criterion_group};
 use preconf_core::{
     B256, Bytes, ChainId, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, Direction, GetHeadRequest, Input, MessageId,
     Now, Output, PeerId, Protocol, RawTxList, Spoken, Time, Topic, UnixTime,
@@ -142,17 +142,12 @@ fn flood(c: &mut Criterion) {
     let mut crowd = Crowd::new();
     let data = Bytes::from_static(&[0; 3]);
     c.bench_function("a malformed commitment in a flood", |b| {
-        b.iter_batched(
-            || {
-                crowd.now = crowd.now.after(Duration::from_micros(10)); // 100 000 a second
-                Input::GossipReceived { peer: peer(1), message: MessageId([1; 20]), topic: Topic::Commitments, data: data.clone() }
-            },
-            |input| {
-                crowd.core.handle_input(crowd.now, black_box(input));
-                while crowd.core.poll_output().is_some() {}
-            },
-            BatchSize::SmallInput,
-        );
+        b.iter(|| {
+            crowd.now = crowd.now.after(Duration::from_micros(10)); // 100 000 a second
+            let (message, topic) = (MessageId([1; 20]), Topic::Commitments);
+            crowd.core.handle_input(crowd.now, black_box(Input::GossipReceived { peer: peer(1), message, topic, data: data.clone() }));
+            while crowd.core.poll_output().is_some() {}
+        });
     });
 }
 
