@@ -105,7 +105,7 @@ impl Node {
         }
     }
 
-    /// Starts again with a new machine: what was only in memory is gone.
+    /// Starts again with a new machine: what was only in memory is gone, what was kept is not.
     pub(crate) fn reborn(&mut self, core: Core, now: Time) {
         let (life, blocked, kept) = (self.life + 1, std::mem::take(&mut self.blocked), std::mem::take(&mut self.kept));
         *self = Self { life, blocked, kept, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
