@@ -59,7 +59,7 @@ const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
     + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>())
     + entry::<(Rank, PeerId), ()>()
-    + 2 * entry::<PeerId, u64>()
+    + 3 * entry::<PeerId, u64>()
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();

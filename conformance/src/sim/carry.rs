@@ -59,7 +59,7 @@ impl World {
             }
             Action::DropRequest { channel } => {
                 let from = self.channels.get(&channel).map(|asked| asked.from);
-                if let Some(peer) = from.filter(|from| self.is_honest(*from)) {
+                if let Some(peer) = from.filter(|from| self.is_honest(*from) && !self.nodes[*from].has_forgotten(self.now)) {
                     return Err(self.failure(node, Violation::OverLimit { peer }));
                 }
                 self.answer(channel, Duration::ZERO, None);

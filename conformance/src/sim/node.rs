@@ -11,6 +11,9 @@ use super::jobs::JobOrder;
 use super::mesh::Mesh;
 use super::puppet::Puppet;
 
+/// How long others count a request. Source: P6.6.
+const LIMIT_WINDOW: Duration = Duration::from_secs(10);
+
 /// A node's place in its world, from 0 in the order in which nodes were added.
 pub type NodeId = usize;
 
@@ -109,6 +112,11 @@ impl Node {
     pub(crate) fn reborn(&mut self, core: Core, now: Time) {
         let (life, blocked, kept) = (self.life + 1, std::mem::take(&mut self.blocked), std::mem::take(&mut self.kept));
         *self = Self { life, blocked, kept, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
+    }
+
+    /// Was it restarted so lately that it cannot know all that it asked in a window of P6.6? Others may refuse it then, not punish it.
+    pub(crate) fn has_forgotten(&self, now: Time) -> bool {
+        self.life > 1 && now.since(self.booted) <= LIMIT_WINDOW
     }
 
     /// What its two clocks say.

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::dice::Dice;
 use crate::id::{ConnectionId, PeerId};
 use crate::input::{Direction, Spoken};
 use crate::peer::conduct::ScoreRules;
@@ -38,6 +39,7 @@ pub(crate) struct Connected {
     pub(crate) spoken: Spoken,
     topics: BTreeSet<Topic>,
     arrival: u64,
+    seat: u64,
     is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     is_leaving: bool,
@@ -93,6 +95,8 @@ pub(crate) struct Peers {
     ranks: Ranks,
     staying: Staying,
     arrivals: u64,
+    /// The connected peers in an order that only our dice know, so that nobody can choose an id that is asked more often (P6.8).
+    round: BTreeMap<u64, PeerId>,
 }
 
 impl Peers {
@@ -110,6 +114,7 @@ impl Peers {
             ranks: Ranks::default(),
             staying: Staying::default(),
             arrivals: 0,
+            round: BTreeMap::new(),
         }
     }
 
@@ -126,19 +131,26 @@ impl Peers {
         self.known.len()
     }
 
-    /// A connection stands. Says whether it is the peer's first.
-    pub(crate) fn open(&mut self, now: Time, peer: PeerId, connection: ConnectionId, link: Link, is_protected: bool) -> bool {
+    /// A connection stands. A peer that has none yet takes a seat in the round, by our dice. Says whether it is the peer's first.
+    pub(crate) fn open(&mut self, now: Time, peer: PeerId, opened: (ConnectionId, Link), is_protected: bool, dice: &mut Dice) -> bool {
+        let (connection, link) = opened;
         self.know(now, peer);
         self.unlist(&peer);
         self.uncount(&peer);
-        let arrivals = &mut self.arrivals;
+        let (arrivals, round) = (&mut self.arrivals, &mut self.round);
         let entry = self.connected.entry(peer).or_insert_with(|| {
             *arrivals += 1; // 2^64 peers outlive any node
+            let mut seat = dice.any();
+            while round.contains_key(&seat) {
+                seat = seat.wrapping_add(1);
+            }
+            round.insert(seat, peer);
             Connected {
                 connections: BTreeMap::new(),
                 spoken: Spoken::default(),
                 topics: BTreeSet::new(),
                 arrival: *arrivals,
+                seat,
                 is_protected,
                 is_leaving: false,
                 rank: None,
@@ -157,6 +169,7 @@ impl Peers {
         connected.connections.remove(&connection);
         let was_last = connected.connections.is_empty();
         if was_last {
+            self.round.remove(&connected.seat);
             self.connected.remove(&peer);
             if let Some(known) = self.known.get_mut(&peer) {
                 known.last_seen = now;
@@ -260,6 +273,11 @@ impl Peers {
         self.connected.iter()
     }
 
+    /// All that are connected, each once, from this seat of the round on.
+    pub(crate) fn round_from(&self, seat: u64) -> impl Iterator<Item = PeerId> + '_ {
+        self.round.range(seat..).chain(self.round.range(..seat)).map(|(_, peer)| *peer)
+    }
+
     /// How many are connected.
     pub(crate) fn len(&self) -> usize {
         self.connected.len()
@@ -324,6 +342,13 @@ impl Peers {
     /// When the next request on this protocol may go to a peer (P6.7); `None` while only the end of one makes room.
     pub(crate) fn free_at(&self, peer: &PeerId, protocol: Protocol, now: Time) -> Option<Time> {
         self.known.get(peer).and_then(|known| known.paces[index(protocol)].next_admit_at(now))
+    }
+
+    /// Is the peer one that we ask (P7.4), and is there room for a request on this protocol now (P6.7)?
+    pub(crate) fn takes(&self, now: Time, peer: &PeerId, protocol: Protocol) -> bool {
+        self.known.get(peer).is_some_and(|known| {
+            known.paces[index(protocol)].next_admit_at(now).is_some_and(|at| at <= now) && known.ledger.standing(now) <= Standing::Throttled
+        })
     }
 
     /// When time alone makes room for a request to this peer, or to any that speaks the protocol; `None` when it does not.

@@ -49,7 +49,7 @@ impl Core {
             self.gate.opened(ip);
         }
         let is_leaving = self.peers.get(&peer).is_some_and(Connected::is_leaving);
-        let is_first = self.peers.open(now.mono, peer, connection, link, self.gate.is_protected(peer));
+        let is_first = self.peers.open(now.mono, peer, (connection, link), self.gate.is_protected(peer), &mut self.dice);
         if is_first {
             self.tell(Event::PeerConnected { peer });
             self.static_connected(now, &peer);
