@@ -216,3 +216,13 @@ fn a_protocol_that_a_peer_turns_out_not_to_speak_is_not_asked_for_again() {
     assert_eq!(node.score(9), 0, "no fault of its");
     assert_eq!(node.command(Command::GetHead { peer: None }).unwrap_err(), CommandError::NoPeer(Protocol::GetHead));
 }
+
+#[test]
+fn p6_7_a_peer_that_drops_a_request_is_left_alone_for_a_window() {
+    let mut node = Node::connected_to(&[9]);
+    let (_, outputs) = node.command(Command::GetTxList { hash: B256::ZERO, peer: Some(peer(9)) }).unwrap();
+    node.input(Input::RequestFailed { request: requests(&outputs)[0].0, failure: RequestFailure::Closed });
+    assert_eq!(node.command(Command::GetTxList { hash: B256::ZERO, peer: None }).unwrap_err(), CommandError::NoPeer(Protocol::GetTxList));
+    node.wait(Duration::from_millis(10_000));
+    assert!(node.command(Command::GetTxList { hash: B256::ZERO, peer: None }).is_ok());
+}

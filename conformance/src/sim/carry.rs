@@ -58,8 +58,8 @@ impl World {
                 self.answer(channel, Duration::ZERO, Some(body_of(&response)));
             }
             Action::DropRequest { channel } => {
-                let from = self.channels.get(&channel).map(|asked| asked.from);
-                if let Some(peer) = from.filter(|from| self.is_honest(*from) && !self.nodes[*from].has_forgotten(self.now)) {
+                let from = self.channels.get(&channel).map(|asked| asked.from).filter(|from| self.is_honest(*from));
+                if let Some(peer) = from.filter(|from| !self.nodes[*from].may_be_limited(node)) {
                     return Err(self.failure(node, Violation::OverLimit { peer }));
                 }
                 self.answer(channel, Duration::ZERO, None);

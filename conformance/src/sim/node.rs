@@ -11,8 +11,9 @@ use super::jobs::JobOrder;
 use super::mesh::Mesh;
 use super::puppet::Puppet;
 
-/// How long others count a request. Source: P6.6.
-const LIMIT_WINDOW: Duration = Duration::from_secs(10);
+/// Requests that can be on their way to one peer when it begins to refuse: four in flight (P6.6) and, once they have failed, four more of a
+/// connection that a cut hid the refusal of.
+const MAX_ON_THEIR_WAY: u32 = 8;
 
 /// A node's place in its world, from 0 in the order in which nodes were added.
 pub type NodeId = usize;
@@ -87,6 +88,8 @@ pub(crate) struct Node {
     /// What its machine wants remembered: this node's disk.
     pub(crate) kept: Vec<Record>,
     pub(crate) blocked: Vec<NodeId>,
+    /// How often a peer refused it a request in this life.
+    refused: BTreeMap<NodeId, u32>,
     pub(crate) memory_bound: usize,
 }
 
@@ -105,6 +108,7 @@ impl Node {
             ready: Vec::new(),
             kept: Vec::new(),
             blocked: Vec::new(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -114,9 +118,12 @@ impl Node {
         *self = Self { life, blocked, kept, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
     }
 
-    /// Was it restarted so lately that it cannot know all that it asked in a window of P6.6? Others may refuse it then, not punish it.
-    pub(crate) fn has_forgotten(&self, now: Time) -> bool {
-        self.life > 1 && now.since(self.booted) <= LIMIT_WINDOW
+    /// A peer refused it a request for asking too much. Only a node that was restarted may run into that, since it cannot know what it asked
+    /// before; and not again once it was told, beyond what was on its way already.
+    pub(crate) fn may_be_limited(&mut self, by: NodeId) -> bool {
+        let refused = self.refused.entry(by).or_default();
+        *refused += 1;
+        self.life > 1 && *refused <= MAX_ON_THEIR_WAY
     }
 
     /// What its two clocks say.

@@ -66,6 +66,17 @@ impl Pace {
         }
     }
 
+    /// The peer refused a request though there was room: it counts what we cannot know, from before a restart of ours perhaps. All places are
+    /// taken for one window, in which whatever it counts runs out.
+    pub fn rest(&mut self, now: Time) {
+        self.expire(now);
+        let last = self.ended.back().copied().unwrap_or(now).max(now);
+        while self.under_way + self.ended.len() < self.places {
+            self.ended.push_back(last);
+        }
+        self.ended.iter_mut().for_each(|ended| *ended = last);
+    }
+
     /// The earliest time, from `now` on, at which one more would be admitted. `None` while only the end of a request can make room.
     pub fn next_admit_at(&self, now: Time) -> Option<Time> {
         // So many of the ended ones must leave before one place is free.

@@ -339,6 +339,11 @@ impl Peers {
         self.know(now, peer).paces[index(protocol)].end(now);
     }
 
+    /// The peer dropped a request without an answer: it is left alone in this protocol for a window.
+    pub(crate) fn rest(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
+        self.know(now, peer).paces[index(protocol)].rest(now);
+    }
+
     /// When the next request on this protocol may go to a peer (P6.7); `None` while only the end of one makes room.
     pub(crate) fn free_at(&self, peer: &PeerId, protocol: Protocol, now: Time) -> Option<Time> {
         self.known.get(peer).and_then(|known| known.paces[index(protocol)].next_admit_at(now))

@@ -99,6 +99,9 @@ impl Core {
         if let Some(conduct) = conduct {
             self.charge(now, sent.peer, "P6.5", conduct, Cause::Request(request));
         }
+        if failure == RequestFailure::Closed && self.peers.get(&sent.peer).is_some() {
+            self.peers.rest(now.mono, sent.peer, sent.protocol); // P6.7: it may count what we asked before a restart
+        }
         if failure == RequestFailure::Unsupported {
             self.peers.does_not_speak(&sent.peer, sent.protocol);
         }
