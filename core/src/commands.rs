@@ -53,6 +53,7 @@ impl Core {
     /// P9.3
     pub(crate) fn move_sync_tip(&mut self, now: Now, tip: SyncTip) -> CommandId {
         let moved = self.chain.move_tip(tip);
+        self.sync.run = None; // its pages were set from the head as it was
         if let Some(from) = moved.execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
             self.tell(Event::ExecuteAgain { from });
