@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, Outcome, Output, PeerId};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, Outcome, Output, PeerId, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,10 +38,13 @@ pub struct Parts {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
+    /// What of the world reaches the machine? Asked about each gossip message, request and response of a peer; one that it does not admit is
+    /// lost on its last inch. What the network itself reports always arrives.
+    pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
 }
 
 impl Parts {
-    /// Tokio's sockets, tasks, blocking pool and timer. Needs a tokio runtime around it.
+    /// Tokio's sockets, tasks, blocking pool and timer; everything is admitted. Needs a tokio runtime around it.
     ///
     /// # Errors
     /// No runtime, or a key that cannot be used.
@@ -52,6 +55,7 @@ impl Parts {
             executor: Box::new(move |task| drop(runtime.spawn(task))),
             jobs: Box::new(BlockingPool),
             clock: Box::new(SystemClock::new()),
+            admit: Box::new(|_| true),
         })
     }
 }
@@ -62,6 +66,7 @@ pub struct NetworkDriver {
     net: Net,
     jobs: Jobs,
     clock: Box<dyn Clock>,
+    admit: Box<dyn FnMut(&Input) -> bool + Send>,
     commands: mpsc::Receiver<NetworkCommand>,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
@@ -103,6 +108,7 @@ impl NetworkDriver {
             net,
             jobs: Jobs::new(parts.jobs, max_jobs),
             clock: parts.clock,
+            admit: parts.admit,
             commands,
             events,
             waiting: BTreeMap::new(),
@@ -238,7 +244,11 @@ impl NetworkDriver {
         match event {
             NetEvent::Input(input) => {
                 self.note_connections(&input);
-                self.core.handle_input(self.clock.now(), input);
+                if !is_word_of_peer(&input) || (self.admit)(&input) {
+                    self.core.handle_input(self.clock.now(), input);
+                } else {
+                    self.lose(input);
+                }
             }
             NetEvent::Listening { address } => {
                 tracing::info!(%address, "listening");
@@ -251,6 +261,16 @@ impl NetworkDriver {
                 self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
             }
             NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
+        }
+    }
+
+    /// Answers for the machine, which never hears of this: a message without a verdict would stay in gossip's cache, a request in our table.
+    /// That a response is lost, the machine's own deadline finds (P6.5).
+    fn lose(&mut self, input: Input) {
+        if let Input::GossipReceived { peer, message, .. } = input {
+            self.net.apply(Action::ReportGossip { message, peer, verdict: Verdict::Ignore });
+        } else if let Input::RequestReceived { channel, .. } = input {
+            self.net.apply(Action::DropRequest { channel });
         }
     }
 
@@ -322,6 +342,11 @@ fn ends_later(command: &Command) -> bool {
         | Command::MoveSyncTip(_)
         | Command::MarkExecuted { .. } => false,
     }
+}
+
+/// Did a peer say it, rather than our own side of the network?
+fn is_word_of_peer(input: &Input) -> bool {
+    matches!(input, Input::GossipReceived { .. } | Input::RequestReceived { .. } | Input::ResponseReceived { .. })
 }
 
 /// Listeners tell their end without the `/p2p/…` that we put behind their addresses.

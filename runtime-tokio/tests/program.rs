@@ -76,6 +76,9 @@ fn a_bad_flag_or_file_says_what_is_allowed() {
     };
     fails(&["devnet", "--nodes", "1"], 2, &["--nodes", "1", "2..=64"]);
     fails(&["devnet", "--nodes", "3", "--late", "2"], 1, &["--late = 2", "allowed is 0 to 1"]);
+    for drop in ["1", "-0.1", "NaN", "some"] {
+        fails(&["devnet", "--drop", drop], 2, &["--drop <SHARE>", drop, "allowed is 0 or more and less than 1"]);
+    }
     fails(&["key", "show", "--file", path], 1, &["bad.json", "64 hex digits", "preconf key new"]);
     let run = ["run", "--chain-id", "1", "--listen", "/ip4/127.0.0.1/tcp/0", "--schedule"];
     fails(&[&run[..], &[path]].concat(), 1, &["bad.json:2:", "end = 1: must be greater than start = 2", "allowed is"]);
@@ -112,6 +115,22 @@ fn a_devnet_with_a_late_and_a_hostile_node_agrees_on_every_block() {
         assert_eq!(opinion["score_millionths"], sum, "{opinion}");
         assert!(why.iter().all(|line| line["rule"].as_str().is_some_and(|rule| !rule.is_empty())), "{opinion}");
     }
+}
+
+#[test]
+fn a_devnet_that_loses_a_fifth_of_its_gossip_has_every_block_within_two_seconds() {
+    // P11.1, P11.2
+    let args = ["devnet", "--nodes", "4", "--blocks", "8", "--block-ms", "200", "--txlist-kib", "4", "--drop", "0.2", "--json"];
+    let output = preconf(&args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("exactly one object");
+    let nodes = report["nodes"].as_array().expect("nodes");
+    for node in &nodes[..4] {
+        assert_eq!((&node["ready"], &node["executed"], &node["lag"]), (&json!(8), &json!(8), &json!(0)), "{node}");
+        assert_eq!(node["head_hash"], nodes[0]["head_hash"]);
+    }
+    let accepted: u64 = nodes[..3].iter().map(|node| node["accepted"].as_u64().expect("a count")).sum();
+    assert!(accepted < 2 * 8 * 2, "two of the three hear of each block's commitment and txlist, had nothing been lost");
 }
 
 /// `preconf run`, its lines, and what it was told.

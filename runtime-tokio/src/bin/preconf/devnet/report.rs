@@ -63,6 +63,8 @@ pub(crate) struct NodeReport {
     pub(crate) head_hash: Option<String>,
     /// Blocks that became ready to execute.
     pub(crate) ready: u64,
+    /// Blocks that its host executed.
+    pub(crate) executed: u64,
     /// Blocks from the last ready one to the best head that its peers claim.
     pub(crate) lag: u64,
     /// Gossip messages accepted.
@@ -101,8 +103,8 @@ impl NodeReport {
     /// What stands above the rows.
     pub(crate) fn header() -> String {
         format!(
-            "{:<10} {:<8} {:>6}  {:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            "node", "role", "head", "hash", "ready", "lag", "peers", "accepted", "ignored", "rejected"
+            "{:<10} {:<8} {:>6}  {:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            "node", "role", "head", "hash", "ready", "executed", "lag", "peers", "accepted", "ignored", "rejected"
         )
     }
 
@@ -112,8 +114,8 @@ impl NodeReport {
         let hash = self.head_hash.as_deref().map_or("-", |hash| &hash[..hash.len().min(10)]);
         let role = format!("{:?}", self.role).to_lowercase();
         format!(
-            "{:<10} {role:<8} {number:>6}  {hash:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            self.name, self.ready, self.lag, self.peers, self.accepted, self.ignored, self.rejected
+            "{:<10} {role:<8} {number:>6}  {hash:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            self.name, self.ready, self.executed, self.lag, self.peers, self.accepted, self.ignored, self.rejected
         )
     }
 }
@@ -156,6 +158,7 @@ mod tests {
             head_number: None,
             head_hash: None,
             ready: 0,
+            executed: 0,
             lag: 0,
             accepted: 1,
             ignored: 2,
@@ -173,7 +176,7 @@ mod tests {
         let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(json.keys().cloned().collect::<Vec<_>>().join(" "), "blocks elapsed_s hostile nodes ok propagation_ms");
         assert_eq!(keys(&json["propagation_ms"]), "p50 p99");
-        assert_eq!(keys(&json["nodes"][0]), "accepted head_hash head_number ignored lag name peer_id peers ready rejected role");
+        assert_eq!(keys(&json["nodes"][0]), "accepted executed head_hash head_number ignored lag name peer_id peers ready rejected role");
         assert_eq!(json["nodes"][0]["role"], "hostile");
     }
 
