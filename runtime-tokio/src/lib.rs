@@ -62,6 +62,7 @@
 //!                 Output::Net(action) => net.apply(action), // hand over, never wait
 //!                 Output::Job(job) => core.handle_input(clock.now(), Input::JobFinished(job.run())), // or on any thread
 //!                 Output::App(event) => told(event),
+//!                 Output::Keep(_) => {} // store it before going on, and give it back after a restart
 //!             }
 //!         }
 //!         let due = core.poll_timeout().map_or(Time(u64::MAX), |(at, _)| at);
