@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use preconf_conformance::sim::{Failure, History, HistoryPlan, Setup, Terms, World, each_seed};
+use preconf_conformance::sim::{Failure, History, HistoryPlan, Setup, Terms, World, at_scale, each_seed};
 
 const A_FIFTH: u32 = 200_000;
 /// Source: P11.2.
@@ -36,17 +36,17 @@ fn lossy(seed: u64, history: &History, nodes: usize, every: Duration) -> Result<
 #[test]
 fn p11_2_five_nodes_have_every_block_two_seconds_after_the_last_loss() -> Result<(), Failure> {
     let history = History::write(HistoryPlan::default());
-    each_seed(0..10, |seed| lossy(seed, &history, 5, Duration::from_millis(500)))
+    each_seed(0..at_scale("SIM_SEEDS", 10, 100), |seed| lossy(seed, &history, 5, Duration::from_millis(500)))
 }
 
 #[test]
 fn p11_2_two_nodes_have_every_block_two_seconds_after_the_last_loss() -> Result<(), Failure> {
     let history = History::write(HistoryPlan::default());
-    each_seed(0..10, |seed| lossy(seed, &history, 2, Duration::from_secs(1)))
+    each_seed(0..at_scale("SIM_SEEDS", 10, 100), |seed| lossy(seed, &history, 2, Duration::from_secs(1)))
 }
 
 #[test]
 fn p11_2_twenty_nodes_have_every_block_two_seconds_after_the_last_loss() -> Result<(), Failure> {
     let history = History::write(HistoryPlan { blocks: 30, ..HistoryPlan::default() });
-    each_seed(0..3, |seed| lossy(seed, &history, 20, Duration::from_secs(2)))
+    each_seed(0..at_scale("SIM_SEEDS", 3, 30), |seed| lossy(seed, &history, 20, Duration::from_secs(2)))
 }

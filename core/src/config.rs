@@ -8,7 +8,11 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 
 use crate::crypto::DEFAULT_DOMAIN;
+use crate::id::PeerId;
 use crate::peer::conduct::ScoreRules;
+use crate::peer::connections::ConnectionLimits;
+use crate::peer::dialing::Dials;
+use crate::peer::gate::{GateConfig, MAX_GATE_ENTRIES};
 use crate::peer::limit::{ByteLimit, RateLimit};
 use crate::validate::parent::ParentRules;
 use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, TXLIST_HEADER_BYTES};
@@ -96,6 +100,16 @@ pub struct Config {
 
     /// What conduct weighs, and how long a ban lasts (P7).
     pub score: ScoreRules,
+    /// Peers that are never charged or banned, and are protected (P7.6). Default none.
+    pub trusted: Vec<PeerId>,
+
+    /// Connections, dials and peers. Default [`ConnectionLimits::PROD`] (P8.2).
+    pub connections: ConnectionLimits,
+    /// Whom and what the gate keeps out (P8.1, P8.3).
+    pub gate: GateConfig,
+    /// Multiaddrs with `/p2p/…` of peers that are dialed for ever and are protected (P8.5). A peer may have several. Default none, at most
+    /// `connections.target_peers`.
+    pub static_peers: Vec<String>,
 
     /// How often peers are asked for their heads once a node is caught up. Default 12 s. Ours: one L1 slot, and far below P6.6's limit.
     pub heads_every: Duration,
@@ -158,6 +172,10 @@ impl Config {
             max_served: 64,
             response_budget_bytes: 4 + 256 * 382,
             score: ScoreRules::default(),
+            trusted: Vec::new(),
+            connections: ConnectionLimits::PROD,
+            gate: GateConfig::default(),
+            static_peers: Vec::new(),
             heads_every: Duration::from_secs(12),
             heads_while_moving: Duration::from_millis(1_450),
             heads_from: 3,
@@ -211,6 +229,14 @@ impl Config {
         count("max_served_per_peer", self.max_served_per_peer, 64, "1 to 64")?;
         count("max_served", self.max_served, 1024, "1 to 1024")?;
         self.score.check()?;
+        self.connections.check()?;
+        self.gate.check()?;
+        let max = self.connections.target_peers as usize;
+        rule(self.static_peers.len() <= max, "static_peers", || format!("{} of them", self.static_peers.len()), "at most target_peers")?;
+        Dials::new(self)?;
+        // Both lists share the gate's room for protected peers.
+        let max = MAX_GATE_ENTRIES - self.static_peers.len();
+        rule(self.trusted.len() <= max, "trusted", || format!("{} of them", self.trusted.len()), "at most 4096 with the static peers")?;
         count("heads_from", self.heads_from, 16, "1 to 16")?;
         count("page_near", self.page_near as usize, 256, "1 to 256")?;
         count("page_far", self.page_far as usize, 256, "1 to 256")?;

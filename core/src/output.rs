@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::evidence::Evidence;
-use crate::id::{ChannelId, CommandId, DialId, MessageId, PeerId, PublishId, RequestId};
+use crate::id::{ChannelId, CommandId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::Job;
+use crate::peer::gate::GateRefusal;
 use crate::peer::score::Standing;
 use crate::record::Record;
 use crate::wire::messages::{PreconfHead, RawTxList, SignedCommitment};
@@ -103,6 +104,11 @@ pub enum Action {
     Disconnect {
         /// The peer.
         peer: PeerId,
+    },
+    /// Close one connection that the gate refuses (P8.1).
+    CloseConnection {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// Refuse all connections with a peer from now on, and close those that stand.
     Block {
@@ -212,6 +218,8 @@ pub enum Outcome {
     Connected(PeerId),
     /// A dial led nowhere.
     NotConnected,
+    /// A dial led to an address or a peer that the gate refuses (P8.1).
+    Gated(GateRefusal),
 }
 
 /// News for the application.

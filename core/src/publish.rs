@@ -129,12 +129,18 @@ impl Core {
         self.remember(Record::Committed { block_number, hash });
     }
 
-    /// What was kept before a restart.
-    pub(crate) fn restore(&mut self, records: &[Record]) -> CommandId {
+    /// What was kept before a restart; what this life knows already stays as it is.
+    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
+        let mut peers = BTreeMap::new();
         for record in records {
             match *record {
                 Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.config.max_commitments),
+                // The last word on a peer counts, a ban that was lifted among them.
+                Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
             }
+        }
+        for (peer, (score, as_of, ban_ends)) in peers {
+            self.restore_peer(now, peer, score, as_of, ban_ends);
         }
         self.mint.commands.next(CommandId)
     }

@@ -83,7 +83,8 @@ fn a_huge_block_number_leaves_the_head_alone() {
         node.wait(Duration::from_secs(11)); // past the request limit's window
     }
     // A stranger that only claims such a head gets no further: nobody backs it.
-    let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap();
+    node.open(7);
+    let outputs = node.drain();
     let claimed = PreconfHead { block_number: U256::MAX, submission_window_end: U256::MAX };
     node.input(Input::ResponseReceived { request: requests(&outputs)[0].0, body: claimed.encode() });
     assert_eq!(served_head(&mut node).block_number, U256::from(1));

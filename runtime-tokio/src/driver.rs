@@ -19,7 +19,7 @@ use crate::clock::{Alarm, Clock, SystemClock};
 use crate::config::NetworkConfig;
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
-use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus};
+use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 use crate::jobs::{BlockingPool, JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::transport::transport;
 
@@ -205,6 +205,8 @@ impl NetworkDriver {
             NetworkCommand::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
             NetworkCommand::Peers { reply } => drop(reply.send(self.core.peers(self.clock.now()))),
             NetworkCommand::Status { reply } => drop(reply.send(self.status())),
+            NetworkCommand::Explain { peer, reply } => drop(reply.send(self.core.explain(self.clock.now(), peer))),
+            NetworkCommand::Lists { reply } => drop(reply.send(self.lists())),
             NetworkCommand::Shutdown => {} // seen by the loop
         }
     }
@@ -223,6 +225,18 @@ impl NetworkDriver {
             stats: self.core.stats().clone(),
             net: self.net.counters(),
             events_waiting: self.events.waiting(),
+        }
+    }
+
+    fn lists(&self) -> PeerLists {
+        let (gate, now) = (self.core.gate(), self.clock.now());
+        PeerLists {
+            blocked_peers: gate.blocked_peers().collect(),
+            blocked_addresses: gate.blocked_addresses().collect(),
+            blocked_subnets: gate.blocked_subnets().collect(),
+            protected: gate.protected_peers().collect(),
+            trusted: self.core.trusted().collect(),
+            banned: self.core.banned(now).into_iter().map(|(peer, ends)| (peer, ends.since(now.mono))).collect(),
         }
     }
 
@@ -312,9 +326,20 @@ fn ends_later(command: &Command) -> bool {
         | Command::GetTxList { .. }
         | Command::Dial { .. } => true,
         Command::Disconnect { .. }
+        | Command::BlockPeer { .. }
+        | Command::UnblockPeer { .. }
+        | Command::BlockAddress { .. }
+        | Command::UnblockAddress { .. }
+        | Command::BlockSubnet { .. }
+        | Command::UnblockSubnet { .. }
+        | Command::Protect { .. }
+        | Command::Unprotect { .. }
+        | Command::Trust { .. }
+        | Command::Distrust { .. }
+        | Command::LiftBan { .. }
+        | Command::Restore(_)
         | Command::UpdateSchedule(_)
         | Command::MoveSyncTip(_)
-        | Command::Restore(_)
         | Command::MarkExecuted { .. } => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use libp2p_core::transport::TransportError;
 use multiaddr::Multiaddr;
-use preconf_core::{CommandError, ConfigError, PeerId, PublishError, RequestError};
+use preconf_core::{CommandError, ConfigError, GateRefusal, PeerId, PublishError, RequestError};
 use preconf_libp2p::NetError;
 
 /// Why a node does not start.
@@ -67,6 +67,14 @@ pub enum HandleError {
     NotReached {
         /// The address that was dialed.
         address: Multiaddr,
+    },
+    /// A dial led to where the gate refuses to go (P8.1).
+    #[error("{address} is not wanted: {refusal}")]
+    Gated {
+        /// The address that was dialed.
+        address: Multiaddr,
+        /// Why not.
+        refusal: GateRefusal,
     },
     /// Too many events wait to be read; the node takes no wish that could add to them.
     #[error("{waiting} events wait to be read; read or drop `NetworkEvents`, then try again")]

@@ -71,6 +71,12 @@ impl World {
                     self.disconnect(ends(node, other))?;
                 }
             }
+            Action::CloseConnection { connection } => {
+                let found = self.links.iter().find(|(_, link)| link.connection == Some(connection)).map(|(ends, _)| *ends);
+                if let Some(ends) = found {
+                    self.disconnect(ends)?;
+                }
+            }
             Action::Block { peer } => {
                 if let Some(other) = node_of(&peer) {
                     self.nodes[node].blocked.push(other);

@@ -27,6 +27,14 @@ pub enum Violation {
         /// How many.
         outputs: usize,
     },
+    /// P10.3: a machine holds more than its bound.
+    #[error("P10.3: {bytes} bytes held, the bound is {bound}")]
+    OverMemory {
+        /// Held.
+        bytes: usize,
+        /// The bound.
+        bound: usize,
+    },
     /// P5.5: a block became ready twice, or out of order.
     #[error("P5.5: block {number} became ready where {expected} is next")]
     ReadyOutOfOrder {
@@ -245,6 +253,17 @@ pub(crate) fn takes_time(command: &Command) -> bool {
         | Command::GetTxList { .. }
         | Command::Dial { .. } => true,
         Command::Disconnect { .. }
+        | Command::BlockPeer { .. }
+        | Command::UnblockPeer { .. }
+        | Command::BlockAddress { .. }
+        | Command::UnblockAddress { .. }
+        | Command::BlockSubnet { .. }
+        | Command::UnblockSubnet { .. }
+        | Command::Protect { .. }
+        | Command::Unprotect { .. }
+        | Command::Trust { .. }
+        | Command::Distrust { .. }
+        | Command::LiftBan { .. }
         | Command::UpdateSchedule(_)
         | Command::Restore(_)
         | Command::MoveSyncTip(_)

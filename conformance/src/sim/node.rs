@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Record, Time, UnixTime, Window};
+use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Record, Time, UnixTime, Window, memory_bound};
 
 use super::check::Watch;
 use super::history::{CHAIN, History, START};
@@ -84,13 +84,16 @@ pub(crate) struct Node {
     /// What its machine wants remembered: this node's disk.
     pub(crate) kept: Vec<Record>,
     pub(crate) blocked: Vec<NodeId>,
+    pub(crate) memory_bound: usize,
 }
 
 impl Node {
     pub(crate) fn new(mind: Mind, setup: Option<Setup>, now: Time) -> Self {
+        let memory_bound = setup.as_ref().map_or(0, |setup| memory_bound(&setup.config));
         Self {
             mind,
             setup,
+            memory_bound,
             mesh: Mesh::default(),
             watch: Watch::default(),
             life: 1,
@@ -102,7 +105,7 @@ impl Node {
         }
     }
 
-    /// Starts again with a new machine: what was only in memory is gone.
+    /// Starts again with a new machine: what was only in memory is gone, what was kept is not.
     pub(crate) fn reborn(&mut self, core: Core, now: Time) {
         let (life, blocked, kept) = (self.life + 1, std::mem::take(&mut self.blocked), std::mem::take(&mut self.kept));
         *self = Self { life, blocked, kept, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };

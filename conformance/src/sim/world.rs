@@ -515,7 +515,15 @@ impl World {
         let checked = watch.outputs(&outputs, &self.poison, |peer| node_of(peer).filter(|peer| self.is_honest(*peer)));
         self.nodes[node].watch = watch;
         checked.map_err(|violation| self.failure(node, violation))?;
+        self.check_memory(node)?;
         Ok(outputs)
+    }
+
+    /// P10.3: what the machine counts never passes its bound.
+    fn check_memory(&self, node: NodeId) -> Result<(), Failure> {
+        let Some(core) = self.nodes[node].core() else { return Ok(()) };
+        let (bytes, bound) = (core.memory_bytes(), self.nodes[node].memory_bound);
+        if bytes > bound { Err(self.failure(node, Violation::OverMemory { bytes, bound })) } else { Ok(()) }
     }
 
     pub(crate) fn is_honest(&self, node: NodeId) -> bool {

@@ -215,7 +215,11 @@ impl Core {
         self.docket.answer(job, signer);
         let full = self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED;
         while let Some((claim, signer)) = self.docket.next_answered() {
+            let origin = claim.origin;
             self.conclude_with_children(now, claim, signer);
+            if let Origin::Page { request, .. } = origin {
+                self.page_item_concluded(now, request);
+            }
         }
         if full && self.docket.page_items() < MAX_PAGE_ITEMS_JUDGED {
             self.pump(now);

@@ -262,6 +262,7 @@ impl Chain {
 
     fn remember(&mut self, commitment: &Arc<Accepted>) {
         let Accepted { hash, signer, block_number, window_end, .. } = **commitment;
+        // P5.4a: the first one stays, here and wherever a commitment has a place of its own.
         self.by_signer.entry((signer, block_number)).or_insert(hash);
         if commitment.signed.preconf().eop {
             self.ended.entry((window_end, signer)).or_insert((block_number, hash));

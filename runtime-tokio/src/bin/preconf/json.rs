@@ -115,6 +115,8 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "rejected": stats.rejected,
         "requests_sent": stats.requests_sent,
         "requests_served": stats.requests_served,
+        "connections_refused": stats.connections_refused,
+        "peers_pruned": stats.peers_pruned,
         "events_waiting": status.events_waiting,
     })
 }
@@ -154,6 +156,7 @@ fn outcome(outcome: &Outcome) -> Value {
         Outcome::RequestFailed { peer, error } => json!({"peer": peer.to_string(), "error": error.to_string()}),
         Outcome::Connected(peer) => json!({"connected": peer.to_string()}),
         Outcome::NotConnected => json!({"error": "not connected"}),
+        Outcome::Gated(refusal) => json!({"error": refusal.to_string()}),
     }
 }
 

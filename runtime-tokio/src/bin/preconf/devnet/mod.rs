@@ -7,9 +7,11 @@
 //!  loss    which gossip never reaches an honest node
 //!  hostile a peer without a machine that sends what malice makes
 //!  record  is told what was published and what every node saw, and names what went wrong
+//!  conduct what every node thinks of a hostile peer at the end, rule by rule
 //!  report  the summary, for people and for machines; table is the same while it goes on
 //! ```
 
+mod conduct;
 mod hostile;
 mod loss;
 mod malice;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::conduct::Opinion;
+
 /// What a node is in a devnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) propagation_ms: Propagation,
     /// Every node; a hostile one's verdicts are those that honest nodes gave to its messages.
     pub(crate) nodes: Vec<NodeReport>,
+    /// What each node thinks of each hostile peer at the end, and by which rules.
+    pub(crate) hostile: Vec<Opinion>,
     /// What else people may want to know, a line each.
     #[serde(skip)]
     pub(crate) notes: Vec<String>,
@@ -126,6 +130,7 @@ impl Report {
             line(format_args!("{}", node.row()));
         }
         self.notes.iter().for_each(|note| line(format_args!("{note}")));
+        self.hostile.iter().for_each(|opinion| line(format_args!("{}", opinion.text())));
         let ms = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |ms| format!("{ms:.3} ms"));
         let Propagation { p50, p99 } = self.propagation_ms;
         line(format_args!(
@@ -161,14 +166,15 @@ mod tests {
             peers: 4,
         };
         let propagation_ms = Propagation { p50: Some(0.5), p99: None };
-        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], notes: vec!["a note".to_owned()] }
+        let notes = vec!["a note".to_owned()];
+        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], hostile: Vec::new(), notes }
     }
 
     #[test]
     fn the_json_form_has_exactly_the_documented_fields() {
         let Value::Object(json) = serde_json::to_value(report()).expect("plain data") else { panic!("not an object") };
         let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(json.keys().cloned().collect::<Vec<_>>().join(" "), "blocks elapsed_s nodes ok propagation_ms");
+        assert_eq!(json.keys().cloned().collect::<Vec<_>>().join(" "), "blocks elapsed_s hostile nodes ok propagation_ms");
         assert_eq!(keys(&json["propagation_ms"]), "p50 p99");
         assert_eq!(keys(&json["nodes"][0]), "accepted executed head_hash head_number ignored lag name peer_id peers ready rejected role");
         assert_eq!(json["nodes"][0]["role"], "hostile");

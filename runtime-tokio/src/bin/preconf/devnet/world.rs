@@ -19,6 +19,7 @@ use preconf_tokio::{HandleError, NetworkEvent, NetworkHandle};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::conduct::Opinion;
 use super::hostile::Hostile;
 use super::loss::{Loss, Tally};
 use super::malice::Malice;
@@ -335,6 +336,7 @@ impl World {
         self.table.clear();
         let mut faults = self.record.faults();
         faults.extend(strays(&nodes));
+        let mut opinions = Vec::new();
         faults.extend(idle(&nodes));
         let mut notes = Vec::new();
         if let Some(delay) = self.record.delay() {
@@ -351,6 +353,11 @@ impl World {
             if judged.rejected == 0 {
                 faults.push(format!("{name} sent {sent} messages and nobody rejected one: nothing is proven"));
             }
+            let told = Opinion::all(&hostile, &self.nodes).await?;
+            if !told.iter().any(|opinion| opinion.is_out) {
+                faults.push(format!("{name} is neither pruned nor banned by anyone (P7.4)"));
+            }
+            opinions.extend(told);
             if !hostile.stop().await {
                 faults.push(format!("{name} died"));
             }
@@ -367,6 +374,7 @@ impl World {
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
             nodes,
+            hostile: opinions,
             notes,
         };
         Ok((report, faults))
