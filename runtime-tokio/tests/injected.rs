@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::blocks::{Chain, TIP, txlist};
 use common::{CHAIN, soon, until};
@@ -52,7 +53,8 @@ impl Clock for Counting {
 }
 
 fn start(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
-    let mut config = NetworkConfig::new(Config::new(CHAIN), Keypair::generate_secp256k1());
+    let core = Config { heads_every: Duration::from_secs(1), ..Config::new(CHAIN) }; // who hears nothing asks soon
+    let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
     let tasks = Arc::clone(&used.tasks);
     let parts = Parts {

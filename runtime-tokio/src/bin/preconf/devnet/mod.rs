@@ -25,6 +25,7 @@ mod world;
 use std::io::{self, Write};
 
 use clap::{Args, value_parser};
+use preconf_core::RateLimit;
 use preconf_libp2p::NetError;
 use preconf_tokio::HandleError;
 
@@ -129,6 +130,27 @@ impl DevnetArgs {
             let allowed = format!("1 to {most} with --txlist-kib {}: a node keeps 256 MiB of txlists", self.txlist_kib);
             return Err(DevnetError::Flag { flag: "--blocks", value: self.blocks, allowed });
         }
+        if self.drop > 0.0 && self.late > 0 {
+            self.check_late()?;
+        }
+        Ok(())
+    }
+
+    /// P6.7: nobody can have every block in time who may not ask for it in time.
+    fn check_late(&self) -> Result<(), DevnetError> {
+        let missed = self.blocks / 2;
+        let wanted = missed + (missed as f64 * self.drop).ceil() as u64; // and of the other half what is lost
+        let limit = RateLimit::default();
+        let windows = 1 + missed * self.block_ms / limit.window.as_millis() as u64;
+        let granted = u64::from(limit.limit - 1) * (self.nodes - self.late) * windows;
+        if wanted > granted {
+            let allowed = format!(
+                "fewer with --drop and --late {}: a late node has to ask for about {wanted} txlists and may ask for {granted}; or more nodes, \
+                 or --late 0",
+                self.late
+            );
+            return Err(DevnetError::Flag { flag: "--blocks", value: self.blocks, allowed });
+        }
         Ok(())
     }
 }
@@ -160,6 +182,24 @@ mod tests {
         assert!(args().check().is_ok());
         let error = DevnetArgs { late: 4, ..args() }.check().expect_err("one would be alone");
         assert_eq!(error.to_string(), "--late = 4: allowed is 0 to 3 of 5 nodes, so that two are there from the start");
+    }
+
+    #[test]
+    fn a_late_node_that_may_not_ask_for_all_in_time_is_not_sent_to_fail() {
+        // P6.7, P11.2
+        let lossy = DevnetArgs { blocks: 48, block_ms: 200, drop: 0.2, ..args() };
+        let error = lossy.check().expect_err("24 missed and 5 of the rest, from 4 peers");
+        let said =
+            "--blocks = 48: allowed is fewer with --drop and --late 1: a late node has to ask for about 29 txlists and may ask for 28";
+        assert!(error.to_string().starts_with(said), "{error}");
+        let fine = [
+            DevnetArgs { blocks: 46, ..lossy.clone() },
+            DevnetArgs { nodes: 6, ..lossy.clone() },
+            DevnetArgs { late: 0, ..lossy.clone() },
+            DevnetArgs { block_ms: 500, ..lossy.clone() },
+            DevnetArgs { drop: 0.0, ..lossy },
+        ];
+        assert!(fine.iter().all(|args| args.check().is_ok()));
     }
 
     #[test]

@@ -153,7 +153,9 @@ impl World {
         let mut others: Vec<usize> = (0..index).collect();
         let (seed, last) = (self.args.seed, index.saturating_sub(1));
         others.sort_by_key(|other| (*other != last, digest(seed, "acquaintance", (index * 1_000 + other) as u64)));
-        others.into_iter().take(DIALS)
+        // Who comes late and must have all in time asks each peer for only so many txlists (P6.7), so it needs many peers.
+        let must_hurry = self.args.drop > 0.0 && index as u64 >= self.args.nodes - self.args.late;
+        others.into_iter().take(if must_hurry { index } else { DIALS })
     }
 
     /// Waits until every node knows that its peers have joined both topics, and gossipsub has built its meshes.
