@@ -41,6 +41,8 @@ pub(crate) struct Connected {
 struct Known {
     ledger: Ledger,
     last_seen: Time,
+    /// When it connected last, and how many requests over the limit it may make since: it may have restarted and forgotten what it asked.
+    fresh: (Time, u32),
     /// What it may ask of us, by protocol, and in bytes of answers (P6.6).
     limiters: [Limiter; 3],
     response_bytes: ByteBudget,
@@ -92,9 +94,13 @@ impl Peers {
 
     /// Says whether it is the peer's first connection.
     pub(crate) fn open(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> bool {
+        let is_back = self.known.contains_key(&peer) && !self.connected.contains_key(&peer);
         self.know(now, peer);
-        if let Some(known) = self.known.get(&peer) {
+        if let Some(known) = self.known.get_mut(&peer) {
             self.by_age.remove(&(known.last_seen, peer));
+            if is_back {
+                known.fresh = (now, self.request_limit.limit.saturating_mul(3)); // one window's worth on each protocol
+            }
         }
         let entry = self.connected.entry(peer).or_insert_with(|| Connected {
             connections: BTreeSet::new(),
@@ -169,6 +175,17 @@ impl Peers {
         self.know(now, peer).txlist_bytes.admit(now, len)
     }
 
+    /// P7.10: may this request be over the limit only because the peer has restarted and cannot know what it asked before? A restart shows
+    /// as a new connection; whoever asks more than a node can forget, or later, is at fault.
+    pub(crate) fn may_have_forgotten(&mut self, peer: &PeerId, now: Time) -> bool {
+        let lately = self.request_limit.window.saturating_mul(2);
+        let Some(known) = self.known.get_mut(peer).filter(|known| now.since(known.fresh.0) < lately && known.fresh.1 > 0) else {
+            return false;
+        };
+        known.fresh.1 -= 1;
+        true
+    }
+
     /// P6.6: may the peer ask this of us now?
     pub(crate) fn admit_request(&mut self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
         self.know(now, peer).limiters[index(protocol)].admit(now)
@@ -226,6 +243,7 @@ impl Peers {
             let known = Known {
                 ledger: Ledger::new(self.rules.clone()),
                 last_seen: now,
+                fresh: (now, 0),
                 limiters: std::array::from_fn(|_| Limiter::new(self.request_limit)),
                 response_bytes: ByteBudget::new(self.response_limit),
                 paces: std::array::from_fn(|_| Pace::new(&self.request_limit)),
