@@ -59,7 +59,8 @@ impl World {
             }
             Action::DropRequest { channel } => {
                 let from = self.channels.get(&channel).map(|asked| asked.from);
-                if let Some(peer) = from.filter(|from| self.is_honest(*from)) {
+                // P6.7: a machine keeps to the limits as far as it can remember.
+                if let Some(peer) = from.filter(|from| self.is_honest(*from) && !self.nodes[*from].may_have_forgotten(self.now)) {
                     return Err(self.failure(node, Violation::OverLimit { peer }));
                 }
                 self.answer(channel, Duration::ZERO, None);

@@ -108,6 +108,11 @@ impl Node {
         *self = Self { life, blocked, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
     }
 
+    /// Has it forgotten, by a restart, requests that others still count? One window of P6.6, and the time on the way.
+    pub(crate) fn may_have_forgotten(&self, world: Time) -> bool {
+        self.life > 1 && world.since(self.booted) < Duration::from_secs(20)
+    }
+
     /// What its two clocks say.
     pub(crate) fn now(&self, world: Time) -> Now {
         let unix = self.setup.as_ref().map(|setup| setup.unix(world)).unwrap_or_default();
