@@ -18,8 +18,6 @@ const FILES: [&str; 9] = [
     "reqresp.json",
     "txlists.json",
 ];
-/// Files whose rows are only read so far.
-const PENDING: [&str; 1] = ["rate_limits.json"];
 
 #[test]
 fn the_committed_vectors_hold() {
@@ -27,8 +25,7 @@ fn the_committed_vectors_hold() {
     assert!(report.ok(), "{report:#?}");
     assert_eq!(report.files.iter().map(|file| &file.name[..]).collect::<Vec<_>>(), FILES);
     for file in &report.files {
-        assert_eq!(file.pending > 0, PENDING.contains(&&file.name[..]), "{}", file.name);
-        assert_eq!(file.passed > 0, !PENDING.contains(&&file.name[..]), "{}", file.name);
+        assert!(file.passed > 0 && file.pending == 0, "{}", file.name);
     }
 }
 
@@ -102,7 +99,7 @@ fn a_missing_field_fails_the_file_whichever_it_is() {
 
 #[test]
 fn any_changed_value_fails_its_row() {
-    for name in FILES.into_iter().filter(|name| !PENDING.contains(name)) {
+    for name in FILES {
         let mut changes = 0;
         for file in single_rows(name) {
             for path in paths(&file, &is_leaf) {
@@ -121,7 +118,7 @@ fn any_changed_value_fails_its_row() {
 
 /// Values that may be others without making the row wrong.
 fn is_free(name: &str, path: &[Key], file: &Value) -> bool {
-    let Some(Key::Field(field)) = path.last() else { return false };
+    let Some(Key::Field(field)) = path.iter().rfind(|key| matches!(key, Key::Field(_))) else { return false };
     // In a file of several lists the rows stand one deeper; none of the rules below asks for those.
     let row = &file[0];
     match (name, &field[..]) {
@@ -137,6 +134,8 @@ fn is_free(name: &str, path: &[Key], file: &Value) -> bool {
         }
         // A moment later the score is mostly the same.
         ("reputation.json", "t_ms") => true,
+        // A wider window, or more per window, may not be felt by those who ask now.
+        ("rate_limits.json", "limit" | "window_ms" | "times_ms") => true,
         // One too many is too many of anything.
         ("invalid.json", "item" | "count") => true,
         _ => false,

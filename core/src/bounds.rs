@@ -1,4 +1,4 @@
-//! How much memory can a node take (P10)?
+//! How much memory can a node take (P10.1, P10.3)?
 //!
 //! [`memory_bound`] sums up what every table may hold under a configuration; [`Core::memory_bytes`] what they hold now, with the same cost
 //! for each entry. Payloads (txlists, our own messages) are counted by their bytes, as they change; entries by number times cost.
@@ -7,19 +7,23 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 
 use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
 use crate::chain::judge::{Claim, MAX_VERIFYING};
 use crate::config::Config;
-use crate::id::{CommandId, HeldId, JobId, PeerId, RequestId};
+use crate::evidence::Evidence;
+use crate::id::{CommandId, ConnectionId, HeldId, JobId, PeerId, RequestId};
 use crate::machine::Core;
 use crate::output::{Accepted, MAX_OUTPUTS_PER_STEP, Output};
 use crate::peer::conduct::ScoreRules;
+use crate::peer::gate::{Gate, MAX_GATE_ENTRIES};
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, Limiter};
 use crate::peer::pace::Pace;
-use crate::peer::table::{Connected, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
+use crate::peer::pruning::Rank;
+use crate::peer::subnet::Cidr;
+use crate::peer::table::{Connected, Link, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
 use crate::request::Sent;
 use crate::request::ask::MAX_WAITING;
 use crate::schedule::{MAX_WINDOWS, Window};
@@ -44,14 +48,29 @@ const COMMITMENT: usize = size_of::<Accepted>()
     + entry::<B256, [u64; 16]>() // a fetch
     + 8 * size_of::<PeerId>() // who was asked
     + TIMER;
+/// A proven fault, and its place in the book.
+const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64), Arc<Evidence>>();
 const TIMER: usize = 2 * entry::<Timer, Time>();
 const CLAIM: usize = size_of::<Claim>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
 const HELD: usize = CLAIM + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
 const REQUEST: usize = entry::<RequestId, Sent>() + entry::<PeerId, usize>() + size_of::<[u64; 8]>() + TIMER;
 const ARRIVING: usize = entry::<JobId, [u64; 24]>();
 const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
-const CONNECTED: usize =
-    entry::<PeerId, Connected>() + MAX_CONNECTIONS_PER_PEER * entry::<u64, ()>() + 2 * entry::<PeerId, u64>() + 3 * TIMER;
+const CONNECTED: usize = entry::<PeerId, Connected>()
+    + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>())
+    + entry::<(Rank, PeerId), ()>()
+    + 3 * entry::<PeerId, u64>()
+    + 3 * TIMER;
+/// A dial under way.
+const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
+/// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
+const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();
+
+/// The static peers of a configuration, counted likewise.
+fn statics(config: &Config) -> usize {
+    let addresses: usize = config.static_peers.iter().map(String::len).sum();
+    2 * addresses + config.static_peers.len() * (entry::<PeerId, [u64; 12]>() + 2 * size_of::<String>() + TIMER)
+}
 
 fn known(config: &Config) -> usize {
     let limits = 3 * (size_of::<Limiter>() + Pace::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
@@ -73,6 +92,7 @@ pub fn memory_bound(config: &Config) -> usize {
     size_of::<Core>()
         + config.max_commitments * COMMITMENT
         + config.max_held * HELD
+        + config.max_evidence * EVIDENCE
         + judging * CLAIM
         + config.max_txlist_bytes
         + config.max_orphan_bytes
@@ -90,6 +110,9 @@ pub fn memory_bound(config: &Config) -> usize {
         + MAX_WINDOWS * entry::<u64, Window>()
         + MAX_REMEMBERED * known(config)
         + MAX_CONNECTED * CONNECTED
+        + config.connections.pending_out as usize * DIAL
+        + LISTS
+        + statics(config)
         + (MAX_OUTPUTS_WAITING + MAX_OUTPUTS_PER_STEP) * size_of::<Output>()
 }
 
@@ -99,6 +122,7 @@ impl Core {
         size_of::<Self>()
             + self.chain.len() * COMMITMENT
             + self.held.len() * HELD
+            + self.evidence().len() * EVIDENCE
             + self.docket.len() * CLAIM
             + self.txlists.bytes()
             + self.deliveries.arriving_bytes()
@@ -114,6 +138,9 @@ impl Core {
             + self.schedule.len() * entry::<u64, Window>()
             + self.peers.remembered() * known(&self.config)
             + self.peers.len() * CONNECTED
+            + self.dials.under_way() * DIAL
+            + LISTS
+            + statics(&self.config)
             + self.outputs_waiting() * size_of::<Output>()
     }
 }

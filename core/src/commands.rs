@@ -53,6 +53,7 @@ impl Core {
     /// P9.3
     pub(crate) fn move_sync_tip(&mut self, now: Now, tip: SyncTip) -> CommandId {
         let moved = self.chain.move_tip(tip);
+        self.sync.run = None; // its pages were set from the head as it was
         if let Some(from) = moved.execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
             self.tell(Event::ExecuteAgain { from });
@@ -72,7 +73,7 @@ impl Core {
         self.mint.commands.next(CommandId)
     }
 
-    /// P11.1: blocks are executed in the order in which they became ready.
+    /// P11.1: blocks are executed in the order in which they became ready. Nothing waits for it: a host that fails ends nothing (P10.4).
     pub(crate) fn mark_executed(&mut self, block_number: u64) -> Result<CommandId, CommandError> {
         if block_number >= self.chain.next_ready() {
             return Err(CommandError::NotReady { block_number });

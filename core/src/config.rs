@@ -8,7 +8,11 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 
 use crate::crypto::DEFAULT_DOMAIN;
+use crate::id::PeerId;
 use crate::peer::conduct::ScoreRules;
+use crate::peer::connections::ConnectionLimits;
+use crate::peer::dialing::Dials;
+use crate::peer::gate::{GateConfig, MAX_GATE_ENTRIES};
 use crate::peer::limit::{ByteLimit, RateLimit};
 use crate::validate::parent::ParentRules;
 use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, TXLIST_HEADER_BYTES};
@@ -53,7 +57,13 @@ pub struct Config {
     pub max_jobs_per_peer: usize,
 
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
+    ///
+    /// As many of our own are remembered so that we never contradict one (P5.9): across restarts if the host stores what
+    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Command::Restore`](crate::Command::Restore), else until the
+    /// process ends.
     pub max_commitments: usize,
+    /// Evidence of preconfers' faults kept. Default 256 (P10.1).
+    pub max_evidence: usize,
     /// Txlists kept for accepted commitments, in bytes. Default 256 MiB (P10.1).
     pub max_txlist_bytes: usize,
     /// Txlists kept that no accepted commitment names, in bytes. Default 32 MiB (T5).
@@ -90,6 +100,16 @@ pub struct Config {
 
     /// What conduct weighs, and how long a ban lasts (P7).
     pub score: ScoreRules,
+    /// Peers that are never charged or banned, and are protected (P7.6). Default none.
+    pub trusted: Vec<PeerId>,
+
+    /// Connections, dials and peers. Default [`ConnectionLimits::PROD`] (P8.2).
+    pub connections: ConnectionLimits,
+    /// Whom and what the gate keeps out (P8.1, P8.3).
+    pub gate: GateConfig,
+    /// Multiaddrs with `/p2p/…` of peers that are dialed for ever and are protected (P8.5). A peer may have several. Default none, at most
+    /// `connections.target_peers`.
+    pub static_peers: Vec<String>,
 
     /// How often peers are asked for their heads once a node is caught up. Default 12 s. Ours: one L1 slot, and far below P6.6's limit.
     pub heads_every: Duration,
@@ -134,6 +154,7 @@ impl Config {
             max_held_per_place: 4,
             max_jobs_per_peer: 64,
             max_commitments: 3840,
+            max_evidence: 256,
             max_txlist_bytes: 256 << 20,
             max_orphan_bytes: 32 << 20,
             max_orphan_bytes_per_peer: 8 << 20,
@@ -151,6 +172,10 @@ impl Config {
             max_served: 64,
             response_budget_bytes: 4 + 256 * 382,
             score: ScoreRules::default(),
+            trusted: Vec::new(),
+            connections: ConnectionLimits::PROD,
+            gate: GateConfig::default(),
+            static_peers: Vec::new(),
             heads_every: Duration::from_secs(12),
             heads_while_moving: Duration::from_millis(1_450),
             heads_from: 3,
@@ -186,6 +211,7 @@ impl Config {
         count("max_held_per_place", self.max_held_per_place, self.max_held, "1 to max_held")?;
         count("max_jobs_per_peer", self.max_jobs_per_peer, 1024, "1 to 1024")?;
         count("max_commitments", self.max_commitments, 3840, "1 to 3840")?;
+        count("max_evidence", self.max_evidence, 256, "1 to 256")?;
         count("max_txlist_bytes", self.max_txlist_bytes, 1 << 40, "txlist_cap to 1 TiB")?;
         rule(self.max_txlist_bytes >= self.txlist_cap, "max_txlist_bytes", || self.max_txlist_bytes.to_string(), "at least txlist_cap")?;
         count("max_orphan_bytes", self.max_orphan_bytes, 1 << 40, "1 byte to 1 TiB")?;
@@ -203,6 +229,14 @@ impl Config {
         count("max_served_per_peer", self.max_served_per_peer, 64, "1 to 64")?;
         count("max_served", self.max_served, 1024, "1 to 1024")?;
         self.score.check()?;
+        self.connections.check()?;
+        self.gate.check()?;
+        let max = self.connections.target_peers as usize;
+        rule(self.static_peers.len() <= max, "static_peers", || format!("{} of them", self.static_peers.len()), "at most target_peers")?;
+        Dials::new(self)?;
+        // Both lists share the gate's room for protected peers.
+        let max = MAX_GATE_ENTRIES - self.static_peers.len();
+        rule(self.trusted.len() <= max, "trusted", || format!("{} of them", self.trusted.len()), "at most 4096 with the static peers")?;
         count("heads_from", self.heads_from, 16, "1 to 16")?;
         count("page_near", self.page_near as usize, 256, "1 to 256")?;
         count("page_far", self.page_far as usize, 256, "1 to 256")?;

@@ -15,6 +15,11 @@ impl Dice {
         Self(ChaCha8Rng::from_seed(seed))
     }
 
+    /// Any number.
+    pub(crate) fn any(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// A number below `bound`; `None` when there is none.
     pub(crate) fn below(&mut self, bound: usize) -> Option<usize> {
         match bound {

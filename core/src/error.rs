@@ -5,6 +5,7 @@
 
 use crate::input::RequestFailure;
 use crate::output::Verdict;
+use crate::peer::gate::{GateFull, GateRefusal};
 use crate::schedule::ScheduleError;
 use crate::validate::parent::ParentRule;
 use crate::wire::messages::DecodeError;
@@ -43,6 +44,21 @@ pub enum CommandError {
         /// Most.
         max: u32,
     },
+    /// The gate refuses the dial (P8.1).
+    #[error("not dialed: {0}")]
+    Gated(#[from] GateRefusal),
+    /// As many dials are under way as may be (P8.2).
+    #[error("{max} dials are under way already")]
+    TooManyDials {
+        /// The bound.
+        max: usize,
+    },
+    /// The list is full.
+    #[error(transparent)]
+    ListFull(#[from] GateFull),
+    /// There is no ban to lift.
+    #[error("the peer is not banned")]
+    NotBanned,
     /// The windows contradict each other.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),

@@ -10,6 +10,8 @@ use bytes::Bytes;
 
 use crate::id::{ChannelId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::JobDone;
+use crate::peer::subnet::Cidr;
+use crate::record::Record;
 use crate::schedule::Window;
 use crate::wire::messages::SignedCommitment;
 use crate::wire::topics::{Protocol, Topic};
@@ -231,9 +233,9 @@ pub enum Command {
         /// Whom to ask.
         peer: Option<PeerId>,
     },
-    /// Connect to a multiaddr.
+    /// Connect to a multiaddr, if the gate agrees (P8.1).
     Dial {
-        /// The multiaddr as text.
+        /// The multiaddr as text, with `/p2p/…` at its end.
         address: String,
     },
     /// Drop all connections to a peer.
@@ -241,10 +243,67 @@ pub enum Command {
         /// The peer.
         peer: PeerId,
     },
+    /// Refuse a peer from now on, and drop it (P8.1).
+    BlockPeer {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Refuse it no longer.
+    UnblockPeer {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Refuse an address from now on, and close what stands with it (P8.1).
+    BlockAddress {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Refuse it no longer.
+    UnblockAddress {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Refuse a subnet from now on, and close what stands with it (P8.1).
+    BlockSubnet {
+        /// The subnet.
+        subnet: Cidr,
+    },
+    /// Refuse it no longer.
+    UnblockSubnet {
+        /// The subnet.
+        subnet: Cidr,
+    },
+    /// Let a peer pass the redial limit and its neighbourhood's bound, and never make it leave for others (P8.1, P8.4).
+    Protect {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Protect it no longer; a trusted or static peer stays protected.
+    Unprotect {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Never charge or ban a peer, and protect it (P7.6).
+    Trust {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// Trust it no longer.
+    Distrust {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// End a ban before its time (P7.4).
+    LiftBan {
+        /// The peer.
+        peer: PeerId,
+    },
     /// New windows of the schedule, or other ones for the same span (P9.1).
     UpdateSchedule(Vec<Window>),
     /// The sync tip moved, up, or down on an L1 reorg (P9.3).
     MoveSyncTip(SyncTip),
+    /// What was kept before a restart, oldest first (P5.9, P7.7). To be given before anything is published.
+    Restore(Vec<Record>),
     /// The host has executed a block that was ready (P11.1).
     MarkExecuted {
         /// Its number.

@@ -3,7 +3,7 @@
 //! Invariant: between two calls every part is consistent with the others; nothing is half applied. What takes long is out as a job or a
 //! request, and the table that waits for it has a bound.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::bounds::{MAX_OUTPUTS_WAITING, memory_bound};
 use crate::chain::Chain;
@@ -14,12 +14,17 @@ use crate::chain::txlists::TxLists;
 use crate::config::{Config, ConfigError};
 use crate::dice::Dice;
 use crate::error::CommandError;
-use crate::id::{CommandId, DialId, JobId, Mint};
+use crate::evidence::EvidenceBook;
+use crate::id::{CommandId, JobId, Mint};
 use crate::input::{Command, Input};
 use crate::job::{Found, Job, JobDone, Work};
 use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
-use crate::peer::table::Peers;
+use crate::peer::dialing::Dials;
+use crate::peer::gate::Gate;
+use crate::peer::table::{Link, Peers};
+use crate::peer::terms::Opened;
 use crate::publish::Outbox;
+use crate::record::Record;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::Schedule;
@@ -63,6 +68,7 @@ pub struct Core {
     pub(crate) schedule: Schedule,
     pub(crate) chain: Chain,
     pub(crate) docket: Docket,
+    pub(crate) evidence: EvidenceBook,
     pub(crate) held: Held,
     pub(crate) txlists: TxLists,
     pub(crate) deliveries: Deliveries,
@@ -71,7 +77,8 @@ pub struct Core {
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
     pub(crate) outbox: Outbox,
-    pub(crate) dials: BTreeMap<DialId, CommandId>,
+    pub(crate) gate: Gate,
+    pub(crate) dials: Dials,
     pub(crate) stats: Stats,
     pub(crate) executed: u64,
     outputs: VecDeque<Output>,
@@ -91,13 +98,21 @@ impl Core {
             // P4.2
             tracing::warn!("the signing domain is the placeholder: commitments can be replayed on another chain; set a domain of your own");
         }
+        let (mut gate, dials, mut timers) = (Gate::new(&config.gate)?, Dials::new(&config)?, Timers::default());
+        for peer in dials.statics().chain(config.trusted.iter().copied()) {
+            gate.protect(peer).expect("the configuration was checked to fit"); // P8.1
+        }
+        for peer in dials.statics() {
+            timers.set(Timer::Redial(peer), now.mono); // P8.5
+        }
         Ok(Self {
             dice: Dice::new(seed),
-            timers: Timers::default(),
+            timers,
             mint: Mints::default(),
             schedule: Schedule::default(),
             chain: Chain::new(config.max_commitments),
             docket: Docket::default(),
+            evidence: EvidenceBook::new(config.max_evidence),
             held: Held::new(Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_place: config.max_held_per_place }),
             txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
             deliveries: Deliveries::default(),
@@ -106,7 +121,8 @@ impl Core {
             serving: Serving::default(),
             sync: Sync::default(),
             outbox: Outbox::default(),
-            dials: BTreeMap::new(),
+            gate,
+            dials,
             stats: Stats::default(),
             executed: 0,
             outputs: VecDeque::new(),
@@ -116,7 +132,7 @@ impl Core {
         })
     }
 
-    /// The world says something. Every input is taken, whatever it says and whenever it comes.
+    /// The world says something. Every input is taken, whatever it says and whenever it comes (P10.2).
     ///
     /// Only a driver that does not drain outputs can make it drop something: gossip and requests, and `Stats::unheard` counts them.
     pub fn handle_input(&mut self, now: Now, input: Input) {
@@ -127,9 +143,11 @@ impl Core {
             return;
         }
         match input {
-            Input::ConnectionOpened { peer, connection, dial, .. } => self.connection_opened(now, peer, connection, dial),
+            Input::ConnectionOpened { peer, connection, direction, address, dial } => {
+                self.connection_opened(now, Opened { peer, connection, link: Link { direction, address }, dial });
+            }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
-            Input::DialFailed { dial } => self.dial_failed(dial),
+            Input::DialFailed { dial } => self.dial_failed(now, dial),
             Input::PeerIdentified { peer, spoken } => self.peer_identified(now, peer, spoken),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);
@@ -162,8 +180,20 @@ impl Core {
             Command::GetHead { peer } => self.get_head(now, peer),
             Command::GetCommitments { start, count, peer } => self.get_commitments(now, start, count, peer),
             Command::GetTxList { hash, peer } => self.get_txlist(now, hash, peer),
-            Command::Dial { address } => Ok(self.dial(address)),
+            Command::Dial { address } => self.dial_for_user(now, address),
             Command::Disconnect { peer } => self.disconnect(peer),
+            Command::BlockPeer { peer } => self.block_peer(peer),
+            Command::UnblockPeer { peer } => Ok(self.unblock_peer(now, peer)),
+            Command::BlockAddress { address } => self.block_address(address),
+            Command::UnblockAddress { address } => Ok(self.unblock_address(address)),
+            Command::BlockSubnet { subnet } => self.block_subnet(subnet),
+            Command::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
+            Command::Protect { peer } => self.protect(peer),
+            Command::Unprotect { peer } => Ok(self.unprotect(peer)),
+            Command::Trust { peer } => self.trust(now, peer),
+            Command::Distrust { peer } => Ok(self.distrust(now, peer)),
+            Command::LiftBan { peer } => self.lift_ban(now, peer),
+            Command::Restore(records) => Ok(self.restore(now, &records)),
             Command::UpdateSchedule(windows) => self.update_schedule(now, &windows),
             Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(now, tip)),
             Command::MarkExecuted { block_number } => self.mark_executed(block_number),
@@ -190,6 +220,7 @@ impl Core {
                 Timer::Ban(peer) => self.ban_checked(now, peer),
                 Timer::Use(peer) => self.use_checked(peer),
                 Timer::Decay => self.scores_decayed(now),
+                Timer::Redial(peer) => self.redial_due(now, peer),
             }
         }
         self.end();
@@ -227,11 +258,19 @@ impl Core {
     }
 
     pub(crate) fn act(&mut self, action: Action) {
-        self.outputs.push_back(Output::Net(action));
+        self.emit(Output::Net(action));
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::App(event));
+        self.emit(Output::App(event));
+    }
+
+    pub(crate) fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn remember(&mut self, record: Record) {
+        self.emit(Output::Keep(record));
     }
 
     pub(crate) fn finish(&mut self, command: CommandId, outcome: Outcome) {
@@ -241,7 +280,7 @@ impl Core {
     pub(crate) fn start(&mut self, work: Work) -> JobId {
         let id = self.mint.jobs.next(JobId);
         self.stats.jobs += 1;
-        self.outputs.push_back(Output::Job(Job { id, work }));
+        self.emit(Output::Job(Job { id, work }));
         id
     }
 }

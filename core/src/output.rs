@@ -6,9 +6,12 @@ use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
 use crate::error::{PublishError, Refusal, RequestError};
-use crate::id::{ChannelId, CommandId, DialId, MessageId, PeerId, PublishId, RequestId};
+use crate::evidence::Evidence;
+use crate::id::{ChannelId, CommandId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::Job;
+use crate::peer::gate::GateRefusal;
 use crate::peer::score::Standing;
+use crate::record::Record;
 use crate::wire::messages::{PreconfHead, RawTxList, SignedCommitment};
 use crate::wire::topics::{Protocol, Topic};
 
@@ -25,6 +28,9 @@ pub enum Output {
     Job(Job),
     /// News for the application.
     App(Event),
+    /// Something to remember across restarts. Whoever stores it does so before the outputs behind this one are carried out: what is
+    /// published must not be forgotten (P5.9).
+    Keep(Record),
 }
 
 /// What gossip should do with a message (P5).
@@ -98,6 +104,11 @@ pub enum Action {
     Disconnect {
         /// The peer.
         peer: PeerId,
+    },
+    /// Close one connection that the gate refuses (P8.1).
+    CloseConnection {
+        /// The connection.
+        connection: ConnectionId,
     },
     /// Refuse all connections with a peer from now on, and close those that stand.
     Block {
@@ -207,6 +218,8 @@ pub enum Outcome {
     Connected(PeerId),
     /// A dial led nowhere.
     NotConnected,
+    /// A dial led to an address or a peer that the gate refuses (P8.1).
+    Gated(GateRefusal),
 }
 
 /// News for the application.
@@ -283,6 +296,15 @@ pub enum Event {
         canonical: Arc<Accepted>,
         /// The other one.
         other: Arc<Accepted>,
+    },
+    /// A preconfer's fault is proven (P5.4). Each (signer, block number) is told once.
+    EvidenceFound {
+        /// What proves it, to anybody.
+        evidence: Arc<Evidence>,
+        /// Whose fault it is.
+        signer: Address,
+        /// At which block: that of the second commitment.
+        block_number: u64,
     },
     /// Catch-up has come this far (P6.9).
     SyncProgress {

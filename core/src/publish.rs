@@ -20,6 +20,7 @@ use crate::id::{CommandId, PublishId};
 use crate::input::PublishOutcome;
 use crate::machine::Core;
 use crate::output::{Action, Outcome};
+use crate::record::Record;
 use crate::time::{Now, Time, Timer, UnixTime};
 use crate::validate::{commitment, txlist};
 use crate::wire::messages::{RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES};
@@ -42,7 +43,7 @@ struct Outgoing {
 pub(crate) struct Outbox {
     outgoing: BTreeMap<CommandId, Outgoing>,
     by_publish: BTreeMap<PublishId, CommandId>,
-    /// What we have committed to, by block number (P5.9). In memory: storage will carry it across restarts.
+    /// What we have committed to, by block number (P5.9), this process and those before that were restored.
     committed: BTreeMap<u64, B256>,
     /// Commands that are still being judged, and their bytes.
     judging: BTreeMap<CommandId, usize>,
@@ -65,6 +66,19 @@ impl Outbox {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// P5.9: have we committed to another block with this number?
+    pub(crate) fn contradicts(&self, number: u64, hash: &B256) -> bool {
+        self.committed.get(&number).is_some_and(|first| first != hash)
+    }
+
+    /// The first word stays, whatever order records come in. The lowest blocks are forgotten first: they are the first to be settled.
+    fn commit(&mut self, number: u64, hash: B256, max: usize) {
+        self.committed.entry(number).or_insert(hash);
+        while self.committed.len() > max {
+            self.committed.pop_first();
+        }
+    }
 }
 
 impl Core {
@@ -73,7 +87,7 @@ impl Core {
         self.room_to_publish(SIGNED_COMMITMENT_BYTES)?;
         commitment::well_formed(&signed, self.config.slasher).map_err(PublishError::Refused)?;
         let number = u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX);
-        if self.outbox.committed.get(&number).is_some_and(|first| *first != crypto::preconfirmation_hash(&signed)) {
+        if self.outbox.contradicts(number, &crypto::preconfirmation_hash(&signed)) {
             return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
         }
         let command = self.mint.commands.next(CommandId);
@@ -109,12 +123,26 @@ impl Core {
         self.outbox.bytes -= self.outbox.judging.remove(&command).unwrap_or(0);
     }
 
-    /// P5.9: from now on we never say anything else about this block.
-    pub(crate) fn note_committed(&mut self, number: u64, hash: B256) {
-        self.outbox.committed.insert(number, hash);
-        while self.outbox.committed.len() > self.config.max_commitments {
-            self.outbox.committed.pop_first();
+    /// P5.9: from now on we never say anything else about this block, restarts included. Told before the commitment is.
+    pub(crate) fn note_committed(&mut self, block_number: u64, hash: B256) {
+        self.outbox.commit(block_number, hash, self.config.max_commitments);
+        self.remember(Record::Committed { block_number, hash });
+    }
+
+    /// What was kept before a restart; what this life knows already stays as it is.
+    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
+        let mut peers = BTreeMap::new();
+        for record in records {
+            match *record {
+                Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.config.max_commitments),
+                // The last word on a peer counts, a ban that was lifted among them.
+                Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
+            }
         }
+        for (peer, (score, as_of, ban_ends)) in peers {
+            self.restore_peer(now, peer, score, as_of, ban_ends);
+        }
+        self.mint.commands.next(CommandId)
     }
 
     /// Gives a message of ours to gossip.

@@ -27,8 +27,14 @@ pub struct Stats {
     pub requests_served: u64,
     /// Requests of peers dropped without an answer.
     pub requests_refused: u64,
+    /// Connections that the gate refused once they stood, by the label of the [`GateRefusal`](crate::GateRefusal) (P8.1).
+    pub connections_refused: BTreeMap<&'static str, u64>,
+    /// Peers that had to leave because there were too many (P8.4).
+    pub peers_pruned: u64,
     /// Blocks that became ready.
     pub ready: u64,
+    /// Faults of preconfers that were proven (P5.4).
+    pub evidence: u64,
     /// Messages of strangers dropped unheard because outputs were not drained (P10.1).
     pub unheard: u64,
     /// Publications that found no peer or a full queue, tries included (P5.8a).

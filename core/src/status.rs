@@ -2,8 +2,11 @@
 //!
 //! Read-only views for whoever looks after a node. Nothing in the machine decides by them.
 
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 
+use crate::evidence::Evidence;
 use crate::id::PeerId;
 use crate::input::{Spoken, SyncTip};
 use crate::machine::Core;
@@ -23,7 +26,7 @@ pub struct Status {
     pub ready_to: u64,
     /// The highest block that the host said it executed.
     pub executed_to: u64,
-    /// The best head that a peer in good standing claims, or our own.
+    /// The best head that a peer in good standing claims, that an elected preconfer has signed, or our own.
     pub best: u64,
     /// From `ready_to` to `best`; not 0 while there is a gap (P11.1).
     pub lag: u64,
@@ -70,7 +73,7 @@ impl Core {
     /// Where the node stands.
     pub fn status(&self, now: Now) -> Status {
         let ready_to = self.chain.next_ready().saturating_sub(1);
-        let best = self.best_claim(now).max(self.chain.head_number());
+        let best = self.best(now);
         Status {
             head: self.chain.head().map(|head| (head.block_number, head.hash)),
             sync_tip: self.chain.tip(),
@@ -102,6 +105,11 @@ impl Core {
             in_flight: self.requests.in_flight_of(peer),
         };
         self.peers.connected().map(info).collect()
+    }
+
+    /// Faults of preconfers that were proven, oldest first; at most [`Config::max_evidence`](crate::Config::max_evidence) (P5.4).
+    pub fn evidence(&self) -> impl ExactSizeIterator<Item = &Arc<Evidence>> {
+        self.evidence.iter()
     }
 
     /// How a peer's score came about (P7.9): lines that sum to it. Empty for a peer that is not remembered.

@@ -103,6 +103,8 @@ pub enum Timer {
     Use(PeerId),
     /// Scores decay (P7.3).
     Decay,
+    /// A static peer is dialed again (P8.5).
+    Redial(PeerId),
 }
 
 /// The one table of deadlines.

@@ -235,5 +235,7 @@ fn p5_2_a_peer_that_left_before_its_child_was_judged_leaves_no_claim_behind() {
     node.quiet(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(2) });
     node.input(Input::JobFinished(job.run()));
     node.wait(Duration::from_secs(1));
-    assert_eq!((node.status().lag, node.status().syncing), (0, false));
+    assert_eq!((node.status().lag, node.status().syncing), (2, false), "the child itself says that something is missing (P11.1)");
+    node.wait(Duration::from_secs(60));
+    assert_eq!((node.status().lag, node.status().syncing), (0, false), "nothing of it outlives the child");
 }

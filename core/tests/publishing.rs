@@ -112,3 +112,66 @@ fn p5_9_never_contradicts_what_it_published_before() {
     let refused = CommandError::Publish(PublishError::Refused(Refusal::Equivocation));
     assert_eq!(publish(&mut node, &other).unwrap_err(), refused);
 }
+
+/// What came out to be kept, and what came out to be published, in order.
+fn kept_and_published(outputs: &[Output]) -> Vec<Result<Record, Topic>> {
+    let both = |output: &Output| match output {
+        Output::Keep(record) => Some(Ok(*record)),
+        Output::Net(Action::Publish { topic, .. }) => Some(Err(*topic)),
+        _ => None,
+    };
+    outputs.iter().filter_map(both).collect()
+}
+
+#[test]
+fn p5_9_holds_across_a_restart_for_whoever_stores_what_is_to_be_kept() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let (first, second) = (writer.block().0, writer.block().0);
+    let (_, outputs) = publish(&mut node, &first).unwrap();
+    let record = Record::Committed { block_number: 1, hash: preconfirmation_hash(&first) };
+    assert_eq!(kept_and_published(&outputs), [Ok(record), Err(Topic::Commitments)], "kept before it is said");
+
+    let mut node = Node::connected_to(&[9]);
+    node.command(Command::Restore(vec![record])).unwrap();
+    let other = Writer::new(1).write(|preconf| preconf.eop = true);
+    let refused = CommandError::Publish(PublishError::Refused(Refusal::Equivocation));
+    assert_eq!(publish(&mut node, &other).unwrap_err(), refused);
+    for signed in [&first, &second] {
+        let (_, outputs) = publish(&mut node, signed).unwrap();
+        assert_eq!(published(&outputs).len(), 1, "the same block may be said again, and the next one follows");
+    }
+}
+
+#[test]
+fn p5_9_a_restored_word_never_overrides_what_was_said_since_and_takes_bounded_room() {
+    let mut node = Node::with(Config { max_commitments: 3, ..Config::new(CHAIN) });
+    let first = Writer::new(1).block().0;
+    publish(&mut node, &first).unwrap();
+    let records = (1..=1000).map(|block_number| Record::Committed { block_number, hash: B256::repeat_byte(7) });
+    node.command(Command::Restore(records.clone().take(3).collect())).unwrap();
+    assert!(matches!(publish(&mut node, &first), Err(CommandError::Publish(PublishError::Refused(Refusal::Duplicate)))));
+    node.command(Command::Restore(records.collect())).unwrap();
+    assert!(node.core.memory_bytes() <= memory_bound(&Config { max_commitments: 3, ..Config::new(CHAIN) })); // P10.3
+}
+
+#[test]
+fn p5_9_holds_for_two_wishes_whose_signers_are_recovered_at_once() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let (first, tip) = (writer.block().0, B256::repeat_byte(5));
+    let other = Writer { parent: tip, ..Writer::new(1) }.block().0;
+    let mut jobs = Vec::new();
+    for signed in [&first, &other] {
+        node.core.handle_command(node.now, Command::PublishCommitment(Box::new(signed.clone()))).unwrap();
+        while let Some(output) = node.core.poll_output() {
+            if let Output::Job(job) = output {
+                jobs.push(job);
+            }
+        }
+    }
+    assert_eq!(published(&node.input(Input::JobFinished(jobs[0].run()))).len(), 1);
+    // The first one leaves the chain before the second one is concluded: only our own memory can still contradict it.
+    node.command(Command::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(tip) })).unwrap();
+    let outputs = node.input(Input::JobFinished(jobs[1].run()));
+    assert!(published(&outputs).is_empty());
+    assert!(matches!(outcomes(&outputs)[..], [(_, Outcome::NotPublished(PublishError::Refused(Refusal::Equivocation)))]));
+}

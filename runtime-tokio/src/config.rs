@@ -68,6 +68,9 @@ impl NetworkConfig {
         rule(self.event_bytes >= self.core.txlist_cap, "event_bytes", self.event_bytes, "at least txlist_cap")?;
         // Two answers to "which chain?" would join a network and refuse all that it says.
         rule(self.net.chain_id == self.core.chain_id, "net.chain_id", self.net.chain_id.0, "the core's chain_id")?;
+        // One count of connections for the machine that decides and libp2p that refuses (P8.2).
+        let same_limits = self.net.connection_limits == self.core.connections;
+        rule(same_limits, "net.connection_limits", format!("{:?}", self.net.connection_limits), "the core's connections")?;
         rule(self.net.txlist_cap == self.core.txlist_cap, "net.txlist_cap", self.net.txlist_cap, "the core's txlist_cap")
     }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
+use std::io;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, Outcome, Output, PeerId};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, Outcome, Output, PeerId, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,8 +19,8 @@ use crate::clock::{Alarm, Clock, SystemClock};
 use crate::config::NetworkConfig;
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
-use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus};
-use crate::jobs::{BlockingPool, JobRunner, Jobs};
+use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
+use crate::jobs::{BlockingPool, JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::transport::transport;
 
 /// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
@@ -37,10 +38,13 @@ pub struct Parts {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
+    /// What of the world reaches the machine? Asked about each gossip message, request and response of a peer; one that it does not admit is
+    /// lost on its last inch. What the network itself reports always arrives.
+    pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
 }
 
 impl Parts {
-    /// Tokio's sockets, tasks, blocking pool and timer. Needs a tokio runtime around it.
+    /// Tokio's sockets, tasks, blocking pool and timer; everything is admitted. Needs a tokio runtime around it.
     ///
     /// # Errors
     /// No runtime, or a key that cannot be used.
@@ -51,6 +55,7 @@ impl Parts {
             executor: Box::new(move |task| drop(runtime.spawn(task))),
             jobs: Box::new(BlockingPool),
             clock: Box::new(SystemClock::new()),
+            admit: Box::new(|_| true),
         })
     }
 }
@@ -61,6 +66,7 @@ pub struct NetworkDriver {
     net: Net,
     jobs: Jobs,
     clock: Box<dyn Clock>,
+    admit: Box<dyn FnMut(&Input) -> bool + Send>,
     commands: mpsc::Receiver<NetworkCommand>,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
@@ -87,12 +93,12 @@ impl NetworkDriver {
     /// A bad configuration, or an address that cannot be listened on.
     pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
-        let seed = config.seed.map_or_else(random_seed, Ok)?;
-        let max_jobs = config.core.max_jobs_per_peer;
+        let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
+        let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
         let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
         for address in config.listen {
-            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source })?;
+            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
         }
         let (sender, commands) = mpsc::channel(config.command_capacity);
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
@@ -102,6 +108,7 @@ impl NetworkDriver {
             net,
             jobs: Jobs::new(parts.jobs, max_jobs),
             clock: parts.clock,
+            admit: parts.admit,
             commands,
             events,
             waiting: BTreeMap::new(),
@@ -152,14 +159,21 @@ impl NetworkDriver {
         self.close().await;
     }
 
-    /// Does what the machine wants done.
+    /// Does what the machine wants done, and tells it at once what the network knows of that without asking strangers: so our own
+    /// publications are answered even while nobody reads events.
     fn carry_out(&mut self) {
-        while let Some(output) = self.core.poll_output() {
-            match output {
-                Output::Net(action) => self.net.apply(action),
-                Output::Job(job) => self.jobs.push(job),
-                Output::App(event) => self.tell(event),
+        loop {
+            while let Some(output) = self.core.poll_output() {
+                match output {
+                    Output::Net(action) => self.net.apply(action),
+                    Output::Job(job) => self.jobs.push(job),
+                    Output::App(event) => self.tell(event),
+                    // P5.9: nothing is written to disk yet, so what it protects from ends with the process, as `Config` says.
+                    Output::Keep(_) => {}
+                }
             }
+            let Some(event) = self.net.take_known() else { break };
+            self.take_event(event);
         }
         if self.jobs.is_pressing() {
             self.jobs.start();
@@ -191,6 +205,8 @@ impl NetworkDriver {
             NetworkCommand::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
             NetworkCommand::Peers { reply } => drop(reply.send(self.core.peers(self.clock.now()))),
             NetworkCommand::Status { reply } => drop(reply.send(self.status())),
+            NetworkCommand::Explain { peer, reply } => drop(reply.send(self.core.explain(self.clock.now(), peer))),
+            NetworkCommand::Lists { reply } => drop(reply.send(self.lists())),
             NetworkCommand::Shutdown => {} // seen by the loop
         }
     }
@@ -212,11 +228,27 @@ impl NetworkDriver {
         }
     }
 
+    fn lists(&self) -> PeerLists {
+        let (gate, now) = (self.core.gate(), self.clock.now());
+        PeerLists {
+            blocked_peers: gate.blocked_peers().collect(),
+            blocked_addresses: gate.blocked_addresses().collect(),
+            blocked_subnets: gate.blocked_subnets().collect(),
+            protected: gate.protected_peers().collect(),
+            trusted: self.core.trusted().collect(),
+            banned: self.core.banned(now).into_iter().map(|(peer, ends)| (peer, ends.since(now.mono))).collect(),
+        }
+    }
+
     fn take_event(&mut self, event: NetEvent) {
         match event {
             NetEvent::Input(input) => {
                 self.note_connections(&input);
-                self.core.handle_input(self.clock.now(), input);
+                if !is_word_of_peer(&input) || (self.admit)(&input) {
+                    self.core.handle_input(self.clock.now(), input);
+                } else {
+                    self.lose(input);
+                }
             }
             NetEvent::Listening { address } => {
                 tracing::info!(%address, "listening");
@@ -229,6 +261,16 @@ impl NetworkDriver {
                 self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
             }
             NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
+        }
+    }
+
+    /// Answers for the machine, which never hears of this: a message without a verdict would stay in gossip's cache, a request in our table.
+    /// That a response is lost, the machine's own deadline finds (P6.5).
+    fn lose(&mut self, input: Input) {
+        if let Input::GossipReceived { peer, message, .. } = input {
+            self.net.apply(Action::ReportGossip { message, peer, verdict: Verdict::Ignore });
+        } else if let Input::RequestReceived { channel, .. } = input {
+            self.net.apply(Action::DropRequest { channel });
         }
     }
 
@@ -283,8 +325,28 @@ fn ends_later(command: &Command) -> bool {
         | Command::GetCommitments { .. }
         | Command::GetTxList { .. }
         | Command::Dial { .. } => true,
-        Command::Disconnect { .. } | Command::UpdateSchedule(_) | Command::MoveSyncTip(_) | Command::MarkExecuted { .. } => false,
+        Command::Disconnect { .. }
+        | Command::BlockPeer { .. }
+        | Command::UnblockPeer { .. }
+        | Command::BlockAddress { .. }
+        | Command::UnblockAddress { .. }
+        | Command::BlockSubnet { .. }
+        | Command::UnblockSubnet { .. }
+        | Command::Protect { .. }
+        | Command::Unprotect { .. }
+        | Command::Trust { .. }
+        | Command::Distrust { .. }
+        | Command::LiftBan { .. }
+        | Command::Restore(_)
+        | Command::UpdateSchedule(_)
+        | Command::MoveSyncTip(_)
+        | Command::MarkExecuted { .. } => false,
     }
+}
+
+/// Did a peer say it, rather than our own side of the network?
+fn is_word_of_peer(input: &Input) -> bool {
+    matches!(input, Input::GossipReceived { .. } | Input::RequestReceived { .. } | Input::ResponseReceived { .. })
 }
 
 /// Listeners tell their end without the `/p2p/…` that we put behind their addresses.
@@ -292,8 +354,8 @@ fn starts_with(address: &Multiaddr, start: &Multiaddr) -> bool {
     start.iter().zip(address.iter()).all(|(a, b)| a == b) && start.len() <= address.len()
 }
 
-fn random_seed() -> Result<[u8; 32], StartError> {
+fn random_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+    getrandom::fill(&mut seed)?;
     Ok(seed)
 }

@@ -2,7 +2,7 @@
 
 use libp2p_core::transport::TransportError;
 use multiaddr::Multiaddr;
-use preconf_core::{CommandError, ConfigError, PeerId, PublishError, RequestError};
+use preconf_core::{CommandError, ConfigError, GateRefusal, PeerId, PublishError, RequestError};
 use preconf_libp2p::NetError;
 
 /// Why a node does not start.
@@ -13,14 +13,14 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// The network part refuses its settings.
     #[error("the network does not start: {0}")]
-    Network(#[from] NetError),
+    Network(Box<NetError>),
     /// An address that cannot be listened on.
     #[error("cannot listen on {address}: {}; give an address of this machine and a free port, or port 0 to let the system choose", reason(.source))]
     Listen {
         /// The address.
         address: Multiaddr,
         /// Why.
-        source: NetError,
+        source: Box<NetError>,
     },
     /// The system has no randomness for the seed.
     #[error("the system gives no randomness for the seed: {0}")]
@@ -28,6 +28,12 @@ pub enum StartError {
     /// The default parts need tokio around them.
     #[error("start the node inside a tokio runtime: in `#[tokio::main]`, `Runtime::block_on`, or under `Runtime::enter`")]
     NoRuntime,
+}
+
+impl From<NetError> for StartError {
+    fn from(error: NetError) -> Self {
+        Self::Network(Box::new(error))
+    }
 }
 
 /// What the transport says, without the words that the start's own message begins with.
@@ -61,6 +67,14 @@ pub enum HandleError {
     NotReached {
         /// The address that was dialed.
         address: Multiaddr,
+    },
+    /// A dial led to where the gate refuses to go (P8.1).
+    #[error("{address} is not wanted: {refusal}")]
+    Gated {
+        /// The address that was dialed.
+        address: Multiaddr,
+        /// Why not.
+        refusal: GateRefusal,
     },
     /// Too many events wait to be read; the node takes no wish that could add to them.
     #[error("{waiting} events wait to be read; read or drop `NetworkEvents`, then try again")]

@@ -3,9 +3,12 @@
 //! Each method sends a [`NetworkCommand`] to the driver and waits for its answer. What a command leads to is told once: to the method that
 //! asked, or, for a command sent by [`NetworkCommand::Tell`], among the events.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use multiaddr::Multiaddr;
 use preconf_core::{
-    B256, Bytes, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status, SyncTip, Window,
+    B256, Bytes, Change, Cidr, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status, SyncTip, Window,
 };
 use preconf_libp2p::NetCounters;
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +42,18 @@ pub enum NetworkCommand {
         /// Where the answer goes.
         reply: oneshot::Sender<Vec<PeerInfo>>,
     },
+    /// How did a peer's score come about (P7.9)?
+    Explain {
+        /// The peer.
+        peer: PeerId,
+        /// Where the answer goes: lines that sum to the score.
+        reply: oneshot::Sender<Vec<Change>>,
+    },
+    /// Who and what is blocked, protected, trusted and banned?
+    Lists {
+        /// Where the answer goes.
+        reply: oneshot::Sender<PeerLists>,
+    },
     /// Where does the node stand?
     Status {
         /// Where the answer goes.
@@ -59,6 +74,23 @@ pub struct NetworkStatus {
     pub net: NetCounters,
     /// Events that wait for the application.
     pub events_waiting: usize,
+}
+
+/// Whom a node keeps out, and whom it favours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerLists {
+    /// Peers that the operator blocked.
+    pub blocked_peers: Vec<PeerId>,
+    /// Addresses that the operator blocked.
+    pub blocked_addresses: Vec<IpAddr>,
+    /// Subnets that the operator blocked.
+    pub blocked_subnets: Vec<Cidr>,
+    /// Peers that never have to leave for others: static, trusted, or protected by command.
+    pub protected: Vec<PeerId>,
+    /// Peers that are never charged.
+    pub trusted: Vec<PeerId>,
+    /// Banned peers, and how long each ban still lasts.
+    pub banned: Vec<(PeerId, Duration)>,
 }
 
 /// A handle to a running node. Clones lead to the same node; it shuts down when the last one is dropped.
@@ -132,14 +164,15 @@ impl NetworkHandle {
         }
     }
 
-    /// Connects to a peer. Says whom it reached.
+    /// Connects to a peer, named by `/p2p/…` at the address's end. Says whom it reached.
     ///
     /// # Errors
-    /// Nobody was reached there.
+    /// Nobody was reached there, or the gate refuses the address (P8.1).
     pub async fn dial(&self, address: Multiaddr) -> Result<PeerId, HandleError> {
         match self.ask(Command::Dial { address: address.to_string() }).await? {
             Outcome::Connected(peer) => Ok(peer),
             Outcome::NotConnected => Err(HandleError::NotReached { address }),
+            Outcome::Gated(refusal) => Err(HandleError::Gated { address, refusal }),
             other => broken("Dial", &other),
         }
     }
@@ -150,6 +183,31 @@ impl NetworkHandle {
     /// The peer is not connected.
     pub async fn disconnect(&self, peer: PeerId) -> Result<(), HandleError> {
         self.tell(Command::Disconnect { peer }).await
+    }
+
+    /// Takes a wish about peers that is done when it is taken: to block or unblock a peer, an address or a subnet, to protect or trust a
+    /// peer or no longer, to lift a ban, or to restore what an earlier node kept.
+    ///
+    /// # Errors
+    /// A full list, or a ban that is none.
+    pub async fn command(&self, command: Command) -> Result<(), HandleError> {
+        self.tell(command).await
+    }
+
+    /// How a peer's score came about, in lines that sum to it (P7.9). Empty for a peer that is not remembered.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn explain(&self, peer: PeerId) -> Result<Vec<Change>, HandleError> {
+        self.query(|reply| NetworkCommand::Explain { peer, reply }).await
+    }
+
+    /// Who and what is blocked, protected, trusted and banned.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn lists(&self) -> Result<PeerLists, HandleError> {
+        self.query(|reply| NetworkCommand::Lists { reply }).await
     }
 
     /// Gives the node new windows of the schedule, or other ones for the same span (P9.1).

@@ -4,8 +4,8 @@
 //! at once, once strangers have nothing more to say; anything more goes out in chunks to idle threads, so that a page of 256 recoveries
 //! uses every core and never stalls the loop. First come, first served.
 //!
-//! While as many are under way as the machine lets one peer have, the driver reads nothing from strangers: else a slow core would make
-//! the machine refuse, for want of room, what an honest peer sends.
+//! While [`MAX_UNDER_WAY`] are under way, the driver reads nothing from strangers: else a slow core would make the machine refuse, for
+//! want of room, what an honest peer sends.
 //!
 //! Invariant: at most [`JobRunner::width`] chunks are out. Every job pushed comes back exactly once; `under_way` is the difference.
 
@@ -21,10 +21,17 @@ const INLINE_JOBS: usize = 2;
 /// Most small jobs of one chunk. Ours: just under 1 ms, so that chunks spread over cores and none waits long behind another.
 const CHUNK_JOBS: usize = 16;
 
+/// Most jobs under way while strangers are still read. Source: as many hashes of one peer's txlists as the machine takes at a time; it
+/// takes more recoveries. Eight keep some cores busy with what a single loop can read.
+pub(crate) const MAX_UNDER_WAY: usize = 8;
+
+/// A piece of work.
+pub type BoxedWork = Box<dyn FnOnce() + Send>;
+
 /// Runs work on other threads.
 pub trait JobRunner: Send + Sync + 'static {
     /// Runs the work soon. Must not wait for it, and must not lose it.
-    fn run(&self, work: Box<dyn FnOnce() + Send>);
+    fn run(&self, work: BoxedWork);
 
     /// How many pieces of work can make progress at once.
     fn width(&self) -> usize;
@@ -35,7 +42,7 @@ pub trait JobRunner: Send + Sync + 'static {
 pub struct BlockingPool;
 
 impl JobRunner for BlockingPool {
-    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+    fn run(&self, work: BoxedWork) {
         tokio::task::spawn_blocking(work);
     }
 
@@ -155,7 +162,7 @@ mod tests {
 
     /// Keeps work until it is told to do it.
     #[derive(Clone, Default)]
-    struct Held(Arc<Mutex<VecDeque<Box<dyn FnOnce() + Send>>>>);
+    struct Held(Arc<Mutex<VecDeque<BoxedWork>>>);
 
     impl Held {
         fn len(&self) -> usize {
@@ -169,7 +176,7 @@ mod tests {
     }
 
     impl JobRunner for Held {
-        fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        fn run(&self, work: BoxedWork) {
             self.0.lock().expect("no panic").push_back(work);
         }
 

@@ -62,6 +62,7 @@
 //!                 Output::Net(action) => net.apply(action), // hand over, never wait
 //!                 Output::Job(job) => core.handle_input(clock.now(), Input::JobFinished(job.run())), // or on any thread
 //!                 Output::App(event) => told(event),
+//!                 Output::Keep(record) => println!("to be stored: {record:?}"),
 //!             }
 //!         }
 //!         let due = core.poll_timeout().map_or(Time(u64::MAX), |(at, _)| at);
@@ -98,8 +99,8 @@ pub use config::NetworkConfig;
 pub use driver::{NetworkDriver, Parts};
 pub use error::{HandleError, StartError};
 pub use events::{NetworkEvent, NetworkEvents};
-pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus};
-pub use jobs::{BlockingPool, JobRunner};
+pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
+pub use jobs::{BlockingPool, BoxedWork, JobRunner};
 pub use transport::{Resolving, transport};
 
 pub use libp2p_identity::Keypair;

@@ -1,4 +1,5 @@
-//! A node's transport, executor, job runner and clock all come from outside, so that a whole node can live in a simulated world.
+//! A node's transport, executor, job runner and clock all come from outside, so that a whole node can live in a simulated world; so does what
+//! of that world reaches its machine.
 
 mod common;
 
@@ -9,7 +10,7 @@ use common::blocks::{Chain, TIP, txlist};
 use common::{CHAIN, soon, until};
 use futures::future::BoxFuture;
 use libp2p_core::transport::MemoryTransport;
-use preconf_tokio::preconf_core::{Config, Event, Now, Time};
+use preconf_tokio::preconf_core::{Config, Event, Input, Now, Source, Time};
 use preconf_tokio::preconf_libp2p::upgrade;
 use preconf_tokio::{
     Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, SystemClock,
@@ -50,7 +51,7 @@ impl Clock for Counting {
     }
 }
 
-fn start(used: &Used) -> (NetworkHandle, NetworkEvents) {
+fn start(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
     let mut config = NetworkConfig::new(Config::new(CHAIN), Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
     let tasks = Arc::clone(&used.tasks);
@@ -62,6 +63,7 @@ fn start(used: &Used) -> (NetworkHandle, NetworkEvents) {
         }),
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
         clock: Box::new(Counting(SystemClock::new(), Arc::clone(&used.readings))),
+        admit: Box::new(admit),
     };
     let (driver, handle, events) = NetworkDriver::with(config, parts).expect("a node that starts");
     tokio::spawn(driver.run());
@@ -71,8 +73,8 @@ fn start(used: &Used) -> (NetworkHandle, NetworkEvents) {
 #[tokio::test]
 async fn two_nodes_on_parts_of_our_own_talk_without_a_socket() {
     let used = Used::default();
-    let (alice, mut heard) = start(&used);
-    let (bob, mut events) = start(&used);
+    let (alice, mut heard) = start(&used, |_| true);
+    let (bob, mut events) = start(&used, |_| true);
     let address = until(&mut heard, "an address", |event| match event {
         NetworkEvent::Listening { address } => Some(address),
         _ => None,
@@ -95,6 +97,48 @@ async fn two_nodes_on_parts_of_our_own_talk_without_a_socket() {
     for part in [&used.tasks, &used.jobs, &used.readings] {
         assert!(part.load(Ordering::Relaxed) > 0);
     }
+    soon("shutdown", alice.shutdown()).await;
+    soon("shutdown", bob.shutdown()).await;
+}
+
+#[tokio::test]
+async fn what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking() {
+    // P11.2
+    let (used, lost) = (Used::default(), Arc::new(AtomicUsize::new(0)));
+    let counter = Arc::clone(&lost);
+    let (alice, mut heard) = start(&used, |_| true);
+    let (bob, mut events) = start(&used, move |input| {
+        let is_gossip = matches!(input, Input::GossipReceived { .. });
+        counter.fetch_add(usize::from(is_gossip), Ordering::Relaxed);
+        !is_gossip
+    });
+    let address = until(&mut heard, "an address", |event| match event {
+        NetworkEvent::Listening { address } => Some(address),
+        _ => None,
+    });
+    let address = address.await;
+    let mut chain = Chain::new();
+    for node in [&alice, &bob] {
+        node.update_schedule(chain.schedule()).await.expect("a window");
+        node.move_sync_tip(chain.tip()).await.expect("a tip");
+    }
+    soon("a connection", bob.dial(address)).await.expect("alice listens");
+    let txs = txlist(1_000, 1);
+    soon("publication", alice.publish_txlist(txs.clone())).await.expect("it is sent");
+    soon("publication", alice.publish_commitment(chain.block(&txs))).await.expect("it is sent");
+    let from = until(&mut events, "an accepted commitment", |event| match event {
+        NetworkEvent::Core(Event::CommitmentAccepted { source, .. }) => Some(source),
+        _ => None,
+    });
+    assert_eq!(from.await, Source::Response(alice.local_peer_id()));
+    let ready = until(&mut events, "a ready block", |event| match event {
+        NetworkEvent::Core(Event::BlockReady { commitment, .. }) => Some(commitment.block_number),
+        _ => None,
+    });
+    assert_eq!(ready.await, TIP + 1);
+    let stats = soon("a status", bob.status()).await.expect("bob runs").stats;
+    assert_eq!((stats.accepted, stats.ignored, stats.rejected), (0, 0, 0), "the machine heard no gossip");
+    assert!(lost.load(Ordering::Relaxed) > 0, "and there was some");
     soon("shutdown", alice.shutdown()).await;
     soon("shutdown", bob.shutdown()).await;
 }

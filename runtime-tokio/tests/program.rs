@@ -16,6 +16,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Signs in place of the chain's placeholder, so that the flag is tried too.
 const DOMAIN: B256 = B256::repeat_byte(0x44);
 
+/// A peer id that no node of any test has.
+const NOBODY: &str = "16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp";
+
 fn preconf(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_preconf")).args(args).output().expect("the program starts")
 }
@@ -73,10 +76,19 @@ fn a_bad_flag_or_file_says_what_is_allowed() {
     };
     fails(&["devnet", "--nodes", "1"], 2, &["--nodes", "1", "2..=64"]);
     fails(&["devnet", "--nodes", "3", "--late", "2"], 1, &["--late = 2", "allowed is 0 to 1"]);
+    for drop in ["1", "-0.1", "NaN", "some"] {
+        fails(&["devnet", "--drop", drop], 2, &["--drop <SHARE>", drop, "allowed is 0 or more and less than 1"]);
+    }
     fails(&["key", "show", "--file", path], 1, &["bad.json", "64 hex digits", "preconf key new"]);
     let run = ["run", "--chain-id", "1", "--listen", "/ip4/127.0.0.1/tcp/0", "--schedule"];
     fails(&[&run[..], &[path]].concat(), 1, &["bad.json:2:", "end = 1: must be greater than start = 2", "allowed is"]);
     fails(&["run", "--chain-id", "1", "--listen", "here", "--schedule", path], 2, &["--listen", "here", "/ip4/"]);
+    std::fs::write(&file, "[]").expect("written");
+    let run = [&run[..], &[path]].concat();
+    fails(&[&run[..], &["--block-subnet", "10.0.0.1/8"]].concat(), 2, &["--block-subnet", "10.0.0.1/8", "such as 10.0.0.0/8"]);
+    fails(&[&run[..], &["--preset", "huge"]].concat(), 2, &["--preset", "huge", "prod, dev, test"]);
+    fails(&[&run[..], &["--trusted", "me"]].concat(), 2, &["--trusted", "me", "base58"]);
+    fails(&[&run[..], &["--static-peer", "/ip4/127.0.0.1/tcp/1"]].concat(), 1, &["static_peers", "/p2p/"]);
     fails(&["--log", "a=b=c", "key", "show"], 1, &["--log", "a=b=c", "allowed is"]);
 }
 
@@ -94,6 +106,31 @@ fn a_devnet_with_a_late_and_a_hostile_node_agrees_on_every_block() {
         assert_eq!((&node["head_hash"], &node["ready"]), (&nodes[0]["head_hash"], &json!(6)), "{node}");
     }
     assert!(nodes[4]["rejected"].as_u64().expect("a count") > 0 && nodes[4]["accepted"] == 0, "{}", nodes[4]);
+    // P7.4, P7.9: it is out, and each node can say by which rules.
+    let opinions = report["hostile"].as_array().expect("opinions");
+    assert!(opinions.iter().any(|opinion| opinion["standing"] == "pruned" || opinion["standing"] == "banned"), "{opinions:?}");
+    for opinion in opinions {
+        let why = opinion["why"].as_array().expect("lines");
+        let sum: i64 = why.iter().map(|line| line["delta_millionths"].as_i64().expect("a number")).sum();
+        assert_eq!(opinion["score_millionths"], sum, "{opinion}");
+        assert!(why.iter().all(|line| line["rule"].as_str().is_some_and(|rule| !rule.is_empty())), "{opinion}");
+    }
+}
+
+#[test]
+fn a_devnet_that_loses_a_fifth_of_its_gossip_has_every_block_within_two_seconds() {
+    // P11.1, P11.2
+    let args = ["devnet", "--nodes", "4", "--blocks", "8", "--block-ms", "200", "--txlist-kib", "4", "--drop", "0.2", "--json"];
+    let output = preconf(&args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("exactly one object");
+    let nodes = report["nodes"].as_array().expect("nodes");
+    for node in &nodes[..4] {
+        assert_eq!((&node["ready"], &node["executed"], &node["lag"]), (&json!(8), &json!(8), &json!(0)), "{node}");
+        assert_eq!(node["head_hash"], nodes[0]["head_hash"]);
+    }
+    let accepted: u64 = nodes[..3].iter().map(|node| node["accepted"].as_u64().expect("a count")).sum();
+    assert!(accepted < 2 * 8 * 2, "two of the three hear of each block's commitment and txlist, had nothing been lost");
 }
 
 /// `preconf run`, its lines, and what it was told.
@@ -264,7 +301,9 @@ fn a_bad_command_is_answered_and_the_node_goes_on() {
     let mut forged = *block.signed.as_bytes();
     forged[97] ^= 1; // another coinbase than was signed
     error(node.ask(json!({"command": "publish_commitment", "ssz": hex_of(&forged)})), "C7");
-    error(node.ask(json!({"command": "dial", "addr": "/ip4/127.0.0.1/tcp/1"})), "nobody was reached");
+    error(node.ask(json!({"command": "dial", "addr": "/ip4/127.0.0.1/tcp/1"})), "the address names no peer"); // P8.1
+    let nobody = format!("/ip4/127.0.0.1/tcp/1/p2p/{NOBODY}");
+    error(node.ask(json!({"command": "dial", "addr": nobody})), "nobody was reached");
     assert_eq!(node.ask(json!({"command": "status"}))["result"]["head"], Value::Null);
 }
 
@@ -281,4 +320,53 @@ fn a_node_dials_on_command_outlives_its_stdin_and_ends_in_good_order() {
     assert_eq!(bob.interrupt(), Some(0));
     assert_eq!(alice.event("peer_disconnected")["peer"], bob.peer_id());
     assert_eq!(alice.interrupt(), Some(0));
+}
+
+#[test]
+fn a_node_finds_its_static_peer_and_keeps_a_blocked_subnet_out_either_way() {
+    // P8.1, P8.2, P8.5
+    let block = block("gate");
+    let mut alice = Node::start(&block.schedule, &["--preset", "test", "--trusted", NOBODY]);
+    let address = alice.address.clone();
+    let bob = Node::start(&block.schedule, &["--static-peer", &address]);
+    assert_eq!(alice.event("peer_connected")["peer"], bob.peer_id());
+    let mut carol = Node::start(&block.schedule, &["--block-subnet", "127.0.0.0/8"]);
+    let refused = carol.ask(json!({"command": "dial", "addr": address}));
+    assert!(refused["error"].as_str().is_some_and(|error| error.contains("the subnet 127.0.0.0/8 is blocked")), "{refused}");
+    let reached = alice.ask(json!({"command": "dial", "addr": carol.address}));
+    assert_eq!(reached["result"]["peer"], carol.peer_id(), "{reached}");
+    assert_eq!(alice.event("peer_disconnected")["peer"], carol.peer_id());
+    let status = carol.ask(json!({"command": "status"}));
+    assert_eq!((&status["result"]["peers"], &status["result"]["connections_refused"]), (&json!(0), &json!({"subnet_blocked": 1})));
+}
+
+#[test]
+fn a_node_that_sees_a_preconfer_sign_two_blocks_prints_a_proof_that_verifies() {
+    // C8, P5.4
+    let block = block("evidence");
+    let mut other = block.signed.commitment().clone();
+    other.preconf.eop = true;
+    let other = sign(other, &SecretKey::from_secret_bytes([7; 32]).expect("a secret"), DOMAIN);
+
+    let mut watcher = Node::start(&block.schedule, &[]);
+    let mut alice = Node::start(&block.schedule, &["--peer", &watcher.address]);
+    alice.send(json!({"command": "publish_commitment", "ssz": hex_of(block.signed.as_bytes())}));
+    watcher.event("commitment_accepted");
+    // Carol takes the other block for the first, because she is alone until she has said it.
+    let mut carol = Node::start(&block.schedule, &[]);
+    carol.send(json!({"command": "publish_commitment", "ssz": hex_of(other.as_bytes())}));
+    carol.event("commitment_accepted");
+    carol.ask(json!({"command": "dial", "addr": watcher.address}));
+
+    let line = watcher.event("evidence_found");
+    let signer = address_of(&SecretKey::from_secret_bytes([7; 32]).expect("a secret")).to_string();
+    assert_eq!((&line["fault"], &line["signer"], &line["block_number"]), (&json!("equivocation"), &json!(signer), &json!(1)));
+    let file = directory("evidence-file").join("evidence.json");
+    std::fs::write(&file, line.to_string()).expect("written");
+    let verified = preconf(&["evidence", "verify", file.to_str().expect("UTF-8"), "--domain", &DOMAIN.to_string()]);
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
+    assert!(text(&verified.stdout).starts_with(&format!("Proven: {signer} signed two different blocks with number 1.")));
+    assert_eq!(watcher.ask(json!({"command": "status"}))["result"]["head"]["hash"], {
+        preconf_core::preconfirmation_hash(&block.signed).to_string() // P5.4a
+    });
 }

@@ -182,11 +182,15 @@ async fn an_application_that_does_not_read_loses_nothing() {
         soon("publication", alice.handle.publish_txlist(txs)).await.expect("it is sent");
     }
     // Nobody has read yet, and our own user is served all the same.
+    soon("publication", bob.handle.publish_txlist(txlist(1000, 255))).await.expect("it is sent");
     let status = soon("an answer", bob.handle.status()).await.expect("a running node");
     assert!(status.node.head.is_none_or(|(number, _)| number < TIP + BLOCKS), "strangers wait while nobody reads: {status:?}");
     for number in TIP + 1..=TIP + BLOCKS {
         assert_eq!(bob.until("a ready block", ready).await.0, number);
     }
+    // A burst from one honest peer is read as fast as it can be judged: nothing of it is refused for want of room.
+    let refusals = bob.handle.status().await.expect("a running node").stats.refusals;
+    assert!(!refusals.contains_key("no_room"), "{refusals:?}");
     alice.stop().await;
     bob.stop().await;
 }

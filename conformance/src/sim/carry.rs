@@ -59,8 +59,7 @@ impl World {
             }
             Action::DropRequest { channel } => {
                 let from = self.channels.get(&channel).map(|asked| asked.from);
-                // P6.7: a machine keeps to the limits as far as it can remember.
-                if let Some(peer) = from.filter(|from| self.is_honest(*from) && !self.nodes[*from].may_have_forgotten(self.now)) {
+                if let Some(peer) = from.filter(|from| self.is_honest(*from) && !self.nodes[*from].has_forgotten(self.now)) {
                     return Err(self.failure(node, Violation::OverLimit { peer }));
                 }
                 self.answer(channel, Duration::ZERO, None);
@@ -70,6 +69,12 @@ impl World {
             Action::Disconnect { peer } => {
                 if let Some(other) = node_of(&peer) {
                     self.disconnect(ends(node, other))?;
+                }
+            }
+            Action::CloseConnection { connection } => {
+                let found = self.links.iter().find(|(_, link)| link.connection == Some(connection)).map(|(ends, _)| *ends);
+                if let Some(ends) = found {
+                    self.disconnect(ends)?;
                 }
             }
             Action::Block { peer } => {

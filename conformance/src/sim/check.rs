@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use preconf_core::{
-    Action, Command, CommandId, Core, Event, MAX_OUTPUTS_PER_STEP, MessageId, Now, Output, PeerId, RequestId, Standing, Status, Time,
-    Timer, Verdict,
+    Action, Command, CommandId, Core, DEFAULT_DOMAIN, Event, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output, PeerId, RequestId,
+    Standing, Status, Time, Timer, Verdict,
 };
 
 use super::node::NodeId;
@@ -70,6 +70,12 @@ pub enum Violation {
     AcceptedPoison {
         /// The message.
         message: MessageId,
+    },
+    /// P5.4: evidence that convinces nobody else.
+    #[error("evidence that proves nothing: {reason}")]
+    FalseEvidence {
+        /// Why it proves nothing.
+        reason: NoProof,
     },
     /// A command ended that was not under way.
     #[error("command {command} ended twice, or was never given")]
@@ -155,7 +161,7 @@ impl Watch {
             match output {
                 Output::Net(action) => self.action(action, poison, &honest)?,
                 Output::App(event) => self.event(event, &honest)?,
-                Output::Job(_) => {}
+                Output::Job(_) | Output::Keep(_) => {}
             }
         }
         Ok(())
@@ -198,6 +204,10 @@ impl Watch {
                 self.next_ready = Some(number + 1);
                 if number == expected { Ok(()) } else { Err(Violation::ReadyOutOfOrder { number, expected }) }
             }
+            Event::EvidenceFound { evidence, .. } => match evidence.verify(DEFAULT_DOMAIN) {
+                Ok(_) => Ok(()),
+                Err(reason) => Err(Violation::FalseEvidence { reason }),
+            },
             // P9.3
             Event::ExecuteAgain { from } => {
                 self.next_ready = Some(*from);
@@ -242,6 +252,21 @@ pub(crate) fn takes_time(command: &Command) -> bool {
         | Command::GetCommitments { .. }
         | Command::GetTxList { .. }
         | Command::Dial { .. } => true,
-        Command::Disconnect { .. } | Command::UpdateSchedule(_) | Command::MoveSyncTip(_) | Command::MarkExecuted { .. } => false,
+        Command::Disconnect { .. }
+        | Command::BlockPeer { .. }
+        | Command::UnblockPeer { .. }
+        | Command::BlockAddress { .. }
+        | Command::UnblockAddress { .. }
+        | Command::BlockSubnet { .. }
+        | Command::UnblockSubnet { .. }
+        | Command::Protect { .. }
+        | Command::Unprotect { .. }
+        | Command::Trust { .. }
+        | Command::Distrust { .. }
+        | Command::LiftBan { .. }
+        | Command::UpdateSchedule(_)
+        | Command::Restore(_)
+        | Command::MoveSyncTip(_)
+        | Command::MarkExecuted { .. } => false,
     }
 }

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Time, UnixTime, Window, memory_bound};
+use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Record, Time, UnixTime, Window, memory_bound};
 
 use super::check::Watch;
 use super::history::{CHAIN, History, START};
 use super::jobs::JobOrder;
 use super::mesh::Mesh;
 use super::puppet::Puppet;
+
+/// How long others count a request. Source: P6.6.
+const LIMIT_WINDOW: Duration = Duration::from_secs(10);
 
 /// A node's place in its world, from 0 in the order in which nodes were added.
 pub type NodeId = usize;
@@ -81,6 +84,8 @@ pub(crate) struct Node {
     /// The time of the wake-up that stands in the queue for it.
     pub(crate) wake: Option<Time>,
     pub(crate) ready: Vec<Ready>,
+    /// What its machine wants remembered: this node's disk.
+    pub(crate) kept: Vec<Record>,
     pub(crate) blocked: Vec<NodeId>,
     pub(crate) memory_bound: usize,
 }
@@ -98,19 +103,20 @@ impl Node {
             booted: now,
             wake: None,
             ready: Vec::new(),
+            kept: Vec::new(),
             blocked: Vec::new(),
         }
     }
 
-    /// Starts again with a new machine: what was only in memory is gone.
+    /// Starts again with a new machine: what was only in memory is gone, what was kept is not.
     pub(crate) fn reborn(&mut self, core: Core, now: Time) {
-        let (life, blocked) = (self.life + 1, std::mem::take(&mut self.blocked));
-        *self = Self { life, blocked, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
+        let (life, blocked, kept) = (self.life + 1, std::mem::take(&mut self.blocked), std::mem::take(&mut self.kept));
+        *self = Self { life, blocked, kept, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
     }
 
-    /// Has it forgotten, by a restart, requests that others still count? One window of P6.6, and the time on the way.
-    pub(crate) fn may_have_forgotten(&self, world: Time) -> bool {
-        self.life > 1 && world.since(self.booted) < Duration::from_secs(20)
+    /// Was it restarted so lately that it cannot know all that it asked in a window of P6.6? Others may refuse it then, not punish it.
+    pub(crate) fn has_forgotten(&self, now: Time) -> bool {
+        self.life > 1 && now.since(self.booted) <= LIMIT_WINDOW
     }
 
     /// What its two clocks say.

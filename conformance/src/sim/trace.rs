@@ -2,7 +2,7 @@
 //!
 //! SHA-256 over every output of every machine, with its time and node, in an encoding that does not change with `Debug`.
 
-use preconf_core::{Action, Event, Output, Response, Time};
+use preconf_core::{Action, Event, Output, Record, Response, Time};
 use sha2::{Digest, Sha256};
 
 use super::node::NodeId;
@@ -47,6 +47,11 @@ impl Trace {
             Output::Net(action) => self.action(action),
             Output::Job(job) => self.say(1, &[&job.id.0.to_le_bytes()]),
             Output::App(event) => self.event(event),
+            Output::Keep(Record::Committed { block_number, hash }) => self.say(60, &[&block_number.to_le_bytes(), hash.as_slice()]),
+            Output::Keep(Record::Peer { peer, score, as_of, ban_ends }) => {
+                let ends = ban_ends.map_or(0, |end| end.0);
+                self.say(61, &[peer.as_bytes(), &score.to_le_bytes(), &as_of.0.to_le_bytes(), &ends.to_le_bytes()]);
+            }
         }
     }
 
@@ -67,6 +72,7 @@ impl Trace {
             Action::Disconnect { peer } => self.say(9, &[peer.as_bytes()]),
             Action::Block { peer } => self.say(10, &[peer.as_bytes()]),
             Action::Unblock { peer } => self.say(11, &[peer.as_bytes()]),
+            Action::CloseConnection { connection } => self.say(19, &[&connection.0.to_le_bytes()]),
             Action::SetScore { peer, score } => self.say(12, &[peer.as_bytes(), &score.to_le_bytes()]),
         }
     }

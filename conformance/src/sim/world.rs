@@ -157,7 +157,7 @@ impl World {
         self.nodes.len() - 1
     }
 
-    /// Takes a node down and starts it again at once, with the same identity and an empty memory.
+    /// Takes a node down and starts it again at once, with the same identity and an empty memory but for what it had kept (P5.9).
     pub fn restart(&mut self, node: NodeId) -> Result<(), Failure> {
         let ends: Vec<_> = self.links.keys().filter(|(a, b)| *a == node || *b == node).copied().collect();
         for ends in &ends {
@@ -166,6 +166,8 @@ impl World {
         if let Some(setup) = self.nodes[node].setup.clone() {
             let core = self.machine(&setup);
             self.nodes[node].reborn(core, self.now);
+            let kept = self.nodes[node].kept.clone();
+            self.command(node, Command::Restore(kept))?.expect("what was kept is taken back");
             self.schedule_of(node);
         }
         for ends in ends {
@@ -474,6 +476,7 @@ impl World {
                 match output {
                     Output::Net(action) => self.carry_out(node, action)?,
                     Output::App(event) => self.note(node, &event),
+                    Output::Keep(record) => self.nodes[node].kept.push(record),
                     Output::Job(job) => {
                         let done = self.jobs.run(&job);
                         match self.nodes[node].setup.as_ref().map(|setup| &setup.jobs) {

@@ -6,6 +6,7 @@ use preconf_core::{
 };
 use serde::Deserialize;
 
+use super::gossip;
 use super::report::{Problem, Tally, Unreadable, consistent, same};
 use super::text::{Hex, HexArray};
 use super::verdict::{self, Verdict};
@@ -61,6 +62,11 @@ fn check(row: &Row) -> Result<(), Problem> {
         Kind::GetRawTxListRequest => verdict::of_decoding(GetTxListRequest::decode(&ssz)),
     };
     same("verdict", &row.verdict, &found)?;
+    match row.r#type {
+        Kind::SignedCommitment => gossip::check_commitment(&ssz, row.verdict)?,
+        Kind::RawTxListGossip => gossip::check_txlist(&ssz, row.verdict)?,
+        _ => {} // not gossiped
+    }
     // Both forms of a signature name the same signer (P4.4), and a commitment with a signer may still be bad (C3).
     same("signer", &row.signer.map(|signer| signer.0.into()), &signer(row.r#type, &ssz))
 }

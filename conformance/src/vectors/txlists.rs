@@ -4,6 +4,7 @@ use preconf_core::{B256, Bytes, ChainId, MAX_TXLIST_BYTES, MessageId, RawTxList,
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::gossip;
 use super::message_ids::{plain_name, shapeless_name};
 use super::report::{Problem, Tally, Unreadable, consistent, same};
 use super::text::{Hex, HexArray};
@@ -62,7 +63,8 @@ fn check_literal(row: &Literal) -> Result<(), Problem> {
     let ssz = Bytes::from(row.ssz.0.clone());
     same("bytes", &ssz, &list.encode())?;
     same("bytes read back", &Ok(list), &RawTxList::decode(&ssz, MAX_TXLIST_BYTES))?;
-    same("gossip verdict", &row.gossip_verdict, &verdict::of_txlist(&ssz))
+    same("gossip verdict", &row.gossip_verdict, &verdict::of_txlist(&ssz))?;
+    gossip::check_txlist(&ssz, row.gossip_verdict)
 }
 
 fn check_by_rule(row: &ByRule) -> Result<(), Problem> {
@@ -74,6 +76,7 @@ fn check_by_rule(row: &ByRule) -> Result<(), Problem> {
     same("length", &row.ssz_length, &ssz.len())?;
     same("SHA-256 of the bytes", &row.ssz_sha256.0[..], &Sha256::digest(&ssz)[..])?;
     same("gossip verdict", &row.gossip_verdict, &verdict::of_txlist(&ssz))?;
+    gossip::check_txlist(&ssz, row.gossip_verdict)?;
     let (expected, found) = (MessageId(row.message_id.0), message_id(ANY_CHAIN, Topic::TxLists, &ssz));
     if row.gossip_verdict == Verdict::DecodeError {
         // P4.5a: over the cap the shape is impossible, and the topic has its part in the name. The vector gives the name without it.

@@ -13,10 +13,10 @@ use libp2p_gossipsub::{
 use libp2p_identity::Keypair;
 use libp2p_request_response::ProtocolSupport;
 use libp2p_swarm::{NetworkBehaviour, StreamProtocol};
-use preconf_core::{ChainId, MAX_GOSSIP_BYTES, Protocol, Topic, message_id};
+use preconf_core::{ChainId, ConnectionLimits, MAX_GOSSIP_BYTES, Protocol, Topic, message_id};
 
 use crate::codec::Codec;
-use crate::config::{ConnectionLimits, GossipScores, NetConfig};
+use crate::config::{GossipScores, NetConfig};
 use crate::net::NetError;
 
 /// How nodes of this protocol call their family in identify. Ours: nothing is decided by it.

@@ -1,9 +1,8 @@
 //! What must the glue know besides the machine's own configuration?
 
-use std::num::NonZeroU8;
 use std::time::Duration;
 
-use preconf_core::{ChainId, Config};
+use preconf_core::{ChainId, Config, ConnectionLimits};
 
 /// How much longer than the machine a request waits here. Ours: the machine's timer decides (P6.5), this one only frees the stream.
 const REQUEST_MARGIN: Duration = Duration::from_secs(2);
@@ -14,11 +13,10 @@ const MAX_STREAMS: usize = 16;
 /// Configuration of a [`Net`](crate::Net).
 ///
 /// ```
-/// use preconf_core::{ChainId, Config};
-/// use preconf_libp2p::{ConnectionLimits, NetConfig};
-/// let mut config = NetConfig::new(&Config::new(ChainId(167_000)));
-/// assert_eq!(config.connection_limits, ConnectionLimits::PROD);
-/// config.connection_limits = ConnectionLimits::DEV;
+/// use preconf_core::{ChainId, Config, ConnectionLimits};
+/// use preconf_libp2p::NetConfig;
+/// let core = Config { connections: ConnectionLimits::DEV, ..Config::new(ChainId(167_000)) };
+/// assert_eq!(NetConfig::new(&core).connection_limits, ConnectionLimits::DEV);
 /// ```
 #[derive(Clone, Debug)]
 pub struct NetConfig {
@@ -28,7 +26,7 @@ pub struct NetConfig {
     pub txlist_cap: usize,
     /// What identify tells others about our program.
     pub agent_version: String,
-    /// Connections that may stand or be under way.
+    /// Connections that may stand or be under way: the machine's own figures, so that both count by the same (P8.2).
     pub connection_limits: ConnectionLimits,
     /// Concurrent streams of one request protocol on one connection, both directions. Default 16.
     pub max_streams: usize,
@@ -39,60 +37,18 @@ pub struct NetConfig {
 }
 
 impl NetConfig {
-    /// The production preset for a machine's configuration.
+    /// What fits a machine's configuration.
     pub fn new(core: &Config) -> Self {
         Self {
             chain_id: core.chain_id,
             txlist_cap: core.txlist_cap,
             agent_version: concat!("preconf/", env!("CARGO_PKG_VERSION")).to_owned(),
-            connection_limits: ConnectionLimits::PROD,
+            connection_limits: core.connections,
             max_streams: MAX_STREAMS,
             request_timeout: core.request_timeout.saturating_add(REQUEST_MARGIN),
             gossip_scores: GossipScores::default(),
         }
     }
-}
-
-/// How many connections may stand or be under way (P8.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionLimits {
-    /// Inbound, still in their handshake.
-    pub pending_in: u32,
-    /// Outbound, still in their handshake.
-    pub pending_out: u32,
-    /// Inbound, standing.
-    pub established_in: u32,
-    /// Outbound, standing.
-    pub established_out: u32,
-    /// Standing, both directions.
-    pub total: u32,
-    /// Standing with one peer.
-    pub per_peer: u32,
-    /// Addresses of one peer that are dialed at once.
-    pub dial_factor: NonZeroU8,
-}
-
-impl ConnectionLimits {
-    /// For production. Source: P8.2.
-    pub const PROD: Self = Self {
-        pending_in: 40,
-        pending_out: 40,
-        established_in: 110,
-        established_out: 110,
-        total: 220,
-        per_peer: 4,
-        dial_factor: factor(16),
-    };
-    /// For development networks of some dozens of nodes. Ours: half of production.
-    pub const DEV: Self =
-        Self { pending_in: 20, pending_out: 20, established_in: 55, established_out: 55, total: 110, per_peer: 4, dial_factor: factor(8) };
-    /// For tests. Ours: small enough to be reached on purpose.
-    pub const TEST: Self =
-        Self { pending_in: 8, pending_out: 8, established_in: 16, established_out: 16, total: 32, per_peer: 2, dial_factor: factor(2) };
-}
-
-const fn factor(value: u8) -> NonZeroU8 {
-    NonZeroU8::new(value).expect("a preset names no zero")
 }
 
 /// Gossipsub's penalties beside the machine's own score, in millionths. All are off by default (P7); a weight is zero or negative, or the

@@ -31,6 +31,7 @@ pub(crate) fn from_libp2p(peer: libp2p_identity::PeerId) -> Option<PeerId> {
 pub(crate) struct Connections {
     minted: u64,
     open: BTreeMap<SwarmConnection, ConnectionId>,
+    by_id: BTreeMap<ConnectionId, SwarmConnection>,
     dials: BTreeMap<SwarmConnection, DialId>,
 }
 
@@ -46,12 +47,20 @@ impl Connections {
 
     pub(crate) fn open(&mut self, connection: SwarmConnection) -> ConnectionId {
         self.minted += 1; // 2^64 connections outlive any node
-        self.open.insert(connection, ConnectionId(self.minted));
-        ConnectionId(self.minted)
+        let id = ConnectionId(self.minted);
+        self.open.insert(connection, id);
+        self.by_id.insert(id, connection);
+        id
     }
 
     pub(crate) fn close(&mut self, connection: SwarmConnection) -> Option<ConnectionId> {
-        self.open.remove(&connection)
+        let id = self.open.remove(&connection)?;
+        self.by_id.remove(&id);
+        Some(id)
+    }
+
+    pub(crate) fn find(&self, id: ConnectionId) -> Option<SwarmConnection> {
+        self.by_id.get(&id).copied()
     }
 }
 

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! No runtime is named in here: the transport and the executor come in, timers are those of the protocol crates. What a peer may cost
-//! is bounded by [`ConnectionLimits`], [`NetConfig::max_streams`] and the tables in `ids.rs`.
+//! is bounded by [`NetConfig::connection_limits`], [`NetConfig::max_streams`] and the tables in `ids.rs`.
 //!
 //! The loop is the same under every runtime; a driver adds deadlines, jobs and its own user:
 //!
@@ -41,7 +41,7 @@ mod inbound;
 mod net;
 mod outbound;
 
-pub use config::{ConnectionLimits, GossipScores, NetConfig};
+pub use config::{GossipScores, NetConfig};
 pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade};
 
 pub use libp2p_identity::Keypair;

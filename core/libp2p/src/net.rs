@@ -186,6 +186,12 @@ impl Net {
         }
     }
 
+    /// What is known without reading from the network: how the orders just applied went. A driver whose application is too slow for
+    /// strangers' messages can still answer its own user with it.
+    pub fn take_known(&mut self) -> Option<NetEvent> {
+        self.events.pop_front()
+    }
+
     pub(crate) fn tell(&mut self, input: Input) {
         self.events.push_back(NetEvent::Input(input));
     }

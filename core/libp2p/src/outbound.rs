@@ -55,6 +55,11 @@ impl Net {
                     let _ = self.swarm.disconnect_peer_id(peer); // an error says only that there is nothing to close
                 }
             }
+            Action::CloseConnection { connection } => {
+                if let Some(connection) = self.connections.find(connection) {
+                    self.swarm.close_connection(connection);
+                }
+            }
             Action::Block { peer } => {
                 if let Some(peer) = to_libp2p(peer) {
                     self.swarm.behaviour_mut().blocked.block_peer(peer);

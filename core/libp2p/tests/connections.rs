@@ -5,7 +5,7 @@ mod common;
 use common::{World, config, key};
 use libp2p_core::transport::MemoryTransport;
 use preconf_core::{Action, ChainId, Direction, Input, Spoken};
-use preconf_libp2p::{ConnectionLimits, GossipScores, Net, NetConfig, NetError, upgrade};
+use preconf_libp2p::{GossipScores, Net, NetConfig, NetError, upgrade};
 
 #[test]
 fn both_ends_hear_of_a_connection_and_only_the_dialer_of_its_dial() {
@@ -39,6 +39,26 @@ fn a_second_connection_has_a_name_of_its_own_and_closes_by_it() {
     for connection in opened {
         world.until(0, |input| *input == Input::ConnectionClosed { peer, connection });
     }
+}
+
+#[test]
+fn one_connection_of_two_can_be_closed() {
+    // P8.1: the gate may refuse the address of one and not of the other.
+    let mut world = World::of(2);
+    let (address, peer) = (world.addresses[1].clone(), world.id(1));
+    let mut opened = Vec::new();
+    for _ in 0..2 {
+        world.dial(0, &address);
+        match world.until(0, |input| matches!(input, Input::ConnectionOpened { .. })) {
+            Input::ConnectionOpened { connection, .. } => opened.push(connection),
+            _ => unreachable!(),
+        }
+    }
+    world.apply(0, Action::CloseConnection { connection: opened[0] });
+    world.until(0, |input| *input == Input::ConnectionClosed { peer, connection: opened[0] });
+    world.apply(0, Action::CloseConnection { connection: opened[0] }); // closed already: nothing happens
+    world.apply(0, Action::CloseConnection { connection: opened[1] });
+    world.until(0, |input| *input == Input::ConnectionClosed { peer, connection: opened[1] });
 }
 
 #[test]
@@ -135,13 +155,4 @@ fn an_address_that_the_transport_does_not_know_cannot_be_listened_on() {
     let mut world = World::of(1);
     let error = world.nets[0].listen("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect_err("memory only");
     assert!(matches!(error, NetError::Listen(_)), "{error}");
-}
-
-#[test]
-fn presets_shrink_from_production_to_tests() {
-    // P8.2
-    let prod = ConnectionLimits::PROD;
-    assert_eq!((prod.pending_in, prod.pending_out, prod.established_in, prod.established_out), (40, 40, 110, 110));
-    assert_eq!((prod.total, prod.per_peer, prod.dial_factor.get()), (220, 4, 16));
-    assert!(ConnectionLimits::DEV.total < prod.total && ConnectionLimits::TEST.total < ConnectionLimits::DEV.total);
 }

@@ -125,6 +125,11 @@ impl Held {
         self.by_parent.values().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Every one, first come first.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.by_id.values().map(|entry| &entry.claim)
+    }
+
     /// How many are held.
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()

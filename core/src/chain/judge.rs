@@ -17,6 +17,7 @@ use crate::chain::Link;
 use crate::chain::held::Wait;
 use crate::crypto;
 use crate::error::{PublishError, Refusal};
+use crate::evidence::{Evidence, Fault};
 use crate::id::{CommandId, HeldId, JobId, MessageId, PeerId, RequestId};
 use crate::job::Work;
 use crate::machine::Core;
@@ -82,7 +83,12 @@ impl Claim {
         (self.window_end, self.number)
     }
 
-    fn parent(&self) -> B256 {
+    /// Is its signer recovered, and the elected one (C7)?
+    pub(crate) fn is_signed(&self) -> bool {
+        self.signer.is_some()
+    }
+
+    pub(crate) fn parent(&self) -> B256 {
         self.signed.preconf().parent_preconfirmation_hash
     }
 }
@@ -105,6 +111,11 @@ impl Docket {
     /// How many of them came in pages.
     pub(crate) fn page_items(&self) -> usize {
         self.page_items
+    }
+
+    /// Every one, first come first.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.values().map(|(claim, _)| claim)
     }
 
     fn has_room_for(&self, origin: Origin, max_per_peer: usize) -> bool {
@@ -204,7 +215,11 @@ impl Core {
         self.docket.answer(job, signer);
         let full = self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED;
         while let Some((claim, signer)) = self.docket.next_answered() {
+            let origin = claim.origin;
             self.conclude_with_children(now, claim, signer);
+            if let Origin::Page { request, .. } = origin {
+                self.page_item_concluded(now, request);
+            }
         }
         if full && self.docket.page_items() < MAX_PAGE_ITEMS_JUDGED {
             self.pump(now);
@@ -248,7 +263,18 @@ impl Core {
             return self.hold(now, claim, Wait::Schedule); // C6: the schedule went back
         };
         let signer = commitment::elected(signer, &window)?; // C7
-        self.chain.faultless(signer, claim.number, claim.window_end, claim.hash)?; // C8
+        if matches!(claim.origin, Origin::Own { .. }) && self.outbox.contradicts(claim.number, &claim.hash) {
+            return Err(Refusal::Equivocation); // P5.9: the other one was said while this one's signer was recovered
+        }
+        if let Some((fault, first)) = self.chain.contradicted(&claim, signer) {
+            let first = first.clone();
+            self.accuse(&claim, signer, fault, &first);
+            match fault {
+                Fault::Equivocation => return Err(Refusal::Equivocation), // C8
+                Fault::AfterEop => return Err(Refusal::AfterEop),         // C8
+                Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
+            }
+        }
         claim.signer = Some(signer);
         match self.chain.link(&claim.signed, claim.number, &self.config.parent_rules)? {
             Link::Missing => {
@@ -268,6 +294,18 @@ impl Core {
                 self.accept(now, origin, &accepted);
                 Ok(())
             }
+        }
+    }
+
+    /// P5.4: a fault of the signer's, not of the peer's that carried it.
+    fn accuse(&mut self, claim: &Claim, signer: Address, fault: Fault, first: &Accepted) {
+        if let Origin::Own { .. } = claim.origin {
+            return; // it was never said to anyone, and will not be
+        }
+        let evidence = Evidence { fault, first: first.signed.clone(), second: (*claim.signed).clone() };
+        if let Some(evidence) = self.evidence.enter(signer, claim.number, evidence) {
+            self.stats.evidence += 1;
+            self.tell(Event::EvidenceFound { evidence, signer, block_number: claim.number });
         }
     }
 

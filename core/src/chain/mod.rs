@@ -4,7 +4,7 @@
 //! what waits, `txlists` the bytes.
 //!
 //! Invariants: `canonical` is gapless, each linking to the one before, and the sync tip is one of its numbers or the one right before the
-//! first. `by_hash` holds exactly the canonical commitments and the forks. `next_ready` lies between the tip's successor and the head's.
+//! first. `by_hash` holds exactly the canonical commitments and the forks; `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
 
 pub(crate) mod deliver;
 pub(crate) mod held;
@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::chain::judge::Claim;
 use crate::error::Refusal;
+use crate::evidence::Fault;
 use crate::input::SyncTip;
 use crate::output::Accepted;
 use crate::validate::parent::{ParentRule, ParentRules};
@@ -36,7 +38,7 @@ pub(crate) struct Chain {
     /// The first commitment of a signer for a block number (C8), of those kept.
     by_signer: BTreeMap<(Address, u64), B256>,
     /// The block with which a signer ended its window (C8), of those kept.
-    ended: BTreeMap<(u64, Address), u64>,
+    ended: BTreeMap<(u64, Address), (u64, B256)>,
     next_ready: u64,
     max: usize,
 }
@@ -108,6 +110,11 @@ impl Chain {
         self.canonical.range(start..).take_while(move |_| known).map(|(_, commitment)| commitment)
     }
 
+    /// Valid commitments beside the canonical chain, lowest first.
+    pub(crate) fn forks(&self) -> impl Iterator<Item = &Arc<Accepted>> {
+        self.forks.values()
+    }
+
     /// Commitments kept, forks included.
     pub(crate) fn len(&self) -> usize {
         self.by_hash.len()
@@ -119,15 +126,18 @@ impl Chain {
         self.tip.block_number.max(first)
     }
 
-    /// C8: has its signer committed to another block here, or handed this window over before it?
-    pub(crate) fn faultless(&self, signer: Address, number: u64, window_end: u64, hash: B256) -> Result<(), Refusal> {
-        if self.by_signer.get(&(signer, number)).is_some_and(|first| *first != hash) {
-            return Err(Refusal::Equivocation);
+    /// C8, C9: what its signer has said before that contradicts it, and how.
+    pub(crate) fn contradicted(&self, claim: &Claim, signer: Address) -> Option<(Fault, &Arc<Accepted>)> {
+        let Claim { number, window_end, hash, .. } = *claim;
+        let said = |hash: &B256| self.by_hash.get(hash);
+        if let Some(first) = self.by_signer.get(&(signer, number)).filter(|first| **first != hash).and_then(said) {
+            return Some((Fault::Equivocation, first)); // C8
         }
-        if self.ended.get(&(window_end, signer)).is_some_and(|eop| number > *eop) {
-            return Err(Refusal::AfterEop);
+        if let Some((_, eop)) = self.ended.get(&(window_end, signer)).filter(|(eop, _)| number > *eop) {
+            return said(eop).map(|eop| (Fault::AfterEop, eop)); // C8
         }
-        Ok(())
+        let before = self.by_signer.get(&(signer, number.checked_sub(1)?)).filter(|before| **before != claim.parent()).and_then(said)?;
+        (before.window_end == window_end).then_some((Fault::BrokenLink, before)) // C9
     }
 
     /// C9: finds the parent and asks the parent rules.
@@ -252,9 +262,10 @@ impl Chain {
 
     fn remember(&mut self, commitment: &Arc<Accepted>) {
         let Accepted { hash, signer, block_number, window_end, .. } = **commitment;
+        // P5.4a: the first one stays, here and wherever a commitment has a place of its own.
         self.by_signer.entry((signer, block_number)).or_insert(hash);
         if commitment.signed.preconf().eop {
-            self.ended.entry((window_end, signer)).or_insert(block_number);
+            self.ended.entry((window_end, signer)).or_insert((block_number, hash));
         }
         self.by_hash.insert(hash, commitment.clone());
     }
@@ -265,7 +276,7 @@ impl Chain {
         if self.by_signer.get(&(signer, block_number)) == Some(&hash) {
             self.by_signer.remove(&(signer, block_number));
         }
-        if commitment.signed.preconf().eop && self.ended.get(&(window_end, signer)) == Some(&block_number) {
+        if commitment.signed.preconf().eop && self.ended.get(&(window_end, signer)) == Some(&(block_number, hash)) {
             self.ended.remove(&(window_end, signer));
         }
     }

@@ -308,6 +308,11 @@ impl Gate {
         self.protected.contains(&peer)
     }
 
+    /// Is the peer blocked?
+    pub fn is_blocked(&self, peer: PeerId) -> bool {
+        self.blocked_peers.contains(&peer)
+    }
+
     /// Blocked peers, in order.
     pub fn blocked_peers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.blocked_peers.iter().copied()

@@ -2,19 +2,23 @@
 //!
 //! A peer counts once, however many connections lead to it. What is known of a peer's conduct outlives its connections.
 //!
-//! Invariants: a connected peer is always remembered. `by_age` holds exactly the remembered peers that are not connected, by when they were
-//! last seen.
+//! Invariants: a connected peer is always remembered. `by_age` and `banned` together hold exactly the remembered peers that are not
+//! connected, by when they were last seen, so that neither forgetting nor listing walks over the others.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::dice::Dice;
 use crate::id::{ConnectionId, PeerId};
-use crate::input::Spoken;
+use crate::input::{Direction, Spoken};
 use crate::peer::conduct::ScoreRules;
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
 use crate::peer::pace::Pace;
+use crate::peer::pruning::{Rank, Ranks, Side};
 use crate::peer::score::Standing;
 use crate::time::Time;
 use crate::wire::topics::{Protocol, Topic};
@@ -31,9 +35,31 @@ pub(crate) const MAX_CONNECTIONS_PER_PEER: usize = 16;
 /// What is known of a connected peer.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    connections: BTreeSet<ConnectionId>,
+    connections: BTreeMap<ConnectionId, Link>,
     pub(crate) spoken: Spoken,
     topics: BTreeSet<Topic>,
+    arrival: u64,
+    seat: u64,
+    is_protected: bool,
+    /// Told to leave; it no longer counts (P8.4).
+    is_leaving: bool,
+    rank: Option<Rank>,
+}
+
+/// One connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) direction: Direction,
+    /// The other end's address, if it has one.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// How many peers are connected and have not been told to leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Staying {
+    pub(crate) all: usize,
+    /// Only the peer itself opened a connection.
+    pub(crate) inbound: usize,
 }
 
 /// What is known of a peer's conduct.
@@ -52,6 +78,7 @@ struct Known {
     txlist_bytes: ByteBudget,
     /// The score that gossipsub was told last.
     mirrored: i64,
+    is_banned: bool,
 }
 
 /// The peers.
@@ -64,6 +91,14 @@ pub(crate) struct Peers {
     connected: BTreeMap<PeerId, Connected>,
     known: BTreeMap<PeerId, Known>,
     by_age: BTreeSet<(Time, PeerId)>,
+    /// Like `by_age`, of the banned ones.
+    banned: BTreeSet<(Time, PeerId)>,
+    trusted: BTreeSet<PeerId>,
+    ranks: Ranks,
+    staying: Staying,
+    arrivals: u64,
+    /// The connected peers in an order that only our dice know, so that nobody can choose an id that is asked more often (P6.8).
+    round: BTreeMap<u64, PeerId>,
 }
 
 impl Peers {
@@ -76,6 +111,12 @@ impl Peers {
             connected: BTreeMap::new(),
             known: BTreeMap::new(),
             by_age: BTreeSet::new(),
+            banned: BTreeSet::new(),
+            trusted: config.trusted.iter().copied().collect(),
+            ranks: Ranks::default(),
+            staying: Staying::default(),
+            arrivals: 0,
+            round: BTreeMap::new(),
         }
     }
 
@@ -92,37 +133,141 @@ impl Peers {
         self.known.len()
     }
 
-    /// Says whether it is the peer's first connection.
-    pub(crate) fn open(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> bool {
-        let is_back = self.known.contains_key(&peer) && !self.connected.contains_key(&peer);
-        self.know(now, peer);
-        if let Some(known) = self.known.get_mut(&peer) {
-            self.by_age.remove(&(known.last_seen, peer));
-            if is_back {
-                known.fresh = (now, self.request_limit.limit.saturating_mul(3)); // one window's worth on each protocol
-            }
+    /// A connection stands. A peer that has none yet takes a seat in the round, by our dice. Says whether it is the peer's first.
+    pub(crate) fn open(&mut self, now: Time, peer: PeerId, opened: (ConnectionId, Link), is_protected: bool, dice: &mut Dice) -> bool {
+        let (connection, link) = opened;
+        if !self.connected.contains_key(&peer)
+            && let Some(known) = self.known.get_mut(&peer)
+        {
+            known.fresh = (now, self.request_limit.limit.saturating_mul(3)); // one window's worth on each protocol
         }
-        let entry = self.connected.entry(peer).or_insert_with(|| Connected {
-            connections: BTreeSet::new(),
-            spoken: Spoken::default(),
-            topics: BTreeSet::new(),
+        self.know(now, peer);
+        self.unlist(&peer);
+        self.uncount(&peer);
+        let (arrivals, round) = (&mut self.arrivals, &mut self.round);
+        let entry = self.connected.entry(peer).or_insert_with(|| {
+            *arrivals += 1; // 2^64 peers outlive any node
+            let mut seat = dice.any();
+            while round.contains_key(&seat) {
+                seat = seat.wrapping_add(1);
+            }
+            round.insert(seat, peer);
+            Connected {
+                connections: BTreeMap::new(),
+                spoken: Spoken::default(),
+                topics: BTreeSet::new(),
+                arrival: *arrivals,
+                seat,
+                is_protected,
+                is_leaving: false,
+                rank: None,
+            }
         });
-        entry.connections.insert(connection) && entry.connections.len() == 1
+        let is_first = entry.connections.insert(connection, link).is_none() && entry.connections.len() == 1;
+        self.count(&peer);
+        is_first
     }
 
-    /// Says whether it was the peer's last connection.
-    pub(crate) fn close(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> bool {
-        let Some(connected) = self.connected.get_mut(&peer) else { return false };
+    /// A connection is gone. Gives what it was, and whether it was the peer's last; `None` when it never counted.
+    pub(crate) fn close(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> Option<(Link, bool)> {
+        let link = *self.connected.get(&peer)?.connections.get(&connection)?;
+        self.uncount(&peer);
+        let connected = self.connected.get_mut(&peer)?;
         connected.connections.remove(&connection);
-        if !connected.connections.is_empty() {
+        let was_last = connected.connections.is_empty();
+        if was_last {
+            self.round.remove(&connected.seat);
+            self.connected.remove(&peer);
+            if let Some(known) = self.known.get_mut(&peer) {
+                known.last_seen = now;
+            }
+            self.list(&peer);
+            self.forget_oldest();
+        } else {
+            self.count(&peer);
+        }
+        Some((link, was_last))
+    }
+
+    /// How many peers there are, without those who were told to leave.
+    pub(crate) fn staying(&self) -> Staying {
+        self.staying
+    }
+
+    /// Who leaves first when there are too many (P8.4).
+    pub(crate) fn worst(&self) -> Option<(Side, PeerId)> {
+        self.ranks.first()
+    }
+
+    /// A peer is told to leave.
+    pub(crate) fn send_off(&mut self, peer: &PeerId) {
+        self.uncount(peer);
+        if let Some(connected) = self.connected.get_mut(peer) {
+            connected.is_leaving = true;
+        }
+    }
+
+    /// Is a peer protected from having to leave?
+    pub(crate) fn set_protected(&mut self, peer: &PeerId, is_protected: bool) {
+        self.uncount(peer);
+        if let Some(connected) = self.connected.get_mut(peer) {
+            connected.is_protected = is_protected;
+        }
+        self.count(peer);
+    }
+
+    /// Connections whose other end has such an address.
+    pub(crate) fn connections_from(&self, lies_there: impl Fn(IpAddr) -> bool) -> Vec<ConnectionId> {
+        let links = self.connected.values().flat_map(|connected| connected.connections.iter());
+        links.filter(|(_, link)| link.address.is_some_and(|ip| lies_there(ip.to_canonical()))).map(|(id, _)| *id).collect()
+    }
+
+    /// Is the peer trusted (P7.6)?
+    pub(crate) fn is_trusted(&self, peer: &PeerId) -> bool {
+        self.trusted.contains(peer)
+    }
+
+    /// All trusted peers.
+    pub(crate) fn trusted(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.trusted.iter().copied()
+    }
+
+    /// Trusts a peer, or no longer.
+    pub(crate) fn set_trusted(&mut self, now: Time, peer: PeerId, is_trusted: bool) {
+        if is_trusted {
+            self.trusted.insert(peer);
+        } else {
+            self.trusted.remove(&peer);
+        }
+        if let Some(known) = self.known.get_mut(&peer) {
+            known.ledger.set_trusted(now, is_trusted); // any other is told when it is met
+        }
+    }
+
+    /// All banned peers that are not connected, the one that was seen longest ago first.
+    pub(crate) fn banned(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.banned.iter().map(|(_, peer)| *peer)
+    }
+
+    /// A ban falls or ends.
+    pub(crate) fn set_banned(&mut self, peer: &PeerId, is_banned: bool) {
+        self.unlist(peer);
+        if let Some(known) = self.known.get_mut(peer) {
+            known.is_banned = is_banned;
+        }
+        self.list(peer);
+    }
+
+    /// Remembers a peer from before a restart (P7.7). Says whether it was unknown until now.
+    pub(crate) fn restore(&mut self, now: Time, peer: PeerId, score: i64, ban_ends: Option<Time>) -> bool {
+        if self.known.contains_key(&peer) || self.trusted.contains(&peer) {
             return false;
         }
-        self.connected.remove(&peer);
-        if let Some(known) = self.known.get_mut(&peer) {
-            known.last_seen = now;
-            self.by_age.insert((now, peer));
+        let rules = self.rules.clone();
+        self.know(now, peer).ledger = Ledger::restored(rules, now, score, ban_ends);
+        if ban_ends.is_some() {
+            self.set_banned(&peer, true);
         }
-        self.forget_oldest(now);
         true
     }
 
@@ -133,6 +278,11 @@ impl Peers {
     /// All that are connected, in the order of their ids.
     pub(crate) fn connected(&self) -> impl Iterator<Item = (&PeerId, &Connected)> {
         self.connected.iter()
+    }
+
+    /// All that are connected, each once, from this seat of the round on.
+    pub(crate) fn round_from(&self, seat: u64) -> impl Iterator<Item = PeerId> + '_ {
+        self.round.range(seat..).chain(self.round.range(..seat)).map(|(_, peer)| *peer)
     }
 
     /// How many are connected.
@@ -212,6 +362,13 @@ impl Peers {
         self.known.get(peer).and_then(|known| known.paces[index(protocol)].next_admit_at(now))
     }
 
+    /// Is the peer one that we ask (P7.4), and is there room for a request on this protocol now (P6.7)?
+    pub(crate) fn takes(&self, now: Time, peer: &PeerId, protocol: Protocol) -> bool {
+        self.known.get(peer).is_some_and(|known| {
+            known.paces[index(protocol)].next_admit_at(now).is_some_and(|at| at <= now) && known.ledger.standing(now) <= Standing::Throttled
+        })
+    }
+
     /// When time alone makes room for a request to this peer, or to any that speaks the protocol; `None` when it does not.
     pub(crate) fn next_free(&self, peer: Option<PeerId>, protocol: Protocol, now: Time) -> Option<Time> {
         let fits = |(id, connected): &(&PeerId, &Connected)| peer.is_none_or(|peer| peer == **id) && connected.spoken.supports(protocol);
@@ -235,13 +392,22 @@ impl Peers {
 
     /// Notes what gossipsub is told of a peer's score; says whether that is news.
     pub(crate) fn mirror(&mut self, peer: &PeerId, score: i64) -> bool {
-        self.known.get_mut(peer).is_some_and(|known| std::mem::replace(&mut known.mirrored, score) != score)
+        let is_news = self.known.get_mut(peer).is_some_and(|known| std::mem::replace(&mut known.mirrored, score) != score);
+        if is_news {
+            self.uncount(peer);
+            self.count(peer);
+        }
+        is_news
     }
 
     fn know(&mut self, now: Time, peer: PeerId) -> &mut Known {
         if !self.known.contains_key(&peer) {
+            let mut ledger = Ledger::new(self.rules.clone());
+            if self.trusted.contains(&peer) {
+                ledger.set_trusted(now, true);
+            }
             let known = Known {
-                ledger: Ledger::new(self.rules.clone()),
+                ledger,
                 last_seen: now,
                 fresh: (now, 0),
                 limiters: std::array::from_fn(|_| Limiter::new(self.request_limit)),
@@ -249,34 +415,78 @@ impl Peers {
                 paces: std::array::from_fn(|_| Pace::new(&self.request_limit)),
                 txlist_bytes: ByteBudget::new(self.txlist_limit),
                 mirrored: 0,
+                is_banned: false,
             };
             self.known.insert(peer, known);
-            if !self.connected.contains_key(&peer) {
-                self.by_age.insert((now, peer));
-            }
-            self.forget_oldest_but(now, peer);
+            self.forget_oldest(); // before it is listed, or it could be the one
+            self.list(&peer);
         }
         self.known.get_mut(&peer).expect("inserted above")
     }
 
-    fn forget_oldest(&mut self, now: Time) {
+    /// P7.6: the least recently seen without a ban first; a table full of bans gives up the oldest of them.
+    fn forget_oldest(&mut self) {
         while self.known.len() > MAX_REMEMBERED {
-            // P7.6: the least recently seen without a ban first; a table full of bans gives up the oldest of them.
-            let unbanned = self.by_age.iter().find(|(_, peer)| self.standing(now, peer) != Standing::Banned);
-            let Some(&(seen, peer)) = unbanned.or_else(|| self.by_age.first()) else { return };
-            self.by_age.remove(&(seen, peer));
+            let Some((_, peer)) = self.by_age.pop_first().or_else(|| self.banned.pop_first()) else { return };
             self.known.remove(&peer);
         }
     }
 
-    fn forget_oldest_but(&mut self, now: Time, spared: PeerId) {
-        let newest = self.by_age.take(&(now, spared));
-        self.forget_oldest(now);
-        self.by_age.extend(newest);
+    /// Lists a peer that is not connected among those that can be forgotten.
+    fn list(&mut self, peer: &PeerId) {
+        if let (false, Some(known)) = (self.connected.contains_key(peer), self.known.get(peer)) {
+            let list = if known.is_banned { &mut self.banned } else { &mut self.by_age };
+            list.insert((known.last_seen, *peer));
+        }
+    }
+
+    fn unlist(&mut self, peer: &PeerId) {
+        if let Some(known) = self.known.get(peer) {
+            self.by_age.remove(&(known.last_seen, *peer));
+            self.banned.remove(&(known.last_seen, *peer));
+        }
+    }
+
+    /// Counts and ranks a connected peer (P8.4). What it is counted by changes only between [`Self::uncount`] and this.
+    fn count(&mut self, peer: &PeerId) {
+        let score = self.known.get(peer).map_or(0, |known| known.mirrored);
+        let Some(connected) = self.connected.get_mut(peer) else { return };
+        if connected.is_leaving {
+            return;
+        }
+        self.staying.all += 1;
+        self.staying.inbound += usize::from(connected.side() == Side::Inbound);
+        if !connected.is_protected {
+            let rank = Rank { side: connected.side(), score, arrival: Reverse(connected.arrival) };
+            connected.rank = Some(rank);
+            self.ranks.insert(rank, *peer);
+        }
+    }
+
+    fn uncount(&mut self, peer: &PeerId) {
+        let Some(connected) = self.connected.get_mut(peer) else { return };
+        if connected.is_leaving {
+            return;
+        }
+        self.staying.all -= 1;
+        self.staying.inbound -= usize::from(connected.side() == Side::Inbound);
+        if let Some(rank) = connected.rank.take() {
+            self.ranks.remove(rank, *peer);
+        }
     }
 }
 
 impl Connected {
+    fn side(&self) -> Side {
+        let ours = self.connections.values().any(|link| link.direction == Direction::Outbound);
+        if ours { Side::Outbound } else { Side::Inbound }
+    }
+
+    /// Has the peer been told to leave?
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
     /// Has the peer joined the topic?
     pub(crate) fn is_on(&self, topic: Topic) -> bool {
         self.topics.contains(&topic)

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::id::{CommandId, ConnectionId, DialId, PeerId};
+use crate::id::{ConnectionId, DialId, PeerId};
 use crate::input::Spoken;
 use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
-use crate::peer::table::Connected;
+use crate::peer::table::{Connected, Link};
 use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Topic;
 
@@ -18,51 +18,69 @@ const SUBSCRIPTION_GRACE: Duration = Duration::from_secs(5);
 /// Time between decays, counted from the node's start. Source: P7.3.
 const DECAY_EVERY_MICROS: u64 = 10_000_000;
 
+/// A connection as the network tells of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened {
+    pub(crate) peer: PeerId,
+    pub(crate) connection: ConnectionId,
+    pub(crate) link: Link,
+    pub(crate) dial: Option<DialId>,
+}
+
 impl Core {
-    /// A connection is up.
-    pub(crate) fn connection_opened(&mut self, now: Now, peer: PeerId, connection: ConnectionId, dial: Option<DialId>) {
-        if !self.peers.has_room_for(&peer) {
-            self.act(Action::Disconnect { peer }); // P10.1
+    /// A connection is up. The gate sees now which address it really has (P8.1).
+    pub(crate) fn connection_opened(&mut self, now: Now, opened: Opened) {
+        let Opened { peer, connection, link, dial } = opened;
+        let refused = match self.gate.ask_connection(peer, link.address, self.ties(now.mono, &peer)) {
+            Ok(()) if self.peers.has_room_for(&peer) => None,
+            Ok(()) => Some((Outcome::NotConnected, "no_room")), // P10.1
+            Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
+        };
+        if let Some((outcome, label)) = refused {
+            tracing::debug!(%peer, address = ?link.address, label, "connection refused");
+            *self.stats.connections_refused.entry(label).or_default() += 1;
+            self.act(Action::CloseConnection { connection });
+            if let Some(dial) = dial {
+                self.dial_answered(now, dial, outcome);
+            }
             return;
         }
-        if self.peers.open(now.mono, peer, connection) {
+        if let Some(ip) = link.address {
+            self.gate.opened(ip);
+        }
+        let is_leaving = self.peers.get(&peer).is_some_and(Connected::is_leaving);
+        let is_first = self.peers.open(now.mono, peer, (connection, link), self.gate.is_protected(peer), &mut self.dice);
+        if is_first {
             self.tell(Event::PeerConnected { peer });
-            // P7.5: gossipsub forgets with the last connection what it was told, or never knew the peer.
-            self.peers.mirror(&peer, 0);
-            let score = self.peers.ledger(&peer).map_or(0, |ledger| ledger.score(now.mono));
-            self.mirror(peer, score);
+            self.static_connected(now, &peer);
+            self.mirror_now(now, peer);
         }
-        if let Some(command) = dial.and_then(|dial| self.dials.remove(&dial)) {
-            self.finish(command, Outcome::Connected(peer));
+        if let Some(dial) = dial {
+            self.dial_answered(now, dial, Outcome::Connected(peer));
         }
-        if self.peers.standing(now.mono, &peer) == Standing::Banned {
-            self.act(Action::Disconnect { peer }); // P7.4
+        if is_leaving {
+            self.act(Action::CloseConnection { connection }); // the order to leave stands
+        } else if is_first {
+            self.make_room(); // P8.4
         }
     }
 
     /// A connection is gone.
     pub(crate) fn connection_closed(&mut self, now: Now, peer: PeerId, connection: ConnectionId) {
-        if self.peers.close(now.mono, peer, connection) {
+        let Some((link, was_last)) = self.peers.close(now.mono, peer, connection) else { return };
+        if let Some(ip) = link.address {
+            self.gate.closed(ip);
+        }
+        if was_last {
             self.sync.forget(&peer);
             self.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(now, peer);
+            self.pump(now); // a catch-up that only it could back has nobody left
+            self.static_lost(now, peer);
+            if self.peers.ledger(&peer).is_some_and(|ledger| ledger.score(now.mono) != 0) {
+                self.keep_peer(now, peer); // P7.7
+            }
         }
-    }
-
-    /// A dial of ours led nowhere.
-    pub(crate) fn dial_failed(&mut self, dial: DialId) {
-        if let Some(command) = self.dials.remove(&dial) {
-            self.finish(command, Outcome::NotConnected);
-        }
-    }
-
-    /// A wish of our user's to connect.
-    pub(crate) fn dial(&mut self, address: String) -> CommandId {
-        let command = self.mint.commands.next(CommandId);
-        let dial = self.mint.dials.next(DialId);
-        self.dials.insert(dial, command);
-        self.act(Action::Dial { dial, address });
-        command
     }
 
     /// A peer said what it speaks.
@@ -103,22 +121,27 @@ impl Core {
         self.mirror(peer, change.score);
         if before != after {
             self.tell(Event::StandingChanged { peer, standing: after, rule });
+            self.keep_peer(now, peer); // P7.7
         }
         self.timers.set_if_idle(Timer::Decay, next_decay(now.mono));
     }
 
     /// P7.4: low for long enough, or a ban has run out.
     pub(crate) fn ban_checked(&mut self, now: Now, peer: PeerId) {
-        let Some(ledger) = self.peers.ledger(&peer) else { return };
-        let standing = ledger.standing(now.mono);
-        if let Some(ends) = ledger.ban_ends(now.mono) {
+        let Some(ledger) = self.peers.ledger(&peer) else {
+            return self.let_back_in(now, peer); // forgotten meanwhile; the network must not remember longer than we do
+        };
+        let (standing, ends) = (ledger.standing(now.mono), ledger.ban_ends(now.mono));
+        self.peers.set_banned(&peer, ends.is_some());
+        if let Some(ends) = ends {
             self.timers.set(Timer::Ban(peer), ends);
             self.act(Action::Block { peer });
         } else {
-            self.act(Action::Unblock { peer });
-            self.mirror(peer, 0);
+            self.let_back_in(now, peer);
+            self.mirror_now(now, peer);
         }
         self.tell(Event::StandingChanged { peer, standing, rule: "P7.4" });
+        self.keep_peer(now, peer); // P7.7
     }
 
     /// P7.3, P7.5: scores have decayed; gossipsub hears of those that are not zero.
@@ -131,6 +154,17 @@ impl Core {
         }
         if any {
             self.timers.set(Timer::Decay, next_decay(now.mono));
+        }
+    }
+
+    /// P7.5: gossipsub may have forgotten the score of a peer that comes back, and we may have learned of it before a restart.
+    pub(crate) fn mirror_now(&mut self, now: Now, peer: PeerId) {
+        let Some(score) = self.peers.ledger(&peer).map(|ledger| ledger.score(now.mono)) else { return };
+        if self.peers.mirror(&peer, score) || score != 0 {
+            self.act(Action::SetScore { peer, score });
+        }
+        if score != 0 {
+            self.timers.set_if_idle(Timer::Decay, next_decay(now.mono));
         }
     }
 

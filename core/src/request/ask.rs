@@ -18,33 +18,29 @@ pub(crate) const MAX_WAITING: usize = 256;
 impl Core {
     /// P6.8: a peer that is healthy, supports the protocol, has room, and passes `fits`; least in flight first, ties by dice. Throttled
     /// peers only when no better one can serve (P7.4).
+    ///
+    /// The dice say where in the round the search begins; it ends at the first peer that nobody can beat, in a crowd after a look or two.
     pub(crate) fn choose(&mut self, now: Time, protocol: Protocol, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        let candidates = self.peers.connected().filter(|(peer, _)| fits(peer) && self.can_ask(now, **peer, protocol));
-        let mut best: Vec<PeerId> = Vec::new();
-        let mut least = None;
-        for (peer, _) in candidates {
-            let rank = (self.peers.standing(now, peer), self.requests.in_flight_of(peer));
-            if least.is_none_or(|least| rank < least) {
-                least = Some(rank);
-                best.clear();
+        const UNBEATEN: (Standing, usize) = (Standing::Healthy, 0);
+        let start = if self.peers.len() > 1 { self.dice.any() } else { 0 }; // no throw where there is no choice
+        let mut best: Option<((Standing, usize), PeerId)> = None;
+        for peer in self.peers.round_from(start).filter(|peer| fits(peer) && self.can_ask(now, *peer, protocol)) {
+            let rank = (self.peers.standing(now, &peer), self.requests.in_flight_of(&peer));
+            if best.is_none_or(|(least, _)| rank < least) {
+                best = Some((rank, peer));
             }
-            if least == Some(rank) {
-                best.push(*peer);
+            if rank == UNBEATEN {
+                break;
             }
         }
-        let index = self.dice.below(best.len())?;
-        best.get(index).copied()
+        best.map(|(_, peer)| peer)
     }
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
     pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
         self.requests.in_flight() + self.deliveries.answers() < self.config.max_requests
             && self.requests.in_flight_of(&peer) < self.config.max_requests_per_peer
-            && self.peers.get(&peer).is_some_and(|connected| {
-                connected.spoken.supports(protocol)
-                    && self.peers.standing(now, &peer) <= Standing::Throttled
-                    && self.peers.free_at(&peer, protocol, now).is_some_and(|at| at <= now)
-            })
+            && self.peers.get(&peer).is_some_and(|connected| connected.spoken.supports(protocol) && self.peers.takes(now, &peer, protocol))
     }
 
     /// Sends a request. The caller has asked [`Core::can_ask`].

@@ -38,8 +38,18 @@ pub(crate) enum Page {
     Asked { request: RequestId },
     /// It came, and waits for those before it to be judged.
     Here { request: RequestId, peer: PeerId, items: Vec<SignedCommitment> },
-    /// Its items are being judged.
-    Judging { request: RequestId },
+    /// Its items are being judged; so many have no conclusion yet.
+    Judging { request: RequestId, peer: PeerId, open: usize },
+}
+
+impl Page {
+    /// Will something come of it by itself?
+    pub(crate) fn is_under_way(&self) -> bool {
+        match self {
+            Self::Asked { .. } | Self::Judging { .. } => true,
+            Self::Wanted | Self::Here { .. } => false,
+        }
+    }
 }
 
 /// One page: its place and how far it is.
@@ -83,7 +93,7 @@ impl Run {
     /// Where a page is whose request this is.
     pub(crate) fn start_of(&self, request: RequestId) -> Option<u64> {
         let is = |slot: &Slot| match &slot.page {
-            Page::Asked { request: id } | Page::Here { request: id, .. } | Page::Judging { request: id } => *id == request,
+            Page::Asked { request: id } | Page::Here { request: id, .. } | Page::Judging { request: id, .. } => *id == request,
             Page::Wanted => false,
         };
         self.pages.iter().find(|(_, slot)| is(slot)).map(|(start, _)| *start)
@@ -142,6 +152,15 @@ impl Sync {
     pub(crate) fn items_waiting(&self) -> usize {
         let waiting = |slot: &Slot| if let Page::Here { items, .. } = &slot.page { items.len() } else { 0 };
         self.run.as_ref().map_or(0, |run| run.pages.values().map(waiting).sum())
+    }
+
+    /// The numbers of the items that are here and wait to be judged.
+    pub(crate) fn numbers_waiting(&self) -> impl Iterator<Item = u64> {
+        let waiting = |(start, slot): (&u64, &Slot)| {
+            let len = if let Page::Here { items, .. } = &slot.page { items.len() as u64 } else { 0 };
+            *start..start.saturating_add(len)
+        };
+        self.run.iter().flat_map(|run| run.pages.iter()).flat_map(waiting)
     }
 
     /// Peers and starts that the run remembers as useless.

@@ -103,6 +103,9 @@ impl Core {
     pub(crate) fn gaps_due(&mut self, now: Now) {
         for (number, peer) in std::mem::take(&mut self.sync.gaps) {
             let before = number.saturating_sub(1);
+            if self.peers.get(&peer).is_none() {
+                continue; // it left; whoever else brings a child of the same gap starts this again
+            }
             if before > self.chain.head_number() {
                 let claim = self.sync.claim_of(&peer).unwrap_or(0).max(before);
                 self.sync.claim(peer, claim);
@@ -141,7 +144,8 @@ impl Core {
         run.pages
             .retain(|start, slot| slot.end(*start) > head.saturating_add(1) && (*start <= target || !matches!(slot.page, Page::Wanted)));
         run.next = run.pages.last_key_value().map_or(head.saturating_add(1), |(start, slot)| slot.end(*start));
-        if run.pages.is_empty() && head >= target {
+        // A page that is here behind one that nobody will bring any more is of no use.
+        if head >= target && !run.pages.values().any(|slot| slot.page.is_under_way()) {
             self.sync.run = None;
             self.tell(Event::Synced { head });
             return false;
@@ -233,16 +237,44 @@ impl Core {
             let Some((_, slot)) = next else { return };
             let Page::Here { request, peer, items } = &mut slot.page else { return };
             let (request, peer, items) = (*request, *peer, std::mem::take(items));
-            slot.page = Page::Judging { request };
+            slot.page = Page::Judging { request, peer, open: items.len() };
             self.judge_items(now, peer, request, items);
         }
+    }
+
+    /// One item of a page has its conclusion. A page that leads nowhere though none of its items is bad (it runs along a fork of ours, say)
+    /// is of no use from this peer.
+    pub(crate) fn page_item_concluded(&mut self, now: Now, request: RequestId) {
+        let head = self.chain.head_number();
+        let Some(run) = &mut self.sync.run else { return };
+        let Some(start) = run.start_of(request) else { return };
+        let Some(slot) = run.pages.get_mut(&start) else { return };
+        let end = slot.end(start);
+        let Page::Judging { peer, open, .. } = &mut slot.page else { return };
+        *open = open.saturating_sub(1);
+        let (peer, open) = (*peer, *open);
+        if open == 0 && end > head.saturating_add(1) {
+            self.page_in_vain(now, peer, start);
+        }
+    }
+
+    /// Starts over from our head, without this peer for these blocks.
+    fn page_in_vain(&mut self, now: Now, peer: PeerId, start: u64) {
+        let next = self.chain.head_number().saturating_add(1);
+        let Some(run) = &mut self.sync.run else { return };
+        run.bar(start, peer);
+        run.bar(next, peer);
+        run.pages.clear();
+        run.next = next;
+        self.pump(now);
     }
 
     fn judge_items(&mut self, now: Now, peer: PeerId, request: RequestId, items: Vec<SignedCommitment>) {
         let origin = Origin::Page { peer, request };
         for item in items {
             match self.judge(now, origin, item) {
-                Ok(()) | Err(Refusal::Duplicate | Refusal::Stale) => {}
+                Ok(()) => {}
+                Err(Refusal::Duplicate | Refusal::Stale) => self.page_item_concluded(now, request),
                 Err(refusal) => {
                     self.refuse(now, origin, refusal);
                     return; // P6.4: nothing after the first bad item
@@ -265,19 +297,14 @@ impl Core {
             self.blame(now, peer, request, refusal);
         }
         let start = self.sync.run.as_ref().and_then(|run| run.start_of(request));
-        let (Some(run), Some(start)) = (&mut self.sync.run, start) else { return };
+        let Some(start) = start else { return };
         if matches!(refusal, Refusal::ScheduleUnknown | Refusal::NoRoom) {
             // Not for want of a better peer: windows must come, or blocks be executed.
             self.sync.run = None;
             self.sync.paused = true;
             return;
         }
-        let head = self.chain.head_number();
-        run.bar(start, peer);
-        run.bar(head.saturating_add(1), peer);
-        run.pages.clear();
-        run.next = head.saturating_add(1);
-        self.pump(now);
+        self.page_in_vain(now, peer, start);
     }
 
     /// The head moved: pages that it has passed are done.

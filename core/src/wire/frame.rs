@@ -221,7 +221,7 @@ mod tests {
             while !rest.is_empty() {
                 let (mut chunk, tail) = rest.split_at((*cuts.next().expect("a cycle")).min(rest.len()));
                 rest = tail;
-                while let Some(frame) = decoder.decode(&mut chunk).expect("frames") {
+                while let Some(frame) = decoder.decode(&mut chunk).expect("good frames") {
                     out.push(frame.to_vec());
                 }
             }

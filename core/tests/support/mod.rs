@@ -121,6 +121,19 @@ impl Node {
         self.drain();
     }
 
+    /// One connection and nothing more; its id, and what comes of it.
+    pub(crate) fn link(&mut self, peer: PeerId, address: Option<&str>, dial: Option<DialId>) -> (ConnectionId, Vec<Output>) {
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
+        let direction = if dial.is_some() { Direction::Outbound } else { Direction::Inbound };
+        let address = address.map(|text| text.parse().expect("an IP address"));
+        (connection, self.input(Input::ConnectionOpened { peer, connection, direction, address, dial }))
+    }
+
+    pub(crate) fn unlink(&mut self, peer: PeerId, connection: ConnectionId) -> Vec<Output> {
+        self.input(Input::ConnectionClosed { peer, connection })
+    }
+
     pub(crate) fn open(&mut self, name: u8) {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
@@ -166,7 +179,7 @@ impl Node {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Job(job) => self.core.handle_input(self.now, Input::JobFinished(job.run())),
-                Output::Net(_) | Output::App(_) => outputs.push(output),
+                Output::Net(_) | Output::App(_) | Output::Keep(_) => outputs.push(output),
             }
         }
         outputs
@@ -253,6 +266,33 @@ pub(crate) fn requests(outputs: &[Output]) -> Vec<(RequestId, PeerId, Protocol, 
         _ => None,
     };
     outputs.iter().filter_map(request).collect()
+}
+
+/// Orders to the network, in order.
+pub(crate) fn actions(outputs: &[Output]) -> Vec<Action> {
+    let action = |output: &Output| match output {
+        Output::Net(action) => Some(action.clone()),
+        _ => None,
+    };
+    outputs.iter().filter_map(action).collect()
+}
+
+/// Changes of standing, in order.
+pub(crate) fn standings(outputs: &[Output]) -> Vec<(PeerId, Standing)> {
+    let changed = |output: &Output| match output {
+        Output::App(Event::StandingChanged { peer, standing, .. }) => Some((*peer, *standing)),
+        _ => None,
+    };
+    outputs.iter().filter_map(changed).collect()
+}
+
+/// What is to be stored, in order.
+pub(crate) fn records(outputs: &[Output]) -> Vec<Record> {
+    let record = |output: &Output| match output {
+        Output::Keep(record) => Some(*record),
+        _ => None,
+    };
+    outputs.iter().filter_map(record).collect()
 }
 
 /// Outcomes of commands, in order.

@@ -10,8 +10,8 @@ use futures::future::{Either, FutureExt, pending, select, select_all};
 use futures_timer::Delay;
 use libp2p_core::transport::MemoryTransport;
 use libp2p_swarm::{NetworkBehaviour, Swarm};
-use preconf_core::{Action, ChainId, Config, DialId, Input, PeerId, Topic};
-use preconf_libp2p::{ConnectionLimits, Keypair, Net, NetConfig, NetEvent, upgrade};
+use preconf_core::{Action, ChainId, Config, ConnectionLimits, DialId, Input, PeerId, Topic};
+use preconf_libp2p::{Keypair, Net, NetConfig, NetEvent, upgrade};
 
 /// The chain of every node here.
 pub(crate) const CHAIN: ChainId = ChainId(167_000);

@@ -3,25 +3,26 @@
 //! One object an event: `"event"` names it, the other fields are its own. Hashes, addresses and bytes are hex, numbers are numbers, peer ids
 //! and multiaddrs are the text that operators know.
 
-use preconf_core::{Accepted, Event, Outcome, PeerInfo, PreconfHead, SignedCommitment, Source, Topic, U256};
+use preconf_bundle::Bundle;
+use preconf_core::{Accepted, B256, Event, Outcome, PeerInfo, PreconfHead, SignedCommitment, Source, Topic, U256};
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus};
 use serde_json::{Map, Value, json};
 
 use crate::hexes;
 
-/// An event of the node.
-pub(crate) fn event(event: &NetworkEvent) -> Value {
+/// An event of the node. Evidence counts under the chain's signing domain, so its bundle carries it.
+pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
     match event {
         NetworkEvent::Listening { address } => json!({"event": "listening", "address": address.to_string()}),
         NetworkEvent::ListenerClosed { addresses, reason } => {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
-        NetworkEvent::Core(event) => core_event(event),
+        NetworkEvent::Core(event) => core_event(event, domain),
     }
 }
 
-fn core_event(event: &Event) -> Value {
+fn core_event(event: &Event, domain: B256) -> Value {
     match event {
         Event::CommandFinished { command, outcome } => {
             json!({"event": "command_finished", "command": command.0, "outcome": self::outcome(outcome)})
@@ -54,6 +55,13 @@ fn core_event(event: &Event) -> Value {
             "next": next.map(|next| next.to_string()),
         }),
         Event::Forked { canonical, other } => json!({"event": "forked", "canonical": accepted(canonical), "other": accepted(other)}),
+        Event::EvidenceFound { evidence, signer, block_number } => json!({
+            "event": "evidence_found",
+            "fault": evidence.fault.label(),
+            "signer": signer.to_string(),
+            "block_number": block_number,
+            "bundle": Bundle { domain, evidence: (**evidence).clone() }.to_json(),
+        }),
         Event::SyncProgress { from, at, to } => json!({"event": "sync_progress", "from": from, "at": at, "to": to}),
         Event::Synced { head } => json!({"event": "synced", "head": head}),
         Event::StandingChanged { peer, standing, rule } => {
@@ -107,6 +115,8 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "rejected": stats.rejected,
         "requests_sent": stats.requests_sent,
         "requests_served": stats.requests_served,
+        "connections_refused": stats.connections_refused,
+        "peers_pruned": stats.peers_pruned,
         "events_waiting": status.events_waiting,
     })
 }
@@ -146,6 +156,7 @@ fn outcome(outcome: &Outcome) -> Value {
         Outcome::RequestFailed { peer, error } => json!({"peer": peer.to_string(), "error": error.to_string()}),
         Outcome::Connected(peer) => json!({"connected": peer.to_string()}),
         Outcome::NotConnected => json!({"error": "not connected"}),
+        Outcome::Gated(refusal) => json!({"error": refusal.to_string()}),
     }
 }
 
@@ -190,7 +201,7 @@ mod tests {
     #[test]
     fn a_refusal_names_its_rule_and_what_gossip_did() {
         let peer = PeerId::from_bytes(&[0, 2, 8, 1]).expect("a peer id");
-        let refused = core_event(&Event::MessageRefused { peer, topic: Some(Topic::TxLists), refusal: Refusal::WrongHash });
+        let refused = core_event(&Event::MessageRefused { peer, topic: Some(Topic::TxLists), refusal: Refusal::WrongHash }, B256::ZERO);
         let expected = json!({
             "event": "message_refused", "peer": peer.to_string(), "topic": "txlists", "rule": "T4", "label": "wrong_hash",
             "verdict": "reject", "reason": Refusal::WrongHash.to_string(),
@@ -203,7 +214,7 @@ mod tests {
         let signed = SignedCommitment::new(preconf_core::PreconfCommitment::default(), [7; 65]);
         let hash = preconf_core::preconfirmation_hash(&signed);
         let commitment = Accepted { signed, hash, signer: preconf_core::Address::ZERO, block_number: 9, window_end: 10 };
-        let json = core_event(&Event::CommitmentAccepted { commitment: commitment.into(), source: Source::Own });
+        let json = core_event(&Event::CommitmentAccepted { commitment: commitment.into(), source: Source::Own }, B256::ZERO);
         assert_eq!(json["commitment"]["block_number"], 9);
         assert_eq!(json["commitment"]["hash"], hash.to_string());
         assert_eq!(json["source"], "own");

@@ -1,9 +1,11 @@
 //! `preconf`: a preconfirmation node on the command line.
 //!
-//! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities. Results go to
-//! stdout, logs and errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags that make no sense.
+//! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities,
+//! `preconf evidence` verifies what a node found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well,
+//! 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
 
 mod devnet;
+mod evidence;
 mod hexes;
 mod json;
 mod key;
@@ -18,13 +20,15 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+/// What is logged unless somebody says otherwise. Gossipsub prints the whole message when a queue is full; the glue tells and counts the same.
+const DEFAULT_LOG: &str = "warn,libp2p_gossipsub=error";
 /// How long threads that still read or write may hold up the end. Ours: nothing that matters is left to them.
 const EXIT_LIMIT: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Parser)]
 #[command(name = "preconf", version, about = "Peer-to-peer network of L2 preconfirmations")]
 struct Cli {
-    /// What to log to stderr: a level, or filters such as "warn,preconf_core=debug". Default: RUST_LOG, else "warn".
+    /// What to log to stderr: a level, or filters such as "warn,preconf_core=debug". Default: RUST_LOG, else warnings.
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
     #[command(subcommand)]
@@ -37,6 +41,8 @@ enum Command {
     Devnet(devnet::DevnetArgs),
     /// Run one node until Ctrl-C.
     Run(run::RunArgs),
+    /// Verify evidence of a preconfer's fault.
+    Evidence(evidence::EvidenceArgs),
     /// Make or show a node's key.
     Key(key::KeyArgs),
 }
@@ -47,6 +53,7 @@ fn main() -> ExitCode {
         return fail(&error);
     }
     match command {
+        Command::Evidence(args) => evidence::run(&args),
         Command::Key(args) => match key::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
@@ -88,7 +95,7 @@ fn start_log(flag: Option<String>) -> Result<(), LogError> {
         Some(filter) => ("--log", filter),
         None => ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_default()),
     };
-    let filter = if value.is_empty() { "warn" } else { &value };
+    let filter = if value.is_empty() { DEFAULT_LOG } else { &value };
     let filter = EnvFilter::builder().parse(filter).map_err(|error| LogError { key, value, error })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
     Ok(())

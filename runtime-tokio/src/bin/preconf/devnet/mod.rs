@@ -4,12 +4,16 @@
 //!  plan    who builds which block, in which window, with which bytes
 //!  world   starts everyone, publishes block after block, waits until all have everything
 //!  node    an honest node: driver, handle, events
+//!  loss    which gossip never reaches an honest node
 //!  hostile a peer without a machine that sends what malice makes
 //!  record  is told what was published and what every node saw, and names what went wrong
+//!  conduct what every node thinks of a hostile peer at the end, rule by rule
 //!  report  the summary, for people and for machines; table is the same while it goes on
 //! ```
 
+mod conduct;
 mod hostile;
+mod loss;
 mod malice;
 mod node;
 mod plan;
@@ -18,7 +22,7 @@ mod report;
 mod table;
 mod world;
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::{Args, value_parser};
 use preconf_libp2p::NetError;
@@ -51,7 +55,11 @@ pub(crate) struct DevnetArgs {
     /// Peers beside the nodes that send malformed, wrongly signed and wrong-hash messages.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(0..=16))]
     hostile: u64,
-    /// Decides keys, txlists and who dials whom.
+    /// Share of the gossip that is lost on arrival at every honest node, from 0 to less than 1. With any, every block must be ready on every
+    /// node within 2 s of the last one (P11.2).
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
+    drop: f64,
+    /// Decides keys, txlists, who dials whom and what is lost.
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
     /// Print exactly one JSON object and no table.
@@ -77,7 +85,7 @@ pub(crate) enum DevnetError {
     Node(#[from] NodeError),
     /// A hostile peer does not start.
     #[error("a hostile peer does not start: {0}")]
-    Hostile(#[from] NetError),
+    Hostile(#[from] Box<NetError>),
     /// Two nodes do not find each other.
     #[error("{from} cannot reach {to}: {error}")]
     Dial {
@@ -86,7 +94,7 @@ pub(crate) enum DevnetError {
         /// Whom.
         to: String,
         /// Why not.
-        error: HandleError,
+        error: Box<HandleError>,
     },
     /// A node no longer answers its handle.
     #[error("a node is gone: {0}")]
@@ -103,6 +111,11 @@ pub(crate) enum DevnetError {
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "allowed is 0 or more and less than 1, for example 0.2".to_owned())
 }
 
 impl DevnetArgs {
@@ -125,11 +138,9 @@ pub(crate) async fn run(args: DevnetArgs) -> Result<bool, DevnetError> {
     args.check()?;
     let prints_json = args.json;
     let (report, faults) = World::run(args).await?;
-    if prints_json {
-        println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
-    } else {
-        print!("{}", report.text());
-    }
+    let text = if prints_json { serde_json::to_string(&report).expect("a report is plain data") + "\n" } else { report.text() };
+    // Who no longer reads it still gets the exit status.
+    let _ = io::stdout().write_all(text.as_bytes());
     for fault in &faults {
         eprintln!("error: {fault}");
     }
@@ -141,7 +152,7 @@ mod tests {
     use super::*;
 
     fn args() -> DevnetArgs {
-        DevnetArgs { nodes: 5, blocks: 20, block_ms: 500, txlist_kib: 64, late: 1, hostile: 1, seed: 7, json: false }
+        DevnetArgs { nodes: 5, blocks: 20, block_ms: 500, txlist_kib: 64, late: 1, hostile: 1, drop: 0.0, seed: 7, json: false }
     }
 
     #[test]

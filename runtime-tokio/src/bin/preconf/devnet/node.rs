@@ -1,16 +1,17 @@
 //! How does an honest node of a devnet run?
 //!
 //! It is the node that anyone would embed: a driver task, a handle, events. A second task reads the events, notes the time, and passes them on
-//! to the one place that judges the run.
+//! to the one place that judges the run. It is the host as well: what becomes ready counts as executed at once.
 
 use std::time::{Duration, Instant};
 
 use multiaddr::Multiaddr;
-use preconf_core::{ChainId, Config};
-use preconf_tokio::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, StartError};
+use preconf_core::{ChainId, Config, Event};
+use preconf_tokio::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, StartError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::loss::Loss;
 use super::plan::{Plan, digest};
 use super::report::Role;
 use crate::key::NodeKey;
@@ -53,7 +54,7 @@ pub(crate) enum NodeError {
         /// Its name.
         name: String,
         /// Why.
-        error: StartError,
+        error: Box<StartError>,
     },
     /// It refuses what it must be told.
     #[error("{name}: {error}")]
@@ -84,14 +85,16 @@ impl Node {
         role: Role,
         key: &NodeKey,
         plan: &Plan,
+        mut loss: Loss,
         sightings: mpsc::Sender<Sighting>,
     ) -> Result<Self, NodeError> {
         let mut config = NetworkConfig::new(core_config(plan), key.identity().clone());
         config.seed = Some(digest(plan.seed(), "dice", index as u64).0);
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-        let (driver, handle, mut events) = match NetworkDriver::new(config) {
-            Ok(parts) => parts,
-            Err(error) => return Err(NodeError::Start { name, error }),
+        let parts = Parts::tokio(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
+        let (driver, handle, mut events) = match parts.and_then(|parts| NetworkDriver::with(config, parts)) {
+            Ok(started) => started,
+            Err(error) => return Err(NodeError::Start { name, error: error.into() }),
         };
         let driver = tokio::spawn(driver.run());
         if let Err(error) = introduce(&handle, plan).await {
@@ -99,7 +102,7 @@ impl Node {
         }
         // Nobody knows it yet, so nothing else can come first.
         let Some(NetworkEvent::Listening { address }) = events.recv().await else { return Err(NodeError::NoAddress { name }) };
-        tokio::spawn(pass_on(index, events, sightings));
+        tokio::spawn(attend(index, handle.clone(), events, sightings));
         Ok(Self { name, role, handle, address, driver })
     }
 
@@ -115,10 +118,21 @@ async fn introduce(handle: &NetworkHandle, plan: &Plan) -> Result<(), HandleErro
     handle.move_sync_tip(plan.sync_tip()).await
 }
 
-async fn pass_on(node: usize, mut events: NetworkEvents, sightings: mpsc::Sender<Sighting>) {
+/// Passes every event on, and tells the node what it executed (P11.1).
+async fn attend(node: usize, handle: NetworkHandle, mut events: NetworkEvents, sightings: mpsc::Sender<Sighting>) {
+    let mut executed = None;
     while let Some(event) = events.recv().await {
+        if let NetworkEvent::Core(Event::BlockReady { commitment, .. }) = &event {
+            executed = Some(commitment.block_number);
+        }
         if sightings.send(Sighting { node, at: Instant::now(), event }).await.is_err() {
             return;
+        }
+        // P10.4: a node takes no wish while too many events wait; behind each of them it is told again.
+        if let Some(number) = executed
+            && handle.mark_executed(number).await.is_ok()
+        {
+            executed = None;
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Record {
     hostile: BTreeMap<PeerId, Judged>,
     nodes: Vec<Seen>,
     last_progress: Instant,
+    /// When the last block was published, commitment and txlist.
+    all_out: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ struct Seen {
     is_timed: bool,
     accepted: BTreeMap<B256, Instant>,
     ready: u64,
+    /// When its last block became ready.
+    ready_at: Option<Instant>,
     has_handoff: bool,
     faults: Vec<String>,
 }
@@ -64,13 +68,14 @@ impl Record {
             hostile: BTreeMap::new(),
             nodes: Vec::new(),
             last_progress: now,
+            all_out: None,
         }
     }
 
     /// A further honest node; it is named by its index from now on. Only the times of nodes that were there from the start count.
     pub(crate) fn add_node(&mut self, name: String, is_timed: bool) -> usize {
         let accepted = BTreeMap::new();
-        self.nodes.push(Seen { name, is_timed, accepted, ready: 0, has_handoff: false, faults: Vec::new() });
+        self.nodes.push(Seen { name, is_timed, accepted, ready: 0, ready_at: None, has_handoff: false, faults: Vec::new() });
         self.nodes.len() - 1
     }
 
@@ -94,6 +99,13 @@ impl Record {
     pub(crate) fn published(&mut self, hash: B256, at: Instant) {
         if let Some(published) = self.published.get_mut(&hash) {
             published.at = Some(at);
+        }
+    }
+
+    /// When a block was out, commitment and txlist.
+    pub(crate) fn out(&mut self, number: u64, at: Instant) {
+        if number == self.blocks {
+            self.all_out = Some(at);
         }
     }
 
@@ -127,6 +139,7 @@ impl Record {
                 let expected = self.nodes[node].ready + 1;
                 if commitment.block_number == expected && txlist.is_some() {
                     self.nodes[node].ready = expected;
+                    self.nodes[node].ready_at = Some(at);
                     self.last_progress = at;
                 } else {
                     let number = commitment.block_number;
@@ -151,6 +164,9 @@ impl Record {
                 None => {}
             },
             Event::Forked { canonical, .. } => self.fault(node, format!("saw a fork at block {}", canonical.block_number)),
+            Event::EvidenceFound { evidence, block_number, .. } => {
+                self.fault(node, format!("proved an honest preconfer's {} at block {block_number}", evidence.fault.label()));
+            }
             // P7.10: honest nodes never get so far with each other.
             Event::StandingChanged { peer, standing: standing @ (Standing::Pruned | Standing::Banned), .. }
                 if !self.hostile.contains_key(peer) =>
@@ -203,6 +219,28 @@ impl Record {
             samples.extend(accepted.map(|at| at.saturating_duration_since(start)));
         }
         samples
+    }
+
+    /// How long each honest node that has every block ready took for it, from the last one's publication.
+    fn delays(&self) -> impl Iterator<Item = (&Seen, Duration)> {
+        let done = self.nodes.iter().filter(|node| node.ready == self.blocks);
+        done.filter_map(|node| Some((node, node.ready_at?.saturating_duration_since(self.all_out?))))
+    }
+
+    /// How long the slowest honest node took, if all have every block ready.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        let delays: Vec<Duration> = self.delays().map(|(_, delay)| delay).collect();
+        if delays.len() == self.nodes.len() { delays.into_iter().max() } else { None }
+    }
+
+    /// Honest nodes that have every block ready, but took longer for it than they may.
+    pub(crate) fn slow(&self, limit: Duration) -> Vec<String> {
+        let slow = self.delays().filter(|(_, delay)| *delay > limit);
+        slow.map(|(node, delay)| {
+            let (took, limit) = (delay.as_secs_f64(), limit.as_secs_f64());
+            format!("{} had every block ready {took:.3} s after the last one was published; allowed is {limit} s (P11.2)", node.name)
+        })
+        .collect()
     }
 
     /// All that went wrong at the honest nodes.
@@ -296,6 +334,20 @@ mod tests {
             scene.tell_all(node, Duration::from_millis(ms));
         }
         assert_eq!(scene.record.propagation(), [Duration::from_millis(3)]);
+    }
+
+    #[test]
+    fn a_node_that_is_ready_too_long_after_the_last_block_is_named() {
+        // P11.2
+        let mut scene = scene();
+        scene.record.out(1, scene.start + Duration::from_millis(100));
+        scene.tell_all(0, Duration::from_millis(50));
+        assert_eq!(scene.record.delay(), None, "node-1 is not ready yet");
+        scene.tell_all(1, Duration::from_millis(2_100));
+        assert_eq!(scene.record.delay(), Some(Duration::from_secs(2)));
+        assert_eq!(scene.record.slow(Duration::from_secs(2)), [""; 0]);
+        let slow = scene.record.slow(Duration::from_millis(1_500));
+        assert_eq!(slow, ["node-1 had every block ready 2.000 s after the last one was published; allowed is 1.5 s (P11.2)"]);
     }
 
     #[test]

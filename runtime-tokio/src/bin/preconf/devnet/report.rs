@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::conduct::Opinion;
+
 /// What a node is in a devnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,6 +32,11 @@ pub(crate) struct Report {
     pub(crate) propagation_ms: Propagation,
     /// Every node; a hostile one's verdicts are those that honest nodes gave to its messages.
     pub(crate) nodes: Vec<NodeReport>,
+    /// What each node thinks of each hostile peer at the end, and by which rules.
+    pub(crate) hostile: Vec<Opinion>,
+    /// What else people may want to know, a line each.
+    #[serde(skip)]
+    pub(crate) notes: Vec<String>,
 }
 
 /// Measured times, in milliseconds; null when nothing was measured.
@@ -56,6 +63,8 @@ pub(crate) struct NodeReport {
     pub(crate) head_hash: Option<String>,
     /// Blocks that became ready to execute.
     pub(crate) ready: u64,
+    /// Blocks that its host executed.
+    pub(crate) executed: u64,
     /// Blocks from the last ready one to the best head that its peers claim.
     pub(crate) lag: u64,
     /// Gossip messages accepted.
@@ -94,8 +103,8 @@ impl NodeReport {
     /// What stands above the rows.
     pub(crate) fn header() -> String {
         format!(
-            "{:<10} {:<8} {:>6}  {:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            "node", "role", "head", "hash", "ready", "lag", "peers", "accepted", "ignored", "rejected"
+            "{:<10} {:<8} {:>6}  {:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            "node", "role", "head", "hash", "ready", "executed", "lag", "peers", "accepted", "ignored", "rejected"
         )
     }
 
@@ -105,8 +114,8 @@ impl NodeReport {
         let hash = self.head_hash.as_deref().map_or("-", |hash| &hash[..hash.len().min(10)]);
         let role = format!("{:?}", self.role).to_lowercase();
         format!(
-            "{:<10} {role:<8} {number:>6}  {hash:<12} {:>6} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            self.name, self.ready, self.lag, self.peers, self.accepted, self.ignored, self.rejected
+            "{:<10} {role:<8} {number:>6}  {hash:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            self.name, self.ready, self.executed, self.lag, self.peers, self.accepted, self.ignored, self.rejected
         )
     }
 }
@@ -120,6 +129,8 @@ impl Report {
         for node in &self.nodes {
             line(format_args!("{}", node.row()));
         }
+        self.notes.iter().for_each(|note| line(format_args!("{note}")));
+        self.hostile.iter().for_each(|opinion| line(format_args!("{}", opinion.text())));
         let ms = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |ms| format!("{ms:.3} ms"));
         let Propagation { p50, p99 } = self.propagation_ms;
         line(format_args!(
@@ -147,6 +158,7 @@ mod tests {
             head_number: None,
             head_hash: None,
             ready: 0,
+            executed: 0,
             lag: 0,
             accepted: 1,
             ignored: 2,
@@ -154,23 +166,30 @@ mod tests {
             peers: 4,
         };
         let propagation_ms = Propagation { p50: Some(0.5), p99: None };
-        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node] }
+        let notes = vec!["a note".to_owned()];
+        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], hostile: Vec::new(), notes }
     }
 
     #[test]
     fn the_json_form_has_exactly_the_documented_fields() {
         let Value::Object(json) = serde_json::to_value(report()).expect("plain data") else { panic!("not an object") };
         let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(json.keys().cloned().collect::<Vec<_>>().join(" "), "blocks elapsed_s nodes ok propagation_ms");
+        assert_eq!(json.keys().cloned().collect::<Vec<_>>().join(" "), "blocks elapsed_s hostile nodes ok propagation_ms");
         assert_eq!(keys(&json["propagation_ms"]), "p50 p99");
-        assert_eq!(keys(&json["nodes"][0]), "accepted head_hash head_number ignored lag name peer_id peers ready rejected role");
+        assert_eq!(keys(&json["nodes"][0]), "accepted executed head_hash head_number ignored lag name peer_id peers ready rejected role");
         assert_eq!(json["nodes"][0]["role"], "hostile");
     }
 
     #[test]
     fn the_summary_shows_every_node_and_the_verdict() {
         let text = report().text();
-        assert!(text.contains("node-0") && text.contains("p50 0.500 ms, p99 not measured") && text.ends_with("FAILED\n"), "{text}");
+        assert!(
+            text.contains("node-0")
+                && text.contains("\na note\n")
+                && text.contains("p50 0.500 ms, p99 not measured")
+                && text.ends_with("FAILED\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! One loop, [`World::until`], does all the waiting, so that events are read and blocks are built whatever else is waited for.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
@@ -18,7 +19,9 @@ use preconf_tokio::{HandleError, NetworkEvent, NetworkHandle};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::conduct::Opinion;
 use super::hostile::Hostile;
+use super::loss::{Loss, Tally};
 use super::malice::Malice;
 use super::node::{Node, Sighting, core_config};
 use super::plan::{Block, LEAD_SECS, Plan, Shape, digest, node_key};
@@ -36,6 +39,8 @@ const MESH_LIMIT: Duration = Duration::from_secs(60);
 const MESH_PAUSE: Duration = Duration::from_millis(1_200);
 /// How long nothing may arrive anywhere before what is missing counts as lost. Ours: longer than any single timeout of the protocol (10 s).
 const STALL_LIMIT: Duration = Duration::from_secs(25);
+/// How long after the last block every block must be ready everywhere when gossip is lost. Source: PROTOCOL.md P11.2.
+const REPAIR_LIMIT: Duration = Duration::from_secs(2);
 /// What is still on its way at the end is waited for this long, so that nothing goes unjudged.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How often the table is drawn.
@@ -50,7 +55,10 @@ struct Publication {
     node: usize,
     number: u64,
     hash: B256,
+    /// When its commitment went out.
     at: Instant,
+    /// When all of it was out.
+    out: Instant,
     result: Result<(), HandleError>,
 }
 
@@ -63,6 +71,7 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     hostile: Vec<Hostile>,
     record: Record,
+    tally: Arc<Tally>,
     sightings: mpsc::Receiver<Sighting>,
     /// Cloned for each node.
     sender: mpsc::Sender<Sighting>,
@@ -112,6 +121,7 @@ impl World {
             nodes: Vec::new(),
             hostile: Vec::new(),
             record: Record::new(args.blocks, Instant::now()),
+            tally: Arc::default(),
             sightings,
             sender,
             next: None,
@@ -128,10 +138,11 @@ impl World {
     async fn join(&mut self, name: String, role: Role) -> Result<(), DevnetError> {
         let index = self.record.add_node(name.clone(), role == Role::Honest);
         let key = node_key(self.args.seed, "node", index as u64);
-        let node = Node::start(index, name, role, &key, &self.plan, self.sender.clone()).await?;
+        let loss = Loss::new(self.args.drop, self.args.seed, index, Arc::clone(&self.tally));
+        let node = Node::start(index, name, role, &key, &self.plan, loss, self.sender.clone()).await?;
         for other in self.acquaintances(index).map(|other| &self.nodes[other]) {
             let dialed = node.handle.dial(other.address.clone()).await;
-            dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error })?;
+            dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error: error.into() })?;
         }
         self.nodes.push(node);
         Ok(())
@@ -173,7 +184,7 @@ impl World {
             let key = node_key(self.args.seed, "hostile", index);
             let malice = Malice::new(self.plan.clone(), node_key(self.args.seed, "hostile", index), digest(self.args.seed, "salt", index));
             let (config, pace) = (NetConfig::new(&core_config(&self.plan)), Duration::from_millis(self.args.block_ms));
-            let hostile = Hostile::start(format!("hostile-{index}"), &key, config, malice, pace)?;
+            let hostile = Hostile::start(format!("hostile-{index}"), &key, config, malice, pace).map_err(Box::new)?;
             self.record.add_hostile(hostile.peer);
             for node in &self.nodes {
                 hostile.dial(node.address.clone()).await;
@@ -260,8 +271,9 @@ impl World {
     }
 
     fn take_publication(&mut self, publication: Publication) {
-        let Publication { node, number, hash, at, result } = publication;
+        let Publication { node, number, hash, at, out, result } = publication;
         self.record.published(hash, at);
+        self.record.out(number, out);
         if let Err(error) = result {
             self.record.fault(node, format!("could not publish block {number}: {error}"));
         }
@@ -305,6 +317,7 @@ impl World {
                 head_number: None,
                 head_hash: None,
                 ready: 0,
+                executed: 0,
                 lag: 0,
                 accepted: judged.accepted,
                 ignored: judged.ignored,
@@ -323,12 +336,28 @@ impl World {
         self.table.clear();
         let mut faults = self.record.faults();
         faults.extend(strays(&nodes));
+        let mut opinions = Vec::new();
+        faults.extend(idle(&nodes));
+        let mut notes = Vec::new();
+        if let Some(delay) = self.record.delay() {
+            notes.push(format!("every block was ready everywhere {:.3} s after the last one was published", delay.as_secs_f64()));
+        }
+        if self.args.drop > 0.0 {
+            faults.extend(self.record.slow(REPAIR_LIMIT));
+            notes.push(format!("{} of {} gossip messages were lost on arrival", self.tally.lost(), self.tally.arrived()));
+        }
         for hostile in std::mem::take(&mut self.hostile) {
             let (name, sent, judged) = (hostile.name.clone(), hostile.deeds().sent, self.record.judged(hostile.peer));
-            tracing::info!(%name, sent, refused = ?judged.labels, "hostile peer");
+            let labels: Vec<String> = judged.labels.iter().map(|(label, count)| format!("{label} {count}")).collect();
+            notes.push(format!("{name} sent {sent} messages; refused where they were heard: {}", labels.join(", ")));
             if judged.rejected == 0 {
                 faults.push(format!("{name} sent {sent} messages and nobody rejected one: nothing is proven"));
             }
+            let told = Opinion::all(&hostile, &self.nodes).await?;
+            if !told.iter().any(|opinion| opinion.is_out) {
+                faults.push(format!("{name} is neither pruned nor banned by anyone (P7.4)"));
+            }
+            opinions.extend(told);
             if !hostile.stop().await {
                 faults.push(format!("{name} died"));
             }
@@ -345,6 +374,8 @@ impl World {
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
             nodes,
+            hostile: opinions,
+            notes,
         };
         Ok((report, faults))
     }
@@ -358,6 +389,12 @@ fn strays(nodes: &[NodeReport]) -> Vec<String> {
     strays.map(|node| format!("{} has head {:?}, {} has {:?}", node.name, node.head_hash, first.name, first.head_hash)).collect()
 }
 
+/// Honest nodes whose host did not execute all that was ready.
+fn idle(nodes: &[NodeReport]) -> Vec<String> {
+    let idle = nodes.iter().filter(|node| node.role != Role::Hostile && node.executed != node.ready);
+    idle.map(|node| format!("{} executed {} of {} ready blocks", node.name, node.executed, node.ready)).collect()
+}
+
 async fn row(node: &Node) -> Result<NodeReport, HandleError> {
     let status = node.handle.status().await?;
     Ok(NodeReport {
@@ -367,6 +404,7 @@ async fn row(node: &Node) -> Result<NodeReport, HandleError> {
         head_number: status.node.head.map(|(number, _)| number),
         head_hash: status.node.head.map(|(_, hash)| hash.to_string()),
         ready: status.node.ready_to,
+        executed: status.node.executed_to,
         lag: status.node.lag,
         accepted: status.stats.accepted,
         ignored: status.stats.ignored,
@@ -398,7 +436,7 @@ async fn publish(node: NetworkHandle, block: Block) -> Publication {
         Ok(())
     }
     .await;
-    Publication { node: preconfer, number, hash, at, result }
+    Publication { node: preconfer, number, hash, at, out: Instant::now(), result }
 }
 
 #[cfg(test)]
@@ -413,6 +451,7 @@ mod tests {
             head_number: None,
             head_hash: head_hash.map(str::to_owned),
             ready: 0,
+            executed: 0,
             lag: 0,
             accepted: 0,
             ignored: 0,
@@ -427,5 +466,14 @@ mod tests {
         assert_eq!(strays(&nodes), [""; 0]);
         nodes.push(node("c", Role::Late, Some("0x02")));
         assert_eq!(strays(&nodes), [r#"c has head Some("0x02"), a has Some("0x01")"#]);
+    }
+
+    #[test]
+    fn a_node_whose_host_lags_behind_is_named() {
+        // P11.1
+        let mut lazy = node("a", Role::Honest, None);
+        assert_eq!(idle(std::slice::from_ref(&lazy)), [""; 0]);
+        (lazy.ready, lazy.executed) = (8, 5);
+        assert_eq!(idle(&[lazy]), ["a executed 5 of 8 ready blocks"]);
     }
 }

@@ -8,25 +8,23 @@
 mod answers;
 mod commands;
 mod lines;
-mod redial;
 mod schedule_file;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
-use preconf_core::{Address, B256, ChainId, Config, Event, SyncTip, keccak256};
+use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, PeerId, SyncTip, keccak256};
 use preconf_tokio::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, StartError};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::lines::Lines;
-use self::redial::Redial;
 use self::schedule_file::ScheduleFileError;
 use crate::key::{KeyError, NodeKey};
 use crate::stop::Stop;
@@ -50,9 +48,19 @@ pub(crate) struct RunArgs {
     /// Where to listen, such as /ip4/0.0.0.0/tcp/9000; port 0 lets the system choose. May be given several times.
     #[arg(long, value_name = "ADDR", required = true, num_args = 1.., value_parser = multiaddr)]
     listen: Vec<Multiaddr>,
-    /// Peers to stay connected to, such as /dns4/example.org/tcp/9000/p2p/16Uiu2…; dialed again when they are not up or leave.
-    #[arg(long, value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr)]
+    /// Peers to stay connected to, such as /dns4/example.org/tcp/9000/p2p/16Uiu2…; dialed for ever, with growing pauses, while they are not
+    /// up, and never made to leave for others.
+    #[arg(long, visible_alias = "static-peer", value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr)]
     peer: Vec<Multiaddr>,
+    /// Ids of peers that are never charged, never banned, and never made to leave for others.
+    #[arg(long, value_name = "PEER_ID", num_args = 1..)]
+    trusted: Vec<PeerId>,
+    /// Subnets to have nothing to do with, such as 10.0.0.0/8 or 2001:db8::/32.
+    #[arg(long, value_name = "CIDR", num_args = 1..)]
+    block_subnet: Vec<Cidr>,
+    /// How many connections and peers to have: 220 connections in production, 110 for development, 32 for tests.
+    #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::Prod)]
+    preset: Preset,
     /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled"?} in unix seconds, ascending.
     #[arg(long, value_name = "FILE")]
     schedule: PathBuf,
@@ -80,6 +88,27 @@ pub(crate) struct RunArgs {
     publish_from_stdin: bool,
 }
 
+/// A set of connection limits (P8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// For production.
+    Prod,
+    /// For development networks.
+    Dev,
+    /// For tests.
+    Test,
+}
+
+impl Preset {
+    fn limits(self) -> ConnectionLimits {
+        match self {
+            Self::Prod => ConnectionLimits::PROD,
+            Self::Dev => ConnectionLimits::DEV,
+            Self::Test => ConnectionLimits::TEST,
+        }
+    }
+}
+
 /// Why the node does not run, or not on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
@@ -91,7 +120,7 @@ pub(crate) enum RunError {
     Schedule(#[from] ScheduleFileError),
     /// The node does not start.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] Box<StartError>),
     /// The node refuses what it is told at the start.
     #[error(transparent)]
     Handle(#[from] HandleError),
@@ -124,6 +153,10 @@ impl RunArgs {
         let mut core = Config::new(ChainId(self.chain_id));
         core.domain = self.domain.unwrap_or(core.domain);
         core.slasher = self.slasher;
+        core.connections = self.preset.limits();
+        core.gate.blocked_subnets.clone_from(&self.block_subnet);
+        core.trusted.clone_from(&self.trusted);
+        core.static_peers = self.peer.iter().map(ToString::to_string).collect();
         let mut config = NetworkConfig::new(core, key.identity().clone());
         config.seed = self.seed.map(|seed| keccak256(seed.to_be_bytes()).0);
         config.listen.clone_from(&self.listen);
@@ -135,13 +168,15 @@ impl RunArgs {
 pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let stop = Stop::new().map_err(RunError::Signals)?;
     let windows = schedule_file::load(&args.schedule)?;
-    let (driver, handle, mut events) = NetworkDriver::new(args.config()?)?;
+    let config = args.config()?;
+    let domain = config.core.domain;
+    let (driver, handle, mut events) = NetworkDriver::new(config).map_err(Box::new)?;
     let driver = tokio::spawn(driver.run());
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
-    let early = addresses(&mut events, args.listen.len()).await?;
     let (out, writer) = writer();
-    let mut session = Session { stop, handle: handle.clone(), events, out, redial: Redial::new(handle.clone(), args.peer) };
+    let early = addresses(&mut events, args.listen.len(), &out).await?;
+    let mut session = Session { stop, handle: handle.clone(), events, out, domain };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
     handle.shutdown().await;
@@ -153,14 +188,15 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 /// Prints one address for each listener, at least, and gives back what else was told meanwhile.
-async fn addresses(events: &mut NetworkEvents, listeners: usize) -> Result<Vec<NetworkEvent>, RunError> {
+async fn addresses(events: &mut NetworkEvents, listeners: usize, out: &mpsc::Sender<String>) -> Result<Vec<NetworkEvent>, RunError> {
     let gather = async {
         let (mut others, mut found) = (Vec::new(), 0);
         while found < listeners {
             match events.recv().await.ok_or(RunError::Ended)? {
                 NetworkEvent::Listening { address } => {
-                    println!("{address}");
                     found += 1;
+                    // A reader that is gone is noticed where the events are told.
+                    let _ = out.send(address.to_string()).await;
                 }
                 NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
                 other @ NetworkEvent::Core(_) => others.push(other),
@@ -192,7 +228,8 @@ struct Session {
     handle: NetworkHandle,
     events: NetworkEvents,
     out: mpsc::Sender<String>,
-    redial: Redial,
+    /// The chain's signing domain.
+    domain: B256,
 }
 
 impl Session {
@@ -212,14 +249,13 @@ impl Session {
                 return Ok(());
             };
             if let Some(event) = early.next() {
-                room.send(json::event(&event).to_string());
+                room.send(json::event(&event, self.domain).to_string());
                 continue;
             }
             tokio::select! {
                 biased;
                 () = self.stop.requested() => return Ok(()),
                 Some(answer) = answers.next() => room.send(answer),
-                () = self.redial.step() => {}
                 line = next_line(&mut stdin), if answers.len() < MAX_COMMANDS => match line.map_err(RunError::Stdin)? {
                     None => {
                         tracing::info!("stdin has ended; the node goes on");
@@ -230,10 +266,7 @@ impl Session {
                 },
                 event = self.events.recv() => {
                     let event = event.ok_or(RunError::Ended)?;
-                    if let NetworkEvent::Core(Event::PeerDisconnected { peer }) = &event {
-                        self.redial.lost(*peer);
-                    }
-                    room.send(json::event(&event).to_string());
+                    room.send(json::event(&event, self.domain).to_string());
                 }
             }
         }

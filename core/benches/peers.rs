@@ -1,0 +1,191 @@
+//! What does a step cost in a crowd (issue 4)?
+//!
+//! A machine that has met 10 000 peers, remembers as many of them as P7.6 lets it, and is connected to 220. Two claims, both printed:
+//! one step of daily life takes less than 20 µs at the 99th percentile, and a malformed commitment less than 2 µs.
+//!
+//! Outputs are drained outside of the measured span; so is the work of jobs, which is not the machine's.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group};
+use preconf_core::{
+    B256, Bytes, ChainId, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, Direction, GetHeadRequest, Input, MessageId,
+    Now, Output, PeerId, Protocol, RawTxList, Spoken, Time, Topic, UnixTime,
+};
+
+/// Peers that the machine has met.
+const MET: u32 = 10_000;
+/// Peers that are connected.
+const CONNECTED: u32 = 220;
+/// Steps of daily life that are measured.
+const STEPS: u32 = 200_000;
+
+fn peer(n: u32) -> PeerId {
+    PeerId::from_bytes(&[&[0, 4][..], &n.to_be_bytes()].concat()).expect("six bytes")
+}
+
+/// A machine in a crowd, and its clock.
+struct Crowd {
+    core: Core,
+    now: Now,
+    next: u64,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_800_000_000) };
+        let connections = ConnectionLimits { target_peers: 220, ..ConnectionLimits::PROD };
+        let core = Core::new(Config { connections, ..Config::new(ChainId(1)) }, [7; 32], now).expect("allowed");
+        let mut crowd = Self { core, now, next: 0 };
+        for n in CONNECTED..MET {
+            crowd.open(peer(n), Direction::Inbound);
+            crowd.input(Input::RequestBroken { peer: peer(n) }); // so that there is a score to remember
+            crowd.close(peer(n));
+        }
+        let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+        for n in 0..CONNECTED {
+            crowd.open(peer(n), if n % 2 == 0 { Direction::Outbound } else { Direction::Inbound });
+            crowd.input(Input::PeerIdentified { peer: peer(n), spoken });
+            Topic::ALL.into_iter().for_each(|topic| crowd.input(Input::PeerSubscribed { peer: peer(n), topic }));
+        }
+        crowd
+    }
+
+    fn open(&mut self, peer: PeerId, direction: Direction) {
+        self.next += 1;
+        self.input(Input::ConnectionOpened { peer, connection: ConnectionId(self.next), direction, address: None, dial: None });
+    }
+
+    fn close(&mut self, peer: PeerId) {
+        self.input(Input::ConnectionClosed { peer, connection: ConnectionId(self.next) });
+    }
+
+    fn input(&mut self, input: Input) {
+        self.tick();
+        self.core.handle_input(self.now, input);
+        self.drain();
+    }
+
+    /// 100 µs later: ten thousand steps a second.
+    fn tick(&mut self) {
+        self.now = self.now.after(Duration::from_micros(100));
+        if self.core.poll_timeout().is_some_and(|(at, _)| at <= self.now.mono) {
+            self.core.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    /// Answers what is asked, so that requests come and go.
+    fn drain(&mut self) {
+        let mut asked = Vec::new();
+        while let Some(output) = self.core.poll_output() {
+            if let Output::Net(preconf_core::Action::SendRequest { request, protocol: Protocol::GetTxList, .. }) = output {
+                asked.push(request);
+            }
+        }
+        let body = RawTxList { hash: B256::ZERO, txlist: Bytes::new() }.encode();
+        for request in asked {
+            self.core.handle_input(self.now, Input::ResponseReceived { request, body: body.clone() });
+            while self.core.poll_output().is_some() {}
+        }
+    }
+
+    /// One of the things that happen all day, in turn; how long the machine took for it.
+    fn step(&mut self, n: u32) -> (&'static str, Duration) {
+        self.next += 1;
+        // A tenth of the crowd misbehaves; the others must still be found.
+        let who = peer(n.wrapping_mul(7919) % (CONNECTED / 10));
+        let message = MessageId(*B256::from(alloy_primitives::U256::from(self.next)).last_chunk().expect("20 of 32"));
+        let gossip = |topic, data| Input::GossipReceived { peer: who, message, topic, data };
+        self.tick();
+        let (name, input) = match n % 8 {
+            0 => ("malformed commitment", Some(gossip(Topic::Commitments, Bytes::from_static(&[0; 3])))),
+            1 => ("malformed txlist", Some(gossip(Topic::TxLists, Bytes::from_static(&[0; 3])))),
+            2 => {
+                let (channel, body) = (ChannelId(self.next), Bytes::from_static(&GetHeadRequest::BYTES));
+                ("a peer's request", Some(Input::RequestReceived { peer: who, channel, protocol: Protocol::GetHead, body }))
+            }
+            3 => ("the answer is written", Some(Input::ChannelClosed { channel: ChannelId(self.next - 1) })),
+            4 => {
+                let direction = Direction::Inbound;
+                let stranger = peer(CONNECTED + n % MET);
+                let connection = ConnectionId(self.next);
+                (
+                    "a newcomer where all slots are taken",
+                    Some(Input::ConnectionOpened { peer: stranger, connection, direction, address: None, dial: None }),
+                )
+            }
+            5 => {
+                let (peer, connection) = (peer(CONNECTED + (n - 1) % MET), ConnectionId(self.next - 1));
+                ("it leaves again", Some(Input::ConnectionClosed { peer, connection }))
+            }
+            6 if n % 128 == 6 => ("a request to the best peer", None), // 78 a second: half of what 220 peers may be asked (P6.7)
+            _ => ("a broken request", Some(Input::RequestBroken { peer: who })),
+        };
+        let start = now();
+        match input {
+            Some(input) => self.core.handle_input(self.now, black_box(input)),
+            None => drop(black_box(self.core.handle_command(self.now, Command::GetTxList { hash: B256::ZERO, peer: None }))),
+        }
+        let took = start.elapsed();
+        self.drain();
+        (name, took)
+    }
+}
+
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a bench measures; the core it measures has no clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn flood(c: &mut Criterion) {
+    let mut crowd = Crowd::new();
+    let data = Bytes::from_static(&[0; 3]);
+    c.bench_function("a malformed commitment in a flood", |b| {
+        b.iter(|| {
+            crowd.now = crowd.now.after(Duration::from_micros(10)); // 100 000 a second
+            let (message, topic) = (MessageId([1; 20]), Topic::Commitments);
+            crowd.core.handle_input(crowd.now, black_box(Input::GossipReceived { peer: peer(1), message, topic, data: data.clone() }));
+            while crowd.core.poll_output().is_some() {}
+        });
+    });
+}
+
+/// Prints how long steps take, by what happened.
+fn print_steps() {
+    let mut crowd = Crowd::new();
+    let mut steps: Vec<(&'static str, Duration)> = (0..STEPS).map(|n| crowd.step(n)).collect();
+    let show = |name: &str, times: &[Duration]| {
+        let at = |permille: usize| times[(times.len() - 1) * permille / 1000].as_nanos();
+        println!("{name}: p50 {} ns, p99 {} ns, p99.9 {} ns, worst {} ns", at(500), at(990), at(999), at(1000));
+    };
+    steps.sort_unstable();
+    for same in steps.chunk_by(|a, b| a.0 == b.0) {
+        let times: Vec<Duration> = same.iter().map(|step| step.1).collect();
+        show(same[0].0, &times);
+    }
+    let mut all: Vec<Duration> = steps.iter().map(|step| step.1).collect();
+    all.sort_unstable();
+    show("any step", &all);
+    crowd.drain();
+    let ask = |crowd: &mut Crowd| {
+        let start = now();
+        let asked = crowd.core.handle_command(crowd.now, Command::GetTxList { hash: B256::ZERO, peer: None });
+        let took = start.elapsed();
+        crowd.drain();
+        (asked.is_err(), took)
+    };
+    let mut refused: Vec<Duration> = (0..20_000).map(|_| ask(&mut crowd)).filter(|(refused, _)| *refused).map(|(_, took)| took).collect();
+    refused.sort_unstable();
+    show("apart: a request that nobody can take now, which asks every peer", &refused);
+    println!("peers connected {}, remembered in all up to 4096, met {MET}", crowd.core.status(crowd.now).peers);
+}
+
+criterion_group!(benches, flood);
+
+fn main() {
+    benches();
+    print_steps();
+    Criterion::default().configure_from_args().final_summary();
+}

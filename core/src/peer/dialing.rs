@@ -1,0 +1,247 @@
+//! Whom do we dial, and when again (P8.1, P8.5)?
+//!
+//! At most `pending_out` dials are under way, one for each peer at most. A static peer is dialed for ever:
+//!
+//! | it is | what happens | it becomes |
+//! |---|---|---|
+//! | resting | its pause is over, the gate agrees and there is room | dialed |
+//! | resting | its pause is over, but the gate refuses or there is no room | resting, longer |
+//! | dialed | nobody answers, or the gate refuses who did | resting, longer |
+//! | dialed, resting | a connection stands | connected |
+//! | connected | the last connection is gone | resting; from the first pause on if the connection was steady |
+//!
+//! Invariant: `by_id` and `of_peer` hold the same dials. A static peer that is neither dialed nor connected has its timer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::{Config, ConfigError};
+use crate::dice::Dice;
+use crate::error::CommandError;
+use crate::id::{CommandId, DialId, PeerId};
+use crate::machine::Core;
+use crate::output::{Action, Outcome};
+use crate::peer::address::Place;
+use crate::peer::conduct::Conduct;
+use crate::peer::gate::{GateRefusal, Ties};
+use crate::peer::ledger::Cause;
+use crate::peer::score::Standing;
+use crate::time::{Now, Time, Timer};
+
+/// First pause before a static peer is dialed again. Source: P8.5.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause. Source: P8.5.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How long a connection must have stood for the pauses to start anew. Ours: who hangs up right after the handshake is not hammered.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// A dial under way.
+#[derive(Clone, Copy, Debug)]
+struct Dial {
+    peer: PeerId,
+    /// Our user's wish, if it was one.
+    command: Option<CommandId>,
+}
+
+/// A peer that we stay connected to.
+#[derive(Debug)]
+struct Static {
+    /// Tried in turn.
+    addresses: Vec<String>,
+    turn: usize,
+    /// The next pause lies between this and its double.
+    pause: Duration,
+    connected_since: Option<Time>,
+}
+
+/// What we dial.
+#[derive(Debug, Default)]
+pub(crate) struct Dials {
+    by_id: BTreeMap<DialId, Dial>,
+    of_peer: BTreeMap<PeerId, DialId>,
+    statics: BTreeMap<PeerId, Static>,
+}
+
+impl Dials {
+    /// Knows the static peers of a configuration.
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
+        let mut dials = Self::default();
+        for address in &config.static_peers {
+            let peer = Place::of(address).peer.ok_or_else(|| ConfigError {
+                key: "static_peers",
+                value: address.clone(),
+                allowed: "a multiaddr that ends in /p2p/ and the peer's id",
+            })?;
+            let new = || Static { addresses: Vec::new(), turn: 0, pause: FIRST_PAUSE, connected_since: None };
+            dials.statics.entry(peer).or_insert_with(new).addresses.push(address.clone());
+        }
+        Ok(dials)
+    }
+
+    pub(crate) fn statics(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.statics.keys().copied()
+    }
+
+    pub(crate) fn is_static(&self, peer: &PeerId) -> bool {
+        self.statics.contains_key(peer)
+    }
+
+    /// How many dials are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.by_id.len()
+    }
+
+    fn begin(&mut self, id: DialId, dial: Dial) {
+        self.by_id.insert(id, dial);
+        self.of_peer.insert(dial.peer, id);
+    }
+
+    fn end(&mut self, id: DialId) -> Option<Dial> {
+        let dial = self.by_id.remove(&id)?;
+        self.of_peer.remove(&dial.peer);
+        Some(dial)
+    }
+
+    /// When a static peer is dialed again; the pause after that is longer. `None` for any other peer.
+    fn rest(&mut self, peer: &PeerId, dice: &mut Dice) -> Option<Duration> {
+        let known = self.statics.get_mut(peer)?;
+        let pause = known.pause;
+        known.pause = (pause * 2).min(LONGEST_PAUSE / 2);
+        let spread = usize::try_from(pause.as_millis()).unwrap_or(usize::MAX).saturating_add(1);
+        let extra = dice.below(spread).unwrap_or(0) as u64;
+        Some(pause + Duration::from_millis(extra))
+    }
+
+    /// The address whose turn it is.
+    fn next_address(&mut self, peer: &PeerId) -> Option<String> {
+        let known = self.statics.get_mut(peer)?;
+        let address = known.addresses.get(known.turn % known.addresses.len().max(1)).cloned();
+        known.turn = known.turn.wrapping_add(1);
+        address
+    }
+}
+
+impl Core {
+    /// A wish of our user's to connect.
+    pub(crate) fn dial_for_user(&mut self, now: Now, address: String) -> Result<CommandId, CommandError> {
+        let peer = self.may_dial(now, &address)?;
+        let command = self.mint.commands.next(CommandId);
+        self.dial(now, Dial { peer, command: Some(command) }, address);
+        Ok(command)
+    }
+
+    /// P8.1 before a dial, and the bound on dials under way.
+    fn may_dial(&self, now: Now, address: &str) -> Result<PeerId, CommandError> {
+        let place = Place::of(address);
+        let ties = place.peer.map(|peer| self.ties(now.mono, &peer)).unwrap_or_default();
+        self.gate.ask_dial(now.mono, place.peer, place.text, place.ip, ties)?;
+        let max = self.config.connections.pending_out as usize;
+        if self.dials.under_way() >= max {
+            return Err(CommandError::TooManyDials { max });
+        }
+        place.peer.ok_or(CommandError::Gated(GateRefusal::NoPeerId))
+    }
+
+    /// What the gate must know of a peer.
+    pub(crate) fn ties(&self, now: Time, peer: &PeerId) -> Ties {
+        Ties {
+            banned: self.peers.standing(now, peer) == Standing::Banned,
+            connected: self.peers.get(peer).is_some(),
+            dialing: self.dials.of_peer.contains_key(peer),
+        }
+    }
+
+    fn dial(&mut self, now: Now, dial: Dial, address: String) {
+        let id = self.mint.dials.next(DialId);
+        self.gate.dialed(now.mono, Place::of(&address).text);
+        self.dials.begin(id, dial);
+        self.act(Action::Dial { dial: id, address });
+    }
+
+    /// A dial of ours led to a connection, which stays or does not.
+    pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, outcome: Outcome) {
+        let Some(Dial { peer, command }) = self.dials.end(dial) else { return };
+        self.rest(now, peer);
+        if let Some(command) = command {
+            self.finish(command, outcome);
+        }
+    }
+
+    /// A dial of ours led nowhere.
+    pub(crate) fn dial_failed(&mut self, now: Now, dial: DialId) {
+        let Some(Dial { peer, command }) = self.dials.end(dial) else { return };
+        // Who has come to us meanwhile can be reached well enough, and strangers are not remembered for being away.
+        if self.peers.get(&peer).is_none() && self.peers.ledger(&peer).is_some() {
+            self.charge(now, peer, "P7.1", Conduct::FailedToConnect, Cause::Neither);
+        }
+        self.rest(now, peer);
+        if let Some(command) = command {
+            self.finish(command, Outcome::NotConnected);
+        }
+    }
+
+    /// P8.5: a static peer's pause is over.
+    pub(crate) fn redial_due(&mut self, now: Now, peer: PeerId) {
+        if self.peers.get(&peer).is_some() || self.dials.of_peer.contains_key(&peer) {
+            return; // its end sets the timer again
+        }
+        let Some(address) = self.dials.next_address(&peer) else { return };
+        match self.may_dial(now, &address) {
+            Ok(peer) => self.dial(now, Dial { peer, command: None }, address),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a static peer is not dialed now");
+                self.rest(now, peer);
+            }
+        }
+    }
+
+    /// A peer's first connection stands.
+    pub(crate) fn static_connected(&mut self, now: Now, peer: &PeerId) {
+        if let Some(known) = self.dials.statics.get_mut(peer) {
+            known.connected_since = Some(now.mono);
+            self.timers.cancel(Timer::Redial(*peer));
+        }
+    }
+
+    /// A peer's last connection is gone.
+    pub(crate) fn static_lost(&mut self, now: Now, peer: PeerId) {
+        if let Some(known) = self.dials.statics.get_mut(&peer)
+            && known.connected_since.take().is_some_and(|since| now.mono.since(since) >= STEADY)
+        {
+            known.pause = FIRST_PAUSE;
+        }
+        self.rest(now, peer);
+    }
+
+    /// P8.5: sets the timer of a static peer that is not connected.
+    fn rest(&mut self, now: Now, peer: PeerId) {
+        if self.peers.get(&peer).is_none()
+            && let Some(pause) = self.dials.rest(&peer, &mut self.dice)
+        {
+            self.timers.set(Timer::Redial(peer), now.mono.after(pause));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::topics::ChainId;
+
+    #[test]
+    fn p8_5_pauses_grow_from_1_s_to_5_min_and_the_seed_spreads_them() {
+        let address = "/ip4/192.0.2.1/tcp/1/p2p/16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp".to_owned();
+        let config = Config { static_peers: vec![address], ..Config::new(ChainId(1)) };
+        let pauses = |seed: u8| {
+            let (mut dials, mut dice) = (Dials::new(&config).expect("an address"), Dice::new([seed; 32]));
+            let peer = dials.statics().next().expect("one");
+            (0..12).map(|_| dials.rest(&peer, &mut dice).expect("static").as_millis()).collect::<Vec<_>>()
+        };
+        let floors = [1, 2, 4, 8, 16, 32, 64, 128, 150, 150, 150, 150].map(|secs| secs * 1000);
+        for (pause, floor) in pauses(1).into_iter().zip(floors) {
+            assert!((floor..=2 * floor).contains(&pause), "{pause} ms where {floor} to {} are due", 2 * floor);
+        }
+        assert_eq!(pauses(1), pauses(1));
+        assert_ne!(pauses(1), pauses(2), "or all nodes of a network would come back at once");
+    }
+}

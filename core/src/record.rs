@@ -1,0 +1,32 @@
+//! What must outlive the process?
+//!
+//! The machine has no disk. It says it with [`Output::Keep`](crate::Output::Keep), and takes it back with
+//! [`Command::Restore`](crate::Command::Restore), in the order in which it was kept. Where nobody stores it, it is gone with the process.
+
+use alloy_primitives::B256;
+
+use crate::id::PeerId;
+use crate::time::UnixTime;
+
+/// One thing to remember across restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// We committed to this block, and will never commit to another one with its number (P5.9).
+    Committed {
+        /// Its number.
+        block_number: u64,
+        /// Its preconfirmation hash.
+        hash: B256,
+    },
+    /// How a peer stands (P7.7). It replaces what was kept of the same peer before; a score of 0 without a ban means that nothing need be.
+    Peer {
+        /// The peer.
+        peer: PeerId,
+        /// Its score, in millionths of a point.
+        score: i64,
+        /// When that was its score.
+        as_of: UnixTime,
+        /// When its ban ends, if it is banned.
+        ban_ends: Option<UnixTime>,
+    },
+}

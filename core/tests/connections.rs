@@ -1,0 +1,270 @@
+//! Whom the machine connects to and who must leave (P8).
+#![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
+
+mod support;
+
+use std::time::Duration;
+
+use preconf_core::*;
+use support::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(ip: &str, name: u8) -> String {
+    format!("/ip4/{ip}/tcp/4001/p2p/{}", peer(name))
+}
+
+fn dial(node: &mut Node, address: String) -> Result<(DialId, CommandId), CommandError> {
+    let (command, outputs) = node.command(Command::Dial { address })?;
+    Ok((dials(&outputs)[0].0, command))
+}
+
+fn dials(outputs: &[Output]) -> Vec<(DialId, String)> {
+    let dial = |action| if let Action::Dial { dial, address } = action { Some((dial, address)) } else { None };
+    actions(outputs).into_iter().filter_map(dial).collect()
+}
+
+fn disconnected(outputs: &[Output]) -> Vec<PeerId> {
+    let peer = |action| if let Action::Disconnect { peer } = action { Some(peer) } else { None };
+    actions(outputs).into_iter().filter_map(peer).collect()
+}
+
+#[test]
+fn p8_1_a_dial_is_refused_with_its_reason_and_changes_nothing() {
+    let mut node = Node::connected_to(&[1]);
+    let refused = |node: &mut Node, address: String| match node.command(Command::Dial { address }) {
+        Err(CommandError::Gated(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&mut node, "/ip4/192.0.2.1/tcp/1".to_owned()), GateRefusal::NoPeerId);
+    assert_eq!(refused(&mut node, at("192.0.2.1", 1)), GateRefusal::Connected);
+    dial(&mut node, at("192.0.2.2", 2)).unwrap();
+    assert_eq!(refused(&mut node, at("192.0.2.3", 2)), GateRefusal::Dialing);
+    node.command(Command::BlockPeer { peer: peer(3) }).unwrap();
+    assert_eq!(refused(&mut node, at("192.0.2.3", 3)), GateRefusal::PeerBlocked);
+    node.command(Command::BlockAddress { address: [192, 0, 2, 4].into() }).unwrap();
+    assert_eq!(refused(&mut node, at("192.0.2.4", 4)), GateRefusal::AddressBlocked);
+    let subnet: Cidr = "198.51.100.0/24".parse().unwrap();
+    node.command(Command::BlockSubnet { subnet }).unwrap();
+    assert_eq!(refused(&mut node, at("198.51.100.4", 4)), GateRefusal::SubnetBlocked(subnet));
+    let gate = node.core.gate();
+    assert_eq!((gate.blocked_peers().count(), gate.blocked_addresses().count(), gate.blocked_subnets().count()), (1, 1, 1));
+    node.command(Command::UnblockPeer { peer: peer(3) }).unwrap();
+    node.command(Command::UnblockAddress { address: [192, 0, 2, 4].into() }).unwrap();
+    node.command(Command::UnblockSubnet { subnet }).unwrap();
+    for address in [at("192.0.2.3", 3), at("192.0.2.4", 4)] {
+        assert!(dial(&mut node, address).is_ok());
+    }
+}
+
+#[test]
+fn p8_1_an_invalid_subnet_is_an_error_and_a_blocked_one_holds_from_the_start() {
+    assert_eq!("10.0.0.1/8".parse::<Cidr>().unwrap_err().key, "blocked_subnets");
+    let gate = GateConfig { blocked_subnets: vec!["203.0.113.0/24".parse().unwrap()], ..GateConfig::default() };
+    let mut node = Node::with(Config { gate, ..Config::new(CHAIN) });
+    assert!(matches!(dial(&mut node, at("203.0.113.7", 1)), Err(CommandError::Gated(GateRefusal::SubnetBlocked(_)))));
+}
+
+#[test]
+fn p8_1_the_resolved_address_is_asked_about_again_either_way() {
+    let mut node = Node::new();
+    node.command(Command::BlockSubnet { subnet: "203.0.113.0/24".parse().unwrap() }).unwrap();
+    let name = format!("/dns4/example.org/tcp/1/p2p/{}", peer(1));
+    let (id, command) = dial(&mut node, name).unwrap();
+    let (connection, outputs) = node.link(peer(1), Some("203.0.113.7"), Some(id));
+    assert_eq!(actions(&outputs), [Action::CloseConnection { connection }]);
+    let refusal = GateRefusal::SubnetBlocked("203.0.113.0/24".parse().unwrap());
+    assert_eq!(outcomes(&outputs), [(command, Outcome::Gated(refusal))]);
+    let (connection, outputs) = node.link(peer(2), Some("203.0.113.8"), None);
+    assert_eq!(outputs, [Output::Net(Action::CloseConnection { connection })], "nobody hears of it");
+    assert_eq!(node.status().peers, 0);
+    assert!(node.unlink(peer(2), connection).is_empty());
+    assert_eq!(node.core.stats().connections_refused["subnet_blocked"], 2);
+}
+
+#[test]
+fn p8_1_a_block_closes_what_stands() {
+    let mut node = Node::new();
+    let (connection, _) = node.link(peer(1), Some("203.0.113.7"), None);
+    node.link(peer(2), Some("198.51.100.1"), None);
+    let (_, outputs) = node.command(Command::BlockSubnet { subnet: "203.0.113.0/24".parse().unwrap() }).unwrap();
+    assert_eq!(actions(&outputs), [Action::CloseConnection { connection }]);
+    let (_, outputs) = node.command(Command::BlockPeer { peer: peer(2) }).unwrap();
+    assert_eq!(actions(&outputs), [Action::Block { peer: peer(2) }]);
+    let (_, outputs) = node.command(Command::BlockPeer { peer: peer(2) }).unwrap();
+    assert!(outputs.is_empty(), "once is enough");
+}
+
+#[test]
+fn p8_1_protected_peers_pass_the_redial_limit() {
+    let gate = GateConfig { redial_limit: Some(1), ..GateConfig::default() };
+    let mut node = Node::with(Config { gate, ..Config::new(CHAIN) });
+    let (id, _) = dial(&mut node, at("192.0.2.1", 1)).unwrap();
+    node.input(Input::DialFailed { dial: id });
+    assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GateRefusal::Redialed { limit: 1, .. }))));
+    node.command(Command::Protect { peer: peer(1) }).unwrap();
+    assert!(dial(&mut node, at("192.0.2.1", 1)).is_ok());
+    node.command(Command::Unprotect { peer: peer(1) }).unwrap();
+    assert_eq!(node.core.gate().protected_peers().count(), 0);
+}
+
+#[test]
+fn p8_2_no_more_dials_than_the_preset_allows_are_under_way() {
+    let mut node = Node::with(Config { connections: ConnectionLimits::TEST, ..Config::new(CHAIN) });
+    let first = dial(&mut node, at("192.0.2.1", 1)).unwrap();
+    for name in 2..=8 {
+        dial(&mut node, at("192.0.2.1", name)).unwrap();
+    }
+    assert_eq!(dial(&mut node, at("192.0.2.1", 9)), Err(CommandError::TooManyDials { max: 8 }));
+    let outputs = node.input(Input::DialFailed { dial: first.0 });
+    assert_eq!(outcomes(&outputs), [(first.1, Outcome::NotConnected)]);
+    assert!(dial(&mut node, at("192.0.2.1", 9)).is_ok());
+}
+
+#[test]
+fn p8_3_one_neighbourhood_cannot_surround_a_node() {
+    let mut node = Node::new();
+    let links: Vec<_> = (1..=8).map(|name| node.link(peer(name), Some(&format!("203.0.113.{name}")), None).0).collect();
+    assert_eq!(node.status().peers, 8);
+    let (connection, outputs) = node.link(peer(9), Some("203.0.113.99"), None);
+    assert_eq!(actions(&outputs), [Action::CloseConnection { connection }]);
+    assert!(actions(&node.link(peer(10), Some("203.0.114.1"), None).1).is_empty(), "next door is free");
+    for name in 11..=30 {
+        assert!(actions(&node.link(peer(name), Some("127.0.0.1"), None).1).is_empty(), "loopback is exempt");
+    }
+    node.unlink(peer(1), links[0]);
+    assert!(actions(&node.link(peer(9), Some("203.0.113.99"), None).1).is_empty(), "room again");
+}
+
+/// Four peers are wanted, two of them by our own dials.
+fn small() -> Node {
+    let connections = ConnectionLimits { target_peers: 4, reserved_outbound: 2, ..ConnectionLimits::TEST };
+    Node::with(Config { connections, ..Config::new(CHAIN) })
+}
+
+#[test]
+fn p8_4_over_its_share_the_worst_inbound_peer_goes_and_the_newest_among_equals() {
+    let mut node = small();
+    let (worst, _) = node.link(peer(1), None, None);
+    node.link(peer(2), None, None);
+    node.gossip(1, Topic::Commitments, &[0u8; 3][..]);
+    let (_, outputs) = node.link(peer(3), None, None);
+    assert_eq!(disconnected(&outputs), [peer(1)]);
+    let (again, outputs) = node.link(peer(1), None, None);
+    assert_eq!(actions(&outputs), [Action::CloseConnection { connection: again }], "who was told to leave leaves");
+    let (fourth, outputs) = node.link(peer(4), None, None);
+    assert_eq!(disconnected(&outputs), [peer(4)], "nobody is told twice, and who was here first stays");
+    for (name, connection) in [(1, worst), (1, again), (4, fourth)] {
+        node.unlink(peer(name), connection);
+    }
+    assert_eq!(node.status().peers, 2);
+    assert_eq!(node.core.stats().peers_pruned, 2);
+}
+
+#[test]
+fn p8_4_slots_are_kept_for_our_own_dials() {
+    let mut node = small();
+    for name in [1, 2] {
+        assert!(disconnected(&node.link(peer(name), None, None).1).is_empty());
+    }
+    for name in [3, 4] {
+        let (id, _) = dial(&mut node, at("192.0.2.1", name)).unwrap();
+        assert!(disconnected(&node.link(peer(name), None, Some(id)).1).is_empty());
+    }
+    let (id, _) = dial(&mut node, at("192.0.2.1", 5)).unwrap();
+    assert_eq!(disconnected(&node.link(peer(5), None, Some(id)).1), [peer(2)], "a fifth peer, and an inbound one goes");
+}
+
+#[test]
+fn p8_4_protected_peers_never_leave_for_others() {
+    let mut node = small();
+    node.command(Command::Trust { peer: peer(1) }).unwrap();
+    node.command(Command::Protect { peer: peer(2) }).unwrap();
+    for name in [1, 2, 3] {
+        node.link(peer(name), None, None);
+    }
+    let (_, outputs) = node.link(peer(4), None, None);
+    assert_eq!(disconnected(&outputs), [peer(4)]);
+    node.command(Command::Unprotect { peer: peer(2) }).unwrap();
+    node.command(Command::Unprotect { peer: peer(1) }).unwrap();
+    let (_, outputs) = node.link(peer(5), None, None);
+    assert_eq!(disconnected(&outputs), [peer(5)]);
+    assert!(node.core.gate().is_protected(peer(1)) && !node.core.gate().is_protected(peer(2)), "trust protects");
+}
+
+fn with_static(addresses: &[String]) -> Node {
+    Node::with(Config { static_peers: addresses.to_vec(), ..Config::new(CHAIN) })
+}
+
+#[test]
+fn p8_5_a_static_peer_is_redialed_for_ever_with_growing_pauses() {
+    let mut node = with_static(&[at("192.0.2.1", 1)]);
+    let mut pauses = Vec::new();
+    let mut asked = node.now.mono;
+    for _ in 0..40 {
+        let tries = loop {
+            let (due, _) = node.core.poll_timeout().expect("a static peer is never given up");
+            let tries = dials(&node.wait(due.since(node.now.mono)));
+            if !tries.is_empty() {
+                break tries;
+            }
+        };
+        assert_eq!(tries[0].1, at("192.0.2.1", 1));
+        pauses.push(node.now.mono.since(asked));
+        asked = node.now.mono;
+        node.input(Input::DialFailed { dial: tries[0].0 });
+    }
+    assert_eq!(pauses[0], Duration::ZERO, "the first at once");
+    assert!(pauses[1..].iter().all(|pause| (SECOND..=300 * SECOND).contains(pause)), "{pauses:?}");
+    assert!(pauses[10..].iter().all(|pause| *pause >= 150 * SECOND), "{pauses:?}");
+}
+
+#[test]
+fn p8_5_a_static_peer_that_leaves_is_dialed_again_and_one_that_hangs_up_at_once_ever_more_slowly() {
+    let mut node = with_static(&[at("192.0.2.1", 1), format!("/dns4/example.org/tcp/1/p2p/{}", peer(1))]);
+    let mut pause = |stays: Duration, limit: Duration| {
+        let before = node.now.mono;
+        let tries = dials(&node.wait(limit));
+        assert_eq!(tries.len(), 1, "within {limit:?} of {before:?}");
+        let (connection, _) = node.link(peer(1), Some("192.0.2.1"), Some(tries[0].0));
+        assert!(dials(&node.wait(stays)).is_empty(), "it is connected");
+        node.unlink(peer(1), connection);
+        tries[0].1.clone()
+    };
+    assert_eq!(pause(90 * SECOND, SECOND), at("192.0.2.1", 1));
+    assert!(pause(SECOND, 2 * SECOND).starts_with("/dns4/"), "its addresses take turns");
+    pause(SECOND, 4 * SECOND);
+    pause(90 * SECOND, 8 * SECOND);
+    pause(SECOND, 2 * SECOND);
+    assert!(node.core.gate().is_protected(peer(1)));
+}
+
+#[test]
+fn p8_5_a_static_peer_that_the_gate_refuses_for_now_is_tried_again() {
+    let mut node = with_static(&[at("192.0.2.1", 1)]);
+    node.command(Command::BlockPeer { peer: peer(1) }).unwrap();
+    assert!(dials(&node.wait(60 * SECOND)).is_empty());
+    node.command(Command::UnblockPeer { peer: peer(1) }).unwrap();
+    assert_eq!(dials(&node.wait(300 * SECOND)).len(), 1);
+}
+
+#[test]
+fn p8_5_a_static_peer_without_an_id_stops_the_start() {
+    let config = Config { static_peers: vec!["/ip4/192.0.2.1/tcp/1".to_owned()], ..Config::new(CHAIN) };
+    let error = config.check().unwrap_err();
+    assert_eq!((error.key, error.value.as_str()), ("static_peers", "/ip4/192.0.2.1/tcp/1"));
+}
+
+#[test]
+fn p7_1_a_remembered_peer_that_cannot_be_reached_is_charged_and_a_stranger_is_not() {
+    let mut node = Node::new();
+    let (connection, _) = node.link(peer(1), None, None);
+    node.unlink(peer(1), connection);
+    for name in [1, 2] {
+        let (id, _) = dial(&mut node, at("192.0.2.1", name)).unwrap();
+        node.input(Input::DialFailed { dial: id });
+    }
+    let last = |name| node.core.explain(node.now, peer(name)).last().map(|change| (change.rule, change.score));
+    assert_eq!(last(1), Some(("P7.1", -1_562_500)));
+    assert_eq!(last(2), None);
+}
