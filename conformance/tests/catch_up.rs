@@ -10,6 +10,9 @@ use std::time::Duration;
 use preconf_conformance::sim::{Answer, Failure, History, HistoryPlan, NodeId, Puppet, Server, Setup, Terms, World, at_scale};
 use preconf_core::{Bytes, CommitmentsPage, Protocol, Topic};
 
+/// A peer, by what it answers.
+type Peer = Box<dyn FnMut(Protocol, &Bytes) -> Answer>;
+
 /// A history whose blocks share one txlist, so that only commitments take time.
 fn history() -> &'static History {
     static HISTORY: OnceLock<History> = OnceLock::new();
@@ -21,7 +24,7 @@ fn write(blocks: u64) -> History {
 }
 
 /// A node and its peers, all linked.
-fn node_among(history: &History, peers: Vec<Box<dyn FnMut(Protocol, &Bytes) -> Answer>>) -> (World, NodeId) {
+fn node_among(history: &History, peers: Vec<Peer>) -> (World, NodeId) {
     let mut world = World::new(3);
     let node = world.add_node(Setup::of(history));
     for peer in peers {
@@ -31,16 +34,13 @@ fn node_among(history: &History, peers: Vec<Box<dyn FnMut(Protocol, &Bytes) -> A
     (world, node)
 }
 
-fn honest(history: &History) -> Box<dyn FnMut(Protocol, &Bytes) -> Answer> {
+fn honest(history: &History) -> Peer {
     let mut server = Server::new(history);
     Box::new(move |protocol, body| server.answer(protocol, body))
 }
 
 /// Tells the truth but for what `change` makes of it.
-fn changed(
-    history: &History,
-    mut change: impl FnMut(Protocol, &Bytes, Answer) -> Answer + 'static,
-) -> Box<dyn FnMut(Protocol, &Bytes) -> Answer> {
+fn changed(history: &History, mut change: impl FnMut(Protocol, &Bytes, Answer) -> Answer + 'static) -> Peer {
     let mut server = Server::new(history);
     Box::new(move |protocol, body| change(protocol, body, server.answer(protocol, body)))
 }

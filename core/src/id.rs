@@ -9,6 +9,10 @@ use std::str::FromStr;
 /// Longest peer id, in bytes. Source: libp2p peer id specification, a multihash of at most 42 bytes (identity-coded key) plus two.
 const MAX_PEER_ID_BYTES: usize = 44;
 
+/// The multihash codes that peer ids have. Source: libp2p peer id specification.
+const IDENTITY: u8 = 0x00;
+const SHA_256: u8 = 0x12;
+
 /// A libp2p peer id: the bytes of its multihash.
 ///
 /// ```
@@ -53,7 +57,7 @@ impl fmt::Debug for PeerId {
 
 /// Text that is not a peer id in base58.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a base58 peer id of at most {MAX_PEER_ID_BYTES} bytes")]
+#[error("not a peer id: base58 of a multihash (identity or SHA-256) of at most {MAX_PEER_ID_BYTES} bytes")]
 pub struct InvalidPeerId;
 
 impl FromStr for PeerId {
@@ -62,7 +66,11 @@ impl FromStr for PeerId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = [0; MAX_PEER_ID_BYTES];
         let len = bs58::decode(text).onto(&mut bytes[..]).map_err(|_| InvalidPeerId)?;
-        Self::from_bytes(&bytes[..len]).ok_or(InvalidPeerId)
+        // A word that happens to be base58 is no peer id: the code and the length of the multihash must fit.
+        match bytes[..len] {
+            [IDENTITY | SHA_256, digest, ..] if usize::from(digest) == len - 2 => Self::from_bytes(&bytes[..len]).ok_or(InvalidPeerId),
+            _ => Err(InvalidPeerId),
+        }
     }
 }
 
@@ -143,6 +151,8 @@ mod tests {
     fn refuses_what_is_no_peer_id() {
         assert_eq!(PeerId::from_bytes(&[]), None);
         assert_eq!(PeerId::from_bytes(&[1; 45]), None);
-        assert_eq!("0OIl".parse::<PeerId>(), Err(InvalidPeerId));
+        for text in ["", "0OIl", "me", "16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJ"] {
+            assert_eq!(text.parse::<PeerId>(), Err(InvalidPeerId), "{text}");
+        }
     }
 }

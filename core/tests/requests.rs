@@ -226,3 +226,17 @@ fn p6_7_a_peer_that_drops_a_request_is_left_alone_for_a_window() {
     node.wait(Duration::from_millis(10_000));
     assert!(node.command(Command::GetTxList { hash: B256::ZERO, peer: None }).is_ok());
 }
+
+#[test]
+fn p7_10_what_a_restarted_peer_cannot_remember_is_dropped_and_not_charged() {
+    let mut node = Node::connected_to(&[9]);
+    let ask = |node: &mut Node| node.asked(9, Protocol::GetHead, GetHeadRequest::BYTES.to_vec());
+    let answers = |outputs: &[Output]| outputs.iter().any(|output| matches!(output, Output::Net(Action::Respond { .. })));
+    node.quiet(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(1) });
+    node.connect(9);
+    let before = node.score(9); // it left a request of ours unanswered
+    assert_eq!((0..8 + 24).filter(|_| answers(&ask(&mut node))).count(), 8, "P6.6: no more than anyone gets");
+    assert_eq!(node.score(9), before, "24 are as much as a node can forget: a window's worth on each protocol");
+    ask(&mut node);
+    assert_eq!(node.score(9), before - 250_000, "more than that is its fault");
+}

@@ -288,22 +288,24 @@ impl World {
         Ok(true)
     }
 
-    /// Heals everything, loses nothing any more, and demands that the honest nodes come to rest within a span: same head, lag 0, nothing
-    /// in flight.
-    ///
-    /// # Errors
-    /// What is missing, or what did not hold on the way.
-    pub fn settle(&mut self, within: Duration) -> Result<(), Failure> {
+    /// Heals everything, and loses nothing any more.
+    pub fn calm(&mut self) {
         self.terms(|terms| (terms.loss, terms.repeats) = (0, 0));
-        for node in &mut self.nodes {
-            if let Some(setup) = &mut node.setup {
-                setup.drops = 0;
-            }
+        for setup in self.nodes.iter_mut().filter_map(|node| node.setup.as_mut()) {
+            setup.drops = 0;
         }
         let cut: Vec<_> = self.links.iter().filter(|(_, link)| link.cut).map(|(ends, _)| *ends).collect();
         for (a, b) in cut {
             self.heal(a, b);
         }
+    }
+
+    /// Calms the world, and demands that the honest nodes come to rest within a span: same head, lag 0, nothing in flight.
+    ///
+    /// # Errors
+    /// What is missing, or what did not hold on the way.
+    pub fn settle(&mut self, within: Duration) -> Result<(), Failure> {
+        self.calm();
         if self.run_until(within, |world| world.unsettled().is_none())? {
             return Ok(());
         }

@@ -67,6 +67,8 @@ pub(crate) struct Staying {
 struct Known {
     ledger: Ledger,
     last_seen: Time,
+    /// When it connected last, and how many requests over the limit it may make since: it may have restarted and forgotten what it asked.
+    fresh: (Time, u32),
     /// What it may ask of us, by protocol, and in bytes of answers (P6.6).
     limiters: [Limiter; 3],
     response_bytes: ByteBudget,
@@ -134,6 +136,11 @@ impl Peers {
     /// A connection stands. A peer that has none yet takes a seat in the round, by our dice. Says whether it is the peer's first.
     pub(crate) fn open(&mut self, now: Time, peer: PeerId, opened: (ConnectionId, Link), is_protected: bool, dice: &mut Dice) -> bool {
         let (connection, link) = opened;
+        if !self.connected.contains_key(&peer)
+            && let Some(known) = self.known.get_mut(&peer)
+        {
+            known.fresh = (now, self.request_limit.limit.saturating_mul(3)); // one window's worth on each protocol
+        }
         self.know(now, peer);
         self.unlist(&peer);
         self.uncount(&peer);
@@ -318,6 +325,17 @@ impl Peers {
         self.know(now, peer).txlist_bytes.admit(now, len)
     }
 
+    /// P7.10: may this request be over the limit only because the peer has restarted and cannot know what it asked before? A restart shows
+    /// as a new connection; whoever asks more than a node can forget, or later, is at fault.
+    pub(crate) fn may_have_forgotten(&mut self, peer: &PeerId, now: Time) -> bool {
+        let lately = self.request_limit.window.saturating_mul(2);
+        let Some(known) = self.known.get_mut(peer).filter(|known| now.since(known.fresh.0) < lately && known.fresh.1 > 0) else {
+            return false;
+        };
+        known.fresh.1 -= 1;
+        true
+    }
+
     /// P6.6: may the peer ask this of us now?
     pub(crate) fn admit_request(&mut self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
         self.know(now, peer).limiters[index(protocol)].admit(now)
@@ -396,6 +414,7 @@ impl Peers {
             let known = Known {
                 ledger,
                 last_seen: now,
+                fresh: (now, 0),
                 limiters: std::array::from_fn(|_| Limiter::new(self.request_limit)),
                 response_bytes: ByteBudget::new(self.response_limit),
                 paces: std::array::from_fn(|_| Pace::new(&self.request_limit)),

@@ -91,6 +91,8 @@ impl Core {
     fn blame_request(&mut self, now: Now, peer: PeerId, refusal: Refusal) {
         self.note_refusal(peer, None, refusal);
         let conduct = match refusal.verdict() {
+            // P7.10: a restarted node cannot keep to P6.7 for what it asked before. It gets no answer, but no charge either.
+            _ if refusal == Refusal::RateLimited && self.peers.may_have_forgotten(&peer, now.mono) => return,
             _ if refusal == Refusal::RateLimited => Conduct::RateLimited,
             Verdict::Reject => Conduct::BadMessage,
             Verdict::Accept | Verdict::Ignore => return,
