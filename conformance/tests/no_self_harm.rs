@@ -31,6 +31,7 @@ fn schedule(seed: u64, plan: &Plan<'_>) -> Result<[u8; 32], Failure> {
         setup.drops = dice.below(MILLIONTHS / 4) as u32;
         if node == 0 {
             setup.config.request_limit = plan.believes;
+            setup.config.response_limit.bytes = 1 << 40; // what it believes of others must fit what it serves itself
         }
         let id = world.add_node(setup);
         world.link_to_all(id, terms(&mut dice));
