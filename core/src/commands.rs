@@ -2,6 +2,8 @@
 //!
 //! Publishing stands in `publish`, asking in `request::ask`; here is what moves the chain, the schedule and the peers.
 
+use std::time::Duration;
+
 use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 
@@ -12,9 +14,13 @@ use crate::machine::Core;
 use crate::output::{Action, Event};
 use crate::request::Purpose;
 use crate::schedule::Window;
-use crate::time::Now;
+use crate::time::{Now, Timer};
 use crate::wire::topics::Protocol;
 use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE};
+
+/// First pause before a block that the host could not execute is told again, and the longest. Ours: a host that restarts is back in seconds.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
 impl Core {
     pub(crate) fn get_head(&mut self, now: Now, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
@@ -76,13 +82,45 @@ impl Core {
         self.mint.commands.next(CommandId)
     }
 
-    /// P11.1: blocks are executed in the order in which they became ready. Nothing waits for it: a host that fails ends nothing (P10.4).
+    /// P11.1: blocks are executed in the order in which they became ready.
     pub(crate) fn mark_executed(&mut self, block_number: u64) -> Result<CommandId, CommandError> {
         if block_number >= self.chain.next_ready() {
             return Err(CommandError::NotReady { block_number });
         }
         self.executed = self.executed.max(block_number);
+        if self.failed.is_some_and(|(failed, _)| failed <= block_number) {
+            self.failed = None;
+            self.timers.cancel(Timer::Execute);
+        }
         Ok(self.mint.commands.next(CommandId))
+    }
+
+    /// P10.4: an error of the host is an event and a retry, never the end of the node.
+    pub(crate) fn mark_failed(&mut self, now: Now, block_number: u64) -> Result<CommandId, CommandError> {
+        if block_number >= self.chain.next_ready() || block_number <= self.executed {
+            return Err(CommandError::NotReady { block_number });
+        }
+        let tries = match self.failed {
+            Some((failed, tries)) if failed == block_number => tries.saturating_add(1),
+            Some(_) | None => 0,
+        };
+        self.failed = Some((block_number, tries));
+        let again_in = RETRY_FIRST.saturating_mul(1 << tries.min(6)).min(RETRY_LONGEST);
+        self.timers.set(Timer::Execute, now.mono.after(again_in));
+        self.tell(Event::ExecutionFailed { block_number, again_in });
+        Ok(self.mint.commands.next(CommandId))
+    }
+
+    /// The pause behind a failure of the host is over.
+    pub(crate) fn execute_again(&mut self, now: Now) {
+        let Some((block_number, _)) = self.failed else { return };
+        if block_number >= self.chain.next_ready() || block_number <= self.chain.tip().block_number {
+            return; // the chain moved under it: it is told, or settled, by itself
+        }
+        let from = self.chain.rewind_ready(block_number);
+        self.tell(Event::ExecuteAgain { from });
+        self.look_for_all(now);
+        self.emit_ready();
     }
 
     /// P5.5: tells every block that became ready, in order, once.

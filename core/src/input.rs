@@ -309,4 +309,9 @@ pub enum Command {
         /// Its number.
         block_number: u64,
     },
+    /// The host could not execute a block that was ready: after a pause it is told again, and what comes after it too (P10.4).
+    MarkFailed {
+        /// Its number.
+        block_number: u64,
+    },
 }

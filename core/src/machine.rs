@@ -81,6 +81,8 @@ pub struct Core {
     pub(crate) dials: Dials,
     pub(crate) stats: Stats,
     pub(crate) executed: u64,
+    /// The block that the host failed at, and how often on end (P10.4).
+    pub(crate) failed: Option<(u64, u32)>,
     outputs: VecDeque<Output>,
     emitted: usize,
     last: Time,
@@ -125,6 +127,7 @@ impl Core {
             dials,
             stats: Stats::default(),
             executed: 0,
+            failed: None,
             outputs: VecDeque::new(),
             emitted: 0,
             last: now.mono,
@@ -197,6 +200,7 @@ impl Core {
             Command::UpdateSchedule(windows) => self.update_schedule(now, &windows),
             Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(now, tip)),
             Command::MarkExecuted { block_number } => self.mark_executed(block_number),
+            Command::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
         self.end();
         id
@@ -219,6 +223,7 @@ impl Core {
                 Timer::Gap => self.gaps_due(now),
                 Timer::Ban(peer) => self.ban_checked(now, peer),
                 Timer::Use(peer) => self.use_checked(peer),
+                Timer::Execute => self.execute_again(now),
                 Timer::Decay => self.scores_decayed(now),
                 Timer::Redial(peer) => self.redial_due(now, peer),
             }

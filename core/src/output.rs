@@ -1,6 +1,7 @@
 //! All that the machine may ask of the network, of idle hands, and all that it tells the application.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -319,6 +320,13 @@ pub enum Event {
     Synced {
         /// That head.
         head: u64,
+    },
+    /// The host could not execute a block; it will be told again (P10.4).
+    ExecutionFailed {
+        /// Its number.
+        block_number: u64,
+        /// After this pause; it grows with each failure on end.
+        again_in: Duration,
     },
     /// Blocks from this number on are no longer what they were; those that come back as ready must be executed again (P9.3).
     ExecuteAgain {

@@ -101,6 +101,8 @@ pub enum Timer {
     Ban(PeerId),
     /// A peer that speaks none of our protocols has had time to join a topic (P2.5).
     Use(PeerId),
+    /// A block that the host could not execute is told again (P10.4).
+    Execute,
     /// Scores decay (P7.3).
     Decay,
     /// A static peer is dialed again (P8.5).

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use preconf_core::*;
 use support::*;
 
@@ -143,4 +145,30 @@ fn what_a_reorg_takes_back_is_no_longer_executed() {
     assert_eq!(stages(&node), [Stage::Ready, Stage::Ready], "both must be executed again");
     node.command(Command::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: Some(B256::repeat_byte(3)) })).unwrap();
     assert_eq!((stages(&node), node.status().lag), (vec![], 0));
+}
+
+#[test]
+fn p10_4_a_block_that_the_host_could_not_execute_is_told_again_after_growing_pauses() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    for _ in 0..3 {
+        node.block(9, &writer.block());
+    }
+    node.command(Command::MarkExecuted { block_number: 1 }).unwrap();
+    let fail = |node: &mut Node, secs| {
+        let (_, outputs) = node.command(Command::MarkFailed { block_number: 2 }).unwrap();
+        let told = Event::ExecutionFailed { block_number: 2, again_in: Duration::from_secs(secs) };
+        assert!(outputs.contains(&Output::App(told)));
+        assert!(ready(&node.wait(Duration::from_millis(1_000 * secs - 1))).is_empty());
+        let outputs = node.wait(Duration::from_millis(1));
+        assert!(outputs.contains(&Output::App(Event::ExecuteAgain { from: 2 })));
+        assert_eq!(ready(&outputs), [2, 3]);
+    };
+    fail(&mut node, 1);
+    fail(&mut node, 2);
+    node.command(Command::MarkExecuted { block_number: 2 }).unwrap();
+    assert!(ready(&node.wait(Duration::from_secs(120))).is_empty(), "it got through");
+    for not_ready in [2, 4] {
+        let refused = node.command(Command::MarkFailed { block_number: not_ready }).unwrap_err();
+        assert_eq!(refused, CommandError::NotReady { block_number: not_ready });
+    }
 }

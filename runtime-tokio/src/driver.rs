@@ -340,7 +340,8 @@ fn ends_later(command: &Command) -> bool {
         | Command::Restore(_)
         | Command::UpdateSchedule(_)
         | Command::MoveSyncTip(_)
-        | Command::MarkExecuted { .. } => false,
+        | Command::MarkExecuted { .. }
+        | Command::MarkFailed { .. } => false,
     }
 }
 

@@ -234,6 +234,14 @@ impl NetworkHandle {
         self.tell(Command::MarkExecuted { block_number }).await
     }
 
+    /// Tells the node that a block which was ready could not be executed: after a pause it is told again (P10.4).
+    ///
+    /// # Errors
+    /// The block was not ready, or was executed.
+    pub async fn mark_failed(&self, block_number: u64) -> Result<(), HandleError> {
+        self.tell(Command::MarkFailed { block_number }).await
+    }
+
     /// Who is connected, and what is known of them.
     ///
     /// # Errors

@@ -267,6 +267,7 @@ pub(crate) fn takes_time(command: &Command) -> bool {
         | Command::UpdateSchedule(_)
         | Command::Restore(_)
         | Command::MoveSyncTip(_)
-        | Command::MarkExecuted { .. } => false,
+        | Command::MarkExecuted { .. }
+        | Command::MarkFailed { .. } => false,
     }
 }

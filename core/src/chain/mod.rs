@@ -216,6 +216,13 @@ impl Chain {
         Some(next)
     }
 
+    /// Makes a block that was ready the next one again, or the lowest one still kept above it. Says which.
+    pub(crate) fn rewind_ready(&mut self, number: u64) -> u64 {
+        let lowest = self.floor().saturating_add(1);
+        self.next_ready = number.max(lowest).min(self.next_ready);
+        self.next_ready
+    }
+
     /// P9.3: moves the sync tip and links anew what still does.
     pub(crate) fn move_tip(&mut self, tip: SyncTip) -> Moved {
         let old = std::mem::replace(&mut self.tip, tip);

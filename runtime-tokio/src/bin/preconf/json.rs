@@ -67,6 +67,9 @@ fn core_event(event: &Event, domain: B256) -> Value {
         Event::StandingChanged { peer, standing, rule } => {
             json!({"event": "standing_changed", "peer": peer.to_string(), "standing": standing.label(), "rule": rule})
         }
+        Event::ExecutionFailed { block_number, again_in } => {
+            json!({"event": "execution_failed", "block_number": block_number, "again_in_s": again_in.as_secs_f64()})
+        }
         Event::ExecuteAgain { from } => json!({"event": "execute_again", "from": from}),
     }
 }

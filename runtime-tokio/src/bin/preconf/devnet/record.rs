@@ -179,7 +179,8 @@ impl Record {
             | Event::PeerDisconnected { .. }
             | Event::SyncProgress { .. }
             | Event::Synced { .. }
-            | Event::ExecuteAgain { .. } => {}
+            | Event::ExecuteAgain { .. }
+            | Event::ExecutionFailed { .. } => {}
         }
     }
 
