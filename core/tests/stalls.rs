@@ -180,7 +180,7 @@ fn p6_7_requests_that_wait_for_room_are_sent_and_end_with_their_answers() {
     let found = Outcome::TxList { peer: peer(9), txlist: Some(list) };
     assert_eq!(outcomes(&outputs), commands.into_iter().map(|command| (command, found.clone())).collect::<Vec<_>>());
     assert!(!cancelled(&outputs));
-    assert_eq!(charges(&node, 9), []);
+    assert_eq!(charges(&node, 9), [0_i64; 0], "nobody is charged");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn p6_7_a_request_that_never_left_fails_late_and_costs_nobody_anything() {
         assert!(node.now.mono.since(asked_at) < SECOND * 120, "each request ends (P6.5)");
     }
     assert!(answered >= 3 && unsent > 0, "{answered} answered, {unsent} never sent");
-    assert_eq!(charges(&node, 9), []);
+    assert_eq!(charges(&node, 9), [0_i64; 0], "nobody is charged");
 }
 
 #[test]
