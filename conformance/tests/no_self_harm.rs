@@ -4,8 +4,7 @@
 //! schedule of its own: loss, delay, repeats, reordering, cuts, restarts, clocks up to 10 s apart, users who ask a lot, and catch-up after
 //! each of them.
 //!
-//! Known to fail beyond the first thousand seeds: a machine that is restarted often forgets what it asked, goes over others' limits, and
-//! may be pruned for it under P6.6 (seed 1060).
+//! Known to fail beyond the first hundreds of seeds: at seed 738 a request goes over a limit (P6.6, P6.7), though nobody is punished for it.
 
 use std::time::Duration;
 
@@ -32,6 +31,7 @@ fn schedule(seed: u64, plan: &Plan<'_>) -> Result<[u8; 32], Failure> {
         setup.drops = dice.below(MILLIONTHS / 4) as u32;
         if node == 0 {
             setup.config.request_limit = plan.believes;
+            setup.config.response_limit.bytes = 1 << 40; // what it believes of others must fit what it serves itself
         }
         let id = world.add_node(setup);
         world.link_to_all(id, terms(&mut dice));

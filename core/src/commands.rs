@@ -68,6 +68,9 @@ impl Core {
             self.schedule.prune(tip_block.window_end.saturating_sub(self.config.late_grace.as_secs()));
         }
         self.end_settled_fetches();
+        if moved.execute_from.is_some() {
+            self.look_for_all(now);
+        }
         self.emit_ready();
         self.resume(now);
         self.mint.commands.next(CommandId)
@@ -94,7 +97,7 @@ impl Core {
 
     /// What catch-up waited for may have come.
     fn resume(&mut self, now: Now) {
-        self.sync.paused = false;
+        self.sync.resume();
         self.plan(now);
     }
 }

@@ -15,7 +15,7 @@ use crate::peer::dialing::Dials;
 use crate::peer::gate::{GateConfig, MAX_GATE_ENTRIES};
 use crate::peer::limit::{ByteLimit, RateLimit};
 use crate::validate::parent::ParentRules;
-use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, TXLIST_HEADER_BYTES};
+use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, TXLIST_HEADER_BYTES};
 use crate::wire::topics::ChainId;
 
 /// Configuration of one node's machine.
@@ -190,8 +190,8 @@ impl Config {
     /// The first key that does not, its value, and what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         let span = |key, value: Duration| {
-            let ok = !value.is_zero() && value <= Duration::from_secs(86_400);
-            rule(ok, key, || format!("{value:?}"), "more than 0 s, at most 1 day")
+            let ok = (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(&value);
+            rule(ok, key, || format!("{value:?}"), "1 ms to 1 day")
         };
         let count = |key, value: usize, max: usize, allowed| rule((1..=max).contains(&value), key, || value.to_string(), allowed);
         span("late_grace", self.late_grace)?;
@@ -210,7 +210,10 @@ impl Config {
         count("max_held_per_peer", self.max_held_per_peer, self.max_held, "1 to max_held")?;
         count("max_held_per_place", self.max_held_per_place, self.max_held, "1 to max_held")?;
         count("max_jobs_per_peer", self.max_jobs_per_peer, 1024, "1 to 1024")?;
-        count("max_commitments", self.max_commitments, 3840, "1 to 3840")?;
+        count("max_commitments", self.max_commitments, 3840, "2 to 3840")?;
+        rule(self.max_commitments >= 2, "max_commitments", || self.max_commitments.to_string(), "2 to 3840")?;
+        let in_cache = self.verdict_timeout < Duration::from_secs(6);
+        rule(in_cache, "verdict_timeout", || format!("{:?}", self.verdict_timeout), "less than gossipsub's message cache of 6 s (P5.1)")?;
         count("max_evidence", self.max_evidence, 256, "1 to 256")?;
         count("max_txlist_bytes", self.max_txlist_bytes, 1 << 40, "txlist_cap to 1 TiB")?;
         rule(self.max_txlist_bytes >= self.txlist_cap, "max_txlist_bytes", || self.max_txlist_bytes.to_string(), "at least txlist_cap")?;
@@ -224,7 +227,17 @@ impl Config {
         count("response_budget_bytes", self.response_budget_bytes, 4 + 256 * 382, "386 to 97796")?;
         rule(self.response_budget_bytes >= 386, "response_budget_bytes", || self.response_budget_bytes.to_string(), "386 to 97796")?;
         self.request_limit.check("request_limit")?;
-        self.response_limit.check("response_limit", self.txlist_cap.max(self.response_budget_bytes) + TXLIST_HEADER_BYTES)?;
+        // P6.7: what an honest peer may ask in one window must fit, or nodes that keep to the rules would limit each other.
+        let honest = (self.request_limit.limit as usize - 1).max(1);
+        let answers = self.txlist_cap + TXLIST_HEADER_BYTES + self.response_budget_bytes + PreconfHead::BYTES;
+        self.response_limit.check("response_limit", honest.saturating_mul(answers))?;
+        let (asked, served) = (self.max_requests_per_peer, self.max_served_per_peer);
+        rule(
+            asked <= served,
+            "max_requests_per_peer",
+            || asked.to_string(),
+            "at most max_served_per_peer, which others are taken to have too",
+        )?;
         self.txlist_quota.check("txlist_quota", self.txlist_cap)?;
         count("max_served_per_peer", self.max_served_per_peer, 64, "1 to 64")?;
         count("max_served", self.max_served, 1024, "1 to 1024")?;

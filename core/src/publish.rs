@@ -175,7 +175,14 @@ impl Core {
                 let message = crypto::message_id(self.config.chain_id, outgoing.topic, &outgoing.data);
                 self.out(command, Outcome::Published(message));
             }
-            PublishOutcome::NoPeers => self.stats.publish_retries += 1, // until a peer joins the topic
+            PublishOutcome::NoPeers => {
+                // Until a peer joins the topic; or, where some have and gossipsub finds none of them good enough, until one is.
+                self.stats.publish_retries += 1;
+                let topic = outgoing.topic;
+                if self.peers.connected().any(|(_, connected)| connected.is_on(topic)) {
+                    self.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
+                }
+            }
             PublishOutcome::Busy => {
                 self.stats.publish_retries += 1;
                 self.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));

@@ -164,7 +164,8 @@ fn p6_6_requests_in_flight_are_bounded_per_peer_and_in_all() {
     for channel in 1..=4 {
         assert!(!dropped(&ask(&mut node, 9, channel)));
     }
-    assert_eq!(refusals(&ask(&mut node, 9, 5)), [Refusal::RateLimited]);
+    assert_eq!(refusals(&ask(&mut node, 9, 5)), [Refusal::Crowded]);
+    assert_eq!(node.score(9), 0, "a slow link is no fault (P7.10)");
     node.input(Input::ChannelClosed { channel: ChannelId(1) });
     assert!(!dropped(&ask(&mut node, 9, 6)));
     for name in 10..25 {

@@ -200,6 +200,9 @@ impl Core {
             Bringer::Own { command } => self.take_own(now, command, found, txlist),
         }
         self.emit_ready();
+        if matches!(bringer, Bringer::Answer { .. }) {
+            self.pump(now); // its place among the requests is free
+        }
     }
 
     fn keep_gossiped(&mut self, now: Now, peer: PeerId, hash: B256, txlist: Bytes) -> Result<(), Refusal> {
@@ -208,7 +211,7 @@ impl Core {
         }
         let len_bytes = txlist.len();
         if self.txlists.is_named(&hash) {
-            self.keep_named(hash, txlist)?;
+            self.keep_named(now, hash, txlist)?;
         } else {
             self.txlists.reserve_orphan(peer, len_bytes)?; // T5
             self.txlists.keep_orphan(hash, txlist, peer);
@@ -244,7 +247,7 @@ impl Core {
         self.charge(now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
         let len_bytes = txlist.len();
         if self.txlists.is_named(&hash) && !self.txlists.has(&hash) {
-            if self.keep_named(hash, txlist.clone()).is_ok() {
+            if self.keep_named(now, hash, txlist.clone()).is_ok() {
                 self.tell(Event::TxListStored { hash, len_bytes, source: Source::Response(peer) });
             } else if command.is_none() {
                 self.fetch_failed(now, &hash);
@@ -262,7 +265,7 @@ impl Core {
         let txlist = data.slice(crate::wire::messages::TXLIST_HEADER_BYTES..);
         if !self.txlists.has(&hash) {
             let len_bytes = txlist.len();
-            let kept = if self.txlists.is_named(&hash) { self.keep_named(hash, txlist) } else { self.keep_own(now, hash, txlist) };
+            let kept = if self.txlists.is_named(&hash) { self.keep_named(now, hash, txlist) } else { self.keep_own(now, hash, txlist) };
             if let Err(refusal) = kept {
                 self.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
                 return;
@@ -277,15 +280,18 @@ impl Core {
     fn keep_own(&mut self, now: Now, hash: B256, txlist: Bytes) -> Result<(), Refusal> {
         let next_block = self.chain.head_number().saturating_add(1);
         self.txlists.name(hash, next_block, self.chain.next_ready());
-        self.keep_named(hash, txlist).inspect_err(|_| self.txlists.unname(&hash))?;
+        self.keep_named(now, hash, txlist).inspect_err(|_| self.txlists.unname(&hash))?;
         self.deliveries.pinned.insert(hash);
         self.timers.set(Timer::Orphan(hash), now.mono.after(self.config.orphan_for));
         Ok(())
     }
 
-    fn keep_named(&mut self, hash: B256, txlist: Bytes) -> Result<(), Refusal> {
-        self.txlists.keep_named(hash, txlist, self.chain.next_ready())?;
+    fn keep_named(&mut self, now: Now, hash: B256, txlist: Bytes) -> Result<(), Refusal> {
+        let displaced = self.txlists.keep_named(hash, txlist, self.chain.next_ready())?;
         self.fetch_over(&hash);
+        for (number, later) in displaced {
+            self.look_for(now, later, number, None); // it gave way to an earlier block, and is needed after it
+        }
         Ok(())
     }
 
@@ -312,11 +318,32 @@ impl Core {
             return;
         }
         let hash = preconf.raw_tx_list_hash;
-        self.txlists.name(hash, accepted.block_number, self.chain.next_ready());
-        if link == Link::Extends && !self.txlists.has(&hash) {
-            let fetch = Fetch { number: accepted.block_number, sender, asked: Vec::new(), under_way: 0, rounds: 0 };
+        for (number, later) in self.txlists.name(hash, accepted.block_number, self.chain.next_ready()) {
+            self.look_for(now, later, number, None);
+        }
+        if link == Link::Extends {
+            self.look_for(now, hash, accepted.block_number, sender);
+        }
+    }
+
+    /// Has a txlist looked for, unless it is here.
+    fn look_for(&mut self, now: Now, hash: B256, number: u64, sender: Option<PeerId>) {
+        if !self.txlists.has(&hash) {
+            let fetch = Fetch { number, sender, asked: Vec::new(), under_way: 0, rounds: 0 };
             self.deliveries.fetches.entry(hash).or_insert(fetch);
             self.timers.set_if_idle(Timer::TxListMissing(hash), now.mono.after(self.config.txlist_grace));
+        }
+    }
+
+    /// The sync tip went back: what must be executed again needs its txlists again.
+    pub(crate) fn look_for_all(&mut self, now: Now) {
+        let needed = |accepted: &Arc<Accepted>| {
+            let preconf = accepted.signed.preconf();
+            preconf.has_txlist().then_some((preconf.raw_tx_list_hash, accepted.block_number))
+        };
+        let needed: Vec<_> = self.chain.from(self.chain.next_ready()).filter_map(needed).collect();
+        for (hash, number) in needed {
+            self.look_for(now, hash, number, None);
         }
     }
 

@@ -142,6 +142,13 @@ impl Docket {
         }
     }
 
+    /// Drops what came with a page whose items so far proved bad (P6.4): late results find nothing.
+    pub(crate) fn void(&mut self, request: RequestId) {
+        let before = self.claims.len();
+        self.claims.retain(|_, (claim, _)| !matches!(claim.origin, Origin::Page { request: of, .. } if of == request));
+        self.page_items -= before - self.claims.len();
+    }
+
     /// The oldest claim, if its signer is known.
     fn next_answered(&mut self) -> Option<(Claim, Option<Address>)> {
         let first = self.claims.first_entry()?;
@@ -281,6 +288,8 @@ impl Core {
                 let wait = Wait::Parent(claim.parent());
                 self.hold(now, claim, wait)
             }
+            // P5.7: nothing of ours is kept that is not sent, or it would speak against us later.
+            Link::Forks if matches!(claim.origin, Origin::Own { .. }) => Err(Refusal::Fork),
             Link::Forks => {
                 let other = self.keep(now, claim, signer, Link::Forks)?;
                 if let Some(canonical) = self.chain.at(other.block_number).cloned() {
@@ -437,12 +446,11 @@ impl Core {
     pub(crate) fn judge_again(&mut self, now: Now, loose: Vec<Arc<Accepted>>) {
         // Lowest first, so that each finds its parent.
         for accepted in loose {
-            self.unname(&accepted);
-            let accepted = Arc::unwrap_or_clone(accepted);
-            let Accepted { signed, hash, signer, block_number: number, window_end } = accepted;
+            let Accepted { signed, hash, signer, block_number: number, window_end } = Accepted::clone(&accepted);
             let origin = Origin::Kept;
             let claim = Claim { signed: Arc::new(signed), hash, number, window_end, origin, arrived: now.mono, signer: Some(signer) };
             self.conclude_with_children(now, claim, Some(signer));
+            self.unname(&accepted); // after it was named anew, or its txlist would be gone
         }
         for id in self.held.waiting_for_parents() {
             let Some((claim, _)) = self.unhold(id) else { continue };

@@ -3,8 +3,8 @@
 //! [`Chain`] is the table; `judge` carries a commitment from its bytes to its verdict, `deliver` does the same for a txlist, `held` keeps
 //! what waits, `txlists` the bytes.
 //!
-//! Invariants: `canonical` is gapless, each linking to the one before, and the sync tip is one of its numbers or the one right before the
-//! first. `by_hash` holds exactly the canonical commitments and the forks; `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
+//! Invariants: `canonical` is gapless, each linking to the one before. The sync tip is one of its numbers, or lies before the first: right
+//! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks; `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
 
 pub(crate) mod deliver;
 pub(crate) mod held;
@@ -220,7 +220,7 @@ impl Chain {
     pub(crate) fn move_tip(&mut self, tip: SyncTip) -> Moved {
         let old = std::mem::replace(&mut self.tip, tip);
         let mut moved = Moved::default();
-        if self.links_to_tip() {
+        if self.links_to_tip(old) {
             if tip.block_number < old.block_number {
                 moved.execute_from = Some(tip.block_number.saturating_add(1));
                 self.next_ready = tip.block_number.saturating_add(1);
@@ -250,11 +250,15 @@ impl Chain {
         forks
     }
 
-    fn links_to_tip(&self) -> bool {
+    fn links_to_tip(&self, old: SyncTip) -> bool {
         let Some((&first, lowest)) = self.canonical.first_key_value() else { return true };
         let number = self.tip.block_number;
         if let Some(at) = self.at(number) {
             return self.tip.preconfirmation_hash.is_none_or(|hash| hash == at.hash);
+        }
+        if number.saturating_add(1) < first {
+            // What stood between has fallen off: it was linked and ready, so a tip that rises into it changes nothing above.
+            return number >= old.block_number;
         }
         let parent = lowest.signed.preconf().parent_preconfirmation_hash;
         Some(first) == number.checked_add(1) && self.tip.preconfirmation_hash.is_none_or(|hash| hash == parent)

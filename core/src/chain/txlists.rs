@@ -100,15 +100,24 @@ impl TxLists {
         }
     }
 
-    /// Keeps a txlist that a commitment names. `below` is the first block still needed: lists that only blocks below it name give way.
-    pub(crate) fn keep_named(&mut self, hash: B256, txlist: Bytes, below: u64) -> Result<(), Refusal> {
+    /// Keeps a txlist that a commitment names. `below` is the first block still needed: lists that only blocks below it name give way, then
+    /// those of later blocks than its own, which are handed out by number and hash: an earlier block is executed first.
+    pub(crate) fn keep_named(&mut self, hash: B256, txlist: Bytes, below: u64) -> Result<Vec<(u64, B256)>, Refusal> {
         let cost = txlist.len() + TXLIST_OVERHEAD_BYTES;
+        let own = self.named.get(&hash).map_or(u64::MAX, |named| named.number);
+        let mut displaced = Vec::new();
         while self.named_bytes + cost > self.max_named_bytes {
-            self.drop_oldest_named(below)?;
+            let oldest = self.kept_by_number().filter(|(number, _)| *number < below).min();
+            let latest = || self.kept_by_number().filter(|(number, _)| *number > own).max();
+            let (number, gives_way) = oldest.or_else(latest).ok_or(Refusal::NoRoom)?;
+            self.remove(&gives_way);
+            if number >= below {
+                displaced.push((number, gives_way));
+            }
         }
         self.named_bytes += cost;
         self.lists.insert(hash, Kept { txlist, orphan_of: None });
-        Ok(())
+        Ok(displaced)
     }
 
     /// Keeps an orphan whose room was set aside.
@@ -124,7 +133,8 @@ impl TxLists {
     }
 
     /// A commitment that names this hash is kept now. An orphan of that hash is one no more.
-    pub(crate) fn name(&mut self, hash: B256, number: u64, below: u64) {
+    /// Hands out what gives way to it, as [`TxLists::keep_named`] does.
+    pub(crate) fn name(&mut self, hash: B256, number: u64, below: u64) -> Vec<(u64, B256)> {
         let named = self.named.entry(hash).or_insert(Named { by: 0, number });
         named.by += 1;
         named.number = named.number.max(number);
@@ -132,8 +142,9 @@ impl TxLists {
             let txlist = txlist.clone();
             self.remove(&hash);
             // Without room it is as if it had not come yet: it will be fetched.
-            let _ = self.keep_named(hash, txlist, below);
+            return self.keep_named(hash, txlist, below).unwrap_or_default();
         }
+        Vec::new()
     }
 
     /// A commitment that named this hash is kept no longer.
@@ -146,12 +157,9 @@ impl TxLists {
         }
     }
 
-    fn drop_oldest_named(&mut self, below: u64) -> Result<(), Refusal> {
+    fn kept_by_number(&self) -> impl Iterator<Item = (u64, B256)> {
         let kept = self.lists.iter().filter(|(_, kept)| kept.orphan_of.is_none());
-        let numbered = kept.filter_map(|(hash, _)| self.named.get(hash).map(|named| (named.number, *hash)));
-        let (_, oldest) = numbered.filter(|(number, _)| *number < below).min().ok_or(Refusal::NoRoom)?;
-        self.remove(&oldest);
-        Ok(())
+        kept.filter_map(|(hash, _)| self.named.get(hash).map(|named| (named.number, *hash)))
     }
 
     fn remove(&mut self, hash: &B256) {
@@ -221,7 +229,7 @@ mod tests {
         let (hash, bytes) = list(4);
         store.name(hash, 4, 1);
         assert_eq!(store.keep_named(hash, bytes.clone(), 1), Err(Refusal::NoRoom));
-        assert_eq!(store.keep_named(hash, bytes, 2), Ok(()));
+        assert_eq!(store.keep_named(hash, bytes, 2), Ok(Vec::new()));
         assert!(!store.has(&B256::repeat_byte(1)) && store.has(&B256::repeat_byte(2)));
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Refusal, RequestError};
 use crate::id::{PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
-use crate::output::Outcome;
+use crate::output::{Action, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::request::{Purpose, Sent};
@@ -28,7 +28,7 @@ pub(crate) struct PageRead {
 impl Core {
     /// A request of ours was answered.
     pub(crate) fn response_received(&mut self, now: Now, request: RequestId, body: &Bytes) {
-        let Some(sent) = self.end_request(now, request) else { return }; // P6.5: unknown or late
+        let Some((sent, _)) = self.end_request(now, request) else { return }; // P6.5: unknown or late
         let Sent { peer, purpose, .. } = sent;
         match purpose {
             Purpose::Head { command } => match PreconfHead::decode(body).map_err(Refusal::Malformed) {
@@ -88,7 +88,7 @@ impl Core {
 
     /// A request of ours has no answer.
     pub(crate) fn request_failed(&mut self, now: Now, request: RequestId, failure: RequestFailure) {
-        let Some(sent) = self.end_request(now, request) else { return }; // P6.5
+        let Some((sent, was_sent)) = self.end_request(now, request) else { return }; // P6.5
         let conduct = match failure {
             RequestFailure::Timeout => Some(Conduct::Timeout),
             RequestFailure::Closed => Some(Conduct::Dropped),
@@ -96,10 +96,13 @@ impl Core {
             // A dial of its own says so when a peer cannot be reached, and what a peer does not speak we must not ask: no fault of its.
             RequestFailure::Unreachable | RequestFailure::Unsupported => None,
         };
-        if let Some(conduct) = conduct {
+        if let Some(conduct) = conduct.filter(|_| was_sent) {
             self.charge(now, sent.peer, "P6.5", conduct, Cause::Request(request));
         }
-        if failure == RequestFailure::Closed && self.peers.get(&sent.peer).is_some() {
+        if was_sent && failure == RequestFailure::Timeout {
+            self.act(Action::CancelRequest { request });
+        }
+        if was_sent && failure == RequestFailure::Closed && self.peers.get(&sent.peer).is_some() {
             self.peers.rest(now.mono, sent.peer, sent.protocol); // P6.7: it may count what we asked before a restart
         }
         if failure == RequestFailure::Unsupported {
@@ -109,14 +112,14 @@ impl Core {
         self.pump(now);
     }
 
-    /// A request ends, once.
-    fn end_request(&mut self, now: Now, request: RequestId) -> Option<Sent> {
+    /// A request ends, once. Says whether it was with its peer, or still waited for room.
+    fn end_request(&mut self, now: Now, request: RequestId) -> Option<(Sent, bool)> {
         let (sent, was_sent) = self.requests.end(request)?;
         self.timers.cancel(Timer::Request(request));
         if was_sent {
             self.peers.note_ended(now.mono, sent.peer, sent.protocol);
         }
-        Some(sent)
+        Some((sent, was_sent))
     }
 
     fn answered_well(&mut self, now: Now, peer: PeerId, request: RequestId) {

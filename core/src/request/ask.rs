@@ -46,7 +46,6 @@ impl Core {
     /// Sends a request. The caller has asked [`Core::can_ask`].
     pub(crate) fn ask(&mut self, now: Time, peer: PeerId, protocol: Protocol, body: Bytes, purpose: Purpose) -> RequestId {
         let request = self.mint.requests.next(RequestId);
-        self.timers.set(Timer::Request(request), now.after(self.config.request_timeout));
         self.send(now, request, Sent { peer, protocol, purpose }, body);
         request
     }
@@ -80,7 +79,9 @@ impl Core {
             self.ask(now.mono, peer, protocol, body, purpose);
         } else {
             let request = self.mint.requests.next(RequestId);
-            self.timers.set(Timer::Request(request), now.mono.after(self.config.request_timeout));
+            // Room comes within a window (P6.7); its time with the peer starts when it leaves.
+            let patience = self.config.request_limit.window + self.config.request_timeout;
+            self.timers.set(Timer::Request(request), now.mono.after(patience));
             self.requests.waiting.push_back(Waiting { request, sent: Sent { peer, protocol, purpose }, body });
             self.wake_for_room(now);
         }
@@ -89,6 +90,7 @@ impl Core {
 
     fn send(&mut self, now: Time, request: RequestId, sent: Sent, body: Bytes) {
         let Sent { peer, protocol, .. } = sent;
+        self.timers.set(Timer::Request(request), now.after(self.config.request_timeout));
         self.peers.note_sent(now, peer, protocol);
         self.requests.enter(request, sent);
         self.stats.requests_sent += 1;
@@ -129,7 +131,6 @@ impl Core {
 
     /// P6.5: a request has had its time.
     pub(crate) fn request_timed_out(&mut self, now: Now, request: RequestId) {
-        self.act(Action::CancelRequest { request });
         self.request_failed(now, request, RequestFailure::Timeout);
     }
 

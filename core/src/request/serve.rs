@@ -77,8 +77,13 @@ impl Core {
         if self.peers.standing(now.mono, &peer) >= Standing::Pruned {
             return Err(Refusal::Pruned);
         }
-        if !self.peers.admit_request(now.mono, peer, protocol) || self.serving.of(&peer) >= self.config.max_served_per_peer {
+        if !self.peers.admit_request(now.mono, peer, protocol) {
             return Err(Refusal::RateLimited);
+        }
+        // P7.10: an honest peer behind a slow link gives its requests up before we have written our answers. No answer, and no charge: who
+        // asks too often meets the limit above. (ours)
+        if self.serving.of(&peer) >= self.config.max_served_per_peer {
+            return Err(Refusal::Crowded);
         }
         if self.serving.len() >= self.config.max_served { Err(Refusal::Crowded) } else { Ok(()) }
     }

@@ -76,6 +76,8 @@ pub(crate) struct Run {
     pub(crate) pages: BTreeMap<u64, Slot>,
     /// Who was of no use for a page that starts there.
     barred: BTreeSet<(u64, PeerId)>,
+    /// Who did not answer.
+    pub(crate) silent: BTreeSet<PeerId>,
 }
 
 impl Run {
@@ -108,9 +110,12 @@ pub(crate) struct Sync {
     pub(crate) run: Option<Run>,
     /// Children without a parent: their number, and who sent the child first (P5.2).
     pub(crate) gaps: BTreeMap<u64, PeerId>,
-    /// Set while the run waits for something else than peers: windows of the schedule, or room in the chain.
+    /// Set while the run waits for something else than peers: room in the chain.
     pub(crate) paused: bool,
-    /// When a paused run is tried again at the latest.
+    /// Peers whose claims are not followed for now: their pages outran our schedule, or they do not answer. They do not hold up what others
+    /// can back, and yet what they claim counts for `lag`.
+    left_out: BTreeSet<PeerId>,
+    /// When a paused run and those left out are tried again at the latest.
     pub(crate) resume_at: Time,
     /// When the head moved last.
     pub(crate) moved: Option<Time>,
@@ -143,8 +148,23 @@ impl Sync {
         self.claims.iter().map(|(peer, claim)| (peer, *claim))
     }
 
+    pub(crate) fn leave_out(&mut self, peer: PeerId) {
+        self.left_out.insert(peer);
+    }
+
+    pub(crate) fn is_left_out(&self, peer: &PeerId) -> bool {
+        self.left_out.contains(peer)
+    }
+
+    /// What it waited for may have come.
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+        self.left_out.clear();
+    }
+
     pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.claims.remove(peer);
+        self.left_out.remove(peer);
         self.gaps.retain(|_, sender| sender != peer);
     }
 

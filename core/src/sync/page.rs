@@ -36,7 +36,7 @@ impl Core {
     pub(crate) fn heads_due(&mut self, now: Now) {
         if self.sync.resume_at <= now.mono {
             self.sync.resume_at = now.mono.after(self.config.heads_every);
-            self.sync.paused = false;
+            self.sync.resume();
         }
         let (turns, at_once) = (self.turns(), if self.is_moving(now.mono) { 1 } else { self.config.heads_from });
         self.sync.polled.truncate(turns.saturating_sub(1));
@@ -83,6 +83,12 @@ impl Core {
         }
     }
 
+    /// The best head that we try to reach: claimed by a peer whom we would ask, and not left out for now.
+    fn target(&self, now: Now) -> u64 {
+        let followed = |peer: &PeerId| self.peers.standing(now.mono, peer) <= Standing::Throttled && !self.sync.is_left_out(peer);
+        self.sync.claims().filter(|(peer, _)| followed(peer)).map(|(_, claim)| claim).max().unwrap_or(0)
+    }
+
     /// The best head that a peer claims whom we would ask (P11.1).
     pub(crate) fn best_claim(&self, now: Now) -> u64 {
         let healthy = |peer: &PeerId| self.peers.standing(now.mono, peer) <= Standing::Throttled;
@@ -120,12 +126,18 @@ impl Core {
 
     /// Starts a run where claims say that we miss something, sets its pages, and sends what there is room for.
     pub(crate) fn plan(&mut self, now: Now) {
-        let (head, target) = (self.chain.head_number(), self.best_claim(now));
+        let (head, target) = (self.chain.head_number(), self.target(now));
         if self.sync.paused {
             return;
         }
         if self.sync.run.is_none() && target > head {
-            self.sync.run = Some(Run { from: head, next: head.saturating_add(1), pages: Default::default(), barred: Default::default() });
+            self.sync.run = Some(Run {
+                from: head,
+                next: head.saturating_add(1),
+                pages: Default::default(),
+                barred: Default::default(),
+                silent: Default::default(),
+            });
             self.tell(Event::SyncProgress { from: head, at: head, to: target });
         }
         self.pump(now);
@@ -134,11 +146,13 @@ impl Core {
     /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
     pub(crate) fn pump_pages(&mut self, now: Now) {
         while self.pump_pages_once(now) {}
+        self.judge_pages(now); // one that waited for another which is not needed any more
     }
 
     /// Says whether a claim was lowered, so that the pages must be set anew. Claims only fall here, so that comes to an end.
     fn pump_pages_once(&mut self, now: Now) -> bool {
-        let (head, target) = (self.chain.head_number(), self.best_claim(now));
+        let (head, target) = (self.chain.head_number(), self.target(now));
+        let best = self.best_claim(now);
         let Some(run) = &mut self.sync.run else { return false };
         // What gossip brought meanwhile, and what nobody claims any more, needs no page.
         run.pages
@@ -147,7 +161,9 @@ impl Core {
         // A page that is here behind one that nobody will bring any more is of no use.
         if head >= target && !run.pages.values().any(|slot| slot.page.is_under_way()) {
             self.sync.run = None;
-            self.tell(Event::Synced { head });
+            if head >= best {
+                self.tell(Event::Synced { head });
+            }
             return false;
         }
         let size = if target - head.min(target) > u64::from(self.config.page_far) { self.config.page_far } else { self.config.page_near };
@@ -173,19 +189,27 @@ impl Core {
         // A peer that is pruned is not waited for: that may take longer than anyone has time.
         let backs = |peer: &PeerId| {
             self.sync.claim_of(peer).is_some_and(|claim| claim >= start)
+                && !self.sync.is_left_out(peer)
                 && !run.is_barred(start, peer)
                 && self.peers.standing(now.mono, peer) <= Standing::Throttled
                 && self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments))
         };
         let able: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).filter(backs).collect();
         if able.is_empty() {
-            // A head that nobody backs is dropped: the claims that reach this far end before it.
-            let claimants: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).collect();
-            let mut lowered = false;
+            // A head that nobody backs is dropped: the claims that reach this far end before it. Silence is no such answer: who only did not
+            // answer is left out for now.
+            let silent = run.silent.clone();
+            let claimants: Vec<PeerId> = self.sync.claims().filter(|(_, claim)| *claim >= start).map(|(peer, _)| *peer).collect();
+            let mut changed = false;
             for peer in claimants {
-                lowered |= self.sync.lower(&peer, start - 1);
+                if silent.contains(&peer) {
+                    changed |= !self.sync.is_left_out(&peer);
+                    self.sync.leave_out(peer);
+                } else if !self.sync.is_left_out(&peer) {
+                    changed |= self.sync.lower(&peer, start - 1);
+                }
             }
-            return lowered;
+            return changed;
         }
         let Some(peer) = self.choose(now.mono, Protocol::GetCommitments, |peer| able.contains(peer)) else { return false };
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
@@ -224,6 +248,7 @@ impl Core {
     pub(crate) fn page_failed(&mut self, now: Now, request: RequestId, peer: PeerId, start: u64) {
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         run.bar(start, peer);
+        run.silent.insert(peer);
         if let Some(slot) = run.pages.get_mut(&start) {
             slot.page = Page::Wanted;
         }
@@ -293,16 +318,20 @@ impl Core {
         if matches!(refusal, Refusal::Duplicate | Refusal::Stale) {
             return; // gossip was faster
         }
+        self.docket.void(request); // nothing after the first bad item
         if refusal.verdict() == Verdict::Reject {
             self.blame(now, peer, request, refusal);
         }
         let start = self.sync.run.as_ref().and_then(|run| run.start_of(request));
         let Some(start) = start else { return };
-        if matches!(refusal, Refusal::ScheduleUnknown | Refusal::NoRoom) {
-            // Not for want of a better peer: windows must come, or blocks be executed.
+        if refusal == Refusal::NoRoom {
+            // Not for want of a better peer: blocks must become ready first.
             self.sync.run = None;
             self.sync.paused = true;
             return;
+        }
+        if refusal == Refusal::ScheduleUnknown {
+            self.sync.leave_out(peer); // until windows come; who is not so far ahead can still be followed
         }
         self.page_in_vain(now, peer, start);
     }
@@ -322,7 +351,6 @@ impl Core {
         if passed {
             let to = self.best_claim(now).max(head);
             self.tell(Event::SyncProgress { from, at: head, to });
-            self.judge_pages(now);
             self.pump(now);
         }
     }
