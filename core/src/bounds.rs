@@ -29,7 +29,7 @@ use crate::request::ask::MAX_WAITING;
 use crate::schedule::{MAX_WINDOWS, Window};
 use crate::sync::{MAX_BARRED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
 use crate::time::{Time, Timer};
-use crate::wire::messages::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment, TXLIST_HEADER_BYTES};
+use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment, TXLIST_HEADER_BYTES};
 
 /// Most outputs that may wait before strangers' messages are dropped unheard. Ours: several of the largest steps.
 pub(crate) const MAX_OUTPUTS_WAITING: usize = 4 * MAX_OUTPUTS_PER_STEP;

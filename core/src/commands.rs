@@ -13,8 +13,8 @@ use crate::output::{Action, Event};
 use crate::request::Purpose;
 use crate::schedule::Window;
 use crate::time::Now;
-use crate::wire::messages::{GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE};
 use crate::wire::topics::Protocol;
+use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE};
 
 impl Core {
     pub(crate) fn get_head(&mut self, now: Now, peer: Option<PeerId>) -> Result<CommandId, CommandError> {

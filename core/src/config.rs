@@ -14,9 +14,9 @@ use crate::peer::connections::ConnectionLimits;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::{GateConfig, MAX_GATE_ENTRIES};
 use crate::peer::limit::{ByteLimit, RateLimit};
-use crate::validate::parent::ParentRules;
-use crate::wire::messages::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, TXLIST_HEADER_BYTES};
+use crate::validate::v1::parent::ParentRules;
 use crate::wire::topics::ChainId;
+use crate::wire::v1::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, TXLIST_HEADER_BYTES};
 
 /// Configuration of one node's machine.
 ///

@@ -8,10 +8,10 @@ use secp256k1::{Message, PublicKey, SecretKey};
 use sha2::{Digest, Sha256};
 
 use crate::id::MessageId;
-use crate::wire::messages::{
+use crate::wire::topics::{ChainId, Topic};
+use crate::wire::v1::{
     COMMITMENT_BYTES, MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfCommitment, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
 };
-use crate::wire::topics::{ChainId, Topic};
 
 /// The signing domain that a chain has until it chooses its own (P4.2).
 pub const DEFAULT_DOMAIN: B256 = B256::new(*b"TAIKO_PRECONF_DOMAIN_PLACEHOLDER");

@@ -7,9 +7,9 @@ use crate::input::RequestFailure;
 use crate::output::Verdict;
 use crate::peer::gate::{GateFull, GateRefusal};
 use crate::schedule::ScheduleError;
-use crate::validate::parent::ParentRule;
-use crate::wire::messages::DecodeError;
+use crate::validate::v1::parent::ParentRule;
 use crate::wire::topics::Protocol;
+use crate::wire::v1::DecodeError;
 
 /// Why a command was refused. The machine is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

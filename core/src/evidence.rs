@@ -13,7 +13,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, U256};
 
 use crate::crypto;
-use crate::wire::messages::SignedCommitment;
+use crate::wire::v1::SignedCommitment;
 
 /// What a preconfer did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn the_book_tells_each_place_once_and_the_oldest_falls_off() {
         // P5.4, P10.1
-        let commitment = SignedCommitment::new(crate::wire::messages::PreconfCommitment::default(), [0; 65]);
+        let commitment = SignedCommitment::new(crate::wire::v1::PreconfCommitment::default(), [0; 65]);
         let evidence = Evidence { fault: Fault::Equivocation, first: commitment.clone(), second: commitment };
         let mut book = EvidenceBook::new(2);
         let mut enter = |number| book.enter(Address::ZERO, number, evidence.clone()).is_some();

@@ -13,8 +13,8 @@ use crate::job::JobDone;
 use crate::peer::subnet::Cidr;
 use crate::record::Record;
 use crate::schedule::Window;
-use crate::wire::messages::SignedCommitment;
 use crate::wire::topics::{Protocol, Topic};
+use crate::wire::v1::SignedCommitment;
 
 /// Who opened a connection?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

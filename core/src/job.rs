@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::crypto;
 use crate::id::JobId;
-use crate::wire::messages::SignedCommitment;
+use crate::wire::v1::SignedCommitment;
 
 /// Longest txlist whose hash still counts as small work, in bytes. Ours: about the time of one signature recovery.
 const SMALL_TXLIST_BYTES: usize = 16 << 10;

@@ -120,11 +120,11 @@ pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, Sche
 pub use stats::Stats;
 pub use status::{PeerInfo, Status};
 pub use time::{Now, Time, Timer, UnixTime};
-pub use validate::parent::{HostRule, ParentRule, ParentRules};
+pub use validate::v1::parent::{HostRule, ParentRule, ParentRules};
 pub use wire::frame::{FrameDecoder, FrameError, frame_prefix, max_request_bytes, max_response_bytes};
-pub use wire::messages::{
+pub use wire::topics::{ChainId, Protocol, Topic, legacy_topics};
+pub use wire::v1::{
     COMMITMENT_BYTES, CommitmentsPage, DecodeError, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE,
     MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PRECONFIRMATION_BYTES, PreconfCommitment, PreconfHead, Preconfirmation, RawTxList,
     SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
 };
-pub use wire::topics::{ChainId, Protocol, Topic, legacy_topics};

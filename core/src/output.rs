@@ -12,8 +12,8 @@ use crate::job::Job;
 use crate::peer::gate::GateRefusal;
 use crate::peer::score::Standing;
 use crate::record::Record;
-use crate::wire::messages::{PreconfHead, RawTxList, SignedCommitment};
 use crate::wire::topics::{Protocol, Topic};
+use crate::wire::v1::{PreconfHead, RawTxList, SignedCommitment};
 
 /// Most outputs that one call of the machine can cause. Ours: the kept commitments may all become ready at once, each with its event, and
 /// every held message may be decided in the same step. Checked in debug builds.

@@ -22,9 +22,9 @@ use crate::machine::Core;
 use crate::output::{Action, Outcome};
 use crate::record::Record;
 use crate::time::{Now, Time, Timer, UnixTime};
-use crate::validate::{commitment, txlist};
-use crate::wire::messages::{RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES};
+use crate::validate::v1::{commitment, txlist};
 use crate::wire::topics::Topic;
+use crate::wire::v1::{RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES};
 
 /// When a message that found full queues is tried again. Source: gossipsub's heartbeat (PROTOCOL.md §7).
 const RETRY_AFTER: Duration = Duration::from_millis(500);

@@ -19,8 +19,17 @@ const DOMAIN: B256 = B256::repeat_byte(0x44);
 /// A peer id that no node of any test has.
 const NOBODY: &str = "16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp";
 
+/// Far more than any of these runs takes, on a busy machine too.
+const LONGEST_RUN: Duration = Duration::from_secs(180);
+
+/// Runs the program to its end, which must come: one that goes on where it should refuse fails the test instead of holding it up.
 fn preconf(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_preconf")).args(args).output().expect("the program starts")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_preconf"));
+    command.args(args);
+    let (done, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(command.output()));
+    let output = end.recv_timeout(LONGEST_RUN).unwrap_or_else(|_| panic!("preconf {args:?} did not end within {LONGEST_RUN:?}"));
+    output.expect("the program starts")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -26,9 +26,9 @@ use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::request::Purpose;
 use crate::time::{Now, Time, Timer};
-use crate::validate::txlist;
-use crate::wire::messages::{GetTxListRequest, RawTxList};
+use crate::validate::v1::txlist;
 use crate::wire::topics::{Protocol, Topic};
+use crate::wire::v1::{GetTxListRequest, RawTxList};
 
 /// Txlists of one peer whose hashes are under way. Ours: a quota's worth of the longest ones, twice.
 pub(crate) const MAX_HASHING_PER_PEER: usize = 8;
@@ -262,7 +262,7 @@ impl Core {
     fn take_own(&mut self, now: Now, command: CommandId, hash: B256, txlist: Bytes) {
         self.own_judged(command);
         let data = RawTxList { hash, txlist }.encode();
-        let txlist = data.slice(crate::wire::messages::TXLIST_HEADER_BYTES..);
+        let txlist = data.slice(crate::wire::v1::TXLIST_HEADER_BYTES..);
         if !self.txlists.has(&hash) {
             let len_bytes = txlist.len();
             let kept = if self.txlists.is_named(&hash) { self.keep_named(now, hash, txlist) } else { self.keep_own(now, hash, txlist) };

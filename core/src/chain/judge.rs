@@ -26,9 +26,9 @@ use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::sync::MAX_PAGE_ITEMS_JUDGED;
 use crate::time::{Now, Time, Timer};
-use crate::validate::commitment;
-use crate::wire::messages::SignedCommitment;
+use crate::validate::v1::commitment;
 use crate::wire::topics::Topic;
+use crate::wire::v1::SignedCommitment;
 
 /// Most commitments of all peers' gossip whose signers are being recovered. Ours: what P5.1 lets be held in all.
 pub(crate) const MAX_VERIFYING: usize = 1024;

@@ -21,8 +21,8 @@ use crate::error::Refusal;
 use crate::evidence::Fault;
 use crate::input::SyncTip;
 use crate::output::Accepted;
-use crate::validate::parent::{ParentRule, ParentRules};
-use crate::wire::messages::SignedCommitment;
+use crate::validate::v1::parent::{ParentRule, ParentRules};
+use crate::wire::v1::SignedCommitment;
 
 /// Most forks kept beside the canonical chain. Ours: some windows' worth; a fork takes an elected signer to make.
 pub(crate) const MAX_FORKS: usize = 256;

@@ -16,8 +16,8 @@ use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::request::{Purpose, Sent};
 use crate::time::{Now, Timer};
-use crate::validate::commitment;
-use crate::wire::messages::{CommitmentsPage, PreconfHead, RawTxList, SignedCommitment};
+use crate::validate::v1::commitment;
+use crate::wire::v1::{CommitmentsPage, PreconfHead, RawTxList, SignedCommitment};
 
 /// The good items at the front of a page, and the refusal of the first bad one.
 pub(crate) struct PageRead {

@@ -15,11 +15,11 @@ use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
 use crate::time::Now;
-use crate::wire::messages::{
+use crate::wire::topics::Protocol;
+use crate::wire::v1::{
     CommitmentsPage, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, PreconfHead, RawTxList,
     SIGNED_COMMITMENT_BYTES, TXLIST_HEADER_BYTES,
 };
-use crate::wire::topics::Protocol;
 
 /// Requests of others that are being answered.
 #[derive(Debug, Default)]

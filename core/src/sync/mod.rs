@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::{PeerId, RequestId};
 use crate::time::Time;
-use crate::wire::messages::SignedCommitment;
+use crate::wire::v1::SignedCommitment;
 
 /// Pages under way at once. Ours: keeps four peers busy and the claims being judged at 1024.
 pub(crate) const MAX_PAGES: usize = 4;

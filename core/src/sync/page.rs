@@ -14,8 +14,8 @@ use crate::request::Purpose;
 use crate::request::answered::PageRead;
 use crate::sync::{MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES, Page, Run, Slot};
 use crate::time::{Now, Time, Timer};
-use crate::wire::messages::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
 use crate::wire::topics::Protocol;
+use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
 
 /// How long a child may wait for its parent before the parent is asked for. Ours: gossip reorders neighbours by less.
 const GAP_GRACE: Duration = Duration::from_millis(100);

@@ -10,11 +10,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::messages::{
+use super::topics::Protocol;
+use super::v1::{
     GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, PreconfHead, SIGNED_COMMITMENT_BYTES,
     TXLIST_HEADER_BYTES,
 };
-use super::topics::Protocol;
 
 /// First memory set aside for a body, in bytes. Ours: it doubles from there as bytes arrive.
 const FIRST_STEP_BYTES: usize = 4 << 10;

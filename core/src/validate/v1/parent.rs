@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use alloy_primitives::U256;
 
-use crate::wire::messages::Preconfirmation;
+use crate::wire::v1::Preconfirmation;
 
 /// The parent rule that a child breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use crate::error::Refusal;
-use crate::wire::messages::{DecodeError, RawTxList};
+use crate::wire::v1::{DecodeError, RawTxList};
 
 /// T1 of a list that needs no decoding: our own.
 pub(crate) fn fits(list: &RawTxList, cap: usize) -> Result<(), Refusal> {

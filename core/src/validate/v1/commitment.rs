@@ -10,7 +10,7 @@ use alloy_primitives::{Address, U256};
 use crate::error::Refusal;
 use crate::schedule::{Schedule, Standing, Window};
 use crate::time::UnixTime;
-use crate::wire::messages::SignedCommitment;
+use crate::wire::v1::SignedCommitment;
 
 /// C1–C3: the container, its slasher, its txlist hash.
 pub(crate) fn shape(bytes: &[u8], slasher: Option<Address>) -> Result<SignedCommitment, Refusal> {
