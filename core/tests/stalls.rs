@@ -328,6 +328,49 @@ fn p6_4_a_page_of_several_bad_items_costs_one_failure() {
 }
 
 #[test]
+fn p6_4_what_stands_before_the_first_bad_item_of_a_page_is_used_whichever_rule_the_item_breaks() {
+    let elsewhere = |preconf: &mut Preconfirmation| {
+        preconf.submission_window_end = U256::from(START + WINDOW_SECS / 2); // C6: no window ends there
+        preconf.raw_tx_list_hash = B256::repeat_byte(1);
+    };
+    for (bad_signer, refusal) in [(true, Refusal::WrongSigner { settled: true }), (false, Refusal::WrongWindow { settled: true })] {
+        let (mut node, mut writer) = (Node::new(), Writer::new(1));
+        let head = greets(&mut node, 9);
+        let page = only(Protocol::GetCommitments, &claims(&mut node, &head, 4));
+        let mut chain = blocks(&mut writer, 2);
+        let bad = if bad_signer {
+            writer.key = key(2);
+            writer.block()
+        } else {
+            (writer.write(elsewhere), Bytes::new())
+        };
+        chain.push(bad);
+        chain.push(writer.block());
+        let outputs = serves(&mut node, &page[0], &chain);
+        assert_eq!((node.head(), refusals(&outputs)), (Some(2), vec![refusal]));
+        assert_eq!(charges(&node, 9), [-1_000_000]);
+    }
+}
+
+#[test]
+fn p6_9_a_page_across_the_end_of_the_schedule_is_used_up_to_there() {
+    let (mut node, mut writer) = (Node::unscheduled(Config::new(CHAIN)), Writer::new(1));
+    node.command(Command::UpdateSchedule(windows(&[1]))).unwrap();
+    let mut chain = blocks(&mut writer, 2);
+    writer.hand_over(2);
+    chain.extend(blocks(&mut writer, 2));
+    let head = greets(&mut node, 9);
+    let page = only(Protocol::GetCommitments, &claims(&mut node, &head, 4));
+    serves(&mut node, &page[0], &chain);
+    assert_eq!((node.head(), node.status().lag), (Some(2), 4));
+    assert_eq!(charges(&node, 9), [0_i64; 0], "our schedule is no fault of its");
+    let (_, outputs) = node.command(Command::UpdateSchedule(windows(&[1, 2]))).unwrap();
+    let rest = only(Protocol::GetCommitments, &outputs);
+    serves(&mut node, &rest[0], &chain);
+    assert_eq!(node.head(), Some(4));
+}
+
+#[test]
 fn p6_8_the_next_txlist_is_asked_for_as_soon_as_the_hash_of_the_last_answer_is_known() {
     let (mut node, mut writer) = (Node::with(Config { max_requests: 1, ..Config::new(CHAIN) }), Writer::new(1));
     let head = greets(&mut node, 9);
