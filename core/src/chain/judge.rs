@@ -239,6 +239,11 @@ impl Core {
         while let Some((claim, signer)) = queue.pop_front() {
             let (origin, hash) = (claim.origin, claim.hash);
             if let Err(refusal) = self.conclude(now, claim, signer) {
+                if let Origin::Page { request, .. } = origin
+                    && !matches!(refusal, Refusal::Duplicate | Refusal::Stale)
+                {
+                    self.docket.void(request); // P6.4: nothing behind the first bad item; what stood before it is concluded already
+                }
                 self.refuse(now, origin, refusal);
             }
             if self.chain.get(&hash).is_some() {

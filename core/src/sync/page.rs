@@ -318,7 +318,6 @@ impl Core {
         if matches!(refusal, Refusal::Duplicate | Refusal::Stale) {
             return; // gossip was faster
         }
-        self.docket.void(request); // nothing after the first bad item
         if refusal.verdict() == Verdict::Reject {
             self.blame(now, peer, request, refusal);
         }
