@@ -315,3 +315,34 @@ pub enum Command {
         block_number: u64,
     },
 }
+
+impl Command {
+    /// Does an [`Event::CommandFinished`](crate::Event::CommandFinished) tell later how it ended?
+    pub fn takes_time(&self) -> bool {
+        match self {
+            Self::PublishCommitment(_)
+            | Self::PublishTxList(_)
+            | Self::GetHead { .. }
+            | Self::GetCommitments { .. }
+            | Self::GetTxList { .. }
+            | Self::Dial { .. } => true,
+            Self::Disconnect { .. }
+            | Self::BlockPeer { .. }
+            | Self::UnblockPeer { .. }
+            | Self::BlockAddress { .. }
+            | Self::UnblockAddress { .. }
+            | Self::BlockSubnet { .. }
+            | Self::UnblockSubnet { .. }
+            | Self::Protect { .. }
+            | Self::Unprotect { .. }
+            | Self::Trust { .. }
+            | Self::Distrust { .. }
+            | Self::LiftBan { .. }
+            | Self::Restore(_)
+            | Self::UpdateSchedule(_)
+            | Self::MoveSyncTip(_)
+            | Self::MarkExecuted { .. }
+            | Self::MarkFailed { .. } => false,
+        }
+    }
+}

@@ -196,7 +196,7 @@ impl NetworkDriver {
     fn take_command(&mut self, command: NetworkCommand) {
         // A dropped reply means that nobody waits for it any more.
         match command {
-            NetworkCommand::Ask { command, reply } if !ends_later(&command) => drop(reply.send(Err(HandleError::NothingToAwait))),
+            NetworkCommand::Ask { command, reply } if !command.takes_time() => drop(reply.send(Err(HandleError::NothingToAwait))),
             NetworkCommand::Ask { command, reply } => match self.try_command(command) {
                 Ok(id) => drop(self.waiting.insert(id, reply)),
                 Err(error) => drop(reply.send(Err(error))),
@@ -313,35 +313,6 @@ impl NetworkDriver {
         drop(self.net);
         drop(self.events);
         drop(self.commands); // last: `shutdown` waits for it
-    }
-}
-
-/// Does the machine tell later how the command ended?
-fn ends_later(command: &Command) -> bool {
-    match command {
-        Command::PublishCommitment(_)
-        | Command::PublishTxList(_)
-        | Command::GetHead { .. }
-        | Command::GetCommitments { .. }
-        | Command::GetTxList { .. }
-        | Command::Dial { .. } => true,
-        Command::Disconnect { .. }
-        | Command::BlockPeer { .. }
-        | Command::UnblockPeer { .. }
-        | Command::BlockAddress { .. }
-        | Command::UnblockAddress { .. }
-        | Command::BlockSubnet { .. }
-        | Command::UnblockSubnet { .. }
-        | Command::Protect { .. }
-        | Command::Unprotect { .. }
-        | Command::Trust { .. }
-        | Command::Distrust { .. }
-        | Command::LiftBan { .. }
-        | Command::Restore(_)
-        | Command::UpdateSchedule(_)
-        | Command::MoveSyncTip(_)
-        | Command::MarkExecuted { .. }
-        | Command::MarkFailed { .. } => false,
     }
 }
 

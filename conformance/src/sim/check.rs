@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use preconf_core::{
-    Action, Command, CommandId, Core, DEFAULT_DOMAIN, Event, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output, PeerId, RequestId,
-    Standing, Status, Time, Timer, Verdict,
+    Action, CommandId, Core, DEFAULT_DOMAIN, Event, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output, PeerId, RequestId, Standing,
+    Status, Time, Timer, Verdict,
 };
 
 use super::node::NodeId;
@@ -240,34 +240,5 @@ impl Watch {
             Some((what, count)) => Some(format!("{count} {what} under way")),
             None => (lag > 0).then(|| format!("lag {lag}")),
         }
-    }
-}
-
-/// Does a command end with an event of its own?
-pub(crate) fn takes_time(command: &Command) -> bool {
-    match command {
-        Command::PublishCommitment(_)
-        | Command::PublishTxList(_)
-        | Command::GetHead { .. }
-        | Command::GetCommitments { .. }
-        | Command::GetTxList { .. }
-        | Command::Dial { .. } => true,
-        Command::Disconnect { .. }
-        | Command::BlockPeer { .. }
-        | Command::UnblockPeer { .. }
-        | Command::BlockAddress { .. }
-        | Command::UnblockAddress { .. }
-        | Command::BlockSubnet { .. }
-        | Command::UnblockSubnet { .. }
-        | Command::Protect { .. }
-        | Command::Unprotect { .. }
-        | Command::Trust { .. }
-        | Command::Distrust { .. }
-        | Command::LiftBan { .. }
-        | Command::UpdateSchedule(_)
-        | Command::Restore(_)
-        | Command::MoveSyncTip(_)
-        | Command::MarkExecuted { .. }
-        | Command::MarkFailed { .. } => false,
     }
 }

@@ -11,7 +11,7 @@ use preconf_core::{
     Status, Time, Topic, message_id,
 };
 
-use super::check::{Failure, Violation, takes_time};
+use super::check::{Failure, Violation};
 use super::dice::Dice;
 use super::history::{CHAIN, History};
 use super::jobs::{JobOrder, Jobs};
@@ -232,7 +232,7 @@ impl World {
     /// # Errors
     /// Outside: a rule of the world is broken. Inside: the machine refuses.
     pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
-        let takes_time = takes_time(&command);
+        let takes_time = command.takes_time();
         let now = self.nodes[node].now(self.now);
         let Mind::Machine(core) = &mut self.nodes[node].mind else { return Ok(Err(CommandError::NotConnected)) };
         let taken = core.handle_command(now, command);

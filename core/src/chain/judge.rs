@@ -256,11 +256,12 @@ impl Core {
     /// Takes those that wait for a parent out of their places.
     fn let_go(&mut self, parent: &B256) -> Vec<(Claim, Option<Address>)> {
         let ids = self.held.waiting_for(parent);
-        ids.into_iter()
-            .filter_map(|id| self.unhold(id))
-            .map(|(claim, _)| (claim.signer, claim))
-            .map(|(signer, claim)| (claim, signer))
-            .collect()
+        let take = |id| {
+            let (claim, _) = self.unhold(id)?;
+            let signer = claim.signer;
+            Some((claim, signer))
+        };
+        ids.into_iter().filter_map(take).collect()
     }
 
     /// C4 and C6–C10, now that the signer is known.

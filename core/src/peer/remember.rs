@@ -8,12 +8,9 @@ use std::time::Duration;
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::score::decayed;
+use crate::peer::score::{TICK_MICROS, decayed};
 use crate::record::Record;
 use crate::time::{Now, Time, Timer, UnixTime};
-
-/// Time between decays. Source: P7.3.
-const DECAY_MICROS: u64 = 10_000_000;
 
 impl Core {
     /// Has a peer's standing stored.
@@ -32,7 +29,7 @@ impl Core {
         if ban_ends.is_some_and(|left| left.is_zero()) {
             return; // P7.4: a ban ends with score 0
         }
-        let score = decayed(score, now.unix.0.saturating_sub(as_of.0) / DECAY_MICROS);
+        let score = decayed(score, now.unix.0.saturating_sub(as_of.0) / TICK_MICROS);
         let ban_ends = ban_ends.map(|left| now.mono.after(left));
         if score == 0 && ban_ends.is_none() || !self.peers.restore(now.mono, peer, score, ban_ends) {
             return;

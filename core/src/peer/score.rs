@@ -28,7 +28,7 @@ const MAX_GIVEN: i64 = POINT;
 /// Absence alone takes no score below this. Source: P7.2a.
 const ABSENCE_FLOOR: i64 = -2 * POINT;
 /// Microseconds between decays, counted from the node's start. Source: P7.3.
-const TICK_MICROS: u64 = 10_000_000;
+pub(crate) const TICK_MICROS: u64 = 10_000_000;
 /// A score nearer to zero than this becomes zero at a decay. Source: P7.3.
 const NEGLIGIBLE: i64 = POINT / 100;
 /// Below this a peer is throttled. Source: P7.4.

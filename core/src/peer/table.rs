@@ -128,6 +128,11 @@ impl Peers {
         }
     }
 
+    /// Is this connection of the peer's known already?
+    pub(crate) fn has_connection(&self, peer: &PeerId, connection: ConnectionId) -> bool {
+        self.connected.get(peer).is_some_and(|connected| connected.connections.contains_key(&connection))
+    }
+
     /// How many are remembered, the connected ones included.
     pub(crate) fn remembered(&self) -> usize {
         self.known.len()

@@ -8,15 +8,13 @@ use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
-use crate::peer::score::Standing;
+use crate::peer::score::{Standing, next_tick};
 use crate::peer::table::{Connected, Link};
-use crate::time::{Now, Time, Timer};
+use crate::time::{Now, Timer};
 use crate::wire::topics::Topic;
 
 /// How long a peer that speaks none of our protocols may take to join a topic. Ours: ten gossipsub heartbeats.
 const SUBSCRIPTION_GRACE: Duration = Duration::from_secs(5);
-/// Time between decays, counted from the node's start. Source: P7.3.
-const DECAY_EVERY_MICROS: u64 = 10_000_000;
 
 /// A connection as the network tells of it.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +43,8 @@ impl Core {
             }
             return;
         }
-        if let Some(ip) = link.address {
+        let is_new = !self.peers.has_connection(&peer, connection); // or a repeated word of one connection would count twice (P8.3)
+        if let Some(ip) = link.address.filter(|_| is_new) {
             self.gate.opened(ip);
         }
         let is_leaving = self.peers.get(&peer).is_some_and(Connected::is_leaving);
@@ -72,6 +71,7 @@ impl Core {
             self.gate.closed(ip);
         }
         if was_last {
+            self.timers.cancel(Timer::Use(peer));
             self.sync.forget(&peer);
             self.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(now, peer);
@@ -123,7 +123,7 @@ impl Core {
             self.tell(Event::StandingChanged { peer, standing: after, rule });
             self.keep_peer(now, peer); // P7.7
         }
-        self.timers.set_if_idle(Timer::Decay, next_decay(now.mono));
+        self.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
     }
 
     /// P7.4: low for long enough, or a ban has run out.
@@ -153,7 +153,7 @@ impl Core {
             self.mirror(peer, score);
         }
         if any {
-            self.timers.set(Timer::Decay, next_decay(now.mono));
+            self.timers.set(Timer::Decay, next_tick(now.mono));
         }
     }
 
@@ -164,7 +164,7 @@ impl Core {
             self.act(Action::SetScore { peer, score });
         }
         if score != 0 {
-            self.timers.set_if_idle(Timer::Decay, next_decay(now.mono));
+            self.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
         }
     }
 
@@ -174,8 +174,4 @@ impl Core {
             self.act(Action::SetScore { peer, score });
         }
     }
-}
-
-fn next_decay(now: Time) -> Time {
-    Time((now.0 / DECAY_EVERY_MICROS).saturating_add(1).saturating_mul(DECAY_EVERY_MICROS))
 }
