@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use preconf_conformance::sim::{Failure, History, HistoryPlan, Server, Setup, Terms, World};
 use preconf_core::{DEFAULT_DOMAIN, memory_bound, recover};
 
-/// Source: issue 3.
+/// Ours: what a catch-up may cost beside its signatures.
 const MOST: f64 = 1.3;
 
 fn main() -> Result<ExitCode, Failure> {

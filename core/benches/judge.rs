@@ -1,4 +1,4 @@
-//! What does one message cost (issue 2: judging a commitment takes at most 1.15 times its floor)?
+//! What does one message cost (a commitment: at most 1.15 times its floor)?
 //!
 //! The floor of a commitment is what nobody can avoid: one bare libsecp256k1 recovery and its three keccaks. Beside it runs the same
 //! commitment through the public surface. Both see the same distinct commitments in turn, so that neither lives off a warm cache.

@@ -1,4 +1,4 @@
-//! What does a step cost in a crowd (issue 4)?
+//! What does a step cost in a crowd?
 //!
 //! A machine that has met 10 000 peers, remembers as many of them as P7.6 lets it, and is connected to 220. Two claims, both printed:
 //! one step of daily life takes less than 20 µs at the 99th percentile, and a malformed commitment less than 2 µs.

@@ -168,8 +168,7 @@ impl NetworkDriver {
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
-                    // P5.9: nothing is written to disk yet, so what it protects from ends with the process, as `Config` says.
-                    Output::Keep(_) => {}
+                    Output::Keep(record) => self.events.push(NetworkEvent::Keep(record)),
                 }
             }
             let Some(event) = self.net.take_known() else { break };

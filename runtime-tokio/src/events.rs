@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::task::AtomicWaker;
 use multiaddr::Multiaddr;
-use preconf_core::{Event, MAX_OUTPUTS_PER_STEP};
+use preconf_core::{Event, MAX_OUTPUTS_PER_STEP, Record};
 
 /// What a node tells its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub enum NetworkEvent {
         /// What went wrong, if something did.
         reason: Option<String>,
     },
+    /// What must outlive the process (P5.9, P7.7). A host that stores it gives it back with
+    /// [`Command::Restore`](preconf_core::Command::Restore) after a restart, before it publishes anything.
+    Keep(Record),
     /// News from the protocol.
     Core(Event),
 }

@@ -1,6 +1,7 @@
 //! What makes two runs the same?
 //!
-//! SHA-256 over every output of every machine, with its time and node, in an encoding that does not change with `Debug`.
+//! SHA-256 over the outputs of every machine, with time and node: what identifies each (ids, hashes, verdicts, bodies), not every field of
+//! it. Rare events go in as their `Debug` text, so a digest compares runs of one build, not of two releases.
 
 use preconf_core::{Action, Event, Output, Record, Response, Time};
 use sha2::{Digest, Sha256};

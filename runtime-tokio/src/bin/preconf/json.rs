@@ -4,7 +4,7 @@
 //! and multiaddrs are the text that operators know.
 
 use preconf_bundle::Bundle;
-use preconf_core::{Accepted, B256, Event, Outcome, PeerInfo, PreconfHead, SignedCommitment, Source, Topic, U256};
+use preconf_core::{Accepted, B256, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256, UnixTime};
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus};
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,19 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
+        NetworkEvent::Keep(record) => keep(record),
         NetworkEvent::Core(event) => core_event(event, domain),
+    }
+}
+
+/// What must outlive the process: to be given back to the next one.
+fn keep(record: &Record) -> Value {
+    match record {
+        Record::Committed { block_number, hash } => json!({"event": "keep", "committed": {"block_number": block_number, "hash": hash}}),
+        Record::Peer { peer, score, as_of, ban_ends } => json!({
+            "event": "keep",
+            "peer": {"peer": peer.to_string(), "score": score, "as_of": as_of.secs(), "ban_ends": ban_ends.map(UnixTime::secs)},
+        }),
     }
 }
 
