@@ -10,6 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, Fuse, StreamExt};
 use multiaddr::Multiaddr;
 use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, Outcome, Output, PeerId, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
@@ -38,13 +39,15 @@ pub struct Parts {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
+    /// Addresses of peers as they are found, each with its `/p2p/…`; the machine decides whether to dial them. May end.
+    pub discovery: BoxStream<'static, Multiaddr>,
     /// What of the world reaches the machine? Asked about each gossip message, request and response of a peer; one that it does not admit is
     /// lost on its last inch. What the network itself reports always arrives.
     pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
 }
 
 impl Parts {
-    /// Tokio's sockets, tasks, blocking pool and timer; everything is admitted. Needs a tokio runtime around it.
+    /// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it.
     ///
     /// # Errors
     /// No runtime, or a key that cannot be used.
@@ -55,6 +58,7 @@ impl Parts {
             executor: Box::new(move |task| drop(runtime.spawn(task))),
             jobs: Box::new(BlockingPool),
             clock: Box::new(SystemClock::new()),
+            discovery: stream::empty().boxed(),
             admit: Box::new(|_| true),
         })
     }
@@ -67,6 +71,7 @@ pub struct NetworkDriver {
     jobs: Jobs,
     clock: Box<dyn Clock>,
     admit: Box<dyn FnMut(&Input) -> bool + Send>,
+    discovery: Fuse<BoxStream<'static, Multiaddr>>,
     commands: mpsc::Receiver<NetworkCommand>,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
@@ -109,6 +114,7 @@ impl NetworkDriver {
             jobs: Jobs::new(parts.jobs, max_jobs),
             clock: parts.clock,
             admit: parts.admit,
+            discovery: parts.discovery.fuse(),
             commands,
             events,
             waiting: BTreeMap::new(),
@@ -151,6 +157,7 @@ impl NetworkDriver {
                 },
                 done = self.jobs.next(), if !choked => self.core.handle_input(self.clock.now(), Input::JobFinished(done)),
                 () = self.events.room(), if !has_room => {}
+                Some(address) = self.discovery.next(), if has_room => self.dial(&address),
                 event = self.net.next_event(), if has_room && self.jobs.has_room() => self.take_event(event),
                 // Nobody else has anything to say: time for the few small jobs that gathered.
                 () = ready(()), if self.jobs.can_start() => self.jobs.start(),
@@ -284,10 +291,14 @@ impl NetworkDriver {
 
     fn dial_peers(&mut self) {
         for address in std::mem::take(&mut self.peers) {
-            let command = Command::Dial { address: address.to_string() };
-            if let Err(error) = self.core.handle_command(self.clock.now(), command) {
-                tracing::warn!(%address, %error, "not dialed");
-            }
+            self.dial(&address);
+        }
+    }
+
+    fn dial(&mut self, address: &Multiaddr) {
+        let command = Command::Dial { address: address.to_string() };
+        if let Err(error) = self.core.handle_command(self.clock.now(), command) {
+            tracing::warn!(%address, %error, "not dialed");
         }
     }
 

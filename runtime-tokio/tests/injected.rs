@@ -10,11 +10,12 @@ use std::time::Duration;
 use common::blocks::{Chain, TIP, txlist};
 use common::{CHAIN, soon, until};
 use futures::future::BoxFuture;
+use futures::stream::{self, Stream, StreamExt};
 use libp2p_core::transport::MemoryTransport;
 use preconf_tokio::preconf_core::{Config, Event, Input, Now, Source, Time};
 use preconf_tokio::preconf_libp2p::upgrade;
 use preconf_tokio::{
-    Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, SystemClock,
+    Clock, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, SystemClock,
 };
 
 /// How often each part was used.
@@ -53,6 +54,14 @@ impl Clock for Counting {
 }
 
 fn start(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
+    start_with(used, admit, stream::empty())
+}
+
+fn start_with(
+    used: &Used,
+    admit: impl FnMut(&Input) -> bool + Send + 'static,
+    found: impl Stream<Item = Multiaddr> + Send + 'static,
+) -> (NetworkHandle, NetworkEvents) {
     let core = Config { heads_every: Duration::from_secs(1), ..Config::new(CHAIN) }; // who hears nothing asks soon
     let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
@@ -65,6 +74,7 @@ fn start(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (Ne
         }),
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
         clock: Box::new(Counting(SystemClock::new(), Arc::clone(&used.readings))),
+        discovery: found.boxed(),
         admit: Box::new(admit),
     };
     let (driver, handle, events) = NetworkDriver::with(config, parts).expect("a node that starts");
@@ -143,4 +153,22 @@ async fn what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking()
     assert!(lost.load(Ordering::Relaxed) > 0, "and there was some");
     soon("shutdown", alice.shutdown()).await;
     soon("shutdown", bob.shutdown()).await;
+}
+
+#[tokio::test]
+async fn whom_discovery_finds_is_dialed() {
+    let used = Used::default();
+    let (alice, mut heard) = start(&used, |_| true);
+    let address = until(&mut heard, "an address", |event| match event {
+        NetworkEvent::Listening { address } => Some(address),
+        _ => None,
+    });
+    let found = address.await;
+    let (_bob, mut events) = start_with(&used, |_| true, stream::iter([found]));
+    let us = alice.local_peer_id();
+    let met = until(&mut events, "a connection", |event| match event {
+        NetworkEvent::Core(Event::PeerConnected { peer }) => Some(peer),
+        _ => None,
+    });
+    assert_eq!(met.await, us);
 }
