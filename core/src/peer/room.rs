@@ -172,8 +172,19 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::config::Config;
+    use crate::dice::Dice;
+    use crate::id::ConnectionId;
+    use crate::input::{Direction, Spoken};
+    use crate::peer::conduct::Conduct;
+    use crate::peer::ledger::Cause;
+    use crate::peer::table::Link;
+    use crate::wire::topics::ChainId;
 
     fn peer(n: u64) -> PeerId {
         PeerId::from_bytes(&[&[0, 8][..], &n.to_be_bytes()].concat()).expect("ten bytes")
@@ -232,5 +243,79 @@ mod tests {
             ![500, 510].contains(&turn.seat)
         });
         assert_eq!((found.map(|turn| turn.seat), looks.get()), (Some(520), 3));
+    }
+
+    proptest! {
+        /// What is looked up against a walk over all peers, whatever came before.
+        #[test]
+        fn p6_7_p6_8_what_is_looked_up_is_what_a_walk_over_everybody_finds(
+            steps in prop::collection::vec((0u64..12, 0usize..8, 0u64..4_000), 1..200),
+        ) {
+            let config = Config { max_requests_per_peer: 4, ..Config::new(ChainId(1)) };
+            let (mut peers, mut dice, mut now) = (Peers::new(&config), Dice::new([7; 32]), Time::ZERO);
+            for (who, what, wait_ms) in steps {
+                let (name, protocol) = (peer(who), Protocol::ALL[who as usize % 3]);
+                now = now.after(Duration::from_millis(wait_ms));
+                told_of_decays(&mut peers, now);
+                match what {
+                    0 => drop(peers.close(now, name, ConnectionId(who))),
+                    1 | 2 => {
+                        let link = Link { direction: Direction::Inbound, address: None };
+                        peers.open(now, name, (ConnectionId(who), link), false, &mut dice);
+                        let spoken = Spoken { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };
+                        peers.identified(now, &name, spoken);
+                    }
+                    3 => {
+                        let conduct = if who % 2 == 0 { Conduct::BadMessage } else { Conduct::Timeout };
+                        let score = peers.ledger_mut(now, name).charge(now, conduct, Cause::Neither).score;
+                        peers.mirror(now, &name, score);
+                    }
+                    4 if peers.get(&name).is_some() => peers.rest(now, name, protocol),
+                    5 if peers.get(&name).is_some() => peers.note_ended(now, name, protocol),
+                    6 => peers.does_not_speak(now, &name, protocol),
+                    _ => {
+                        if let Some(peer) = peers.best_open(now, protocol, who, |_| true) {
+                            peers.note_sent(now, peer, protocol);
+                        }
+                    }
+                }
+                for protocol in Protocol::ALL {
+                    let fits = |peer: &PeerId| *peer != name;
+                    let (best, next) = walk(&peers, now, protocol, wait_ms, fits);
+                    prop_assert_eq!(peers.best_open(now, protocol, wait_ms, fits), best);
+                    let few: Vec<PeerId> = peers.connected().map(|(peer, _)| *peer).filter(|peer| fits(peer)).collect();
+                    prop_assert_eq!(peers.best_open_of(now, protocol, wait_ms, &few), best);
+                    prop_assert_eq!(peers.next_free(now, None, protocol), next);
+                    prop_assert_eq!(peers.speakers(protocol), peers.connected().filter(|(_, peer)| peer.spoken.supports(protocol)).count());
+                }
+            }
+        }
+    }
+
+    /// As the machine does after each decay.
+    fn told_of_decays(peers: &mut Peers, now: Time) {
+        for peer in peers.scored_after(None, usize::MAX) {
+            let score = peers.ledger(&peer).map_or(0, |ledger| ledger.score(now));
+            peers.mirror(now, &peer, score);
+        }
+    }
+
+    /// P6.8 and P6.7 as they read: the best peer that fits and has room, and when the next of those that are asked at all has it.
+    fn walk(peers: &Peers, now: Time, protocol: Protocol, seat: u64, fits: impl Fn(&PeerId) -> bool) -> (Option<PeerId>, Option<Time>) {
+        let (mut best, mut next) = (None, None);
+        for peer in peers.round.range(seat..).chain(peers.round.range(..seat)).map(|(_, peer)| *peer) {
+            let known = &peers.known[&peer];
+            let rank = (known.ledger.standing(now), known.paces.iter().map(Pace::under_way).sum::<usize>());
+            let Some(at) = known.paces[index(protocol)].next_admit_at(now) else { continue };
+            if !peers.connected[&peer].spoken.supports(protocol) || rank.0 > Standing::Throttled || rank.1 >= 4 {
+                continue;
+            }
+            if at > now {
+                next = Some(next.map_or(at, |next: Time| next.min(at)));
+            } else if fits(&peer) && best.is_none_or(|(least, _)| rank < least) {
+                best = Some((rank, peer));
+            }
+        }
+        (best.map(|(_, peer)| peer), next)
     }
 }
