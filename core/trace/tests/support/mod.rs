@@ -9,39 +9,52 @@ use preconf_core::*;
 use preconf_trace::{Header, Recorder, Tape, Writer};
 use proptest::prelude::*;
 
-pub const CHAIN: ChainId = ChainId(167_000);
-pub const START: u64 = 1_800_000_000;
+pub(crate) const CHAIN: ChainId = ChainId(167_000);
+pub(crate) const START: u64 = 1_800_000_000;
 
-pub fn at(ms: u64) -> Now {
+pub(crate) fn at(ms: u64) -> Now {
     Now { mono: Time::from_millis(ms), unix: UnixTime(UnixTime::from_secs(START).0 + ms * 1_000) }
 }
 
-pub fn peer(name: u8) -> PeerId {
+pub(crate) fn peer(name: u8) -> PeerId {
     PeerId::from_bytes(&[0, 1, name]).unwrap()
 }
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config::new(CHAIN)
 }
 
 /// A signed block, the first one above the sync tip, and its txlist.
-pub fn block() -> (SignedCommitment, Bytes, Window) {
+pub(crate) fn block() -> (SignedCommitment, Bytes, Window) {
     let key = SecretKey::from_secret_bytes([1; 32]).unwrap();
     let window = Window { start: START, end: START + 100, preconfer: address_of(&key), settled: true };
     let txlist = Bytes::from_static(b"transactions");
+    (signed(1, B256::ZERO, &txlist), txlist, window)
+}
+
+/// The block after it, as peer 1 gossips it.
+pub(crate) fn child_of_block() -> (Now, Told) {
+    let child = signed(2, preconfirmation_hash(&block().0), b"more transactions");
+    let (topic, data) = (Topic::Commitments, Bytes::copy_from_slice(child.as_bytes()));
+    (at(21_000), Told::Input(Input::GossipReceived { peer: peer(1), message: message_id(CHAIN, topic, &data), topic, data }))
+}
+
+fn signed(number: u64, parent: B256, txlist: &[u8]) -> SignedCommitment {
     let preconf = Preconfirmation {
-        block_number: U256::from(1),
-        timestamp: U256::from(START + 1),
+        block_number: U256::from(number),
+        timestamp: U256::from(START + number),
         gas_limit: U256::from(30_000_000),
-        raw_tx_list_hash: keccak256(&txlist),
-        submission_window_end: U256::from(window.end),
+        raw_tx_list_hash: keccak256(txlist),
+        parent_preconfirmation_hash: parent,
+        submission_window_end: U256::from(START + 100),
         ..Preconfirmation::default()
     };
-    (sign(PreconfCommitment { preconf, ..PreconfCommitment::default() }, &key, DEFAULT_DOMAIN), txlist, window)
+    let key = SecretKey::from_secret_bytes([1; 32]).unwrap();
+    sign(PreconfCommitment { preconf, ..PreconfCommitment::default() }, &key, DEFAULT_DOMAIN)
 }
 
 /// What a short life is made of: peers come, one brings a block, one garbage, one asks; a command is refused; time passes.
-pub fn life() -> Vec<(Now, Told)> {
+pub(crate) fn life() -> Vec<(Now, Told)> {
     let (signed, txlist, window) = block();
     let opened = |name: u8, ms| {
         let (connection, address) = (ConnectionId(name.into()), Some([10, 0, 0, name].into()));
@@ -72,14 +85,14 @@ pub fn life() -> Vec<(Now, Told)> {
 
 /// One thing that the node is told; jobs come back by themselves.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub(crate) enum Told {
     Input(Input),
     Command(Command),
     Timeout,
 }
 
 /// Lives a life on a recorder: takes all outputs after each step, and brings jobs back at once.
-pub fn live<W: std::io::Write>(node: &mut Recorder<W>, life: Vec<(Now, Told)>) -> Vec<Output> {
+pub(crate) fn live<W: std::io::Write>(node: &mut Recorder<W>, life: Vec<(Now, Told)>) -> Vec<Output> {
     let mut said = Vec::new();
     for (now, told) in life {
         match told {
@@ -103,7 +116,7 @@ pub fn live<W: std::io::Write>(node: &mut Recorder<W>, life: Vec<(Now, Told)>) -
 }
 
 /// The trace of the short life.
-pub fn trace_of_life() -> Vec<u8> {
+pub(crate) fn trace_of_life() -> Vec<u8> {
     let mut trace = Vec::new();
     let tape = Tape { to: &mut trace, max_bytes: u64::MAX };
     let mut node = Recorder::start(config(), [7; 32], at(0), Some(tape)).unwrap();
@@ -112,11 +125,11 @@ pub fn trace_of_life() -> Vec<u8> {
     trace
 }
 
-pub fn header() -> Header {
+pub(crate) fn header() -> Header {
     Header::new(&config(), [7; 32], at(0))
 }
 
-pub fn writer(trace: &mut Vec<u8>) -> Writer<&mut Vec<u8>> {
+pub(crate) fn writer(trace: &mut Vec<u8>) -> Writer<&mut Vec<u8>> {
     Writer::new(trace, &header(), u64::MAX).unwrap()
 }
 
@@ -173,13 +186,13 @@ fn records() -> impl Strategy<Value = Record> {
     ]
 }
 
-pub fn times() -> impl Strategy<Value = Now> {
+pub(crate) fn times() -> impl Strategy<Value = Now> {
     let near = (0..1u64 << 40, 0..1u64 << 52);
     prop_oneof![4 => near, 1 => any::<(u64, u64)>()].prop_map(|(mono, unix)| Now { mono: Time(mono), unix: UnixTime(unix) })
 }
 
 /// Every input there is; that none is missing, the exhaustive match at its end sees to.
-pub fn inputs() -> impl Strategy<Value = Input> {
+pub(crate) fn inputs() -> impl Strategy<Value = Input> {
     use Input::*;
     let failures = prop::sample::select(vec![
         RequestFailure::Timeout,
@@ -237,7 +250,7 @@ pub fn inputs() -> impl Strategy<Value = Input> {
 }
 
 /// Every command there is.
-pub fn commands() -> impl Strategy<Value = Command> {
+pub(crate) fn commands() -> impl Strategy<Value = Command> {
     use Command::*;
     let asks = prop_oneof![
         prop::option::of(peers()).prop_map(|peer| GetHead { peer }),
@@ -274,7 +287,7 @@ pub fn commands() -> impl Strategy<Value = Command> {
 }
 
 /// A configuration with other values than the defaults in many places.
-pub fn configs() -> impl Strategy<Value = Config> {
+pub(crate) fn configs() -> impl Strategy<Value = Config> {
     let spans = prop::collection::vec(any::<Duration>(), 3);
     let lists = (prop::collection::vec(peers(), 0..4), prop::collection::vec(".{0,40}", 0..3), prop::collection::vec(subnets(), 0..4));
     let rules = (any::<Option<u64>>(), any::<Option<(u64, u64)>>(), any::<bool>());
