@@ -6,5 +6,6 @@
 
 #[cfg(doctest)]
 mod readme;
+pub mod report;
 pub mod sim;
 pub mod vectors;
