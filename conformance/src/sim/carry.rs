@@ -13,8 +13,9 @@ use super::history::CHAIN;
 use super::mesh::{MESH_HIGH, Pending};
 use super::node::{Mind, NodeId, Ready, node_of, peer_id};
 use super::puppet::Answer;
+use super::queue::Happening;
 use super::trace::body_of;
-use super::world::{Asked, Happening, World};
+use super::world::{Asked, World};
 
 type Ends = (NodeId, NodeId);
 

@@ -26,17 +26,24 @@
 //! lost, repeated and reordered on any link. A message that is lost on arrival is lost for good, as gossipsub's duplicate cache makes it.
 //! Meshes are symmetric and hold up to twelve peers. There is no repair by gossip itself (IHAVE): the machines must do without.
 
+mod build;
 mod carry;
 mod check;
 mod dice;
+mod faults;
 mod history;
 mod jobs;
 mod link;
+mod load;
+mod look;
 mod mesh;
 mod node;
+mod observe;
 mod puppet;
+mod queue;
 mod seeds;
 mod trace;
+mod turn;
 mod world;
 
 pub use check::{Failure, Violation};
@@ -45,6 +52,7 @@ pub use history::{Block, CHAIN, History, HistoryPlan, START};
 pub use jobs::JobOrder;
 pub use link::Terms;
 pub use node::{NodeId, Setup, peer_id};
+pub use observe::{Call, Mark, Observer};
 pub use puppet::{Answer, Puppet, Server};
 pub use seeds::{at_scale, each_seed};
 pub use world::World;
