@@ -207,7 +207,9 @@ fn incidents(timeline: &Timeline) -> String {
     for (text, incident) in &rows {
         let until = if incident.last > incident.first { format!("\u{2013}{}", moment(incident.last.0)) } else { String::new() };
         let nodes = match incident.nodes.len() {
-            0..=4 => super::marks::ranges(&incident.nodes),
+            0..=3 => {
+                incident.nodes.iter().filter_map(|node| Some(escape(&timeline.blocks.rows.get(*node)?.name))).collect::<Vec<_>>().join(", ")
+            }
             count => format!("{count} nodes"),
         };
         let _ = writeln!(

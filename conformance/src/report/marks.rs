@@ -65,7 +65,7 @@ impl Mark {
         Self::new(MarkKind::Fault, what)
     }
 
-    /// A fault is over: the last one of this name.
+    /// A fault is over: the last one of this name that one of the same nodes had.
     pub fn relief(what: impl Into<String>, fault: &str) -> Self {
         Self { ends: Some(clip(fault)), ..Self::new(MarkKind::Relief, what) }
     }
@@ -85,6 +85,11 @@ impl Mark {
     pub fn at_nodes(mut self, nodes: impl IntoIterator<Item = usize>) -> Self {
         self.nodes.extend(nodes);
         self
+    }
+
+    /// Is there a node that both happen to?
+    fn meets(&self, other: &Self) -> bool {
+        self.nodes.is_empty() || other.nodes.is_empty() || !self.nodes.is_disjoint(&other.nodes)
     }
 }
 
@@ -133,9 +138,9 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) fn mark(&mut self, at: Time, mark: Mark, near: u64) {
         if let Some(ends) = &mark.ends
-            && let Some(fault) = self.placed.iter_mut().rev().find(|placed| placed.mark.what == *ends)
+            && let Some(fault) = self.placed.iter_mut().rev().find(|placed| placed.mark.what == *ends && placed.mark.meets(&mark))
         {
-            fault.until.get_or_insert(at);
+            fault.until = Some(at); // for whom it lasted longest
         }
         let same =
             |placed: &&mut Placed| placed.mark.what == mark.what && placed.mark.kind == mark.kind && at.0 - placed.at.0.min(at.0) < near;

@@ -51,6 +51,7 @@ pub use dice::Dice;
 pub use history::{Block, CHAIN, History, HistoryPlan, START};
 pub use jobs::JobOrder;
 pub use link::Terms;
+pub(crate) use node::node_of;
 pub use node::{NodeId, Setup, peer_id};
 pub use observe::{Call, Mark, Observer};
 pub use puppet::{Answer, Puppet, Server};
