@@ -47,7 +47,7 @@ fn input(input: &Input) -> String {
             format!("connection {connection} with {peer} opened, {direction:?}, {address}{dial}")
         }
         Input::ConnectionClosed { peer, connection } => format!("connection {connection} with {peer} closed"),
-        Input::DialFailed { dial } => format!("dial {dial} failed"),
+        Input::DialFailed { dial, failure } => format!("dial {dial} failed: {failure}"),
         Input::PeerIdentified { peer, spoken } => format!("{peer} speaks {spoken:?}"),
         Input::PeerSubscribed { peer, topic } => format!("{peer} joined {topic:?}"),
         Input::PeerUnsubscribed { peer, topic } => format!("{peer} left {topic:?}"),
@@ -204,7 +204,7 @@ fn how(outcome: &Outcome) -> String {
         Outcome::TxList { peer, txlist: None } => format!("{peer} does not have the txlist"),
         Outcome::RequestFailed { peer, error } => format!("{peer} did not answer well: {error}"),
         Outcome::Connected(peer) => format!("connected with {peer}"),
-        Outcome::NotConnected => "not connected".to_owned(),
+        Outcome::NotConnected(failure) => format!("not connected: {failure}"),
         Outcome::Gated(refusal) => format!("kept out: {refusal}"),
     }
 }

@@ -1,8 +1,8 @@
 //! One call of the machine: all that it may be told.
 
 use preconf_core::{
-    ChannelId, Command, CommandId, ConnectionId, DialId, Direction, Found, Input, JobDone, JobId, Protocol, PublishId, PublishOutcome,
-    Record, RequestFailure, RequestId, Spoken, SyncTip, Time, Topic, UnixTime, Window,
+    ChannelId, Command, CommandId, ConnectionId, DialFailure, DialId, Direction, Found, Input, JobDone, JobId, Protocol, PublishId,
+    PublishOutcome, Record, RequestFailure, RequestId, Spoken, SyncTip, Time, Topic, UnixTime, Window,
 };
 
 use crate::bytes::{Cursor, Decode, Encode, Sink, choice, fields, newtypes};
@@ -110,6 +110,12 @@ choice!(RequestFailure {
     3 => Unsupported,
     4 => BadFrame,
 });
+choice!(DialFailure {
+    0 => Unreachable,
+    1 => WrongPeer,
+    2 => Undialable,
+    3 => Denied,
+});
 choice!(PublishOutcome {
     0 => Sent,
     1 => NoPeers,
@@ -133,7 +139,7 @@ fields!(Window { start, end, preconfer, settled });
 choice!(Input {
     0 => ConnectionOpened { peer, connection, direction, address, dial },
     1 => ConnectionClosed { peer, connection },
-    2 => DialFailed { dial },
+    2 => DialFailed { dial, failure },
     3 => PeerIdentified { peer, spoken },
     4 => PeerSubscribed { peer, topic },
     5 => PeerUnsubscribed { peer, topic },

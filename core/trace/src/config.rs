@@ -62,7 +62,7 @@ choice!(LimitKind {
 
 fields!(RateLimit { limit, window, kind });
 fields!(ByteLimit { bytes, window });
-fields!(ScoreRules { weights, ban_for });
+fields!(ScoreRules { weights, absence_floor, ban_for });
 fields!(Weights {
     gossip_accepted,
     response_ok,

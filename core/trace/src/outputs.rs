@@ -134,7 +134,7 @@ encode_choice!(Outcome {
     4 => TxList { peer, txlist },
     5 => RequestFailed { peer, error },
     6 => Connected(peer),
-    7 => NotConnected,
+    7 => NotConnected(failure),
     8 => Gated(refusal),
 });
 encode_fields!(Job { id, work });

@@ -191,7 +191,7 @@ pub(crate) fn times() -> impl Strategy<Value = Now> {
     prop_oneof![4 => near, 1 => any::<(u64, u64)>()].prop_map(|(mono, unix)| Now { mono: Time(mono), unix: UnixTime(unix) })
 }
 
-/// Every input there is; that none is missing, the exhaustive match at its end sees to.
+/// Every input there is.
 pub(crate) fn inputs() -> impl Strategy<Value = Input> {
     use Input::*;
     let failures = prop::sample::select(vec![
@@ -201,6 +201,7 @@ pub(crate) fn inputs() -> impl Strategy<Value = Input> {
         RequestFailure::Unsupported,
         RequestFailure::BadFrame,
     ]);
+    let dials = prop::sample::select(vec![DialFailure::Unreachable, DialFailure::WrongPeer, DialFailure::Undialable, DialFailure::Denied]);
     let outcomes = prop::sample::select(vec![
         PublishOutcome::Sent,
         PublishOutcome::NoPeers,
@@ -221,7 +222,7 @@ pub(crate) fn inputs() -> impl Strategy<Value = Input> {
             }
         ),
         (peers(), any::<u64>()).prop_map(|(peer, connection)| ConnectionClosed { peer, connection: ConnectionId(connection) }),
-        any::<u64>().prop_map(|dial| DialFailed { dial: DialId(dial) }),
+        (any::<u64>(), dials).prop_map(|(dial, failure)| DialFailed { dial: DialId(dial), failure }),
         (peers(), any::<[bool; 4]>()).prop_map(|(peer, [get_head, get_commitments, get_txlist, gossip])| PeerIdentified {
             peer,
             spoken: Spoken { get_head, get_commitments, get_txlist, gossip }
