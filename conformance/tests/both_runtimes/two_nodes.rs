@@ -2,8 +2,8 @@
 
 use futures::channel::oneshot;
 use preconf_node::preconf_core::{
-    B256, CommandError, Event, MAX_TXLIST_BYTES, PublishError, Refusal, RequestError, RequestFailure, SignedCommitment, Source, Topic,
-    U256, keccak256, message_id,
+    B256, CommandError, DialFailure, Event, MAX_TXLIST_BYTES, PublishError, Refusal, RequestError, RequestFailure, SignedCommitment,
+    Source, Topic, U256, keccak256, message_id,
 };
 use preconf_node::{HandleError, NetworkConfig, NetworkEvent};
 
@@ -110,7 +110,7 @@ async fn a_dial_that_leads_nowhere_says_so<A: Runtime, B: Runtime>() {
     let address = gone.address.clone();
     gone.stop().await;
     let result = soon("the dial's end", alice.handle.dial(address.clone())).await;
-    assert_eq!(result, Err(HandleError::NotReached { address }));
+    assert_eq!(result, Err(HandleError::NotReached { address, failure: DialFailure::Unreachable }));
     alice.stop().await;
 }
 
