@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use preconf_core::{Command, Core, Now, Time};
 
+use super::carry::ends;
 use super::check::Failure;
 use super::link::{Link, Terms};
 use super::node::{Mind, Node, NodeId, Setup};
@@ -12,6 +13,9 @@ use super::observe::Mark;
 use super::puppet::Puppet;
 use super::queue::Happening;
 use super::world::World;
+
+/// How long a node takes until it connects. Ours.
+const UP_AFTER: Duration = Duration::from_millis(100);
 
 impl World {
     /// An honest node with a machine of its own.
@@ -38,21 +42,47 @@ impl World {
     /// # Errors
     /// A rule of the world is broken.
     pub fn restart(&mut self, node: NodeId) -> Result<(), Failure> {
-        let ends: Vec<_> = self.links.keys().filter(|(a, b)| *a == node || *b == node).copied().collect();
-        for ends in &ends {
-            self.disconnect(*ends)?;
+        self.stop(node)?;
+        self.start(node)
+    }
+
+    /// Takes a node down: its peers see their connections close. What it had not kept is gone.
+    ///
+    /// # Errors
+    /// A rule of the world is broken.
+    pub fn stop(&mut self, node: NodeId) -> Result<(), Failure> {
+        if !self.nodes[node].up {
+            return Ok(());
         }
+        for other in self.nodes[node].linked.clone() {
+            self.disconnect(ends(node, other))?;
+        }
+        self.nodes[node].up = false;
+        self.nodes[node].life += 1; // what is under way for it is lost
+        self.mark(&Mark::Down(node));
+        Ok(())
+    }
+
+    /// Starts a node that is down, with the same identity and what it had kept.
+    ///
+    /// # Errors
+    /// A rule of the world is broken.
+    pub fn start(&mut self, node: NodeId) -> Result<(), Failure> {
+        if self.nodes[node].up {
+            return Ok(());
+        }
+        self.nodes[node].up = true;
         if let Some(setup) = self.nodes[node].setup.clone() {
-            self.mark(&Mark::Down(node));
             let core = self.machine(node, &setup);
             self.nodes[node].reborn(core, self.now);
-            self.mark(&Mark::Up(node));
             let kept = self.nodes[node].kept.clone();
             self.command(node, Command::Restore(kept))?.expect("what was kept is taken back");
             self.schedule_of(node);
+            self.tip_of_start(node)?;
         }
-        for ends in ends {
-            self.after(Duration::from_millis(100), Happening::Connect { ends });
+        self.mark(&Mark::Up(node));
+        for other in self.nodes[node].linked.clone() {
+            self.after(UP_AFTER, Happening::Connect { ends: ends(node, other) });
         }
         Ok(())
     }
@@ -73,11 +103,17 @@ impl World {
         }
     }
 
-    /// Links two nodes; the connection comes up as soon as time goes on.
+    /// Links two nodes, of which the first dials; the connection comes up as soon as time goes on.
     pub fn link(&mut self, a: NodeId, b: NodeId, terms: Terms) {
-        let ends = (a.min(b), a.max(b));
-        self.links.insert(ends, Link::new(terms));
-        self.after(Duration::ZERO, Happening::Connect { ends });
+        self.add_link(a, b, terms);
+        self.after(Duration::ZERO, Happening::Connect { ends: ends(a, b) });
+    }
+
+    pub(crate) fn add_link(&mut self, dialer: NodeId, other: NodeId, terms: Terms) {
+        if self.links.insert(ends(dialer, other), Link::new(terms, dialer)).is_none() {
+            self.nodes[dialer].linked.push(other);
+            self.nodes[other].linked.push(dialer);
+        }
     }
 
     /// Links a node to all that are there already.

@@ -38,6 +38,25 @@ impl World {
         }
     }
 
+    /// Sets a node's wall clock forward or back from now on.
+    pub fn jump_clock(&mut self, node: NodeId, micros: i64) {
+        if let Some(setup) = &mut self.nodes[node].setup {
+            setup.skew_micros += micros;
+        }
+    }
+
+    /// From now on a node loses so much of the gossip that arrives, in millionths.
+    pub fn drops(&mut self, node: NodeId, millionths: u32) {
+        if let Some(setup) = &mut self.nodes[node].setup {
+            setup.drops = millionths;
+        }
+    }
+
+    /// The terms of links that dials make from now on.
+    pub fn usual_terms(&mut self, terms: Terms) {
+        self.usual = terms;
+    }
+
     /// Hands a gossip message to a node after a while, as if a peer had sent it: past the mesh and its duplicate cache.
     pub fn inject(&mut self, to: NodeId, from: NodeId, topic: Topic, data: Bytes, after: Duration) {
         let input = Input::GossipReceived { peer: peer_id(from), message: message_id(CHAIN, topic, &data), topic, data };
@@ -78,12 +97,15 @@ impl World {
     fn unsettled(&self) -> Option<(NodeId, String)> {
         let mut heads = BTreeSet::new();
         for (id, node) in self.nodes.iter().enumerate() {
-            let Some(core) = node.core() else { continue };
+            let Some(core) = node.core().filter(|_| node.up) else { continue };
             let now = node.now(self.now);
             if let Some(what) = node.watch.unsettled(core, now) {
                 return Some((id, what));
             }
-            heads.insert(core.status(now).head);
+            let status = core.status(now);
+            heads.insert(
+                status.head.map_or((status.sync_tip.block_number, status.sync_tip.preconfirmation_hash), |(n, hash)| (n, Some(hash))),
+            );
             if heads.len() > 1 {
                 return Some((id, format!("its head is {:?}, another's is not", core.status(now).head)));
             }

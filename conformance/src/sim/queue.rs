@@ -8,9 +8,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use preconf_core::{Bytes, ConnectionId, Input, MessageId, Protocol, RequestId, Time, Topic};
+use preconf_core::{Bytes, ConnectionId, DialId, Input, MessageId, Protocol, RequestId, SyncTip, Time, Topic, Window};
 
 use super::node::NodeId;
+use super::spread::Told;
 
 /// Something that is on its way.
 #[derive(Debug)]
@@ -31,8 +32,26 @@ pub(crate) enum Happening {
     Request { from: NodeId, to: NodeId, connection: ConnectionId, request: RequestId, protocol: Protocol, body: Bytes },
     /// An answer, or none: the stream closes.
     Answer { to: NodeId, connection: ConnectionId, ends: (NodeId, NodeId), request: RequestId, body: Option<Bytes> },
+    /// A node hears which messages a peer has.
+    Have { from: NodeId, to: NodeId, connection: ConnectionId, told: Told },
+    /// A node hears that a peer wants one of them.
+    Wanted { by: NodeId, from: NodeId, connection: ConnectionId, message: MessageId, topic: Topic, data: Bytes },
+    /// A node's gossip layer has something to do.
+    Heartbeat { node: NodeId },
+    /// A dial reaches its address, or nobody.
+    Dialed { from: NodeId, to: Option<NodeId>, dial: Option<DialId> },
+    /// A puppet gets the turn that it asked for.
+    Turn { node: NodeId },
     /// The next block of a load is due.
     Block { load: usize, number: u64 },
+    /// A preconfer looks at its clock.
+    Slot { seat: usize },
+    /// L1 makes a block.
+    L1Block,
+    /// A node hears of L1's sync tip.
+    Tip { node: NodeId, tip: SyncTip },
+    /// A node is given what the schedule says of some windows.
+    Windows { node: NodeId, windows: Vec<Window> },
 }
 
 /// All that is on its way.

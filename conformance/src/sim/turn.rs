@@ -62,13 +62,13 @@ impl World {
         let node = &mut self.nodes[node];
         let now = node.now(self.now);
         match &mut node.mind {
-            Mind::Machine(core) => Some((core, now)),
-            Mind::Puppet(..) => None,
+            Mind::Machine(core) if node.up => Some((core, now)),
+            Mind::Machine(_) | Mind::Puppet(..) => None,
         }
     }
 
     fn show(&mut self, node: NodeId, call: Call<'_>) {
-        if self.observers.is_empty() || self.nodes[node].core().is_none() {
+        if self.observers.is_empty() || self.nodes[node].core().is_none() || !self.nodes[node].up {
             return;
         }
         let now = self.nodes[node].now(self.now);
@@ -83,7 +83,7 @@ impl World {
             for output in outputs {
                 match output {
                     Output::Net(action) => self.carry_out(node, action)?,
-                    Output::App(event) => self.note(node, &event),
+                    Output::App(event) => self.note(node, &event)?,
                     Output::Keep(record) => self.nodes[node].kept.push(record),
                     Output::Job(job) => {
                         let done = self.jobs.run(&job);
@@ -105,7 +105,7 @@ impl World {
             }
         }
         self.set_wake(node);
-        Ok(())
+        self.execute(node)
     }
 
     fn set_wake(&mut self, node: NodeId) {

@@ -4,18 +4,20 @@
 //! wake-up; one that was moved meanwhile is put back at its new time. Who lives in a world is added in `build`, disturbed in `faults`, called
 //! in `turn`, looked at in `look`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use preconf_core::{ChannelId, ConnectionId, MessageId, RequestId, Time};
+use preconf_core::{ChannelId, ConnectionId, MessageId, RequestId, Time, Window};
 
 use super::check::{Failure, Violation};
 use super::dice::Dice;
+use super::flight::Flights;
 use super::jobs::Jobs;
-use super::link::Link;
+use super::link::{Link, Terms};
 use super::load::Load;
 use super::node::{Node, NodeId};
 use super::observe::{Mark, Observer};
+use super::preconfer::Office;
 use super::queue::{Happening, Queue};
 use super::trace::Trace;
 
@@ -36,10 +38,12 @@ pub struct World {
     seed: u64,
     pub(crate) dice: Dice,
     pub(crate) now: Time,
-    queue: Queue,
+    pub(crate) queue: Queue,
     pub(crate) nodes: Vec<Node>,
     pub(crate) links: BTreeMap<(NodeId, NodeId), Link>,
-    pub(crate) channels: BTreeMap<ChannelId, Asked>,
+    /// Connections that stand.
+    pub(crate) standing: HashMap<ConnectionId, (NodeId, NodeId)>,
+    pub(crate) channels: HashMap<ChannelId, Asked>,
     pub(crate) minted: u64,
     pub(crate) jobs: Jobs,
     pub(crate) loads: Vec<Load>,
@@ -48,6 +52,14 @@ pub struct World {
     pub(crate) last_loss: Time,
     pub(crate) last_block: Time,
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// The terms of links that dials make.
+    pub(crate) usual: Terms,
+    pub(crate) office: Option<Office>,
+    pub(crate) schedule: Vec<Window>,
+    /// Who has banned whom, and who has put whom out of its mesh at least, ever.
+    pub(crate) bans: BTreeSet<(NodeId, NodeId)>,
+    pub(crate) put_out: BTreeSet<(NodeId, NodeId)>,
+    pub(crate) flights: Flights,
 }
 
 impl World {
@@ -60,7 +72,8 @@ impl World {
             queue: Queue::default(),
             nodes: Vec::new(),
             links: BTreeMap::new(),
-            channels: BTreeMap::new(),
+            standing: HashMap::new(),
+            channels: HashMap::new(),
             minted: 0,
             jobs: Jobs::default(),
             loads: Vec::new(),
@@ -69,6 +82,12 @@ impl World {
             last_loss: Time::ZERO,
             last_block: Time::ZERO,
             observers: Vec::new(),
+            usual: Terms::default(),
+            office: None,
+            schedule: Vec::new(),
+            bans: BTreeSet::new(),
+            put_out: BTreeSet::new(),
+            flights: Flights::default(),
         }
     }
 
@@ -150,6 +169,27 @@ impl World {
         match happening {
             Happening::Input { node, life, input } if self.nodes[node].life == life => self.input(node, input),
             Happening::Wake { node, life } if self.nodes[node].life == life => self.wake(node),
+            Happening::Tip { node, tip } => self.tip_arrives(node, tip),
+            Happening::Windows { node, windows } => self.windows_arrive(node, windows),
+            Happening::Slot { seat } => self.slot(seat),
+            Happening::L1Block => {
+                self.l1_block();
+                Ok(())
+            }
+            Happening::Have { from, to, connection, told } => {
+                self.have_arrives(from, to, connection, told);
+                Ok(())
+            }
+            Happening::Wanted { by, from, connection, message, topic, data } => {
+                self.want_arrives(from, by, connection, message, topic, &data);
+                Ok(())
+            }
+            Happening::Heartbeat { node } => {
+                self.heartbeat(node);
+                Ok(())
+            }
+            Happening::Dialed { from, to, dial } => self.dialed(from, to, dial),
+            Happening::Turn { node } => self.puppet_turn(node),
             Happening::Input { .. } | Happening::Wake { .. } => Ok(()), // of a life that is over
             Happening::Joined { ends, connection } => self.joined(ends, connection),
             Happening::Connect { ends } => self.connect(ends),
