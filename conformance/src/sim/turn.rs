@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output};
+use preconf_core::{Command, CommandError, CommandId, Input, Now, Output};
+use preconf_trace::Recorder;
 
 use super::check::{Failure, Violation};
 use super::jobs::JobOrder;
@@ -61,7 +62,7 @@ impl World {
         self.drain(node)
     }
 
-    fn mind(&mut self, node: NodeId) -> Option<(&mut Core, Now)> {
+    fn mind(&mut self, node: NodeId) -> Option<(&mut Recorder, Now)> {
         let node = &mut self.nodes[node];
         let now = node.now(self.now);
         match &mut node.mind {
