@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use preconf_core::{
     Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, Event, GateConfig, HostRule, Input, Job,
-    JobDone, LimitKind, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record, RequestId,
-    Response, Standing, Time, UnixTime, memory_bound,
+    LimitKind, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record, RequestId, Response,
+    Standing, Time, UnixTime, memory_bound,
 };
 
 use super::material::{self, CHAIN, Material, SLASHER, START};
@@ -323,8 +323,8 @@ impl Bench {
                 self.reached.pages_served += usize::from(matches!(&response, Response::Commitments(page) if page.len() > 4));
                 self.reached.txlists_served += usize::from(matches!(&response, Response::TxList(list) if !list.txlist.is_empty()));
             }
-            Action::CloseConnection { connection } => drop(self.connections.remove(&connection)),
-            // That their connections close is an input of its own, which may come late.
+            // That connections close is an input of its own, which may come late.
+            Action::CloseConnection { connection } => connection.hash(&mut self.digest),
             Action::Disconnect { peer } | Action::Block { peer } | Action::Unblock { peer } => peer.hash(&mut self.digest),
             Action::ReportGossip { verdict, message, .. } => (std::mem::discriminant(&verdict), message).hash(&mut self.digest),
             Action::SetScore { score, .. } => score.hash(&mut self.digest),
@@ -353,7 +353,7 @@ impl Bench {
         self.look();
         self.lazy = false;
         self.after_step();
-        self.finish_jobs();
+        self.end_what_is_out();
         for connection in self.connections.keys().copied().collect::<Vec<_>>() {
             self.close_connection(connection);
         }
@@ -361,16 +361,11 @@ impl Bench {
             self.input(Input::ChannelClosed { channel });
         }
         let until = self.now.after(END);
+        self.end_what_is_out();
         while let Some((at, _)) = self.core.poll_timeout().filter(|(at, _)| *at <= until.mono) {
             self.now = self.now.after(at.since(self.now.mono));
             self.wake();
-            self.finish_jobs();
-            while !self.publishes.is_empty() {
-                self.published(0, 1);
-            }
-            while !self.dials.is_empty() {
-                self.dial_ends(0, 0);
-            }
+            self.end_what_is_out();
         }
         let status = self.core.status(self.now);
         assert_eq!((status.held, status.requests, status.jobs, status.unsent, status.syncing), (0, 0, 0, 0, false), "something hangs");
@@ -380,10 +375,16 @@ impl Bench {
         self.reached.pruned = stats.peers_pruned as usize;
     }
 
-    fn finish_jobs(&mut self) {
-        while !self.jobs.is_empty() {
-            let done: JobDone = material::run(&self.jobs.remove(0));
-            self.input(Input::JobFinished(done));
+    /// Jobs come back, nobody hears what we publish, nobody answers where we dial.
+    fn end_what_is_out(&mut self) {
+        while let Some(job) = (!self.jobs.is_empty()).then(|| self.jobs.remove(0)) {
+            self.input(Input::JobFinished(material::run(&job)));
+        }
+        while !self.publishes.is_empty() {
+            self.published(0, 1);
+        }
+        while !self.dials.is_empty() {
+            self.dial_ends(0, 0);
         }
     }
 }

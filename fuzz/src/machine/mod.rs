@@ -70,13 +70,27 @@ pub fn machine_bytes(bytes: &[u8]) -> Reached {
     reached
 }
 
+/// Runs one input and says each move before it is made, so that the last one said is the one that fails.
+///
+/// # Panics
+/// As [`machine_bytes`].
+pub fn tell(bytes: &[u8], mut say: impl FnMut(String)) -> Reached {
+    run(bytes, |bench, next| say(format!("{:>10.3} s  {next:?}", bench.now.mono.0 as f64 / 1e6))).reached()
+}
+
 fn live(bytes: &[u8]) -> (Reached, u64) {
+    let bench = run(bytes, |_, _| {});
+    (bench.reached(), bench.digest())
+}
+
+fn run(bytes: &[u8], mut before: impl FnMut(&Bench, Move)) -> Bench {
     let mut dice = Dice::new(bytes);
     let mut bench = Bench::new(dice.byte() & !TWICE);
     for _ in 0..MAX_MOVES {
         let Some(next) = Move::read(&mut dice, &bench) else { break };
+        before(&bench, next);
         bench.make(next);
     }
     bench.settle();
-    (bench.reached(), bench.digest())
+    bench
 }
