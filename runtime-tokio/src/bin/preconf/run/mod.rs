@@ -148,6 +148,13 @@ pub(crate) enum RunError {
     Ended,
 }
 
+impl RunError {
+    /// Do the flags make no sense?
+    pub(crate) fn is_misuse(&self) -> bool {
+        matches!(self, Self::Start(error) if matches!(**error, StartError::Config(_)))
+    }
+}
+
 /// Reads a multiaddr.
 fn multiaddr(text: &str) -> Result<Multiaddr, String> {
     text.parse()
