@@ -290,6 +290,13 @@ fn two_nodes_find_each_other_gossip_a_block_and_answer_all_three_requests() {
     let status = bob.ask(json!({"command": "status"}));
     assert_eq!(status["result"]["head"], json!({"block_number": 1, "hash": hash}), "{status}");
     assert_eq!((&status["result"]["ready_to"], &status["result"]["lag"]), (&json!(1), &json!(0)), "{status}");
+    let health = |stage: &str| json!({"blocks": [{"block_number": 1, "stage": stage}]});
+    assert_eq!(bob.ask(json!({"command": "health"}))["result"], health("ready"));
+    assert!(bob.ask(json!({"command": "mark_failed", "block_number": 2}))["error"].is_string(), "it was never ready");
+    assert_eq!(bob.ask(json!({"command": "mark_executed", "block_number": 1}))["result"], json!({}));
+    assert_eq!(bob.ask(json!({"command": "health"}))["result"], health("executed"));
+    assert_eq!(bob.ask(json!({"command": "move_sync_tip", "block_number": 1, "hash": hash}))["result"], json!({}));
+    assert_eq!(bob.ask(json!({"command": "health"}))["result"], json!({"blocks": []}), "settled");
     let peers = bob.ask(json!({"command": "peers"}));
     assert_eq!(peers["result"]["peers"][0]["peer"], alice.peer_id(), "{peers}");
 }

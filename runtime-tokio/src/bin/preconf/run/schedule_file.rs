@@ -65,7 +65,9 @@ fn yes() -> bool {
     true
 }
 
-struct Windows(Vec<Window>);
+/// Windows in order, each checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Windows(pub(super) Vec<Window>);
 
 impl<'de> Deserialize<'de> for Windows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
