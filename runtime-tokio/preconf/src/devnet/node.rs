@@ -9,11 +9,11 @@ use multiaddr::Multiaddr;
 use preconf_core::{ChainId, Config, Event};
 use preconf_tokio::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, StartError};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::loss::Loss;
 use super::plan::{Plan, digest};
 use super::report::Role;
+use super::runtime::{Life, Runtime};
 use crate::key::NodeKey;
 
 /// The chain id of every devnet. Ours: no public chain has it.
@@ -32,7 +32,9 @@ pub(crate) struct Node {
     pub(crate) handle: NetworkHandle,
     /// Where it listens.
     pub(crate) address: Multiaddr,
-    driver: JoinHandle<()>,
+    /// What it lives on.
+    pub(crate) runtime: Runtime,
+    life: Life,
 }
 
 /// An event of a node, and when it left it.
@@ -83,6 +85,7 @@ impl Node {
         index: usize,
         name: String,
         role: Role,
+        runtime: Runtime,
         key: &NodeKey,
         plan: &Plan,
         mut loss: Loss,
@@ -91,25 +94,25 @@ impl Node {
         let mut config = NetworkConfig::new(core_config(plan), key.identity().clone());
         config.seed = Some(digest(plan.seed(), "dice", index as u64).0);
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-        let parts = preconf_tokio::parts(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
+        let parts = runtime.parts(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
         let (driver, handle, mut events) = match parts.and_then(|parts| NetworkDriver::new(config, parts)) {
             Ok(started) => started,
             Err(error) => return Err(NodeError::Start { name, error: error.into() }),
         };
-        let driver = tokio::spawn(driver.run());
+        let life = runtime.run(driver);
         if let Err(error) = introduce(&handle, plan).await {
             return Err(NodeError::Handle { name, error });
         }
         // Nobody knows it yet, so nothing else can come first.
         let Some(NetworkEvent::Listening { address }) = events.recv().await else { return Err(NodeError::NoAddress { name }) };
         tokio::spawn(attend(index, handle.clone(), events, sightings));
-        Ok(Self { name, role, handle, address, driver })
+        Ok(Self { name, role, handle, address, runtime, life })
     }
 
     /// Ends it in good order. Says whether it had lived until now.
     pub(crate) async fn stop(self) -> bool {
         self.handle.shutdown().await;
-        self.driver.await.is_ok()
+        self.life.end().await
     }
 }
 
