@@ -25,6 +25,7 @@ mod table;
 mod world;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 use preconf_core::RateLimit;
@@ -66,6 +67,9 @@ pub(crate) struct DevnetArgs {
     /// What the nodes live on.
     #[arg(long, value_enum, value_name = "RUNTIME", default_value = "tokio")]
     runtime: Runtimes,
+    /// Record every step of every honest node to a file of its name in this folder, for `preconf-conformance replay`.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// Decides keys, txlists, who dials whom and what is lost.
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
@@ -111,6 +115,14 @@ pub(crate) enum DevnetError {
     NoMesh {
         /// How long they had.
         secs: u64,
+    },
+    /// No folder to record to.
+    #[error("cannot record to {path}: {error}", path = .path.display())]
+    Record {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
     },
     /// No signals.
     #[error("cannot listen for signals: {0}")]
@@ -189,6 +201,7 @@ mod tests {
             hostile: 1,
             drop: 0.0,
             runtime: Runtimes::Tokio,
+            record: None,
             seed: 7,
             json: false,
         }
