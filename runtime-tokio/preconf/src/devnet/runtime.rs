@@ -23,6 +23,7 @@ pub(crate) enum Runtimes {
 
 impl Runtimes {
     /// The runtime of the node with this index.
+    #[cfg_attr(not(feature = "async-std"), expect(unused_variables, reason = "with one runtime there is no choice"))]
     pub(crate) fn of(self, index: usize) -> Runtime {
         match self {
             Self::Tokio => Runtime::Tokio,
