@@ -6,5 +6,6 @@
 
 #[cfg(doctest)]
 mod readme;
+pub mod scenario;
 pub mod sim;
 pub mod vectors;

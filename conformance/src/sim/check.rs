@@ -142,6 +142,11 @@ impl Watch {
         }
     }
 
+    /// P9.3: what is settled needs no execution, so nothing at or below the tip becomes ready any more.
+    pub(crate) fn tip(&mut self, number: u64) {
+        self.next_ready = self.next_ready.map(|next| next.max(number + 1));
+    }
+
     /// A message was handed to the machine.
     pub(crate) fn gossip(&mut self, message: MessageId, peer: PeerId) {
         *self.verdicts_open.entry((message, peer)).or_default() += 1;

@@ -21,6 +21,9 @@ impl World {
     /// Outside: a rule of the world is broken. Inside: the machine refuses.
     pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
         let takes_time = command.takes_time();
+        if let Command::MoveSyncTip(tip) = &command {
+            self.nodes[node].watch.tip(tip.block_number);
+        }
         self.show(node, Call::Command(&command));
         let Some((core, now)) = self.mind(node) else { return Ok(Err(CommandError::NotConnected)) };
         let taken = core.handle_command(now, command);
