@@ -21,6 +21,7 @@ use crate::job::{Found, Job, JobDone, Work};
 use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
+use crate::peer::mirror::Round;
 use crate::peer::table::{Link, Peers};
 use crate::peer::terms::Opened;
 use crate::publish::Outbox;
@@ -77,6 +78,8 @@ pub struct Core {
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
     pub(crate) outbox: Outbox,
+    /// The round of decayed scores that gossipsub is being told (P7.5).
+    pub(crate) round: Option<Round>,
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
     pub(crate) stats: Stats,
@@ -123,6 +126,7 @@ impl Core {
             serving: Serving::default(),
             sync: Sync::default(),
             outbox: Outbox::default(),
+            round: None,
             gate,
             dials,
             stats: Stats::default(),
@@ -150,7 +154,7 @@ impl Core {
                 self.connection_opened(now, Opened { peer, connection, link: Link { direction, address }, dial });
             }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
-            Input::DialFailed { dial } => self.dial_failed(now, dial),
+            Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
             Input::PeerIdentified { peer, spoken } => self.peer_identified(now, peer, spoken),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);

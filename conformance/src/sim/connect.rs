@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use preconf_core::{ConnectionId, DialId, Direction, Input, PeerId, Spoken, Topic};
+use preconf_core::{ConnectionId, DialFailure, DialId, Direction, Input, PeerId, Spoken, Topic};
 
 use super::carry::{Ends, ends};
 use super::check::Failure;
@@ -82,7 +82,7 @@ impl World {
             }
         }
         match dial {
-            Some(dial) => self.input(from, Input::DialFailed { dial }),
+            Some(dial) => self.input(from, Input::DialFailed { dial, failure: DialFailure::Unreachable }),
             None => Ok(()),
         }
     }

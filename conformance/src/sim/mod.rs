@@ -58,6 +58,7 @@ pub use flight::Propagation;
 pub use history::{Block, CHAIN, History, HistoryPlan, START};
 pub use jobs::JobOrder;
 pub use link::Terms;
+pub(crate) use node::node_of;
 pub use node::{NodeId, Setup, peer_id};
 pub use observe::{Call, Mark, Observer};
 pub use preconfer::{Election, block_of, gossip_of, txlist_of};

@@ -1,9 +1,9 @@
-//! What follows from how a peer behaves, and from its coming and going (P2.5, P7.4, P7.5)?
+//! What follows from how a peer behaves, and from its coming and going (P2.5, P7.4)?
 
 use std::time::Duration;
 
 use crate::id::{ConnectionId, DialId, PeerId};
-use crate::input::Spoken;
+use crate::input::{DialFailure, Spoken};
 use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
@@ -31,7 +31,7 @@ impl Core {
         let Opened { peer, connection, link, dial } = opened;
         let refused = match self.gate.ask_connection(peer, link.address, self.ties(now.mono, &peer)) {
             Ok(()) if self.peers.has_room_for(&peer) => None,
-            Ok(()) => Some((Outcome::NotConnected, "no_room")), // P10.1
+            Ok(()) => Some((Outcome::NotConnected(DialFailure::Denied), "no_room")), // P10.1
             Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
         };
         if let Some((outcome, label)) = refused {
@@ -85,7 +85,7 @@ impl Core {
 
     /// A peer said what it speaks.
     pub(crate) fn peer_identified(&mut self, now: Now, peer: PeerId, spoken: Spoken) {
-        self.peers.identified(&peer, spoken);
+        self.peers.identified(now.mono, &peer, spoken);
         if spoken.supports_none() {
             // Its subscriptions may still be on their way.
             self.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
@@ -118,7 +118,7 @@ impl Core {
             None => {}
         }
         tracing::debug!(%peer, rule, ?conduct, delta = change.delta, score = change.score, "score changed");
-        self.mirror(peer, change.score);
+        self.mirror(now, peer, change.score);
         if before != after {
             self.tell(Event::StandingChanged { peer, standing: after, rule });
             self.keep_peer(now, peer); // P7.7
@@ -142,36 +142,5 @@ impl Core {
         }
         self.tell(Event::StandingChanged { peer, standing, rule: "P7.4" });
         self.keep_peer(now, peer); // P7.7
-    }
-
-    /// P7.3, P7.5: scores have decayed; gossipsub hears of those that are not zero.
-    pub(crate) fn scores_decayed(&mut self, now: Now) {
-        let scores = self.peers.connected().filter_map(|(peer, _)| self.peers.ledger(peer).map(|ledger| (*peer, ledger.score(now.mono))));
-        let scores: Vec<_> = scores.collect();
-        let any = scores.iter().any(|(_, score)| *score != 0);
-        for (peer, score) in scores {
-            self.mirror(peer, score);
-        }
-        if any {
-            self.timers.set(Timer::Decay, next_tick(now.mono));
-        }
-    }
-
-    /// P7.5: gossipsub may have forgotten the score of a peer that comes back, and we may have learned of it before a restart.
-    pub(crate) fn mirror_now(&mut self, now: Now, peer: PeerId) {
-        let Some(score) = self.peers.ledger(&peer).map(|ledger| ledger.score(now.mono)) else { return };
-        if self.peers.mirror(&peer, score) || score != 0 {
-            self.act(Action::SetScore { peer, score });
-        }
-        if score != 0 {
-            self.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
-        }
-    }
-
-    /// P7.5: gossipsub hears of a score that it does not know yet.
-    fn mirror(&mut self, peer: PeerId, score: i64) {
-        if self.peers.mirror(&peer, score) {
-            self.act(Action::SetScore { peer, score });
-        }
     }
 }

@@ -1,4 +1,0 @@
-//! The commands of the program.
-
-pub(crate) mod sim;
-pub(crate) mod vectors;
