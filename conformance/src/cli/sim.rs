@@ -1,19 +1,24 @@
-//! `sim NAME|FILE [--nodes N] [--seed S | --seeds A..B] [--seconds T] [--json]`, `sim --all`, `sim --list`
+//! `sim NAME|FILE [--nodes N] [--seed S | --seeds A..B] [--seconds T] [--html F] [--trace DIR] [--json]`, `sim --all`, `sim --list`
 //!
 //! Several seeds are played on as many threads as there are processors, each in a world of its own; what is printed comes in their order.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use preconf_conformance::report::{self, Spectator, Summary};
 use preconf_conformance::scenario::{self, Change, Report, Scenario, ScenarioError};
+use preconf_conformance::sim::{Observer, Tapes};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,6 +46,15 @@ pub(crate) struct Args {
     /// Switch the scenario's defence off: it must fail then.
     #[arg(long)]
     without_defence: bool,
+    /// Threads that do the machines' jobs in each world; 0 has the world do them itself.
+    #[arg(long, default_value_t = 0)]
+    job_threads: usize,
+    /// Write a page about the run, which needs nothing but a browser.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "all"])]
+    html: Option<PathBuf>,
+    /// Write the trace of every machine into a folder, one file for each of its lives; `replay` relives them.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["seeds", "all"])]
+    trace: Option<PathBuf>,
     /// Print one JSON object a run.
     #[arg(long)]
     json: bool,
@@ -67,7 +81,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let change = Change { nodes: args.nodes.map(|nodes| nodes as usize), seconds: args.seconds, without_defence: args.without_defence };
+    let change = Change {
+        nodes: args.nodes.map(|nodes| nodes as usize),
+        seconds: args.seconds,
+        without_defence: args.without_defence,
+        job_threads: args.job_threads,
+    };
+    if let [scenario] = &scenarios[..]
+        && (args.html.is_some() || args.trace.is_some())
+    {
+        return watch(args, scenario, &change);
+    }
     let range = args.seeds.clone().unwrap_or(args.seed..args.seed + 1);
     let plays: Vec<(&Scenario, u64)> = scenarios.iter().flat_map(|scenario| range.clone().map(move |seed| (scenario, seed))).collect();
     let failed = play_all(&plays, &change, args.json);
@@ -79,6 +103,47 @@ fn find(args: &Args) -> Result<Vec<Scenario>, ScenarioError> {
         Some(name) => Scenario::find(name).map(|scenario| vec![scenario]),
         None => Ok(scenario::all()),
     }
+}
+
+/// Plays one seed, and writes down what happens.
+fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
+    let spectator = Rc::new(RefCell::new(Spectator::default()));
+    let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+    if args.html.is_some() {
+        observers.push(Box::new(spectator.clone()));
+    }
+    if let Some(dir) = &args.trace {
+        match Tapes::into(dir) {
+            Ok(tapes) => observers.push(Box::new(tapes)),
+            Err(error) => {
+                eprintln!("{}: {error}", dir.display());
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let bar = bar(&[(scenario, args.seed)], change);
+    let report = scenario.run_with(args.seed, change, observers, |progress| bar.set_position(progress.at_s));
+    bar.finish_and_clear();
+    print(&report, change, args.json);
+    if let Some(file) = &args.html {
+        let summary = Summary {
+            scenario: scenario.name.clone(),
+            seed: Some(report.seed),
+            nodes: report.nodes,
+            virtual_time: Duration::from_secs_f64(report.virtual_s),
+            steps: report.steps,
+            digest: report.trace_digest.clone(),
+            violations: report.violations.clone(),
+            command: repeat(&report, change),
+            ..Summary::default()
+        };
+        let page = report::Report::new(summary, spectator.take().into_timeline()).html();
+        if let Err(error) = fs::write(file, page) {
+            eprintln!("{}: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Plays them on all processors, prints them in order, and says how many failed.

@@ -22,6 +22,8 @@ pub struct Change {
     pub seconds: Option<u64>,
     /// Switches the scenario's defence off.
     pub without_defence: bool,
+    /// Threads that do the machines' jobs; 0 has the world do them itself. It changes nothing but the time that it takes.
+    pub job_threads: usize,
 }
 
 /// How far a run is.
@@ -66,6 +68,7 @@ impl Scenario {
     pub fn run_with(&self, seed: u64, change: &Change, observers: Vec<Box<dyn Observer>>, progress: impl FnMut(Progress)) -> Report {
         let (start, scenario) = (Instant::now(), self.changed(change));
         let (mut stage, mut violations) = (Stage::new(&scenario, seed, observers), Vec::new());
+        stage.world.job_threads(change.job_threads);
         let played = stage.open(&scenario, seed).and_then(|()| stage.play(&scenario, progress, &mut violations));
         violations.extend(played.err().map(|failure| failure.to_string()));
         let world = &stage.world;

@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use preconf_core::{Address, B256, Bytes, Found, Job, JobDone, SIGNED_COMMITMENT_BYTES, Work};
@@ -34,10 +37,86 @@ pub(crate) struct Jobs {
     hashed_bytes: usize,
     /// Recoveries that were really computed.
     pub(crate) recovered: u64,
+    pool: Option<Pool>,
+}
+
+/// A job that was started.
+#[derive(Debug)]
+pub(crate) enum Ticket {
+    /// Its result is here.
+    Done(JobDone),
+    /// A thread has it.
+    Out(u64),
+}
+
+/// Threads that do jobs. When each is done is chance; when its result is used is not.
+#[derive(Debug)]
+struct Pool {
+    to: Sender<(u64, Job)>,
+    from: Receiver<(u64, JobDone)>,
+    early: HashMap<u64, JobDone>,
+    started: u64,
+}
+
+impl Pool {
+    fn new(threads: usize) -> Self {
+        let ((to, jobs), (done, from)) = (channel::<(u64, Job)>(), channel());
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..threads {
+            let (jobs, done) = (jobs.clone(), done.clone());
+            thread::spawn(move || {
+                loop {
+                    let next = jobs.lock().map(|jobs| jobs.recv());
+                    let Ok(Ok((ticket, job))) = next else { return }; // the world is gone
+                    if done.send((ticket, job.run())).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self { to, from, early: HashMap::new(), started: 0 }
+    }
+
+    fn start(&mut self, job: Job) -> u64 {
+        self.started += 1;
+        self.to.send((self.started, job)).expect("the threads live as long as the pool");
+        self.started
+    }
+
+    fn wait_for(&mut self, ticket: u64) -> JobDone {
+        loop {
+            if let Some(done) = self.early.remove(&ticket) {
+                return done;
+            }
+            let (ticket, done) = self.from.recv().expect("the threads live as long as the pool");
+            self.early.insert(ticket, done);
+        }
+    }
 }
 
 impl Jobs {
-    pub(crate) fn run(&mut self, job: &Job) -> JobDone {
+    /// From now on so many threads do the jobs, each job anew.
+    pub(crate) fn on_threads(&mut self, threads: usize) {
+        self.pool = (threads > 0).then(|| Pool::new(threads));
+    }
+
+    pub(crate) fn start(&mut self, job: Job) -> Ticket {
+        match &mut self.pool {
+            Some(pool) => Ticket::Out(pool.start(job)),
+            None => Ticket::Done(self.run(&job)),
+        }
+    }
+
+    /// # Panics
+    /// The ticket is of another world.
+    pub(crate) fn finish(&mut self, ticket: Ticket) -> JobDone {
+        match ticket {
+            Ticket::Done(done) => done,
+            Ticket::Out(ticket) => self.pool.as_mut().expect("who handed out the ticket").wait_for(ticket),
+        }
+    }
+
+    fn run(&mut self, job: &Job) -> JobDone {
         let (commitment, domain) = match &job.work {
             Work::Recover { commitment, domain } => (commitment, domain),
             Work::Hash { txlist } => return self.hash(job, txlist),
