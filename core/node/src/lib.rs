@@ -78,6 +78,7 @@ mod handle;
 mod jobs;
 mod machine;
 mod names;
+mod record;
 
 pub use clock::Clock;
 pub use config::NetworkConfig;
@@ -87,6 +88,7 @@ pub use events::{NetworkEvent, NetworkEvents};
 pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 pub use jobs::{BoxedWork, JobRunner};
 pub use names::{LookUp, Resolving};
+pub use record::RecordConfig;
 
 pub use libp2p_identity::Keypair;
 pub use multiaddr::Multiaddr;
