@@ -17,8 +17,9 @@ fn a_small_run_is_drawn_as_it_was() {
     // Bins of 50 ms; the run ends in the middle of the sixth.
     assert_eq!((&data["width_us"], &data["bins"], &data["end_us"]), (&json!(50_000), &json!(6), &json!(275_000)));
     assert_eq!(data["height"]["best"], json!([0, 0, 1, 1, 1, 1]));
-    assert_eq!(data["height"]["first"], json!([0, 0, 1, 1, 1, 1]));
-    assert_eq!(data["height"]["last"], json!([0, 0, 0, 1, 1, 1]));
+    let ready = json!({ "most": [0, 0, 1, 1, 1, 1], "median": [0, 0, 0, 1, 1, 1], "least": [0, 0, 0, 1, 1, 1] });
+    assert_eq!(data["height"]["ready"], ready);
+    assert_eq!(data["peers"], json!({ "most": [0, 0, 1, 1, 1, 1], "median": [0, 0, 0, 0, 0, 0], "least": [0, 0, 0, 0, 0, 0] }));
     // Bob starts at 60 ms. The block is out at 110 ms; at 150 ms he still lacks it, at 180 ms he has it.
     assert_eq!(data["behind"][ALICE], json!({ "name": "alice", "values": [0, 0, 0, 0, 0, 0] }));
     assert_eq!(data["behind"][BOB], json!({ "name": "bob", "values": [null, 0, 40, 70, 0, 0] }));
@@ -182,6 +183,7 @@ fn small() -> Report {
     timeline.name_peer(mallory, "mallory", Side::Hostile);
     timeline.started(Time::ZERO, ALICE);
     timeline.started(ms(60), BOB);
+    timeline.output(ms(110), ALICE, &Output::App(Event::PeerConnected { peer: peer_id(1) }));
     timeline.output(ms(110), ALICE, &accepted(1, Source::Own));
     timeline.output(ms(110), ALICE, &ready(1));
     timeline.output(ms(140), BOB, &accepted(1, Source::Gossip(peer_id(0))));
