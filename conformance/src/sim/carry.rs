@@ -66,6 +66,8 @@ impl World {
             }
             Action::CancelRequest { .. } | Action::SetScore { .. } => {} // a late answer changes nothing; the mesh does not look at scores yet
             Action::Dial { dial, .. } => self.soon(node, Input::DialFailed { dial }), // worlds are linked from outside
+            Action::LookUp { lookup } => self.soon(node, Input::LookupFinished { lookup, succeeded: false }), // nobody is to be found
+            Action::Introduce { .. } => {}
             Action::Disconnect { peer } => {
                 if let Some(other) = node_of(&peer) {
                     self.disconnect(ends(node, other))?;

@@ -49,6 +49,10 @@ impl Trace {
             Output::Job(job) => self.say(1, &[&job.id.0.to_le_bytes()]),
             Output::App(event) => self.event(event),
             Output::Keep(Record::Committed { block_number, hash }) => self.say(60, &[&block_number.to_le_bytes(), hash.as_slice()]),
+            Output::Keep(Record::Known(known)) => {
+                let (record, at) = (&known.record, known.last_success.0);
+                self.say(62, &[record.peer.as_bytes(), &record.sequence.to_le_bytes(), &at.to_le_bytes()]);
+            }
             Output::Keep(Record::Peer { peer, score, as_of, ban_ends }) => {
                 let ends = ban_ends.map_or(0, |end| end.0);
                 self.say(61, &[peer.as_bytes(), &score.to_le_bytes(), &as_of.0.to_le_bytes(), &ends.to_le_bytes()]);
@@ -74,6 +78,8 @@ impl Trace {
             Action::Block { peer } => self.say(10, &[peer.as_bytes()]),
             Action::Unblock { peer } => self.say(11, &[peer.as_bytes()]),
             Action::CloseConnection { connection } => self.say(19, &[&connection.0.to_le_bytes()]),
+            Action::LookUp { lookup } => self.say(20, &[&lookup.0.to_le_bytes()]),
+            Action::Introduce { record } => self.say(21, &[record.as_bytes()]),
             Action::SetScore { peer, score } => self.say(12, &[peer.as_bytes(), &score.to_le_bytes()]),
         }
     }

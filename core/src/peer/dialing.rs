@@ -43,6 +43,13 @@ struct Dial {
     command: Option<CommandId>,
 }
 
+impl Dial {
+    /// A dial that nobody waits for.
+    fn of(peer: PeerId) -> Self {
+        Self { peer, command: None }
+    }
+}
+
 /// A peer that we stay connected to.
 #[derive(Debug)]
 struct Static {
@@ -91,6 +98,10 @@ impl Dials {
         self.by_id.len()
     }
 
+    pub(crate) fn is_dialing(&self, peer: &PeerId) -> bool {
+        self.of_peer.contains_key(peer)
+    }
+
     fn begin(&mut self, id: DialId, dial: Dial) {
         self.by_id.insert(id, dial);
         self.of_peer.insert(dial.peer, id);
@@ -130,6 +141,12 @@ impl Core {
         Ok(command)
     }
 
+    /// A dial of a node that discovery found (P8.8).
+    pub(crate) fn dial_found(&mut self, now: Now, address: String) -> Result<DialId, CommandError> {
+        let peer = self.may_dial(now, &address)?;
+        Ok(self.dial(now, Dial::of(peer), address))
+    }
+
     /// P8.1 before a dial, and the bound on dials under way.
     fn may_dial(&self, now: Now, address: &str) -> Result<PeerId, CommandError> {
         let place = Place::of(address);
@@ -147,21 +164,28 @@ impl Core {
         Ties {
             banned: self.peers.standing(now, peer) == Standing::Banned,
             connected: self.peers.get(peer).is_some(),
-            dialing: self.dials.of_peer.contains_key(peer),
+            dialing: self.dials.is_dialing(peer),
         }
     }
 
-    fn dial(&mut self, now: Now, dial: Dial, address: String) {
+    fn dial(&mut self, now: Now, dial: Dial, address: String) -> DialId {
         let id = self.mint.dials.next(DialId);
         self.gate.dialed(now.mono, Place::of(&address).text);
         self.dials.begin(id, dial);
         self.act(Action::Dial { dial: id, address });
+        id
     }
 
     /// A dial of ours led to a connection, which stays or does not.
     pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, outcome: Outcome) {
         let Some(Dial { peer, command }) = self.dials.end(dial) else { return };
         self.rest(now, peer);
+        if self.discovery.dialing.remove(&dial) && matches!(outcome, Outcome::Connected(_)) {
+            self.stats.discovery.connected += 1;
+        }
+        if !matches!(outcome, Outcome::Connected(_)) {
+            self.candidate_unreached(now, &peer);
+        }
         if let Some(command) = command {
             self.finish(command, outcome);
         }
@@ -175,6 +199,8 @@ impl Core {
             self.charge(now, peer, "P7.1", Conduct::FailedToConnect, Cause::Neither);
         }
         self.rest(now, peer);
+        self.discovery.dialing.remove(&dial);
+        self.candidate_unreached(now, &peer);
         if let Some(command) = command {
             self.finish(command, Outcome::NotConnected);
         }
@@ -182,12 +208,12 @@ impl Core {
 
     /// P8.5: a static peer's pause is over.
     pub(crate) fn redial_due(&mut self, now: Now, peer: PeerId) {
-        if self.peers.get(&peer).is_some() || self.dials.of_peer.contains_key(&peer) {
+        if self.peers.get(&peer).is_some() || self.dials.is_dialing(&peer) {
             return; // its end sets the timer again
         }
         let Some(address) = self.dials.next_address(&peer) else { return };
         match self.may_dial(now, &address) {
-            Ok(peer) => self.dial(now, Dial { peer, command: None }, address),
+            Ok(peer) => drop(self.dial(now, Dial::of(peer), address)),
             Err(error) => {
                 tracing::debug!(%peer, %error, "a static peer is not dialed now");
                 self.rest(now, peer);
