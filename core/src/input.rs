@@ -75,6 +75,23 @@ pub enum RequestFailure {
     BadFrame,
 }
 
+/// Why a dial of ours led nowhere. Whose fault that is decides what follows (P7.1, P8.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialFailure {
+    /// Nobody answered there, or the handshake failed.
+    #[error("nobody answered")]
+    Unreachable,
+    /// Somebody else answered than the peer that the address names.
+    #[error("somebody else answered")]
+    WrongPeer,
+    /// Our transport cannot dial such an address.
+    #[error("it cannot be dialed from here")]
+    Undialable,
+    /// Our own side did not let it through: a limit of connections, a block, or an order to disconnect that overtook it.
+    #[error("our own limits or blocks refused it")]
+    Denied,
+}
+
 /// What became of a message that we asked the network to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
@@ -117,6 +134,8 @@ pub enum Input {
     DialFailed {
         /// The dial.
         dial: DialId,
+        /// Why.
+        failure: DialFailure,
     },
     /// Discovery found a node's record and checked its signature (P8.7).
     RecordFound {

@@ -107,7 +107,7 @@ pub use error::{CommandError, PublishError, Refusal, RequestError, Row};
 pub use evidence::{Evidence, Fault, NoProof, Promise, Proof, Which};
 pub use health::{BlockHealth, MAX_HEALTH_BLOCKS, Stage};
 pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, LookupId, MessageId, PeerId, PublishId, RequestId};
-pub use input::{Command, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip};
+pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip};
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
 pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};

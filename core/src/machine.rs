@@ -158,7 +158,7 @@ impl Core {
                 self.connection_opened(now, Opened { peer, connection, link: Link { direction, address }, dial });
             }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
-            Input::DialFailed { dial } => self.dial_failed(now, dial),
+            Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
             Input::RecordFound { record } => self.record_found(now, *record),
             Input::LookupFinished { lookup, succeeded } => self.lookup_finished(now, lookup, succeeded),
             Input::PeerIdentified { peer, spoken } => self.peer_identified(now, peer, spoken),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::evidence::Evidence;
 use crate::id::{ChannelId, CommandId, ConnectionId, DialId, LookupId, MessageId, PeerId, PublishId, RequestId};
+use crate::input::DialFailure;
 use crate::job::Job;
 use crate::peer::gate::GateRefusal;
 use crate::peer::score::Standing;
@@ -229,7 +230,7 @@ pub enum Outcome {
     /// A dial led to this peer.
     Connected(PeerId),
     /// A dial led nowhere.
-    NotConnected,
+    NotConnected(DialFailure),
     /// A dial led to an address or a peer that the gate refuses (P8.1).
     Gated(GateRefusal),
 }

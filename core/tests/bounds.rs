@@ -169,7 +169,7 @@ fn no_input_in_any_order_makes_it_panic() {
     let stranger = peer(99);
     let inputs = [
         Input::ConnectionClosed { peer: stranger, connection: ConnectionId(7) },
-        Input::DialFailed { dial: DialId(7) },
+        Input::DialFailed { dial: DialId(7), failure: DialFailure::Unreachable },
         Input::PeerIdentified { peer: stranger, spoken: Spoken::default() },
         Input::PeerSubscribed { peer: stranger, topic: Topic::TxLists },
         Input::PeerUnsubscribed { peer: stranger, topic: Topic::TxLists },

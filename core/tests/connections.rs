@@ -19,6 +19,10 @@ fn dial(node: &mut Node, address: String) -> Result<(DialId, CommandId), Command
     Ok((dials(&outputs)[0].0, command))
 }
 
+fn unreachable(dial: DialId) -> Input {
+    Input::DialFailed { dial, failure: DialFailure::Unreachable }
+}
+
 fn dials(outputs: &[Output]) -> Vec<(DialId, String)> {
     let dial = |action| if let Action::Dial { dial, address } = action { Some((dial, address)) } else { None };
     actions(outputs).into_iter().filter_map(dial).collect()
@@ -100,7 +104,7 @@ fn p8_1_protected_peers_pass_the_redial_limit() {
     let gate = GateConfig { redial_limit: Some(1), ..GateConfig::default() };
     let mut node = Node::with(Config { gate, ..Config::new(CHAIN) });
     let (id, _) = dial(&mut node, at("192.0.2.1", 1)).unwrap();
-    node.input(Input::DialFailed { dial: id });
+    node.input(unreachable(id));
     assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GateRefusal::Redialed { limit: 1, .. }))));
     node.command(Command::Protect { peer: peer(1) }).unwrap();
     assert!(dial(&mut node, at("192.0.2.1", 1)).is_ok());
@@ -116,8 +120,8 @@ fn p8_2_no_more_dials_than_the_preset_allows_are_under_way() {
         dial(&mut node, at("192.0.2.1", name)).unwrap();
     }
     assert_eq!(dial(&mut node, at("192.0.2.1", 9)), Err(CommandError::TooManyDials { max: 8 }));
-    let outputs = node.input(Input::DialFailed { dial: first.0 });
-    assert_eq!(outcomes(&outputs), [(first.1, Outcome::NotConnected)]);
+    let outputs = node.input(unreachable(first.0));
+    assert_eq!(outcomes(&outputs), [(first.1, Outcome::NotConnected(DialFailure::Unreachable))]);
     assert!(dial(&mut node, at("192.0.2.1", 9)).is_ok());
 }
 
@@ -212,7 +216,7 @@ fn p8_5_a_static_peer_is_redialed_for_ever_with_growing_pauses() {
         assert_eq!(tries[0].1, at("192.0.2.1", 1));
         pauses.push(node.now.mono.since(asked));
         asked = node.now.mono;
-        node.input(Input::DialFailed { dial: tries[0].0 });
+        node.input(unreachable(tries[0].0));
     }
     assert_eq!(pauses[0], Duration::ZERO, "the first at once");
     assert!(pauses[1..].iter().all(|pause| (SECOND..=300 * SECOND).contains(pause)), "{pauses:?}");
@@ -256,15 +260,51 @@ fn p8_5_a_static_peer_without_an_id_stops_the_start() {
 }
 
 #[test]
-fn p7_1_a_remembered_peer_that_cannot_be_reached_is_charged_and_a_stranger_is_not() {
-    let mut node = Node::new();
-    let (connection, _) = node.link(peer(1), None, None);
-    node.unlink(peer(1), connection);
-    for name in [1, 2] {
-        let (id, _) = dial(&mut node, at("192.0.2.1", name)).unwrap();
-        node.input(Input::DialFailed { dial: id });
+fn p8_5_a_dial_that_our_own_side_refuses_makes_no_pause_longer() {
+    let mut node = with_static(&[at("192.0.2.1", 1)]);
+    for _ in 0..20 {
+        let before = node.now.mono;
+        let tries = loop {
+            let (due, _) = node.core.poll_timeout().expect("a static peer is never given up");
+            let tries = dials(&node.wait(due.since(node.now.mono)));
+            if !tries.is_empty() {
+                break tries;
+            }
+        };
+        assert!(node.now.mono.since(before) <= 2 * SECOND);
+        node.input(Input::DialFailed { dial: tries[0].0, failure: DialFailure::Denied });
     }
-    let last = |name| node.core.explain(node.now, peer(name)).last().map(|change| (change.rule, change.score));
-    assert_eq!(last(1), Some(("P7.1", -1_562_500)));
-    assert_eq!(last(2), None);
+}
+
+#[test]
+fn p8_1_a_dial_that_our_own_side_refuses_does_not_count_for_the_redial_limit() {
+    let gate = GateConfig { redial_limit: Some(1), ..GateConfig::default() };
+    let mut node = Node::with(Config { gate, ..Config::new(CHAIN) });
+    for failure in [DialFailure::Denied, DialFailure::Denied, DialFailure::Undialable] {
+        let (id, command) = dial(&mut node, at("192.0.2.1", 1)).unwrap();
+        assert_eq!(outcomes(&node.input(Input::DialFailed { dial: id, failure })), [(command, Outcome::NotConnected(failure))]);
+    }
+    assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GateRefusal::Redialed { limit: 1, .. }))));
+}
+
+#[test]
+fn p7_1_a_remembered_peer_that_cannot_be_reached_is_charged_unless_the_lack_is_ours() {
+    let rows = [
+        (DialFailure::Unreachable, Some(-1_562_500)),
+        (DialFailure::WrongPeer, Some(-1_562_500)),
+        (DialFailure::Undialable, None),
+        (DialFailure::Denied, None),
+    ];
+    for (failure, charged) in rows {
+        let mut node = Node::new();
+        let (connection, _) = node.link(peer(1), None, None);
+        node.unlink(peer(1), connection);
+        for name in [1, 2] {
+            let (id, _) = dial(&mut node, at("192.0.2.1", name)).unwrap();
+            node.input(Input::DialFailed { dial: id, failure });
+        }
+        let last = |name| node.core.explain(node.now, peer(name)).last().map(|change| (change.rule, change.score));
+        assert_eq!(last(1), charged.map(|score| ("P7.1", score)), "{failure:?}");
+        assert_eq!(last(2), None, "a stranger is not remembered for being away");
+    }
 }

@@ -190,7 +190,7 @@ fn p8_8_a_flood_of_100_000_records_costs_bounded_memory_and_no_more_dials_than_t
             if number % 300 == 0
                 && let Some(dial) = under_way.pop_first()
             {
-                node.input(Input::DialFailed { dial });
+                node.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
             }
             let turns = node.now.mono.0 / 1_000_000 + 1;
             assert!(node.core.stats().discovery.dialed <= turns * 8, "8 each second");
@@ -218,7 +218,7 @@ fn p8_8_a_flood_does_not_wash_out_who_came_before_it() {
     for _ in 0..1_000 {
         for (dial, peer, _) in dials(&node.wait(SECOND)) {
             dialed.insert(peer);
-            node.input(Input::DialFailed { dial });
+            node.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
         }
     }
     assert!(wanted.is_subset(&dialed));
@@ -235,7 +235,7 @@ fn p8_8_one_neighbourhood_is_no_more_candidates_than_it_may_have_connections() {
     for _ in 0..3 {
         outputs = node.wait(SECOND);
         for (dial, ..) in dials(&outputs) {
-            node.input(Input::DialFailed { dial });
+            node.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
         }
     }
     drop(outputs);
@@ -256,7 +256,7 @@ fn p8_8_new_neighbourhoods_come_first_and_who_failed_comes_last() {
     assert_eq!((far.len(), beside.len()), (6, 2));
     assert!(first[..6].iter().all(|(_, _, place)| !place.starts_with("/ip4/203.0.113.")), "{first:?}");
     for (dial, ..) in &first {
-        node.input(Input::DialFailed { dial: *dial });
+        node.input(Input::DialFailed { dial: *dial, failure: DialFailure::Unreachable });
     }
     let second = dials(&node.wait(SECOND));
     assert_eq!(second.len(), 2, "the two that were not tried yet; the others rest");
@@ -274,7 +274,7 @@ fn p8_8_who_is_not_reached_is_tried_again_with_growing_pauses_at_each_address_an
         for (dial, _, place) in dials(&node.wait(SECOND)) {
             tries.push(place);
             at.push(before);
-            node.input(Input::DialFailed { dial });
+            node.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
         }
     }
     assert_eq!(tries.len(), 8, "{tries:?}");

@@ -2,7 +2,7 @@
 
 use libp2p_core::transport::TransportError;
 use multiaddr::Multiaddr;
-use preconf_core::{CommandError, ConfigError, GateRefusal, PeerId, PublishError, RequestError};
+use preconf_core::{CommandError, ConfigError, DialFailure, GateRefusal, PeerId, PublishError, RequestError};
 use preconf_libp2p::NetError;
 
 /// Why a node does not start.
@@ -63,10 +63,12 @@ pub enum HandleError {
         error: RequestError,
     },
     /// A dial led nowhere.
-    #[error("nobody was reached at {address}")]
+    #[error("nobody was reached at {address}: {failure}")]
     NotReached {
         /// The address that was dialed.
         address: Multiaddr,
+        /// Why.
+        failure: DialFailure,
     },
     /// A dial led to where the gate refuses to go (P8.1).
     #[error("{address} is not wanted: {refusal}")]

@@ -171,7 +171,7 @@ impl NetworkHandle {
     pub async fn dial(&self, address: Multiaddr) -> Result<PeerId, HandleError> {
         match self.ask(Command::Dial { address: address.to_string() }).await? {
             Outcome::Connected(peer) => Ok(peer),
-            Outcome::NotConnected => Err(HandleError::NotReached { address }),
+            Outcome::NotConnected(failure) => Err(HandleError::NotReached { address, failure }),
             Outcome::Gated(refusal) => Err(HandleError::Gated { address, refusal }),
             other => broken("Dial", &other),
         }

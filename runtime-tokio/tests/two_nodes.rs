@@ -6,8 +6,8 @@ use common::blocks::{Chain, TIP, txlist};
 use common::stall::Line;
 use common::{CHAIN, TestNode, config, soon};
 use preconf_tokio::preconf_core::{
-    B256, Bytes, CommandError, Event, MAX_TXLIST_BYTES, PublishError, Refusal, RequestError, RequestFailure, SignedCommitment, Source,
-    Topic, U256, keccak256, message_id,
+    B256, Bytes, CommandError, DialFailure, Event, MAX_TXLIST_BYTES, PublishError, Refusal, RequestError, RequestFailure, SignedCommitment,
+    Source, Topic, U256, keccak256, message_id,
 };
 use preconf_tokio::{HandleError, Multiaddr, NetworkConfig, NetworkEvent};
 
@@ -139,7 +139,7 @@ async fn a_dial_that_leads_nowhere_says_so() {
     let address = gone.address.clone();
     gone.stop().await;
     let result = soon("the dial's end", alice.handle.dial(address.clone())).await;
-    assert_eq!(result, Err(HandleError::NotReached { address }));
+    assert_eq!(result, Err(HandleError::NotReached { address, failure: DialFailure::Unreachable }));
     alice.stop().await;
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, ConnectionId, Direction, Event, Input, Limiter, MessageId, Protocol, PublishOutcome, RateLimit,
+    Action, Bytes, ChannelId, ConnectionId, DialFailure, Direction, Event, Input, Limiter, MessageId, Protocol, PublishOutcome, RateLimit,
     RequestFailure, Spoken, Topic, Verdict, message_id,
 };
 
@@ -65,7 +65,7 @@ impl World {
                 self.answer(channel, Duration::ZERO, None);
             }
             Action::CancelRequest { .. } | Action::SetScore { .. } => {} // a late answer changes nothing; the mesh does not look at scores yet
-            Action::Dial { dial, .. } => self.soon(node, Input::DialFailed { dial }), // worlds are linked from outside
+            Action::Dial { dial, .. } => self.soon(node, Input::DialFailed { dial, failure: DialFailure::Unreachable }), // worlds are linked from outside
             Action::LookUp { lookup } => self.soon(node, Input::LookupFinished { lookup, succeeded: false }), // nobody is to be found
             Action::Introduce { .. } => {}
             Action::Disconnect { peer } => {

@@ -5,13 +5,13 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use libp2p_core::ConnectedPoint;
+use libp2p_core::{ConnectedPoint, transport::TransportError};
 use libp2p_gossipsub::MessageAcceptance;
 use libp2p_ping::Failure;
 use libp2p_request_response::{InboundFailure, Message, OutboundFailure};
-use libp2p_swarm::{StreamProtocol, SwarmEvent};
+use libp2p_swarm::{DialError, StreamProtocol, SwarmEvent};
 use multiaddr::{Multiaddr, Protocol as Part};
-use preconf_core::{ChainId, Direction, Input, MessageId, Protocol, RequestFailure, Spoken};
+use preconf_core::{ChainId, DialFailure, Direction, Input, MessageId, Protocol, RequestFailure, Spoken};
 
 use crate::behaviour::BehaviourEvent;
 use crate::codec::{Body, FrameFault, is_frame_fault};
@@ -45,7 +45,7 @@ impl Net {
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 tracing::debug!(%error, "dial failed");
                 if let Some(dial) = self.connections.end_dial(connection_id) {
-                    self.tell(Input::DialFailed { dial });
+                    self.tell(Input::DialFailed { dial, failure: dial_failure(&error) });
                 }
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
@@ -186,6 +186,20 @@ fn failure(error: &OutboundFailure) -> RequestFailure {
         OutboundFailure::UnsupportedProtocols => RequestFailure::Unsupported,
         OutboundFailure::Io(error) if is_frame_fault(error) => RequestFailure::BadFrame,
         OutboundFailure::Io(_) => RequestFailure::Closed,
+    }
+}
+
+/// Whose fault is it that a dial led nowhere?
+pub(crate) fn dial_failure(error: &DialError) -> DialFailure {
+    match error {
+        // Our limits and our block list, or an order of ours to disconnect that overtook the dial.
+        DialError::Denied { .. } | DialError::Aborted | DialError::DialPeerConditionFalse(_) => DialFailure::Denied,
+        DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. } => DialFailure::WrongPeer,
+        DialError::NoAddresses => DialFailure::Undialable,
+        DialError::Transport(tried) if tried.iter().all(|(_, error)| matches!(error, TransportError::MultiaddrNotSupported(_))) => {
+            DialFailure::Undialable
+        }
+        DialError::Transport(_) => DialFailure::Unreachable,
     }
 }
 

@@ -7,12 +7,13 @@ use libp2p_gossipsub::{MessageAcceptance, MessageId as GossipId, PublishError};
 use libp2p_swarm::dial_opts::DialOpts;
 use multiaddr::Multiaddr;
 use preconf_core::{
-    Action, DialId, Input, MAX_GOSSIP_BYTES, MessageId, PeerId, Protocol, PublishOutcome, RequestFailure, RequestId, Topic, Verdict,
-    message_id,
+    Action, DialFailure, DialId, Input, MAX_GOSSIP_BYTES, MessageId, PeerId, Protocol, PublishOutcome, RequestFailure, RequestId, Topic,
+    Verdict, message_id,
 };
 
 use crate::behaviour::points;
 use crate::ids::to_libp2p;
+use crate::inbound::dial_failure;
 use crate::net::Net;
 
 /// What gossipsub puts around a message, at most, in bytes: author, sequence number, topic, signature, key. Ours: about 300 with the
@@ -141,14 +142,14 @@ impl Net {
                 let connection = options.connection_id();
                 self.swarm.dial(options).map_err(|error| {
                     self.connections.end_dial(connection);
-                    error.to_string()
+                    (dial_failure(&error), error.to_string())
                 })
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err((DialFailure::Undialable, error.to_string())),
         };
-        if let Err(error) = dialed {
+        if let Err((failure, error)) = dialed {
             tracing::debug!(address, error, "cannot dial");
-            self.tell(Input::DialFailed { dial });
+            self.tell(Input::DialFailed { dial, failure });
         }
     }
 }

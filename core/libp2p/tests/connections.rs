@@ -4,7 +4,7 @@ mod common;
 
 use common::{World, config, key};
 use libp2p_core::transport::MemoryTransport;
-use preconf_core::{Action, ChainId, Direction, Input, Spoken};
+use preconf_core::{Action, ChainId, DialFailure, Direction, Input, Spoken};
 use preconf_libp2p::{GossipScores, Net, NetConfig, NetError, upgrade};
 
 #[test]
@@ -71,15 +71,26 @@ fn more_connections_with_one_peer_than_allowed_are_refused() {
         world.until(0, |input| matches!(input, Input::ConnectionOpened { .. }));
     }
     let third = world.dial(0, &address);
-    world.until(0, |input| *input == Input::DialFailed { dial: third });
+    world.until(0, |input| *input == Input::DialFailed { dial: third, failure: DialFailure::Denied });
 }
 
 #[test]
-fn a_dial_that_leads_nowhere_fails_by_its_name() {
-    let mut world = World::of(1);
-    for address in ["not an address", "/memory/4242424242", "/ip4/127.0.0.1/tcp/1", ""] {
-        let dial = world.dial(0, address);
-        world.until(0, |input| *input == Input::DialFailed { dial });
+fn a_dial_that_leads_nowhere_fails_by_its_name_and_says_why() {
+    // P7.1: only a peer that was really tried can be charged.
+    let mut world = World::of(2);
+    let (alice, bob) = (world.addresses[0].clone(), world.addresses[1].clone());
+    let other = |address: &str| address.replace(&world.id(1).to_string(), &world.id(0).to_string());
+    let failures = [
+        ("not an address".to_owned(), DialFailure::Undialable),
+        (String::new(), DialFailure::Undialable),
+        ("/ip4/127.0.0.1/tcp/1".to_owned(), DialFailure::Undialable), // this world's transport knows memory only
+        ("/memory/4242424242".to_owned(), DialFailure::Unreachable),
+        (other(&bob), DialFailure::WrongPeer),
+        (alice, DialFailure::WrongPeer), // ourselves
+    ];
+    for (address, failure) in failures {
+        let dial = world.dial(0, &address);
+        world.until(0, |input| *input == Input::DialFailed { dial, failure });
     }
 }
 
@@ -109,11 +120,12 @@ fn a_blocked_peer_is_cut_off_both_ways_until_it_is_taken_back() {
     world.until(1, |input| matches!(input, Input::ConnectionClosed { peer, .. } if *peer == alice));
 
     let ours = world.dial(0, &addresses[1]);
-    world.until(0, |input| *input == Input::DialFailed { dial: ours });
+    world.until(0, |input| *input == Input::DialFailed { dial: ours, failure: DialFailure::Denied });
     // The blocking end refuses after the handshake: the other may see the connection for a moment, and then it is gone.
     let theirs = world.dial(1, &addresses[0]);
     world.until(1, |input| {
-        *input == Input::DialFailed { dial: theirs } || matches!(input, Input::ConnectionClosed { peer, .. } if *peer == alice)
+        matches!(input, Input::DialFailed { dial, .. } if *dial == theirs)
+            || matches!(input, Input::ConnectionClosed { peer, .. } if *peer == alice)
     });
     assert!(!world.unread(0).iter().any(|input| matches!(input, Input::ConnectionOpened { .. })), "{:?}", world.unread(0));
 

@@ -143,10 +143,10 @@ impl Core {
         Place::of(address).ip.and_then(|ip| self.gate.neighbourhood(ip))
     }
 
-    /// A dial, whoever wished it, led nowhere; if it was to a candidate, it rests.
-    pub(crate) fn candidate_unreached(&mut self, now: Now, peer: &PeerId) {
+    /// A dial, whoever wished it, led nowhere; if it was to a candidate, it rests. What our own side refused counts as no failure.
+    pub(crate) fn candidate_unreached(&mut self, now: Now, peer: &PeerId, failures: u32) {
         let Some(config) = self.config.discovery else { return };
-        self.candidate_failed(now, &config, peer, 1);
+        self.candidate_failed(now, &config, peer, failures);
         self.plan_dials(now, &config);
     }
 

@@ -155,13 +155,16 @@ impl Weights {
 pub struct ScoreRules {
     /// What each conduct weighs.
     pub weights: Weights,
+    /// Absence alone takes no score below this. Default −2 (P7.2a), where a peer is throttled and not yet pruned. With a lower one a
+    /// partition makes honest nodes ban each other; the simulation of P7.10 shows it.
+    pub absence_floor: i64,
     /// How long a ban lasts. Default 1 h (P7.4).
     pub ban_for: Duration,
 }
 
 impl Default for ScoreRules {
     fn default() -> Self {
-        Self { weights: Weights::default(), ban_for: Duration::from_secs(3600) }
+        Self { weights: Weights::default(), absence_floor: -2 * POINT, ban_for: Duration::from_secs(3600) }
     }
 }
 
@@ -171,17 +174,18 @@ impl ScoreRules {
     /// # Errors
     /// The first key that does not, its value, and what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for conduct in Conduct::ALL {
-            let weight = self.weights.of(conduct);
-            let (ok, allowed) = if conduct.is_success() {
-                ((0..=10 * POINT).contains(&weight), "0 to 10000000 millionths of a point")
+        let points = |key, value: i64, is_gain: bool| {
+            let (ok, allowed) = if is_gain {
+                ((0..=10 * POINT).contains(&value), "0 to 10000000 millionths of a point")
             } else {
-                ((-10 * POINT..=0).contains(&weight), "-10000000 to 0 millionths of a point")
+                ((-10 * POINT..=0).contains(&value), "-10000000 to 0 millionths of a point")
             };
-            if !ok {
-                return Err(ConfigError { key: conduct.label(), value: weight.to_string(), allowed });
-            }
+            if ok { Ok(()) } else { Err(ConfigError { key, value: value.to_string(), allowed }) }
+        };
+        for conduct in Conduct::ALL {
+            points(conduct.label(), self.weights.of(conduct), conduct.is_success())?;
         }
+        points("absence_floor", self.absence_floor, false)?;
         if self.ban_for.is_zero() || self.ban_for > Duration::from_secs(365 * 86_400) {
             return Err(ConfigError { key: "ban_for", value: format!("{:?}", self.ban_for), allowed: "more than 0 s, at most 365 days" });
         }
@@ -207,6 +211,15 @@ mod tests {
             "response_ok = -1: allowed is 0 to 10000000 millionths of a point"
         );
         assert!(refused(Weights { bad_protocol: -10_000_001, ..Weights::default() }).starts_with("bad_protocol"));
+    }
+
+    #[test]
+    fn p7_2a_the_floor_of_absence_is_no_reward_and_no_deeper_than_any_score() {
+        let check = |absence_floor| ScoreRules { absence_floor, ..ScoreRules::default() }.check();
+        assert_eq!((check(0), check(-10 * POINT)), (Ok(()), Ok(())));
+        for wrong in [1, -10 * POINT - 1] {
+            assert_eq!(check(wrong).expect_err("refused").key, "absence_floor");
+        }
     }
 
     #[test]

@@ -7,18 +7,30 @@
 //! | resting | its pause is over, the gate agrees and there is room | dialed |
 //! | resting | its pause is over, but the gate refuses or there is no room | resting, longer |
 //! | dialed | nobody answers, or the gate refuses who did | resting, longer |
+//! | dialed | our own limits or blocks do not let it out | resting, as long as before |
 //! | dialed, resting | a connection stands | connected |
 //! | connected | the last connection is gone | resting; from the first pause on if the connection was steady |
+//!
+//! What a failure means for the peer that was to answer:
+//!
+//! | failure | charged, if it is remembered | the static peer's pause | counts for the redial limit (P8.1) |
+//! |---|---|---|---|
+//! | `Unreachable`, `WrongPeer` | failed to connect (P7.1) | grows | yes |
+//! | `Undialable` | no: our transport's lack | grows | yes |
+//! | `Denied` | no: our own doing | stays | no: nothing went out |
 //!
 //! Invariant: `by_id` and `of_peer` hold the same dials. A static peer that is neither dialed nor connected has its timer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use alloy_primitives::{B256, keccak256};
+
 use crate::config::{Config, ConfigError};
 use crate::dice::Dice;
 use crate::error::CommandError;
 use crate::id::{CommandId, DialId, PeerId};
+use crate::input::DialFailure;
 use crate::machine::Core;
 use crate::output::{Action, Outcome};
 use crate::peer::address::Place;
@@ -41,13 +53,17 @@ struct Dial {
     peer: PeerId,
     /// Our user's wish, if it was one.
     command: Option<CommandId>,
+    /// Names the address to the gate.
+    address: B256,
 }
 
-impl Dial {
-    /// A dial that nobody waits for.
-    fn of(peer: PeerId) -> Self {
-        Self { peer, command: None }
-    }
+/// What a dial's end says of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    /// It was tried: the next pause is longer.
+    Grows,
+    /// It was not: the next pause is like the last one.
+    Stays,
 }
 
 /// A peer that we stay connected to.
@@ -113,11 +129,13 @@ impl Dials {
         Some(dial)
     }
 
-    /// When a static peer is dialed again; the pause after that is longer. `None` for any other peer.
-    fn rest(&mut self, peer: &PeerId, dice: &mut Dice) -> Option<Duration> {
+    /// When a static peer is dialed again. `None` for any other peer.
+    fn rest(&mut self, peer: &PeerId, next: Pause, dice: &mut Dice) -> Option<Duration> {
         let known = self.statics.get_mut(peer)?;
         let pause = known.pause;
-        known.pause = (pause * 2).min(LONGEST_PAUSE / 2);
+        if next == Pause::Grows {
+            known.pause = (pause * 2).min(LONGEST_PAUSE / 2);
+        }
         let spread = usize::try_from(pause.as_millis()).unwrap_or(usize::MAX).saturating_add(1);
         let extra = dice.below(spread).unwrap_or(0) as u64;
         Some(pause + Duration::from_millis(extra))
@@ -137,14 +155,14 @@ impl Core {
     pub(crate) fn dial_for_user(&mut self, now: Now, address: String) -> Result<CommandId, CommandError> {
         let peer = self.may_dial(now, &address)?;
         let command = self.mint.commands.next(CommandId);
-        self.dial(now, Dial { peer, command: Some(command) }, address);
+        self.dial(now, peer, Some(command), address);
         Ok(command)
     }
 
     /// A dial of a node that discovery found (P8.8).
     pub(crate) fn dial_found(&mut self, now: Now, address: String) -> Result<DialId, CommandError> {
         let peer = self.may_dial(now, &address)?;
-        Ok(self.dial(now, Dial::of(peer), address))
+        Ok(self.dial(now, peer, None, address))
     }
 
     /// P8.1 before a dial, and the bound on dials under way.
@@ -168,23 +186,25 @@ impl Core {
         }
     }
 
-    fn dial(&mut self, now: Now, dial: Dial, address: String) -> DialId {
+    fn dial(&mut self, now: Now, peer: PeerId, command: Option<CommandId>, address: String) -> DialId {
         let id = self.mint.dials.next(DialId);
-        self.gate.dialed(now.mono, Place::of(&address).text);
-        self.dials.begin(id, dial);
+        let place = keccak256(Place::of(&address).text);
+        self.gate.dialed(now.mono, place);
+        self.dials.begin(id, Dial { peer, command, address: place });
         self.act(Action::Dial { dial: id, address });
         id
     }
 
     /// A dial of ours led to a connection, which stays or does not.
     pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, outcome: Outcome) {
-        let Some(Dial { peer, command }) = self.dials.end(dial) else { return };
-        self.rest(now, peer);
-        if self.discovery.dialing.remove(&dial) && matches!(outcome, Outcome::Connected(_)) {
+        let Some(Dial { peer, command, .. }) = self.dials.end(dial) else { return };
+        self.rest(now, peer, Pause::Grows);
+        let is_connected = matches!(outcome, Outcome::Connected(_));
+        if self.discovery.dialing.remove(&dial) && is_connected {
             self.stats.discovery.connected += 1;
         }
-        if !matches!(outcome, Outcome::Connected(_)) {
-            self.candidate_unreached(now, &peer);
+        if !is_connected {
+            self.candidate_unreached(now, &peer, 1);
         }
         if let Some(command) = command {
             self.finish(command, outcome);
@@ -192,17 +212,26 @@ impl Core {
     }
 
     /// A dial of ours led nowhere.
-    pub(crate) fn dial_failed(&mut self, now: Now, dial: DialId) {
-        let Some(Dial { peer, command }) = self.dials.end(dial) else { return };
-        // Who has come to us meanwhile can be reached well enough, and strangers are not remembered for being away.
-        if self.peers.get(&peer).is_none() && self.peers.ledger(&peer).is_some() {
-            self.charge(now, peer, "P7.1", Conduct::FailedToConnect, Cause::Neither);
+    pub(crate) fn dial_failed(&mut self, now: Now, dial: DialId, failure: DialFailure) {
+        let Some(Dial { peer, command, address }) = self.dials.end(dial) else { return };
+        match failure {
+            DialFailure::Unreachable | DialFailure::WrongPeer => {
+                // Who has come to us meanwhile can be reached well enough, and strangers are not remembered for being away.
+                if self.peers.get(&peer).is_none() && self.peers.ledger(&peer).is_some() {
+                    self.charge(now, peer, "P7.1", Conduct::FailedToConnect, Cause::Neither);
+                }
+                self.rest(now, peer, Pause::Grows);
+            }
+            DialFailure::Undialable => self.rest(now, peer, Pause::Grows),
+            DialFailure::Denied => {
+                self.gate.not_dialed(address);
+                self.rest(now, peer, Pause::Stays);
+            }
         }
-        self.rest(now, peer);
         self.discovery.dialing.remove(&dial);
-        self.candidate_unreached(now, &peer);
+        self.candidate_unreached(now, &peer, u32::from(failure != DialFailure::Denied));
         if let Some(command) = command {
-            self.finish(command, Outcome::NotConnected);
+            self.finish(command, Outcome::NotConnected(failure));
         }
     }
 
@@ -213,10 +242,12 @@ impl Core {
         }
         let Some(address) = self.dials.next_address(&peer) else { return };
         match self.may_dial(now, &address) {
-            Ok(peer) => drop(self.dial(now, Dial::of(peer), address)),
+            Ok(peer) => {
+                self.dial(now, peer, None, address);
+            }
             Err(error) => {
                 tracing::debug!(%peer, %error, "a static peer is not dialed now");
-                self.rest(now, peer);
+                self.rest(now, peer, Pause::Grows);
             }
         }
     }
@@ -236,13 +267,13 @@ impl Core {
         {
             known.pause = FIRST_PAUSE;
         }
-        self.rest(now, peer);
+        self.rest(now, peer, Pause::Grows);
     }
 
     /// P8.5: sets the timer of a static peer that is not connected.
-    fn rest(&mut self, now: Now, peer: PeerId) {
+    fn rest(&mut self, now: Now, peer: PeerId, next: Pause) {
         if self.peers.get(&peer).is_none()
-            && let Some(pause) = self.dials.rest(&peer, &mut self.dice)
+            && let Some(pause) = self.dials.rest(&peer, next, &mut self.dice)
         {
             self.timers.set(Timer::Redial(peer), now.mono.after(pause));
         }
@@ -261,7 +292,7 @@ mod tests {
         let pauses = |seed: u8| {
             let (mut dials, mut dice) = (Dials::new(&config).expect("an address"), Dice::new([seed; 32]));
             let peer = dials.statics().next().expect("one");
-            (0..12).map(|_| dials.rest(&peer, &mut dice).expect("static").as_millis()).collect::<Vec<_>>()
+            (0..12).map(|_| dials.rest(&peer, Pause::Grows, &mut dice).expect("static").as_millis()).collect::<Vec<_>>()
         };
         let floors = [1, 2, 4, 8, 16, 32, 64, 128, 150, 150, 150, 150].map(|secs| secs * 1000);
         for (pause, floor) in pauses(1).into_iter().zip(floors) {

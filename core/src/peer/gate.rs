@@ -12,7 +12,8 @@
 //! A protected peer (trusted, static) passes the redial limit and the neighbourhood's bound; a block stops it like any other. **(Ours:**
 //! the neighbourhood, or strangers from a static peer's subnet could keep it out.**)**
 //!
-//! Invariant: every set is bounded, and `redials` and `by_start` hold the same addresses. Only `dialed` and `expire` touch those two.
+//! Invariant: every set is bounded, and `redials` and `by_start` hold the same addresses. Only `dialed` and `expire` touch the keys of
+//! those two.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -221,14 +222,13 @@ impl Gate {
         self.ask_address(peer, ip)
     }
 
-    /// Counts a dial of an address that was let through.
-    pub fn dialed(&mut self, now: Time, address: &str) {
+    /// Counts a dial of an address that was let through; `address` is the keccak-256 of its text.
+    pub fn dialed(&mut self, now: Time, address: B256) {
         if self.redial_limit.is_none() {
             return;
         }
         self.expire(now);
-        let key = keccak256(address);
-        if let Some(dials) = self.redials.get_mut(&key) {
+        if let Some(dials) = self.redials.get_mut(&address) {
             dials.count = dials.count.saturating_add(1);
             return;
         }
@@ -237,8 +237,15 @@ impl Gate {
         {
             self.redials.remove(&oldest);
         }
-        self.redials.insert(key, Dials { start: now, count: 1 });
-        self.by_start.insert((now, key));
+        self.redials.insert(address, Dials { start: now, count: 1 });
+        self.by_start.insert((now, address));
+    }
+
+    /// Counts such a dial no longer: nothing went out. What a period since over counted is gone already.
+    pub fn not_dialed(&mut self, address: B256) {
+        if let Some(dials) = self.redials.get_mut(&address) {
+            dials.count = dials.count.saturating_sub(1);
+        }
     }
 
     /// Counts a connection that stays (P8.3).
@@ -419,7 +426,7 @@ mod tests {
         assert_eq!(ask(&gate, Ties { banned: true, ..FREE }), Err(GateRefusal::Banned));
         assert_eq!(ask(&gate, Ties { connected: true, ..FREE }), Err(GateRefusal::Connected));
         assert_eq!(ask(&gate, Ties { dialing: true, ..FREE }), Err(GateRefusal::Dialing));
-        gate.dialed(ms(0), TCP);
+        gate.dialed(ms(0), keccak256(TCP));
         assert_eq!(ask(&gate, FREE), Err(GateRefusal::Redialed { limit: 1, again_at: ms(3_600_000) }));
         gate.opened(ip);
         assert_eq!(ask(&gate, FREE), Err(GateRefusal::NeighbourhoodFull { max: 1 }));
@@ -466,7 +473,7 @@ mod tests {
         let mut gate = gate(&GateConfig::default());
         for _ in 0..10_000 {
             assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), TCP, None, FREE), Ok(()));
-            gate.dialed(ms(0), TCP);
+            gate.dialed(ms(0), keccak256(TCP));
         }
         assert!(gate.redials.is_empty());
     }
@@ -477,13 +484,13 @@ mod tests {
         let mut gate = gate(&GateConfig { redial_limit: Some(2), ..GateConfig::default() });
         for _ in 0..2 {
             assert_eq!(gate.ask_dial(ms(5), Some(peer(1)), TCP, None, FREE), Ok(()));
-            gate.dialed(ms(5), TCP);
+            gate.dialed(ms(5), keccak256(TCP));
         }
         let refused = Err(GateRefusal::Redialed { limit: 2, again_at: ms(3_600_005) });
         assert_eq!(gate.ask_dial(hour, Some(peer(1)), TCP, None, FREE), refused);
         assert_eq!(gate.ask_dial(hour, Some(peer(1)), "/ip4/203.0.113.7/tcp/4002", None, FREE), Ok(()));
         assert_eq!(gate.ask_dial(ms(3_600_005), Some(peer(1)), TCP, None, FREE), Ok(()));
-        gate.dialed(ms(3_600_005), TCP);
+        gate.dialed(ms(3_600_005), keccak256(TCP));
         assert_eq!(gate.ask_dial(ms(3_600_006), Some(peer(1)), TCP, None, FREE), Ok(()));
     }
 
@@ -491,7 +498,7 @@ mod tests {
     fn p8_1_a_protected_peer_passes_the_redial_limit_and_the_neighbourhood_but_no_block() {
         let mut gate = gate(&GateConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GateConfig::default() });
         let ip = ip("203.0.113.7");
-        gate.dialed(ms(0), TCP);
+        gate.dialed(ms(0), keccak256(TCP));
         gate.opened(ip);
         assert!(gate.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE).is_err());
         assert_eq!(gate.protect(peer(1)), Ok(true));
@@ -520,13 +527,13 @@ mod tests {
         for n in 0..5000u32 {
             let full = if n < 4096 { Ok(true) } else { Err(GateFull) };
             assert_eq!(gate.block_address(IpAddr::from(n.to_be_bytes())), full);
-            gate.dialed(Time(n.into()), &n.to_string());
+            gate.dialed(Time(n.into()), keccak256(n.to_string()));
         }
         assert_eq!(gate.block_address(ip("0.0.0.0")), Ok(false), "what is listed already needs no room");
         assert_eq!((gate.redials.len(), gate.by_start.len()), (MAX_REDIALS, MAX_REDIALS));
         assert_eq!(gate.ask_dial(Time(5000), Some(peer(1)), "0", None, FREE), Ok(()), "the oldest is forgotten");
         assert!(gate.ask_dial(Time(5000), Some(peer(1)), "4999", None, FREE).is_err());
-        gate.dialed(Time(3_600_005_000), "new");
+        gate.dialed(Time(3_600_005_000), keccak256("new"));
         assert_eq!((gate.redials.len(), gate.by_start.len()), (1, 1), "periods that are over cost nothing");
     }
 

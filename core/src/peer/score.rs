@@ -25,8 +25,6 @@ const WINDOW: Duration = Duration::from_secs(10);
 const MAX_TAKEN: i64 = 4 * POINT;
 /// Most that successes give in one window. Source: P7.2.
 const MAX_GIVEN: i64 = POINT;
-/// Absence alone takes no score below this. Source: P7.2a.
-const ABSENCE_FLOOR: i64 = -2 * POINT;
 /// Microseconds between decays, counted from the node's start. Source: P7.3.
 pub(crate) const TICK_MICROS: u64 = 10_000_000;
 /// A score nearer to zero than this becomes zero at a decay. Source: P7.3.
@@ -157,7 +155,7 @@ impl Score {
             let step = weight.saturating_neg().min(MAX_TAKEN - window.taken);
             window.taken += step; // P7.2a: the window is used up even where the floor holds
             // P7.2a: absence is not malice.
-            if conduct.is_absence() { (before - step).max(ABSENCE_FLOOR.min(before)) } else { before - step }
+            if conduct.is_absence() { (before - step).max(rules.absence_floor.min(before)) } else { before - step }
         };
         self.window = Some(window);
         self.set(points.clamp(-CLAMP, CLAMP)); // P7.1
@@ -230,7 +228,7 @@ mod tests {
         let rules = ScoreRules::default();
         for absence in [Conduct::Timeout, Conduct::Dropped, Conduct::FailedToConnect] {
             let mut score = Score { points: -1_900_000, ..Score::default() };
-            assert_eq!((score.charge(absence, &rules), score.points), (-100_000, ABSENCE_FLOOR), "{absence:?}");
+            assert_eq!((score.charge(absence, &rules), score.points), (-100_000, -2 * POINT), "{absence:?}");
             let mut score = Score { points: -3 * POINT, ..Score::default() };
             assert_eq!((score.charge(absence, &rules), score.points), (0, -3 * POINT), "{absence:?}");
         }
@@ -239,11 +237,11 @@ mod tests {
     #[test]
     fn p7_2a_absence_still_uses_up_the_window() {
         let rules = ScoreRules::default();
-        let mut score = Score { points: ABSENCE_FLOOR, ..Score::default() };
+        let mut score = Score { points: rules.absence_floor, ..Score::default() };
         for _ in 0..3 {
             score.charge(Conduct::FailedToConnect, &rules);
         }
-        assert_eq!((score.charge(Conduct::GossipRejected, &rules), score.points), (0, ABSENCE_FLOOR));
+        assert_eq!((score.charge(Conduct::GossipRejected, &rules), score.points), (0, rules.absence_floor));
     }
 
     #[test]

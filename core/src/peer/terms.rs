@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{ConnectionId, DialId, PeerId};
-use crate::input::Spoken;
+use crate::input::{DialFailure, Spoken};
 use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
@@ -31,7 +31,7 @@ impl Core {
         let Opened { peer, connection, link, dial } = opened;
         let refused = match self.gate.ask_connection(peer, link.address, self.ties(now.mono, &peer)) {
             Ok(()) if self.peers.has_room_for(&peer) => None,
-            Ok(()) => Some((Outcome::NotConnected, "no_room")), // P10.1
+            Ok(()) => Some((Outcome::NotConnected(DialFailure::Denied), "no_room")), // P10.1
             Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
         };
         if let Some((outcome, label)) = refused {

@@ -179,7 +179,7 @@ fn outcome(outcome: &Outcome) -> Value {
         }
         Outcome::RequestFailed { peer, error } => json!({"peer": peer.to_string(), "error": error.to_string()}),
         Outcome::Connected(peer) => json!({"connected": peer.to_string()}),
-        Outcome::NotConnected => json!({"error": "not connected"}),
+        Outcome::NotConnected(failure) => json!({"error": failure.to_string()}),
         Outcome::Gated(refusal) => json!({"error": refusal.to_string()}),
     }
 }
