@@ -1,24 +1,24 @@
 //! The preconfirmation node on tokio.
 //!
 //! The protocol lives in [`preconf_core`], a value that is told what happened and answers with what to do; [`preconf_libp2p`] carries its
-//! orders to the network. What is left for this crate is thin: sockets, a clock, idle threads, and the loop that passes things between
-//! them.
+//! orders to the network; [`preconf_node`] is the loop that passes things between them and you. What is left for this crate is thin: tokio's
+//! sockets, its clock, its tasks and its threads for slow work.
 //!
 //! # A node
 //!
-//! [`NetworkDriver::new`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries wishes to it, each
+//! [`node`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries wishes to it, each
 //! with its answer. [`NetworkEvents`] is what the node has to tell. Here a node finds another one and asks for its head:
 //!
 //! ```
 //! use preconf_tokio::preconf_core::{ChainId, Config, Event};
-//! use preconf_tokio::{Keypair, NetworkConfig, NetworkDriver, NetworkEvent};
+//! use preconf_tokio::{Keypair, NetworkConfig, NetworkEvent};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let start = || {
 //!     let mut config = NetworkConfig::new(Config::new(ChainId(167_000)), Keypair::generate_secp256k1());
 //!     config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-//!     NetworkDriver::new(config)
+//!     preconf_tokio::node(config)
 //! };
 //! let (driver, alice, mut alices_events) = start()?;
 //! tokio::spawn(driver.run());
@@ -86,24 +86,16 @@
 //! ```
 
 mod clock;
-mod config;
-mod driver;
-mod error;
-mod events;
-mod handle;
 mod jobs;
+mod node;
 mod transport;
 
-pub use clock::{Clock, SystemClock};
-pub use config::NetworkConfig;
-pub use driver::{NetworkDriver, Parts};
-pub use error::{HandleError, StartError};
-pub use events::{NetworkEvent, NetworkEvents};
-pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
-pub use jobs::{BlockingPool, BoxedWork, JobRunner};
-pub use transport::{Resolving, transport};
+pub use clock::SystemClock;
+pub use jobs::BlockingPool;
+pub use node::{node, parts};
+pub use transport::transport;
 
-pub use libp2p_identity::Keypair;
-pub use multiaddr::Multiaddr;
-pub use preconf_core;
-pub use preconf_libp2p;
+pub use preconf_node::{
+    BoxedWork, Clock, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig, NetworkDriver, NetworkEvent,
+    NetworkEvents, NetworkHandle, NetworkStatus, Parts, PeerLists, Resolving, StartError, preconf_core, preconf_libp2p,
+};

@@ -77,7 +77,7 @@ fn start_with(
         discovery: found.boxed(),
         admit: Box::new(admit),
     };
-    let (driver, handle, events) = NetworkDriver::with(config, parts).expect("a node that starts");
+    let (driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
     tokio::spawn(driver.run());
     (handle, events)
 }

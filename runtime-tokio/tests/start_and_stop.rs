@@ -3,7 +3,7 @@
 mod common;
 
 use common::{LIMIT, TestNode, config, soon};
-use preconf_tokio::{HandleError, Keypair, NetworkConfig, NetworkDriver, StartError};
+use preconf_tokio::{HandleError, Keypair, NetworkConfig, StartError};
 
 #[tokio::test]
 async fn a_node_tells_the_address_that_the_system_chose() {
@@ -19,7 +19,7 @@ async fn a_node_tells_the_address_that_the_system_chose() {
 async fn a_taken_port_stops_the_start_and_names_the_address() {
     let first = TestNode::start(config()).await;
     let taken = first.address.iter().take(2).collect::<preconf_tokio::Multiaddr>();
-    let error = NetworkDriver::new(NetworkConfig { listen: vec![taken.clone()], ..config() }).map(drop).expect_err("the port is taken");
+    let error = preconf_tokio::node(NetworkConfig { listen: vec![taken.clone()], ..config() }).map(drop).expect_err("the port is taken");
     assert!(matches!(&error, StartError::Listen { address, .. } if *address == taken), "{error:?}");
     let text = error.to_string();
     assert!(text.starts_with(&format!("cannot listen on {taken}: Address already in use")), "{text}");
@@ -31,20 +31,20 @@ async fn a_taken_port_stops_the_start_and_names_the_address() {
 async fn an_address_of_another_machine_stops_the_start() {
     // 192.0.2.0/24 is for documentation: no machine has such an address (RFC 5737).
     let listen = vec!["/ip4/192.0.2.1/tcp/0".parse().expect("a multiaddr")];
-    let error = NetworkDriver::new(NetworkConfig { listen, ..config() }).map(drop).expect_err("not ours");
+    let error = preconf_tokio::node(NetworkConfig { listen, ..config() }).map(drop).expect_err("not ours");
     assert!(error.to_string().starts_with("cannot listen on /ip4/192.0.2.1/tcp/0: "), "{error}");
 }
 
 #[tokio::test]
 async fn a_bad_value_stops_the_start_and_is_named() {
-    let error = NetworkDriver::new(NetworkConfig { command_capacity: 0, ..config() }).map(drop).expect_err("no room");
+    let error = preconf_tokio::node(NetworkConfig { command_capacity: 0, ..config() }).map(drop).expect_err("no room");
     assert_eq!(error.to_string(), "command_capacity = 0: allowed is 1 to 1048576");
 }
 
 #[test]
 fn outside_of_a_runtime_the_start_fails_instead_of_panicking() {
-    let error = NetworkDriver::new(config()).map(drop).expect_err("no runtime");
-    assert!(matches!(error, StartError::NoRuntime), "{error:?}");
+    let error = preconf_tokio::node(config()).map(drop).expect_err("no runtime");
+    assert!(matches!(error, StartError::NoRuntime { runtime: "tokio", .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_driver_that_is_aborted_answers_everyone_who_waits() {
 
 #[tokio::test]
 async fn a_node_needs_no_reader_of_its_events() {
-    let (driver, handle, events) = NetworkDriver::new(config()).expect("a node that starts");
+    let (driver, handle, events) = preconf_tokio::node(config()).expect("a node that starts");
     drop(events);
     let task = tokio::spawn(driver.run());
     assert!(soon("an answer", handle.listen_addresses()).await.is_ok());

@@ -4,10 +4,12 @@
 //! slow machine slows its peers down instead of piling up what they send.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::{AsyncRead, AsyncWrite, StreamExt};
+use futures::{AsyncRead, AsyncWrite, FutureExt, StreamExt};
 use libp2p_core::muxing::StreamMuxerBox;
 use libp2p_core::transport::{Boxed, TransportError};
 use libp2p_core::upgrade::Version;
@@ -177,11 +179,16 @@ impl Net {
 
     /// Waits for the next event. Dropping the future loses nothing.
     pub async fn next_event(&mut self) -> NetEvent {
+        poll_fn(|context| self.poll_event(context)).await
+    }
+
+    /// [`next_event`](Self::next_event) for a loop that is polled by hand.
+    pub fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<NetEvent> {
         loop {
             if let Some(event) = self.events.pop_front() {
-                return event;
+                return Poll::Ready(event);
             }
-            let event = self.swarm.select_next_some().await;
+            let event = ready!(self.swarm.select_next_some().poll_unpin(context));
             self.take_in(event);
         }
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use preconf_tokio::preconf_core::{ChainId, Config};
-use preconf_tokio::{Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle};
+use preconf_tokio::{Keypair, Multiaddr, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ impl TestNode {
         // What the node logs is shown with a test that fails, as far as RUST_LOG asks for it.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-        let (driver, handle, mut events) = NetworkDriver::new(config).expect("a node that starts");
+        let (driver, handle, mut events) = preconf_tokio::node(config).expect("a node that starts");
         let task = tokio::spawn(driver.run());
         let address = until(&mut events, "an address", |event| match event {
             NetworkEvent::Listening { address } => Some(address),

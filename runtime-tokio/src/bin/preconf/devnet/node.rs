@@ -91,8 +91,8 @@ impl Node {
         let mut config = NetworkConfig::new(core_config(plan), key.identity().clone());
         config.seed = Some(digest(plan.seed(), "dice", index as u64).0);
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-        let parts = Parts::tokio(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
-        let (driver, handle, mut events) = match parts.and_then(|parts| NetworkDriver::with(config, parts)) {
+        let parts = preconf_tokio::parts(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
+        let (driver, handle, mut events) = match parts.and_then(|parts| NetworkDriver::new(config, parts)) {
             Ok(started) => started,
             Err(error) => return Err(NodeError::Start { name, error: error.into() }),
         };

@@ -19,7 +19,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
 use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, PeerId, SyncTip, keccak256};
-use preconf_tokio::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, StartError};
+use preconf_tokio::{HandleError, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, StartError};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -170,7 +170,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let windows = schedule_file::load(&args.schedule)?;
     let config = args.config()?;
     let domain = config.core.domain;
-    let (driver, handle, mut events) = NetworkDriver::new(config).map_err(Box::new)?;
+    let (driver, handle, mut events) = preconf_tokio::node(config).map_err(Box::new)?;
     let driver = tokio::spawn(driver.run());
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;

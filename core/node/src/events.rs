@@ -146,13 +146,10 @@ impl EventSender {
         self.shared.lock().queue.len()
     }
 
-    /// Waits until there is room. Cancel safe.
-    pub(crate) async fn room(&self) {
-        poll_fn(|context| {
-            self.shared.writer.register(context.waker());
-            if self.has_room() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    /// Is there room? If not, whoever asked is woken when there may be.
+    pub(crate) fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.shared.writer.register(context.waker());
+        if self.has_room() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -195,6 +192,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use futures::FutureExt;
     use preconf_core::PeerId;
 
@@ -204,15 +203,19 @@ mod tests {
         NetworkEvent::Core(Event::PeerConnected { peer: PeerId::from_bytes(&[n]).expect("one byte") })
     }
 
+    fn room(sender: &EventSender) -> Poll<()> {
+        sender.poll_room(&mut Context::from_waker(Waker::noop()))
+    }
+
     #[test]
     fn a_full_queue_loses_nothing_and_says_that_it_is_full() {
         let (sender, mut events) = queue(2, 1);
         (0..5).for_each(|n| sender.push(event(n)));
         assert!(!sender.has_room());
-        assert!(sender.room().now_or_never().is_none());
+        assert!(room(&sender).is_pending());
         let read: Vec<_> = std::iter::from_fn(|| events.try_recv()).collect();
         assert_eq!(read, (0..5).map(event).collect::<Vec<_>>());
-        assert!(sender.room().now_or_never().is_some());
+        assert!(room(&sender).is_ready());
     }
 
     #[test]

@@ -3,15 +3,20 @@
 //! Each method sends a [`NetworkCommand`] to the driver and waits for its answer. What a command leads to is told once: to the method that
 //! asked, or, for a command sent by [`NetworkCommand::Tell`], among the events.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::channel::oneshot;
+use futures::future::Shared;
+use futures::{FutureExt, StreamExt};
 use multiaddr::Multiaddr;
 use preconf_core::{
     B256, Bytes, Change, Cidr, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status, SyncTip, Window,
 };
 use preconf_libp2p::NetCounters;
-use tokio::sync::{mpsc, oneshot};
 
 use crate::error::HandleError;
 
@@ -93,18 +98,45 @@ pub struct PeerLists {
     pub banned: Vec<(PeerId, Duration)>,
 }
 
+/// The driver's end of the handles.
+///
+/// A queue with an exact bound: a futures channel would grant each clone of a handle a place of its own, and so bound nothing.
+pub(crate) struct Wishes {
+    commands: Pin<Box<async_channel::Receiver<NetworkCommand>>>,
+    _end: oneshot::Sender<Infallible>, // dropped after the last wish: `shutdown` waits for it
+}
+
+/// Opens a queue for this many wishes to a node.
+pub(crate) fn queue(capacity: usize, local_peer_id: PeerId) -> (NetworkHandle, Wishes) {
+    let (sender, receiver) = async_channel::bounded(capacity);
+    let (end, ended) = oneshot::channel();
+    (NetworkHandle { local_peer_id, commands: sender, end: ended.shared() }, Wishes { commands: Box::pin(receiver), _end: end })
+}
+
+impl Wishes {
+    /// The next wish, or `None` when the last handle is gone.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<NetworkCommand>> {
+        self.commands.poll_next_unpin(context)
+    }
+}
+
+impl Drop for Wishes {
+    fn drop(&mut self) {
+        // The channel would keep what waits in it as long as a handle is there, and with it the replies that somebody waits for.
+        self.commands.close();
+        while self.commands.try_recv().is_ok() {}
+    }
+}
+
 /// A handle to a running node. Clones lead to the same node; it shuts down when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct NetworkHandle {
     local_peer_id: PeerId,
-    commands: mpsc::Sender<NetworkCommand>,
+    commands: async_channel::Sender<NetworkCommand>,
+    end: Shared<oneshot::Receiver<Infallible>>,
 }
 
 impl NetworkHandle {
-    pub(crate) fn new(local_peer_id: PeerId, commands: mpsc::Sender<NetworkCommand>) -> Self {
-        Self { local_peer_id, commands }
-    }
-
     /// The node's own peer id.
     pub fn local_peer_id(&self) -> PeerId {
         self.local_peer_id
@@ -271,7 +303,7 @@ impl NetworkHandle {
     pub async fn shutdown(&self) {
         // An error means that the node is gone already, which is what was wanted.
         let _ = self.send(NetworkCommand::Shutdown).await;
-        self.commands.closed().await;
+        let _ = self.end.clone().await; // nobody ever says a word there: it ends with the driver
     }
 
     /// Sends a command as it is, for a program that keeps the answers itself. Waits while the channel is full.
@@ -310,4 +342,47 @@ impl NetworkHandle {
 
 fn broken<T>(command: &str, outcome: &Outcome) -> T {
     panic!("each command ends with its own kind of outcome, but {command} ended with {outcome:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn peer() -> PeerId {
+        PeerId::from_bytes(&[1]).expect("one byte")
+    }
+
+    #[test]
+    fn no_number_of_handles_makes_room_for_more_wishes() {
+        let (handle, mut wishes) = queue(2, peer());
+        let handles = [handle.clone(), handle.clone(), handle];
+        for handle in &handles[..2] {
+            assert_eq!(handle.send(NetworkCommand::Shutdown).now_or_never(), Some(Ok(())));
+        }
+        assert_eq!(handles[2].send(NetworkCommand::Shutdown).now_or_never(), None);
+        assert!(wishes.poll_next(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert_eq!(handles[2].send(NetworkCommand::Shutdown).now_or_never(), Some(Ok(())));
+    }
+
+    #[test]
+    fn who_waits_for_a_node_that_is_gone_is_told() {
+        let (handle, wishes) = queue(2, peer());
+        let mut asked = Box::pin(handle.status());
+        assert_eq!(asked.as_mut().now_or_never(), None);
+        drop(wishes);
+        assert_eq!(asked.now_or_never(), Some(Err(HandleError::Stopped)));
+        assert_eq!(handle.status().now_or_never(), Some(Err(HandleError::Stopped)));
+        assert_eq!(handle.shutdown().now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn a_shutdown_waits_for_the_end() {
+        let (handle, wishes) = queue(2, peer());
+        let mut ending = Box::pin(handle.shutdown());
+        assert_eq!(ending.as_mut().now_or_never(), None);
+        drop(wishes);
+        assert_eq!(ending.now_or_never(), Some(()));
+    }
 }

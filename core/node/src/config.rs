@@ -11,8 +11,8 @@ const MAX_CAPACITY: usize = 1 << 20;
 /// Configuration of one node.
 ///
 /// ```
-/// use preconf_tokio::preconf_core::{ChainId, Config};
-/// use preconf_tokio::{Keypair, NetworkConfig};
+/// use preconf_node::preconf_core::{ChainId, Config};
+/// use preconf_node::{Keypair, NetworkConfig};
 /// let mut config = NetworkConfig::new(Config::new(ChainId(167_000)), Keypair::generate_secp256k1());
 /// config.listen.push("/ip4/127.0.0.1/tcp/0".parse()?);
 /// config.check()?;
@@ -28,7 +28,7 @@ pub struct NetworkConfig {
     pub keypair: Keypair,
     /// Decides all dice of the machine. `None` takes it from the system at start.
     pub seed: Option<[u8; 32]>,
-    /// Where to listen: `/ip4/…/tcp/…` or `/ip6/…/tcp/…`, with feature `quic` also `/…/udp/…/quic-v1`. Port 0 lets the system choose.
+    /// Where to listen: `/ip4/…/tcp/…`, `/ip6/…/tcp/…`, or whatever else the transport knows. Port 0 lets the system choose.
     pub listen: Vec<Multiaddr>,
     /// Peers to dial at start, with `/p2p/…`. Names (`/dns/…`, `/dns4/…`, `/dns6/…`) are looked up.
     pub peers: Vec<Multiaddr>,

@@ -5,31 +5,33 @@
 //! carried out, so the machine and the network never see each other half way.
 
 use std::collections::BTreeMap;
-use std::future::ready;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, Fuse, StreamExt};
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, Either, select};
+use futures::stream::{BoxStream, Fuse, StreamExt};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, Outcome, Output, PeerId, Verdict};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, JobDone, Outcome, Output, PeerId, Time, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
-use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::{Alarm, Clock, SystemClock};
+use crate::clock::{Alarm, Clock};
 use crate::config::NetworkConfig;
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
-use crate::handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
-use crate::jobs::{BlockingPool, JobRunner, Jobs, MAX_UNDER_WAY};
-use crate::transport::transport;
+use crate::handle::{self, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists, Wishes};
+use crate::jobs::{JobRunner, Jobs, MAX_UNDER_WAY};
+use crate::machine::Machine;
 
 /// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
 const STEPS_PER_TURN: u32 = 64;
 /// How long a shutdown waits for connections to close. Ours: they close at once unless the other end is stuck.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a node stands on. [`Parts::tokio`] gives the real ones; a simulated world replaces them.
+/// What a node stands on. Each runtime has its own; a simulated world has others.
 pub struct Parts {
     /// Sockets and what is on them.
     pub transport: Transport,
@@ -46,33 +48,15 @@ pub struct Parts {
     pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
 }
 
-impl Parts {
-    /// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it.
-    ///
-    /// # Errors
-    /// No runtime, or a key that cannot be used.
-    pub fn tokio(config: &NetworkConfig) -> Result<Self, StartError> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        Ok(Self {
-            transport: transport(&config.keypair)?,
-            executor: Box::new(move |task| drop(runtime.spawn(task))),
-            jobs: Box::new(BlockingPool),
-            clock: Box::new(SystemClock::new()),
-            discovery: stream::empty().boxed(),
-            admit: Box::new(|_| true),
-        })
-    }
-}
-
 /// One node, ready to [`run`](NetworkDriver::run).
 pub struct NetworkDriver {
-    core: Core,
+    machine: Machine,
     net: Net,
     jobs: Jobs,
-    clock: Box<dyn Clock>,
+    alarm: Alarm,
     admit: Box<dyn FnMut(&Input) -> bool + Send>,
     discovery: Fuse<BoxStream<'static, Multiaddr>>,
-    commands: mpsc::Receiver<NetworkCommand>,
+    wishes: Wishes,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
     waiting: BTreeMap<CommandId, oneshot::Sender<Result<Outcome, HandleError>>>,
@@ -82,21 +66,11 @@ pub struct NetworkDriver {
 }
 
 impl NetworkDriver {
-    /// Binds the sockets and prepares a node on tokio. Nothing moves until [`run`](Self::run).
-    ///
-    /// # Errors
-    /// A bad configuration, an address that cannot be listened on, or no tokio runtime around the call.
-    pub fn new(config: NetworkConfig) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
-        config.check()?;
-        let parts = Parts::tokio(&config)?;
-        Self::with(config, parts)
-    }
-
-    /// Like [`new`](Self::new), on other parts.
+    /// Binds the sockets and prepares a node on these parts. Nothing moves until [`run`](Self::run).
     ///
     /// # Errors
     /// A bad configuration, or an address that cannot be listened on.
-    pub fn with(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
+    pub fn new(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
         let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
         let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
@@ -105,17 +79,16 @@ impl NetworkDriver {
         for address in config.listen {
             net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
         }
-        let (sender, commands) = mpsc::channel(config.command_capacity);
+        let (handle, wishes) = handle::queue(config.command_capacity, net.local_peer_id());
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
-        let handle = NetworkHandle::new(net.local_peer_id(), sender);
         let driver = Self {
-            core,
+            machine: Machine::new(core, parts.clock),
             net,
             jobs: Jobs::new(parts.jobs, max_jobs),
-            clock: parts.clock,
+            alarm: Alarm::default(),
             admit: parts.admit,
             discovery: parts.discovery.fuse(),
-            commands,
+            wishes,
             events,
             waiting: BTreeMap::new(),
             listening: Vec::new(),
@@ -128,7 +101,6 @@ impl NetworkDriver {
     /// Runs the node until it is told to shut down or the last handle is dropped.
     pub async fn run(mut self) {
         self.dial_peers();
-        let mut alarm = Alarm::default();
         let mut steps = 0;
         loop {
             self.carry_out();
@@ -138,39 +110,56 @@ impl NetworkDriver {
                 if self.jobs.can_start() {
                     self.jobs.start(); // strangers that never fall silent must not keep a few small jobs waiting
                 }
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
             // Once even the reserve is full, only the application can help; until it reads, nothing that could add to it goes on.
             let choked = self.events.is_choked();
-            let (now, due) = (self.clock.now(), self.core.poll_timeout().map(|(at, _)| at).filter(|_| !choked));
-            if due.is_some_and(|at| at <= now.mono) {
-                self.core.handle_timeout(now); // the clock decides, not the timer future
+            if !choked && self.machine.wake() {
                 continue;
             }
-            let has_room = self.events.has_room();
-            tokio::select! {
-                biased; // timers, then our own user, then strangers
-                () = alarm.ring(&*self.clock, due) => {}
-                command = self.commands.recv() => match command {
-                    Some(NetworkCommand::Shutdown) | None => break,
-                    Some(command) => self.take_command(command),
-                },
-                done = self.jobs.next(), if !choked => self.core.handle_input(self.clock.now(), Input::JobFinished(done)),
-                () = self.events.room(), if !has_room => {}
-                Some(address) = self.discovery.next(), if has_room => self.dial(&address),
-                event = self.net.next_event(), if has_room && self.jobs.has_room() => self.take_event(event),
-                // Nobody else has anything to say: time for the few small jobs that gathered.
-                () = ready(()), if self.jobs.can_start() => self.jobs.start(),
+            let due = self.machine.due().filter(|_| !choked);
+            match poll_fn(|context| self.poll_next(due, choked, context)).await {
+                Next::Due => {}
+                Next::Wish(NetworkCommand::Shutdown) | Next::NoHandle => break,
+                Next::Wish(command) => self.take_command(command),
+                Next::Done(done) => self.machine.input(Input::JobFinished(done)),
+                Next::Found(address) => self.dial(&address),
+                Next::Event(event) => self.take_event(event),
+                Next::Silence => self.jobs.start(),
             }
         }
         self.close().await;
+    }
+
+    /// What comes next: timers, then our own user, then finished work, then strangers.
+    fn poll_next(&mut self, due: Option<Time>, choked: bool, context: &mut Context<'_>) -> Poll<Next> {
+        if self.alarm.poll_ring(self.machine.clock(), due, context).is_ready() {
+            return Poll::Ready(Next::Due);
+        }
+        if let Poll::Ready(wish) = self.wishes.poll_next(context) {
+            return Poll::Ready(wish.map_or(Next::NoHandle, Next::Wish));
+        }
+        if !choked && let Poll::Ready(done) = self.jobs.poll_next(context) {
+            return Poll::Ready(Next::Done(done));
+        }
+        if self.events.poll_room(context).is_pending() {
+            // Nobody reads what a stranger might cause.
+        } else if let Poll::Ready(Some(address)) = self.discovery.poll_next_unpin(context) {
+            return Poll::Ready(Next::Found(address));
+        } else if self.jobs.has_room()
+            && let Poll::Ready(event) = self.net.poll_event(context)
+        {
+            return Poll::Ready(Next::Event(event));
+        }
+        // Nobody else has anything to say: time for the few small jobs that gathered.
+        if self.jobs.can_start() { Poll::Ready(Next::Silence) } else { Poll::Pending }
     }
 
     /// Does what the machine wants done, and tells it at once what the network knows of that without asking strangers: so our own
     /// publications are answered even while nobody reads events.
     fn carry_out(&mut self) {
         loop {
-            while let Some(output) = self.core.poll_output() {
+            while let Some(output) = self.machine.output() {
                 match output {
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
@@ -209,9 +198,9 @@ impl NetworkDriver {
             },
             NetworkCommand::Tell { command, reply } => drop(reply.send(self.try_command(command).map(drop))),
             NetworkCommand::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
-            NetworkCommand::Peers { reply } => drop(reply.send(self.core.peers(self.clock.now()))),
+            NetworkCommand::Peers { reply } => drop(reply.send(self.machine.core().peers(self.machine.now()))),
             NetworkCommand::Status { reply } => drop(reply.send(self.status())),
-            NetworkCommand::Explain { peer, reply } => drop(reply.send(self.core.explain(self.clock.now(), peer))),
+            NetworkCommand::Explain { peer, reply } => drop(reply.send(self.machine.core().explain(self.machine.now(), peer))),
             NetworkCommand::Lists { reply } => drop(reply.send(self.lists())),
             NetworkCommand::Shutdown => {} // seen by the loop
         }
@@ -222,27 +211,28 @@ impl NetworkDriver {
             // Refused rather than made to wait: who asks may be the one that should read.
             return Err(HandleError::EventsUnread { waiting: self.events.waiting() });
         }
-        Ok(self.core.handle_command(self.clock.now(), command)?)
+        Ok(self.machine.command(command)?)
     }
 
     fn status(&self) -> NetworkStatus {
         NetworkStatus {
-            node: self.core.status(self.clock.now()),
-            stats: self.core.stats().clone(),
+            node: self.machine.core().status(self.machine.now()),
+            stats: self.machine.core().stats().clone(),
             net: self.net.counters(),
             events_waiting: self.events.waiting(),
         }
     }
 
     fn lists(&self) -> PeerLists {
-        let (gate, now) = (self.core.gate(), self.clock.now());
+        let (core, now) = (self.machine.core(), self.machine.now());
+        let gate = core.gate();
         PeerLists {
             blocked_peers: gate.blocked_peers().collect(),
             blocked_addresses: gate.blocked_addresses().collect(),
             blocked_subnets: gate.blocked_subnets().collect(),
             protected: gate.protected_peers().collect(),
-            trusted: self.core.trusted().collect(),
-            banned: self.core.banned(now).into_iter().map(|(peer, ends)| (peer, ends.since(now.mono))).collect(),
+            trusted: core.trusted().collect(),
+            banned: core.banned(now).into_iter().map(|(peer, ends)| (peer, ends.since(now.mono))).collect(),
         }
     }
 
@@ -251,7 +241,7 @@ impl NetworkDriver {
             NetEvent::Input(input) => {
                 self.note_connections(&input);
                 if !is_word_of_peer(&input) || (self.admit)(&input) {
-                    self.core.handle_input(self.clock.now(), input);
+                    self.machine.input(input);
                 } else {
                     self.lose(input);
                 }
@@ -297,7 +287,7 @@ impl NetworkDriver {
 
     fn dial(&mut self, address: &Multiaddr) {
         let command = Command::Dial { address: address.to_string() };
-        if let Err(error) = self.core.handle_command(self.clock.now(), command) {
+        if let Err(error) = self.machine.command(command) {
             tracing::warn!(%address, %error, "not dialed");
         }
     }
@@ -307,13 +297,10 @@ impl NetworkDriver {
         for peer in self.connections.values() {
             self.net.apply(Action::Disconnect { peer: *peer });
         }
-        let limit = self.clock.now().mono.after(CLOSE_LIMIT);
-        let mut timeout = self.clock.sleep_until(limit);
+        let limit = self.machine.now().mono.after(CLOSE_LIMIT);
+        let mut timeout = self.machine.clock().sleep_until(limit);
         while !self.connections.is_empty() {
-            let event = tokio::select! {
-                () = &mut timeout => break,
-                event = self.net.next_event() => event,
-            };
+            let Either::Right((event, _)) = select(&mut timeout, pin!(self.net.next_event())).await else { break };
             // What ends is still told; what strangers still say no longer matters.
             if matches!(event, NetEvent::Input(Input::ConnectionClosed { .. } | Input::RequestFailed { .. })) {
                 self.take_event(event);
@@ -322,8 +309,39 @@ impl NetworkDriver {
         }
         drop(self.net);
         drop(self.events);
-        drop(self.commands); // last: `shutdown` waits for it
+        drop(self.wishes); // last: `shutdown` waits for it
     }
+}
+
+/// What the loop was waiting for.
+enum Next {
+    /// A deadline is near.
+    Due,
+    /// Our own user wants something.
+    Wish(NetworkCommand),
+    /// Our own user is gone.
+    NoHandle,
+    /// Slow work is finished.
+    Done(JobDone),
+    /// Discovery found somebody.
+    Found(Multiaddr),
+    /// The network has something to say.
+    Event(NetEvent),
+    /// Nobody has anything to say, and small jobs wait.
+    Silence,
+}
+
+/// Gives other tasks of the same thread their turn, under any executor.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Did a peer say it, rather than our own side of the network?

@@ -1,6 +1,7 @@
 //! Why does a node not start, and why is a wish not granted?
 
-use libp2p_core::transport::TransportError;
+use std::error::Error;
+
 use multiaddr::Multiaddr;
 use preconf_core::{CommandError, ConfigError, DialFailure, GateRefusal, PeerId, PublishError, RequestError};
 use preconf_libp2p::NetError;
@@ -25,9 +26,14 @@ pub enum StartError {
     /// The system has no randomness for the seed.
     #[error("the system gives no randomness for the seed: {0}")]
     Entropy(std::io::Error),
-    /// The default parts need tokio around them.
-    #[error("start the node inside a tokio runtime: in `#[tokio::main]`, `Runtime::block_on`, or under `Runtime::enter`")]
-    NoRuntime,
+    /// The runtime's own parts need the runtime around them.
+    #[error("start the node inside a {runtime} runtime: {advice}")]
+    NoRuntime {
+        /// Which runtime.
+        runtime: &'static str,
+        /// How to get it.
+        advice: &'static str,
+    },
 }
 
 impl From<NetError> for StartError {
@@ -36,13 +42,13 @@ impl From<NetError> for StartError {
     }
 }
 
-/// What the transport says, without the words that the start's own message begins with.
+/// What the system says, without the words that each layer on the way puts before it.
 fn reason(error: &NetError) -> String {
-    match error {
-        NetError::Listen(TransportError::Other(error)) => error.to_string(),
-        NetError::Listen(error @ TransportError::MultiaddrNotSupported(_)) => error.to_string(),
-        other => other.to_string(),
+    let mut root: &dyn Error = error;
+    while let Some(source) = root.source() {
+        root = source;
     }
+    root.to_string()
 }
 
 /// Why a wish was not granted.

@@ -1,0 +1,63 @@
+//! Where does each step enter the core?
+//!
+//! Here and nowhere else in a driver: what happened, what was wished and what was due all pass [`Machine`], with the time at which they did.
+//! Whoever wants to see every step of a node stands at this door.
+
+use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output, Time};
+
+use crate::clock::Clock;
+
+/// The core and the clock that tells it the time.
+pub(crate) struct Machine {
+    core: Core,
+    clock: Box<dyn Clock>,
+}
+
+impl Machine {
+    pub(crate) fn new(core: Core, clock: Box<dyn Clock>) -> Self {
+        Self { core, clock }
+    }
+
+    /// Tells it what happened.
+    pub(crate) fn input(&mut self, input: Input) {
+        self.core.handle_input(self.clock.now(), input);
+    }
+
+    /// Tells it what our own user wishes.
+    pub(crate) fn command(&mut self, command: Command) -> Result<CommandId, CommandError> {
+        self.core.handle_command(self.clock.now(), command)
+    }
+
+    /// Tells it that it is time, if it is. The clock decides, not the future that slept.
+    pub(crate) fn wake(&mut self) -> bool {
+        let now = self.clock.now();
+        let is_due = self.due().is_some_and(|due| due <= now.mono);
+        if is_due {
+            self.core.handle_timeout(now);
+        }
+        is_due
+    }
+
+    /// What it wants done next.
+    pub(crate) fn output(&mut self) -> Option<Output> {
+        self.core.poll_output()
+    }
+
+    /// When it wants to be woken.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.core.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// What it knows, to be looked at.
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,36 @@
+//! What does a node stand on under tokio?
+
+use futures::stream::{self, StreamExt};
+use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Parts, StartError};
+use tokio::runtime::Handle;
+
+use crate::clock::SystemClock;
+use crate::jobs::BlockingPool;
+use crate::transport::transport;
+
+/// Binds the sockets and prepares a node on tokio. Nothing moves until the driver runs.
+///
+/// # Errors
+/// A bad configuration, an address that cannot be listened on, or no tokio runtime around the call.
+pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
+    config.check()?;
+    let parts = parts(&config)?;
+    NetworkDriver::new(config, parts)
+}
+
+/// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it.
+///
+/// # Errors
+/// No runtime, or a key that cannot be used.
+pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
+    let advice = "in `#[tokio::main]`, `Runtime::block_on`, or under `Runtime::enter`";
+    let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime { runtime: "tokio", advice })?;
+    Ok(Parts {
+        transport: transport(&config.keypair)?,
+        executor: Box::new(move |task| drop(runtime.spawn(task))),
+        jobs: Box::new(BlockingPool),
+        clock: Box::new(SystemClock::new()),
+        discovery: stream::empty().boxed(),
+        admit: Box::new(|_| true),
+    })
+}
