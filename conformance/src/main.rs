@@ -1,6 +1,9 @@
 //! `preconf-conformance vectors DIR [--json]`: runs golden vectors; exit status 1 when any of them fails.
+//! `preconf-conformance replay FILE`: relives a trace; exit status 1 when a step differs.
 
-use std::path::PathBuf;
+mod cli;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -23,11 +26,26 @@ enum Check {
         #[arg(long)]
         json: bool,
     },
+    /// Relive a trace: does the machine still say what it said?
+    Replay(cli::replay::ReplayArgs),
 }
 
 fn main() -> ExitCode {
-    let Check::Vectors { dir, json } = Args::parse().check;
-    let report = match vectors::run_dir(&dir) {
+    match Args::parse().check {
+        Check::Vectors { dir, json } => vectors(&dir, json),
+        Check::Replay(args) => match cli::replay::run(&args) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn vectors(dir: &Path, json: bool) -> ExitCode {
+    let report = match vectors::run_dir(dir) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("{}: {error}", dir.display());

@@ -51,7 +51,13 @@ fn schedule(seed: u64, plan: &Plan<'_>) -> Result<[u8; 32], Failure> {
 fn terms(dice: &mut Dice) -> Terms {
     let slow = Duration::from_millis(1 + dice.below(2_000));
     let (loss, repeats) = (dice.below(MILLIONTHS / 4) as u32, dice.below(MILLIONTHS / 4) as u32);
-    Terms { latency: Duration::from_millis(1)..slow + Duration::from_millis(1), loss, repeats, reorders: dice.chance(500_000) }
+    Terms {
+        latency: Duration::from_millis(1)..slow + Duration::from_millis(1),
+        loss,
+        repeats,
+        reorders: dice.chance(500_000),
+        ..Terms::default()
+    }
 }
 
 /// Something goes wrong, or a user wants a lot.

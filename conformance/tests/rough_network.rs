@@ -23,7 +23,7 @@ fn rough(seed: u64, history: &History) -> Result<[u8; 32], Failure> {
         let jobs = if dice.chance(500_000) { JobOrder::AtOnce } else { JobOrder::After(Duration::ZERO..Duration::from_millis(30)) };
         let node = world.add_node(Setup { skew_micros: skew, drops: 100_000, jobs, ..Setup::of(history) });
         let far = Duration::from_millis(10 + dice.below(400));
-        world.link_to_all(node, Terms { latency: Duration::from_millis(5)..far, loss: 50_000, repeats: 100_000, reorders: true });
+        world.link_to_all(node, Terms { latency: Duration::from_millis(5)..far, loss: 50_000, repeats: 100_000, ..Terms::default() });
     }
     world.run_for(Duration::from_secs(2))?;
     world.publish(history, Duration::from_secs(1), &(0..PRECONFERS).collect::<Vec<_>>());

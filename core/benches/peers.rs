@@ -7,12 +7,13 @@
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a bench measures; the core it measures has no clock")]
 
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use preconf_core::{
-    B256, Bytes, ChainId, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, Direction, GetHeadRequest, Input, MessageId,
-    Now, Output, PeerId, Protocol, RawTxList, Spoken, Time, Topic, UnixTime,
+    Action, B256, Bytes, ChainId, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, Direction, GetHeadRequest, Input,
+    MessageId, Now, Output, PeerId, PreconfHead, Protocol, RawTxList, Spoken, Time, Timer, Topic, UnixTime,
 };
 
 /// Peers that the machine has met.
@@ -55,7 +56,8 @@ impl Crowd {
 
     fn open(&mut self, peer: PeerId, direction: Direction) {
         self.next += 1;
-        self.input(Input::ConnectionOpened { peer, connection: ConnectionId(self.next), direction, address: None, dial: None });
+        let address = Some(IpAddr::from((0x0a00_0000 | self.next as u32).to_be_bytes())); // private: no neighbourhood fills up
+        self.input(Input::ConnectionOpened { peer, connection: ConnectionId(self.next), direction, address, dial: None });
     }
 
     fn close(&mut self, peer: PeerId) {
@@ -81,7 +83,7 @@ impl Crowd {
     fn drain(&mut self) {
         let mut asked = Vec::new();
         while let Some(output) = self.core.poll_output() {
-            if let Output::Net(preconf_core::Action::SendRequest { request, protocol: Protocol::GetTxList, .. }) = output {
+            if let Output::Net(Action::SendRequest { request, protocol: Protocol::GetTxList, .. }) = output {
                 asked.push(request);
             }
         }
@@ -152,6 +154,90 @@ fn flood(c: &mut Criterion) {
     });
 }
 
+/// How long a step takes; its outputs are drained afterwards.
+fn timed(crowd: &mut Crowd, step: impl FnOnce(&mut Core, Now)) -> Duration {
+    let start = now();
+    step(&mut crowd.core, crowd.now);
+    let took = start.elapsed();
+    crowd.drain();
+    took
+}
+
+/// Requests to the best peer, while all have been asked as much as they may (P6.7).
+fn unanswerable(crowd: &mut Crowd) -> Vec<Duration> {
+    let ask = |crowd: &mut Crowd| {
+        let mut refused = false;
+        let ask = Command::GetTxList { hash: B256::ZERO, peer: None };
+        let took = timed(crowd, |core, now| refused = black_box(core.handle_command(now, ask)).is_err());
+        refused.then_some(took)
+    };
+    (0..20_000).filter_map(|_| ask(crowd)).collect()
+}
+
+/// Timeouts at which gossipsub is told of decayed scores (P7.5), each peer of the crowd having one.
+fn decays(crowd: &mut Crowd) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        for n in 0..CONNECTED {
+            crowd.core.handle_input(crowd.now, Input::RequestBroken { peer: peer(n) });
+        }
+        crowd.drain();
+        let round_ends = crowd.now.after(Duration::from_secs(10));
+        while let Some((at, timer)) = crowd.core.poll_timeout().filter(|(at, _)| *at <= round_ends.mono) {
+            crowd.now = crowd.now.after(at.since(crowd.now.mono));
+            let took = timed(crowd, |core, now| core.handle_timeout(now));
+            if timer == Timer::Decay {
+                times.push(took);
+            }
+        }
+        crowd.now = round_ends;
+    }
+    times
+}
+
+fn identified(crowd: &mut Crowd) -> Vec<Duration> {
+    let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+    (0..20_000)
+        .map(|n| timed(crowd, |core, now| core.handle_input(now, Input::PeerIdentified { peer: peer(n % CONNECTED), spoken })))
+        .collect()
+}
+
+/// Answers to head requests, once everybody's head is known.
+fn heads(crowd: &mut Crowd) -> Vec<Duration> {
+    let body = PreconfHead::default().encode();
+    let mut times = Vec::new();
+    for n in 0..20 * CONNECTED {
+        crowd.now = crowd.now.after(Duration::from_millis(100));
+        crowd.core.handle_timeout(crowd.now);
+        crowd.drain();
+        let asked = crowd.core.handle_command(crowd.now, Command::GetHead { peer: Some(peer(n % CONNECTED)) });
+        let mut sent = None;
+        while let Some(output) = crowd.core.poll_output() {
+            if let Output::Net(Action::SendRequest { request, protocol: Protocol::GetHead, .. }) = output {
+                sent = Some(request);
+            }
+        }
+        if let (Ok(_), Some(request)) = (asked, sent) {
+            let body = body.clone();
+            let took = timed(crowd, |core, now| core.handle_input(now, Input::ResponseReceived { request, body }));
+            if n >= CONNECTED {
+                times.push(took);
+            }
+        }
+    }
+    times
+}
+
+fn blocked(crowd: &mut Crowd) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for n in 0..2_000u32 {
+        let address = IpAddr::from((0x0a00_0000 | (MET - CONNECTED + 1 + n % CONNECTED)).to_be_bytes());
+        times.push(timed(crowd, |core, now| drop(core.handle_command(now, Command::BlockAddress { address }))));
+        times.push(timed(crowd, |core, now| drop(core.handle_command(now, Command::UnblockAddress { address }))));
+    }
+    times
+}
+
 /// Prints how long steps take, by what happened.
 fn print_steps() {
     let mut crowd = Crowd::new();
@@ -169,16 +255,16 @@ fn print_steps() {
     all.sort_unstable();
     show("any step", &all);
     crowd.drain();
-    let ask = |crowd: &mut Crowd| {
-        let start = now();
-        let asked = crowd.core.handle_command(crowd.now, Command::GetTxList { hash: B256::ZERO, peer: None });
-        let took = start.elapsed();
-        crowd.drain();
-        (asked.is_err(), took)
-    };
-    let mut refused: Vec<Duration> = (0..20_000).map(|_| ask(&mut crowd)).filter(|(refused, _)| *refused).map(|(_, took)| took).collect();
-    refused.sort_unstable();
-    show("apart: a request that nobody can take now, which asks every peer", &refused);
+    for (name, mut times) in [
+        ("a request that nobody can take now", unanswerable(&mut crowd)),
+        ("a peer says what it speaks", identified(&mut crowd)),
+        ("a peer's head, of 220 that are known", heads(&mut crowd)),
+        ("an address is blocked, or no longer", blocked(&mut crowd)),
+        ("a step of a round of decays", decays(&mut crowd)), // last: everybody is pruned after it
+    ] {
+        times.sort_unstable();
+        show(&format!("apart: {name} ({} times)", times.len()), &times);
+    }
     println!("peers connected {}, remembered in all up to 4096, met {MET}", crowd.core.status(crowd.now).peers);
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Not counted: what libp2p holds, and what the application keeps of events that it has taken.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
@@ -59,9 +60,12 @@ const REQUEST: usize = entry::<RequestId, Sent>() + entry::<PeerId, usize>() + s
 const ARRIVING: usize = entry::<JobId, [u64; 24]>();
 const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
-    + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>())
+    + MAX_CONNECTIONS_PER_PEER
+        * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
     + entry::<(Rank, PeerId), ()>()
-    + 3 * entry::<PeerId, u64>()
+    + 3 * entry::<(Time, PeerId), ()>() // its place in each protocol's room
+    + 2 * entry::<PeerId, u64>() // its seat, and that it has a score
+    + entry::<PeerId, [u64; 2]>() + 2 * entry::<(u64, PeerId), ()>() // what it claims
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::machine::Core;
+use crate::peer::score::Standing;
 use crate::time::Now;
 
 /// Most blocks that one answer lists. Ours: the most commitments that can be kept, and as many ahead of them.
@@ -68,7 +69,9 @@ impl Core {
     /// as well as a claim that there is a gap.
     pub(crate) fn best(&self, now: Now) -> u64 {
         let signed = self.held.claims().filter(|claim| claim.is_signed()).map(|claim| claim.number).max();
-        self.best_claim(now).max(self.chain.head_number()).max(signed.unwrap_or(0))
+        let claims = self.sync.claims.all().filter(|(peer, _)| self.peers.standing(now.mono, peer) <= Standing::Throttled);
+        let claimed = claims.map(|(_, head)| head).max().unwrap_or(0);
+        claimed.max(self.chain.head_number()).max(signed.unwrap_or(0))
     }
 
     fn stage(&self, number: u64, beside: &BTreeMap<u64, Stage>) -> Stage {

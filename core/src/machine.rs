@@ -23,6 +23,7 @@ use crate::job::{Found, Job, JobDone, Work};
 use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
+use crate::peer::mirror::Round;
 use crate::peer::table::{Link, Peers};
 use crate::peer::terms::Opened;
 use crate::publish::Outbox;
@@ -80,6 +81,8 @@ pub struct Core {
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
     pub(crate) outbox: Outbox,
+    /// The round of decayed scores that gossipsub is being told (P7.5).
+    pub(crate) round: Option<Round>,
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
@@ -131,6 +134,7 @@ impl Core {
             sync: Sync::default(),
             outbox: Outbox::default(),
             discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood)),
+            round: None,
             gate,
             dials,
             stats: Stats::default(),

@@ -183,7 +183,7 @@ impl Core {
                 // Until a peer joins the topic; or, where some have and gossipsub finds none of them good enough, until one is.
                 self.stats.publish_retries += 1;
                 let topic = outgoing.topic;
-                if self.peers.connected().any(|(_, connected)| connected.is_on(topic)) {
+                if self.peers.has_subscriber(topic) {
                     self.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
                 }
             }

@@ -101,7 +101,7 @@ impl Core {
             standing: self.peers.standing(now.mono, peer),
             spoken: connected.spoken,
             subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
-            claimed_head: self.sync.claim_of(peer),
+            claimed_head: self.sync.claims.of(peer),
             in_flight: self.requests.in_flight_of(peer),
         };
         self.peers.connected().map(info).collect()

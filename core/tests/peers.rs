@@ -127,6 +127,39 @@ fn p7_4_a_flood_of_malformed_commitments_bans_within_45_s_and_costs_no_recovery(
 }
 
 #[test]
+fn p7_5_a_decay_is_told_soon_and_in_steps_that_do_not_grow_with_the_number_of_peers() {
+    let names: Vec<u8> = (1..=100).collect();
+    let mut node = hearing(&names);
+    names.iter().for_each(|name| drop(offend(&mut node, *name, 1)));
+    let told = |outputs: &[Output]| -> Vec<PeerId> {
+        let decayed = |action| if let Action::SetScore { peer, score: -900_000 } = action { Some(peer) } else { None };
+        actions(outputs).into_iter().filter_map(decayed).collect()
+    };
+    let mut all = told(&node.wait(10 * SECOND));
+    assert_eq!(all.len(), 8);
+    for _ in 0..12 {
+        let more = told(&node.wait(Duration::from_millis(1)));
+        assert!((1..=8).contains(&more.len()), "{}", more.len());
+        all.extend(more);
+    }
+    assert_eq!(all, names.iter().map(|name| peer(*name)).collect::<Vec<_>>(), "each once");
+    assert!(told(&node.wait(9 * SECOND)).is_empty());
+}
+
+#[test]
+fn p7_5_a_driver_that_sleeps_through_a_decay_in_the_middle_of_a_round_still_tells_the_last_score() {
+    let mut node = hearing(&(1..=20).collect::<Vec<_>>());
+    (1..=20).for_each(|name| drop(offend(&mut node, name, 1)));
+    node.wait(10 * SECOND); // eight were told of the first decay
+    node.now = node.now.after(10 * SECOND);
+    node.core.handle_timeout(node.now);
+    node.drain();
+    let late = node.wait(Duration::from_millis(5));
+    let told = actions(&late).into_iter().filter(|action| matches!(action, Action::SetScore { score: -810_000, .. })).count();
+    assert_eq!(told, 20 - 8, "the end of the broken round, and those whom it had told too early");
+}
+
+#[test]
 fn p7_5_gossipsub_hears_of_every_change_every_decay_and_every_return() {
     let mut node = hearing(&[9]);
     let told = |outputs: &[Output]| {

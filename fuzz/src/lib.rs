@@ -4,8 +4,12 @@
 //! kept. Both panic where something does not hold. Each says how far it came, so that a corpus can be asked whether it still reaches what
 //! it was made for.
 
+mod dice;
 mod frame_decoder;
+mod machine;
+pub mod seeds;
 mod wire_decode;
 
 pub use frame_decoder::{Reached, frame_decoder};
+pub use machine::{Reached as NodeReached, machine_bytes};
 pub use wire_decode::{Container, wire_decode};

@@ -5,17 +5,18 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::blocks::{Chain, TIP, txlist};
 use common::{CHAIN, soon, until};
 use futures::future::BoxFuture;
-use futures::stream::{self, Stream, StreamExt};
 use libp2p_core::transport::MemoryTransport;
-use preconf_tokio::preconf_core::{Config, Event, Input, Now, Source, Time};
+use preconf_tokio::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Time};
 use preconf_tokio::preconf_libp2p::upgrade;
 use preconf_tokio::{
-    Clock, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, SystemClock,
+    Clock, Discovery, DiscoveryNews, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents,
+    NetworkHandle, Nobody, Parts, SystemClock,
 };
 
 /// How often each part was used.
@@ -54,14 +55,6 @@ impl Clock for Counting {
 }
 
 fn start(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
-    start_with(used, admit, stream::empty())
-}
-
-fn start_with(
-    used: &Used,
-    admit: impl FnMut(&Input) -> bool + Send + 'static,
-    found: impl Stream<Item = Multiaddr> + Send + 'static,
-) -> (NetworkHandle, NetworkEvents) {
     let core = Config { heads_every: Duration::from_secs(1), ..Config::new(CHAIN) }; // who hears nothing asks soon
     let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
@@ -74,7 +67,7 @@ fn start_with(
         }),
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
         clock: Box::new(Counting(SystemClock::new(), Arc::clone(&used.readings))),
-        discovery: found.boxed(),
+        discovery: Box::new(Nobody::default()),
         admit: Box::new(admit),
     };
     let (driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
@@ -155,17 +148,52 @@ async fn what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking()
     soon("shutdown", bob.shutdown()).await;
 }
 
+/// Knows of one node, and tells of it whenever somebody looks.
+struct Rumour {
+    record: NodeRecord,
+    news: Vec<DiscoveryNews>,
+}
+
+impl Discovery for Rumour {
+    fn look_up(&mut self, lookup: LookupId) {
+        self.news = vec![DiscoveryNews::Finished { lookup, succeeded: true }, DiscoveryNews::Found(Box::new(self.record.clone()))];
+    }
+
+    fn introduce(&mut self, _: String) {}
+
+    fn listening(&mut self, _: &Multiaddr) {}
+
+    fn silent(&mut self, _: &Multiaddr) {}
+
+    fn poll_news(&mut self, _: &mut Context<'_>) -> Poll<DiscoveryNews> {
+        self.news.pop().map_or(Poll::Pending, Poll::Ready) // the look-up itself wakes the loop
+    }
+}
+
 #[tokio::test]
 async fn whom_discovery_finds_is_dialed() {
-    let used = Used::default();
-    let (alice, mut heard) = start(&used, |_| true);
+    let config = || {
+        let core = Config { discovery: Some(DiscoveryConfig::TEST), ..Config::new(CHAIN) };
+        let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
+        config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
+        config
+    };
+    let (driver, alice, mut heard) = preconf_tokio::node(config()).expect("a node that starts");
+    tokio::spawn(driver.run());
     let address = until(&mut heard, "an address", |event| match event {
         NetworkEvent::Listening { address } => Some(address),
         _ => None,
     });
-    let found = address.await;
-    let (_bob, mut events) = start_with(&used, |_| true, stream::iter([found]));
+    let address = address.await.to_string();
     let us = alice.local_peer_id();
+    let (place, _) = address.split_once("/p2p/").expect("an address with an id");
+    let (chain, addresses) = (ChainLabel::Chain(CHAIN), vec![place.to_owned()]);
+    let record = NodeRecord { peer: us, sequence: 1, chain, addresses, text: String::new() };
+    let config = config();
+    let mut parts = preconf_tokio::parts(&config).expect("a runtime");
+    parts.discovery = Box::new(Rumour { record, news: Vec::new() });
+    let (driver, _bob, mut events) = NetworkDriver::new(config, parts).expect("a node that starts");
+    tokio::spawn(driver.run());
     let met = until(&mut events, "a connection", |event| match event {
         NetworkEvent::Core(Event::PeerConnected { peer }) => Some(peer),
         _ => None,

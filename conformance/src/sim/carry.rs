@@ -1,24 +1,24 @@
-//! How is an action carried out, and how does what travels arrive?
+//! How is an action carried out, and how do requests travel?
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, ConnectionId, DialFailure, Direction, Event, Input, Limiter, MessageId, Protocol, PublishOutcome, RateLimit,
-    RequestFailure, Spoken, Topic, Verdict, message_id,
+    Action, Bytes, ChannelId, Command, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Standing,
+    message_id,
 };
 
 use super::check::{Failure, Violation};
 use super::history::CHAIN;
-use super::mesh::{MESH_HIGH, Pending};
 use super::node::{Mind, NodeId, Ready, node_of, peer_id};
 use super::puppet::Answer;
+use super::queue::Happening;
 use super::trace::body_of;
-use super::world::{Asked, Happening, World};
+use super::world::{Asked, World};
 
-type Ends = (NodeId, NodeId);
+/// Two nodes, the lower first.
+pub(crate) type Ends = (NodeId, NodeId);
 
-fn ends(a: NodeId, b: NodeId) -> Ends {
+pub(crate) fn ends(a: NodeId, b: NodeId) -> Ends {
     (a.min(b), a.max(b))
 }
 
@@ -28,28 +28,16 @@ impl World {
         match action {
             Action::Publish { publish, topic, data } => {
                 let message = message_id(CHAIN, topic, &data);
-                let outcome = if self.nodes[node].mesh.peers.is_empty() {
-                    PublishOutcome::NoPeers
-                } else if !self.nodes[node].mesh.see(self.now, message) {
-                    PublishOutcome::Duplicate
-                } else {
-                    self.forward(node, &BTreeSet::new(), message, topic, &data);
-                    PublishOutcome::Sent
-                };
+                let outcome = self.publish_gossip(node, message, topic, &data);
                 self.soon(node, Input::PublishFinished { publish, outcome });
             }
-            Action::ReportGossip { message, verdict, .. } => {
-                let pending = self.nodes[node].mesh.pending.remove(&message);
-                if let Some(Pending { topic, data, senders }) = pending.filter(|_| verdict == Verdict::Accept) {
-                    self.forward(node, &senders, message, topic, &data);
-                }
-            }
+            Action::ReportGossip { message, verdict, .. } => self.judged(node, message, verdict),
             Action::SendRequest { request, peer, protocol, body } => {
                 let to = node_of(&peer).and_then(|to| Some((to, self.links.get(&ends(node, to))?.connection?)));
                 match to {
                     Some((to, connection)) => {
-                        let after = self.latency(node, to);
-                        self.after(after, Happening::Request { from: node, to, connection, request, protocol, body });
+                        let at = self.way(node, to, body.len());
+                        self.at(at, Happening::Request { from: node, to, connection, request, protocol, body });
                     }
                     None => self.soon(node, Input::RequestFailed { request, failure: RequestFailure::Unreachable }),
                 }
@@ -64,8 +52,16 @@ impl World {
                 }
                 self.answer(channel, Duration::ZERO, None);
             }
-            Action::CancelRequest { .. } | Action::SetScore { .. } => {} // a late answer changes nothing; the mesh does not look at scores yet
-            Action::Dial { dial, .. } => self.soon(node, Input::DialFailed { dial, failure: DialFailure::Unreachable }), // worlds are linked from outside
+            Action::CancelRequest { .. } => {} // a late answer changes nothing
+            Action::SetScore { peer, score } => {
+                if let Some(other) = node_of(&peer) {
+                    self.nodes[node].gossip.set_application_score(other, score);
+                    if score < 0 && self.nodes[node].gossip.mesh.contains(&other) {
+                        self.beat_soon(node);
+                    }
+                }
+            }
+            Action::Dial { dial, address } => self.dial_out(node, &address, dial),
             Action::LookUp { lookup } => self.soon(node, Input::LookupFinished { lookup, succeeded: false }), // nobody is to be found
             Action::Introduce { .. } => {}
             Action::Disconnect { peer } => {
@@ -74,13 +70,13 @@ impl World {
                 }
             }
             Action::CloseConnection { connection } => {
-                let found = self.links.iter().find(|(_, link)| link.connection == Some(connection)).map(|(ends, _)| *ends);
-                if let Some(ends) = found {
+                if let Some(ends) = self.standing.get(&connection).copied() {
                     self.disconnect(ends)?;
                 }
             }
             Action::Block { peer } => {
                 if let Some(other) = node_of(&peer) {
+                    self.bans.insert((node, other));
                     self.nodes[node].blocked.push(other);
                     self.disconnect(ends(node, other))?;
                 }
@@ -95,90 +91,55 @@ impl World {
         Ok(())
     }
 
-    /// What a machine tells its application.
-    pub(crate) fn note(&mut self, node: NodeId, event: &Event) {
-        if let Event::BlockReady { commitment, .. } = event {
-            let ready = Ready { number: commitment.block_number, hash: commitment.hash, at: self.now };
-            self.nodes[node].ready.push(ready);
+    /// What a machine tells its application. A host that executes does so at once.
+    pub(crate) fn note(&mut self, node: NodeId, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::BlockReady { commitment, .. } => {
+                let (number, hash, at) = (commitment.block_number, commitment.hash, self.now);
+                self.nodes[node].ready.push(Ready { number, hash, at });
+                if self.nodes[node].setup.as_ref().is_some_and(|setup| setup.executes) {
+                    self.nodes[node].to_execute = Some(number);
+                }
+            }
+            Event::CommitmentAccepted { commitment, .. } => self.arrived(node, commitment.hash),
+            Event::StandingChanged { peer, standing, .. } if *standing >= Standing::Pruned => {
+                self.put_out.extend(node_of(peer).map(|peer| (node, peer)));
+            }
+            Event::EvidenceFound { .. } => self.nodes[node].evidence += 1,
+            _ => {}
         }
+        Ok(())
     }
 
-    fn soon(&mut self, node: NodeId, input: Input) {
+    /// The host has executed what was ready; all of one step at once.
+    pub(crate) fn execute(&mut self, node: NodeId) -> Result<(), Failure> {
+        if let Some(block_number) = self.nodes[node].to_execute.take() {
+            let _ = self.command(node, Command::MarkExecuted { block_number })?; // the chain may have moved under it
+        }
+        Ok(())
+    }
+
+    pub(crate) fn soon(&mut self, node: NodeId, input: Input) {
         let life = self.nodes[node].life;
         self.after(Duration::ZERO, Happening::Input { node, life, input });
     }
 
-    fn latency(&mut self, from: NodeId, to: NodeId) -> Duration {
-        let terms = self.links.get(&ends(from, to)).map(|link| link.terms.latency.clone());
-        terms.map_or(Duration::ZERO, |latency| self.dice.span(&latency))
+    pub(crate) fn latency(&mut self, from: NodeId, to: NodeId) -> Duration {
+        let Self { links, dice, .. } = self;
+        links.get(&ends(from, to)).map_or(Duration::ZERO, |link| link.terms.latency(dice))
     }
 
-    /// Has the link that this connection runs over been cut, and not been healed since?
-    pub(crate) fn is_broken(&self, ends: Ends, connection: ConnectionId) -> bool {
-        self.links.get(&ends).is_some_and(|link| link.cut && link.connection == Some(connection))
-    }
-
-    fn passes(&self, ends: Ends, connection: ConnectionId) -> bool {
-        self.links.get(&ends).is_some_and(|link| !link.cut && link.connection == Some(connection))
-    }
-
-    /// Sends a message to everyone in the mesh who does not have it yet.
-    fn forward(&mut self, node: NodeId, has_it: &BTreeSet<NodeId>, message: MessageId, topic: Topic, data: &Bytes) {
-        let peers: Vec<NodeId> = self.nodes[node].mesh.peers.difference(has_it).copied().collect();
-        for to in peers {
-            let Some(link) = self.links.get_mut(&ends(node, to)) else { continue };
-            let Some(connection) = link.connection else { continue };
-            let copies = 1 + usize::from(self.dice.chance(link.terms.repeats));
-            let mut arrivals = Vec::with_capacity(copies);
-            for _ in 0..copies {
-                if link.cut || self.dice.chance(link.terms.loss) {
-                    self.last_loss = self.now;
-                    continue;
-                }
-                let mut at = self.now.after(self.dice.span(&link.terms.latency));
-                if !link.terms.reorders {
-                    let last = &mut link.last[usize::from(node > to)];
-                    at = at.max(*last);
-                    *last = at;
-                }
-                arrivals.push(at);
-            }
-            for at in arrivals {
-                self.at(at, Happening::Gossip { from: node, to, connection, message, topic, data: data.clone() });
-            }
-        }
-    }
-
-    pub(crate) fn gossip_arrives(
-        &mut self,
-        from: NodeId,
-        to: NodeId,
-        connection: ConnectionId,
-        message: MessageId,
-        topic: Topic,
-        data: Bytes,
-    ) -> Result<(), Failure> {
-        if !self.passes(ends(from, to), connection) {
-            self.last_loss = self.now;
-            return Ok(());
-        }
-        let drops = self.nodes[to].setup.as_ref().map_or(0, |setup| setup.drops);
-        let mesh = &mut self.nodes[to].mesh;
-        if !mesh.see(self.now, message) {
-            if let Some(pending) = mesh.pending.get_mut(&message) {
-                pending.senders.insert(from);
-            }
-            return Ok(());
-        }
-        if self.dice.chance(drops) {
-            self.last_loss = self.now;
-            return Ok(());
-        }
-        if self.is_honest(to) {
-            let pending = Pending { topic, data: data.clone(), senders: BTreeSet::from([from]) };
-            self.nodes[to].mesh.pending.insert(message, pending);
-        }
-        self.input(to, Input::GossipReceived { peer: peer_id(from), message, topic, data })
+    /// When so many bytes that must not be lost arrive.
+    fn way(&mut self, from: NodeId, to: NodeId, len: usize) -> preconf_core::Time {
+        let Self { links, dice, now, .. } = self;
+        let arrival = links.get_mut(&ends(from, to)).and_then(|link| {
+            // Streams keep their own order, each request on one of its own.
+            let reorders = std::mem::replace(&mut link.terms.reorders, true);
+            let at = link.arrival(*now, from > to, len, false, dice);
+            link.terms.reorders = reorders;
+            at
+        });
+        arrival.unwrap_or(*now)
     }
 
     pub(crate) fn request_arrives(&mut self, asked: Asked, protocol: Protocol, body: Bytes) -> Result<(), Failure> {
@@ -190,14 +151,17 @@ impl World {
         let channel = ChannelId(self.minted);
         self.channels.insert(channel, asked);
         let now = self.now;
-        let Mind::Puppet(puppet, limiters) = &mut self.nodes[to].mind else {
+        let Mind::Puppet(_, limiters) = &mut self.nodes[to].mind else {
             return self.input(to, Input::RequestReceived { peer: peer_id(from), channel, protocol, body });
         };
         let limiter = limiters.entry((from, protocol)).or_insert_with(|| Limiter::new(RateLimit::default()));
-        if !limiter.admit(now) {
+        let is_within = limiter.admit(now) || self.nodes[from].setup.is_none();
+        let Mind::Puppet(puppet, _) = &mut self.nodes[to].mind else { return Ok(()) };
+        let answer = puppet.answer(protocol, &body);
+        if !is_within && !self.nodes[from].may_be_limited(to) {
             return Err(self.failure(to, Violation::OverLimit { peer: from })); // P6.6, P6.7
         }
-        match puppet.answer(protocol, &body) {
+        match answer {
             Answer::After(span, body) => self.answer(channel, span, Some(body)),
             Answer::Drop => self.answer(channel, Duration::ZERO, None),
             Answer::Never => drop(self.channels.remove(&channel)),
@@ -207,11 +171,14 @@ impl World {
 
     fn answer(&mut self, channel: ChannelId, after: Duration, body: Option<Bytes>) {
         let Some(Asked { from, to, connection, request }) = self.channels.remove(&channel) else { return };
-        let way = self.latency(to, from);
+        let len = body.as_ref().map_or(0, Bytes::len);
+        let at = self.way(to, from, len).after(after);
         // The answer is written before it is read.
-        let (node, life) = (to, self.nodes[to].life);
-        self.after(after + way, Happening::Input { node, life, input: Input::ChannelClosed { channel } });
-        self.after(after + way, Happening::Answer { to: from, connection, ends: ends(from, to), request, body });
+        if self.is_honest(to) {
+            let (node, life) = (to, self.nodes[to].life);
+            self.at(at, Happening::Input { node, life, input: Input::ChannelClosed { channel } });
+        }
+        self.at(at, Happening::Answer { to: from, connection, ends: ends(from, to), request, body });
     }
 
     pub(crate) fn answer_arrives(
@@ -219,7 +186,7 @@ impl World {
         to: NodeId,
         connection: ConnectionId,
         ends: Ends,
-        request: preconf_core::RequestId,
+        request: RequestId,
         body: Option<Bytes>,
     ) -> Result<(), Failure> {
         if !self.passes(ends, connection) {
@@ -232,52 +199,5 @@ impl World {
                 None => Input::RequestFailed { request, failure: RequestFailure::Closed },
             },
         )
-    }
-
-    /// Brings a link's connection up, unless something forbids it.
-    pub(crate) fn connect(&mut self, ends: Ends) -> Result<(), Failure> {
-        let (a, b) = ends;
-        let blocked = self.nodes[a].blocked.contains(&b) || self.nodes[b].blocked.contains(&a);
-        let Some(link) = self.links.get_mut(&ends).filter(|link| link.connection.is_none() && !link.cut && !blocked) else { return Ok(()) };
-        self.minted += 1;
-        let connection = ConnectionId(self.minted);
-        link.connection = Some(connection);
-        for (node, other, direction) in [(a, b, Direction::Outbound), (b, a, Direction::Inbound)] {
-            self.input(node, Input::ConnectionOpened { peer: peer_id(other), connection, direction, address: None, dial: None })?;
-        }
-        let after = self.latency(a, b) + self.latency(b, a);
-        self.after(after, Happening::Joined { ends, connection });
-        Ok(())
-    }
-
-    /// Both ends say what they speak, join the topics, and graft each other if their meshes have room.
-    pub(crate) fn joined(&mut self, ends: Ends, connection: ConnectionId) -> Result<(), Failure> {
-        let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
-        let (a, b) = ends;
-        if !self.passes(ends, connection) {
-            return Ok(());
-        }
-        if [a, b].iter().all(|node| self.nodes[*node].mesh.peers.len() < MESH_HIGH) {
-            self.nodes[a].mesh.peers.insert(b);
-            self.nodes[b].mesh.peers.insert(a);
-        }
-        for (node, other) in [(a, b), (b, a)] {
-            self.input(node, Input::PeerIdentified { peer: peer_id(other), spoken })?;
-            for topic in Topic::ALL {
-                self.input(node, Input::PeerSubscribed { peer: peer_id(other), topic })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a link's connection down at both ends.
-    pub(crate) fn disconnect(&mut self, ends: Ends) -> Result<(), Failure> {
-        let (a, b) = ends;
-        let Some(connection) = self.links.get_mut(&ends).and_then(|link| link.connection.take()) else { return Ok(()) };
-        for (node, other) in [(a, b), (b, a)] {
-            self.nodes[node].mesh.peers.remove(&other);
-            self.soon(node, Input::ConnectionClosed { peer: peer_id(other), connection });
-        }
-        Ok(())
     }
 }

@@ -23,28 +23,45 @@
 //! ```
 //!
 //! What the world assumes: requests travel over ordered, reliable connections, so they are lost only with their connection; gossip may be
-//! lost, repeated and reordered on any link. A message that is lost on arrival is lost for good, as gossipsub's duplicate cache makes it.
-//! Meshes are symmetric and hold up to twelve peers. There is no repair by gossip itself (IHAVE): the machines must do without.
+//! lost, repeated and reordered on any link. A message that is lost on arrival is lost for good, as gossipsub's duplicate cache makes it; one
+//! that is lost on the way is told of again (IHAVE). Blocks come from a history that was signed before ([`World::publish`]), or from
+//! preconfers that build on what they know, each by its own clock ([`World::elect`]). The rest stands in `gossip`, `link` and `connect`.
 
+mod build;
 mod carry;
 mod check;
+mod connect;
 mod dice;
+mod faults;
+mod flight;
+mod gossip;
 mod history;
 mod jobs;
 mod link;
-mod mesh;
+mod load;
+mod look;
 mod node;
+mod observe;
+mod preconfer;
 mod puppet;
+mod queue;
 mod seeds;
+mod spread;
+mod strings;
 mod trace;
+mod turn;
 mod world;
 
 pub use check::{Failure, Violation};
 pub use dice::Dice;
+pub use flight::Propagation;
 pub use history::{Block, CHAIN, History, HistoryPlan, START};
 pub use jobs::JobOrder;
 pub use link::Terms;
+pub(crate) use node::node_of;
 pub use node::{NodeId, Setup, peer_id};
-pub use puppet::{Answer, Puppet, Server};
+pub use observe::{Call, Mark, Observer};
+pub use preconfer::{Election, block_of, gossip_of, txlist_of};
+pub use puppet::{Answer, Hands, Puppet, Server, Slot};
 pub use seeds::{at_scale, each_seed};
 pub use world::World;

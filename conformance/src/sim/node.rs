@@ -1,14 +1,15 @@
 //! Who lives in a world?
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Record, Time, UnixTime, Window, memory_bound};
 
 use super::check::Watch;
+use super::gossip::Gossip;
 use super::history::{CHAIN, History, START};
 use super::jobs::JobOrder;
-use super::mesh::Mesh;
 use super::puppet::Puppet;
 
 /// Requests that can be on their way to one peer when it begins to refuse: four in flight (P6.6) and, once they have failed, four more of a
@@ -44,12 +45,19 @@ pub struct Setup {
     pub drops: u32,
     /// When its jobs come back.
     pub jobs: JobOrder,
+    /// Does its host execute every block that is ready, at once (P11.1)?
+    pub executes: bool,
 }
 
 impl Setup {
     /// The protocol's defaults, a right clock, nothing lost.
     pub fn of(history: &History) -> Self {
-        Self { config: Config::new(CHAIN), windows: history.windows.to_vec(), skew_micros: 0, drops: 0, jobs: JobOrder::AtOnce }
+        Self { windows: history.windows.to_vec(), ..Self::plain() }
+    }
+
+    /// The same without a schedule: that of an election comes when it begins.
+    pub fn plain() -> Self {
+        Self { config: Config::new(CHAIN), windows: Vec::new(), skew_micros: 0, drops: 0, jobs: JobOrder::AtOnce, executes: false }
     }
 
     /// What the node's unix clock says at a time of the world's.
@@ -77,8 +85,19 @@ pub(crate) struct Ready {
 pub(crate) struct Node {
     pub(crate) mind: Mind,
     pub(crate) setup: Option<Setup>,
-    pub(crate) mesh: Mesh,
+    pub(crate) gossip: Gossip,
     pub(crate) watch: Watch,
+    pub(crate) up: bool,
+    /// Nodes that it has a link to.
+    pub(crate) linked: Vec<NodeId>,
+    /// Where it was placed.
+    pub(crate) ip: Option<Ipv4Addr>,
+    /// A puppet that had its first turn.
+    pub(crate) has_turn: bool,
+    /// The highest block that became ready and that its host has not executed yet.
+    pub(crate) to_execute: Option<u64>,
+    /// Faults of preconfers that it proved.
+    pub(crate) evidence: u64,
     /// How often it was started. What was under way for an earlier life is lost.
     pub(crate) life: u32,
     booted: Time,
@@ -100,8 +119,14 @@ impl Node {
             mind,
             setup,
             memory_bound,
-            mesh: Mesh::default(),
+            gossip: Gossip::default(),
             watch: Watch::default(),
+            up: true,
+            linked: Vec::new(),
+            ip: None,
+            has_turn: false,
+            to_execute: None,
+            evidence: 0,
             life: 1,
             booted: now,
             wake: None,
@@ -114,8 +139,10 @@ impl Node {
 
     /// Starts again with a new machine: what was only in memory is gone, what was kept is not.
     pub(crate) fn reborn(&mut self, core: Core, now: Time) {
-        let (life, blocked, kept) = (self.life + 1, std::mem::take(&mut self.blocked), std::mem::take(&mut self.kept));
-        *self = Self { life, blocked, kept, ..Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now) };
+        let new = Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now);
+        let (linked, kept) = (std::mem::take(&mut self.linked), std::mem::take(&mut self.kept));
+        // Its machine says again whom it has banned, from what was kept (P7.7).
+        *self = Self { life: self.life + 1, linked, kept, ip: self.ip, evidence: self.evidence, ..new };
     }
 
     /// A peer refused it a request for asking too much. Only a node that was restarted may run into that, since it cannot know what it asked

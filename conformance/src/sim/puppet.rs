@@ -1,12 +1,18 @@
 //! Peers that are no machines: they say what a test wants them to say.
+//!
+//! A [`Puppet`] answers requests; one that does more overrides the other methods and gives orders through [`Hands`]. What it does goes over
+//! the same links, meshes and limits as anybody's.
 
 use std::time::Duration;
 
 use preconf_core::{
-    Bytes, CommitmentsPage, GetCommitmentsRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, PreconfHead, Protocol, RawTxList, U256,
+    B256, Bytes, CommitmentsPage, GetCommitmentsRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, PreconfHead, Protocol, RawTxList,
+    SecretKey, Time, Topic, U256, Window,
 };
 
+use super::dice::Dice;
 use super::history::History;
+use super::node::NodeId;
 
 /// What a puppet does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +36,114 @@ impl Answer {
 pub trait Puppet {
     /// A node asks something.
     fn answer(&mut self, protocol: Protocol, body: &Bytes) -> Answer;
+
+    /// Its first turn, and every later one that it asked for with [`Hands::turn_after`].
+    fn turn(&mut self, hands: &mut Hands<'_>) {
+        let _ = hands;
+    }
+
+    /// A gossip message reaches it. It forwards nothing of itself.
+    fn hear(&mut self, from: NodeId, topic: Topic, data: &Bytes, hands: &mut Hands<'_>) {
+        let _ = (from, topic, data, hands);
+    }
+
+    /// It holds a seat among the preconfers, and its turn to make a block has come.
+    fn elected(&mut self, slot: &Slot, hands: &mut Hands<'_>) {
+        let _ = (slot, hands);
+    }
 }
 
 impl<F: FnMut(Protocol, &Bytes) -> Answer> Puppet for F {
     fn answer(&mut self, protocol: Protocol, body: &Bytes) -> Answer {
         self(protocol, body)
+    }
+}
+
+/// What a preconfer needs to make a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Its key.
+    pub key: SecretKey,
+    /// Its window.
+    pub window: Window,
+    /// Number of the block to make.
+    pub number: u64,
+    /// The block before it.
+    pub parent: B256,
+    /// Its time, in unix seconds.
+    pub timestamp: u64,
+    /// Is it the last one of its window?
+    pub is_last: bool,
+}
+
+/// What a puppet can do.
+pub struct Hands<'a> {
+    /// The world's time.
+    pub now: Time,
+    /// The puppet.
+    pub me: NodeId,
+    /// Who is connected to it.
+    pub peers: &'a [NodeId],
+    /// The world's dice.
+    pub dice: &'a mut Dice,
+    pub(crate) orders: Vec<Order>,
+}
+
+/// What a puppet wants done.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Gossip { to: NodeId, topic: Topic, data: Bytes },
+    Poison { topic: Topic, data: Bytes },
+    Ask { to: NodeId, protocol: Protocol, body: Bytes },
+    BreakFrame { to: NodeId },
+    Dial { to: NodeId },
+    Turn { after: Duration },
+    Published { number: u64, hash: B256, parent: B256, timestamp: u64, window_end: u64, eop: bool },
+}
+
+impl Hands<'_> {
+    /// Sends a gossip message to one peer.
+    pub fn gossip_to(&mut self, to: NodeId, topic: Topic, data: Bytes) {
+        self.orders.push(Order::Gossip { to, topic, data });
+    }
+
+    /// Sends a gossip message to every peer.
+    pub fn gossip(&mut self, topic: Topic, data: &Bytes) {
+        for to in self.peers {
+            self.orders.push(Order::Gossip { to: *to, topic, data: data.clone() });
+        }
+    }
+
+    /// Sends to every peer what no honest node may ever accept: the world fails if one does.
+    pub fn gossip_poison(&mut self, topic: Topic, data: &Bytes) {
+        self.orders.push(Order::Poison { topic, data: data.clone() });
+        self.gossip(topic, data);
+    }
+
+    /// Asks a peer something; its answer goes unheard.
+    pub fn ask(&mut self, to: NodeId, protocol: Protocol, body: Bytes) {
+        self.orders.push(Order::Ask { to, protocol, body });
+    }
+
+    /// Sends a peer a request that is no frame (P3.4).
+    pub fn break_frame(&mut self, to: NodeId) {
+        self.orders.push(Order::BreakFrame { to });
+    }
+
+    /// Dials a node at its address.
+    pub fn dial(&mut self, to: NodeId) {
+        self.orders.push(Order::Dial { to });
+    }
+
+    /// Asks for another turn.
+    pub fn turn_after(&mut self, after: Duration) {
+        self.orders.push(Order::Turn { after });
+    }
+
+    /// Says that it made a block, so that L1 may take it.
+    pub fn published(&mut self, slot: &Slot, hash: B256, eop: bool) {
+        let Slot { number, parent, timestamp, window, .. } = *slot;
+        self.orders.push(Order::Published { number, hash, parent, timestamp, window_end: window.end, eop });
     }
 }
 

@@ -54,8 +54,7 @@ impl Core {
 
     pub(crate) fn block_address(&mut self, address: IpAddr) -> Result<CommandId, CommandError> {
         if self.gate.block_address(address)? {
-            let address = address.to_canonical();
-            self.close_from(|ip| ip == address);
+            self.close_from(&Cidr::around(address, u8::MAX));
         }
         Ok(self.mint.commands.next(CommandId))
     }
@@ -67,7 +66,7 @@ impl Core {
 
     pub(crate) fn block_subnet(&mut self, subnet: Cidr) -> Result<CommandId, CommandError> {
         if self.gate.block_subnet(subnet)? {
-            self.close_from(|ip| subnet.contains(ip));
+            self.close_from(&subnet);
         }
         Ok(self.mint.commands.next(CommandId))
     }
@@ -78,8 +77,8 @@ impl Core {
     }
 
     /// Closes the connections whose other end lies there.
-    fn close_from(&mut self, lies_there: impl Fn(IpAddr) -> bool) {
-        for connection in self.peers.connections_from(lies_there) {
+    fn close_from(&mut self, block: &Cidr) {
+        for connection in self.peers.connections_from(block) {
             self.act(Action::CloseConnection { connection });
         }
     }

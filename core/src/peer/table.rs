@@ -3,11 +3,13 @@
 //! A peer counts once, however many connections lead to it. What is known of a peer's conduct outlives its connections.
 //!
 //! Invariants: a connected peer is always remembered. `by_age` and `banned` together hold exactly the remembered peers that are not
-//! connected, by when they were last seen, so that neither forgetting nor listing walks over the others.
+//! connected, by when they were last seen. `round`, `rooms`, `scored`, `by_address` and `subscribers` hold connected peers only. So no
+//! question and no change walks over the others.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -19,7 +21,9 @@ use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
 use crate::peer::pace::Pace;
 use crate::peer::pruning::{Rank, Ranks, Side};
+use crate::peer::room::{Place, Room};
 use crate::peer::score::Standing;
+use crate::peer::subnet::Cidr;
 use crate::time::Time;
 use crate::wire::topics::{Protocol, Topic};
 
@@ -39,7 +43,10 @@ pub(crate) struct Connected {
     pub(crate) spoken: Spoken,
     topics: BTreeSet<Topic>,
     arrival: u64,
-    seat: u64,
+    /// Its place in the round.
+    pub(super) seat: u64,
+    /// Where it is in each protocol's room.
+    pub(super) places: [Place; 3],
     is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     is_leaving: bool,
@@ -64,8 +71,8 @@ pub(crate) struct Staying {
 
 /// What is known of a peer's conduct.
 #[derive(Debug)]
-struct Known {
-    ledger: Ledger,
+pub(super) struct Known {
+    pub(super) ledger: Ledger,
     last_seen: Time,
     /// When it connected last, and how many requests over the limit it may make since: it may have restarted and forgotten what it asked.
     fresh: (Time, u32),
@@ -73,7 +80,7 @@ struct Known {
     limiters: [Limiter; 3],
     response_bytes: ByteBudget,
     /// What we may ask of it, by protocol (P6.7).
-    paces: [Pace; 3],
+    pub(super) paces: [Pace; 3],
     /// Bytes of txlists that it may gossip (T3).
     txlist_bytes: ByteBudget,
     /// The score that gossipsub was told last.
@@ -88,8 +95,9 @@ pub(crate) struct Peers {
     request_limit: RateLimit,
     response_limit: ByteLimit,
     txlist_limit: ByteLimit,
-    connected: BTreeMap<PeerId, Connected>,
-    known: BTreeMap<PeerId, Known>,
+    pub(super) max_requests_per_peer: usize,
+    pub(super) connected: BTreeMap<PeerId, Connected>,
+    pub(super) known: BTreeMap<PeerId, Known>,
     by_age: BTreeSet<(Time, PeerId)>,
     /// Like `by_age`, of the banned ones.
     banned: BTreeSet<(Time, PeerId)>,
@@ -98,7 +106,15 @@ pub(crate) struct Peers {
     staying: Staying,
     arrivals: u64,
     /// The connected peers in an order that only our dice know, so that nobody can choose an id that is asked more often (P6.8).
-    round: BTreeMap<u64, PeerId>,
+    pub(super) round: BTreeMap<u64, PeerId>,
+    /// Who of them can be asked, by protocol.
+    pub(super) rooms: [Room; 3],
+    /// The connected peers of whose scores gossipsub was told last that they are not zero (P7.5).
+    scored: BTreeSet<PeerId>,
+    /// The connections by the other end's address.
+    by_address: BTreeMap<IpAddr, BTreeSet<(PeerId, ConnectionId)>>,
+    /// How many connected peers have joined each topic.
+    subscribers: [usize; 2],
 }
 
 impl Peers {
@@ -108,6 +124,7 @@ impl Peers {
             request_limit: config.request_limit,
             response_limit: config.response_limit,
             txlist_limit: config.txlist_quota,
+            max_requests_per_peer: config.max_requests_per_peer,
             connected: BTreeMap::new(),
             known: BTreeMap::new(),
             by_age: BTreeSet::new(),
@@ -117,6 +134,10 @@ impl Peers {
             staying: Staying::default(),
             arrivals: 0,
             round: BTreeMap::new(),
+            rooms: Default::default(),
+            scored: BTreeSet::new(),
+            by_address: BTreeMap::new(),
+            subscribers: [0; 2],
         }
     }
 
@@ -163,12 +184,21 @@ impl Peers {
                 topics: BTreeSet::new(),
                 arrival: *arrivals,
                 seat,
+                places: Default::default(),
                 is_protected,
                 is_leaving: false,
                 rank: None,
             }
         });
-        let is_first = entry.connections.insert(connection, link).is_none() && entry.connections.len() == 1;
+        let before = entry.connections.insert(connection, link);
+        let is_first = before.is_none() && entry.connections.len() == 1;
+        if let Some(before) = before {
+            self.drop_address(peer, connection, before);
+        }
+        self.note_address(peer, connection, link);
+        if self.known.get(&peer).is_some_and(|known| known.mirrored != 0) {
+            self.scored.insert(peer);
+        }
         self.count(&peer);
         is_first
     }
@@ -182,6 +212,13 @@ impl Peers {
         let was_last = connected.connections.is_empty();
         if was_last {
             self.round.remove(&connected.seat);
+            for (room, place) in self.rooms.iter_mut().zip(connected.places) {
+                room.move_to(peer, place, Place::Mute);
+            }
+            for topic in &connected.topics {
+                self.subscribers[slot(*topic)] -= 1;
+            }
+            self.scored.remove(&peer);
             self.connected.remove(&peer);
             if let Some(known) = self.known.get_mut(&peer) {
                 known.last_seen = now;
@@ -191,6 +228,7 @@ impl Peers {
         } else {
             self.count(&peer);
         }
+        self.drop_address(peer, connection, link);
         Some((link, was_last))
     }
 
@@ -221,10 +259,27 @@ impl Peers {
         self.count(peer);
     }
 
-    /// Connections whose other end has such an address.
-    pub(crate) fn connections_from(&self, lies_there: impl Fn(IpAddr) -> bool) -> Vec<ConnectionId> {
-        let links = self.connected.values().flat_map(|connected| connected.connections.iter());
-        links.filter(|(_, link)| link.address.is_some_and(|ip| lies_there(ip.to_canonical()))).map(|(id, _)| *id).collect()
+    /// Connections whose other end lies in a block of addresses.
+    pub(crate) fn connections_from(&self, block: &Cidr) -> Vec<ConnectionId> {
+        let there = self.by_address.range(block.first()..).take_while(|(address, _)| block.contains(**address));
+        there.flat_map(|(_, connections)| connections.iter().map(|(_, connection)| *connection)).collect()
+    }
+
+    fn note_address(&mut self, peer: PeerId, connection: ConnectionId, link: Link) {
+        if let Some(address) = link.canonical() {
+            self.by_address.entry(address).or_default().insert((peer, connection));
+        }
+    }
+
+    fn drop_address(&mut self, peer: PeerId, connection: ConnectionId, link: Link) {
+        if let Some(address) = link.canonical()
+            && let Some(connections) = self.by_address.get_mut(&address)
+        {
+            connections.remove(&(peer, connection));
+            if connections.is_empty() {
+                self.by_address.remove(&address);
+            }
+        }
     }
 
     /// Is the peer trusted (P7.6)?
@@ -247,6 +302,7 @@ impl Peers {
         if let Some(known) = self.known.get_mut(&peer) {
             known.ledger.set_trusted(now, is_trusted); // any other is told when it is met
         }
+        self.place(now, &peer);
     }
 
     /// All banned peers that are not connected, the one that was seen longest ago first.
@@ -285,25 +341,21 @@ impl Peers {
         self.connected.iter()
     }
 
-    /// All that are connected, each once, from this seat of the round on.
-    pub(crate) fn round_from(&self, seat: u64) -> impl Iterator<Item = PeerId> + '_ {
-        self.round.range(seat..).chain(self.round.range(..seat)).map(|(_, peer)| *peer)
-    }
-
     /// How many are connected.
     pub(crate) fn len(&self) -> usize {
         self.connected.len()
     }
 
     /// A peer said what it speaks.
-    pub(crate) fn identified(&mut self, peer: &PeerId, spoken: Spoken) {
+    pub(crate) fn identified(&mut self, now: Time, peer: &PeerId, spoken: Spoken) {
         if let Some(connected) = self.connected.get_mut(peer) {
             connected.spoken = spoken;
         }
+        self.place(now, peer);
     }
 
     /// A peer turned out not to speak a protocol: it is not asked again.
-    pub(crate) fn does_not_speak(&mut self, peer: &PeerId, protocol: Protocol) {
+    pub(crate) fn does_not_speak(&mut self, now: Time, peer: &PeerId, protocol: Protocol) {
         if let Some(connected) = self.connected.get_mut(peer) {
             let spoken = &mut connected.spoken;
             match protocol {
@@ -312,17 +364,24 @@ impl Peers {
                 Protocol::GetTxList => spoken.get_txlist = false,
             }
         }
+        self.place(now, peer);
     }
 
     /// A peer joined or left a topic.
     pub(crate) fn subscribed(&mut self, peer: &PeerId, topic: Topic, joined: bool) {
         if let Some(connected) = self.connected.get_mut(peer) {
+            let count = &mut self.subscribers[slot(topic)];
             if joined {
-                connected.topics.insert(topic)
+                *count += usize::from(connected.topics.insert(topic));
             } else {
-                connected.topics.remove(&topic)
-            };
+                *count -= usize::from(connected.topics.remove(&topic));
+            }
         }
+    }
+
+    /// Has a connected peer joined the topic?
+    pub(crate) fn has_subscriber(&self, topic: Topic) -> bool {
+        self.subscribers[slot(topic)] > 0
     }
 
     /// T3: counts gossiped txlist bytes; says whether the peer is within its quota.
@@ -351,41 +410,6 @@ impl Peers {
         self.know(now, peer).response_bytes.admit(now, len)
     }
 
-    /// A request on this protocol goes to the peer now (P6.7).
-    pub(crate) fn note_sent(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        let admitted = self.know(now, peer).paces[index(protocol)].admit(now);
-        debug_assert!(admitted, "a request was sent that the pace does not admit");
-    }
-
-    /// A request has ended: the peer counts it no more.
-    pub(crate) fn note_ended(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        self.know(now, peer).paces[index(protocol)].end(now);
-    }
-
-    /// The peer dropped a request without an answer: it is left alone in this protocol for a window.
-    pub(crate) fn rest(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        self.know(now, peer).paces[index(protocol)].rest(now);
-    }
-
-    /// When the next request on this protocol may go to a peer (P6.7); `None` while only the end of one makes room.
-    pub(crate) fn free_at(&self, peer: &PeerId, protocol: Protocol, now: Time) -> Option<Time> {
-        self.known.get(peer).and_then(|known| known.paces[index(protocol)].next_admit_at(now))
-    }
-
-    /// Is the peer one that we ask (P7.4), and is there room for a request on this protocol now (P6.7)?
-    pub(crate) fn takes(&self, now: Time, peer: &PeerId, protocol: Protocol) -> bool {
-        self.known.get(peer).is_some_and(|known| {
-            known.paces[index(protocol)].next_admit_at(now).is_some_and(|at| at <= now) && known.ledger.standing(now) <= Standing::Throttled
-        })
-    }
-
-    /// When time alone makes room for a request to this peer, or to any that speaks the protocol; `None` when it does not.
-    pub(crate) fn next_free(&self, peer: Option<PeerId>, protocol: Protocol, now: Time) -> Option<Time> {
-        let fits = |(id, connected): &(&PeerId, &Connected)| peer.is_none_or(|peer| peer == **id) && connected.spoken.supports(protocol);
-        let free = self.connected.iter().filter(fits).filter_map(|(id, _)| self.free_at(id, protocol, now));
-        free.filter(|at| *at > now).min()
-    }
-
     pub(crate) fn ledger(&self, peer: &PeerId) -> Option<&Ledger> {
         self.known.get(peer).map(|known| &known.ledger)
     }
@@ -401,16 +425,33 @@ impl Peers {
     }
 
     /// Notes what gossipsub is told of a peer's score; says whether that is news.
-    pub(crate) fn mirror(&mut self, peer: &PeerId, score: i64) -> bool {
+    pub(crate) fn mirror(&mut self, now: Time, peer: &PeerId, score: i64) -> bool {
         let is_news = self.known.get_mut(peer).is_some_and(|known| std::mem::replace(&mut known.mirrored, score) != score);
         if is_news {
             self.uncount(peer);
             self.count(peer);
+            self.place(now, peer);
+            if score != 0 && self.connected.contains_key(peer) {
+                self.scored.insert(*peer);
+            } else {
+                self.scored.remove(peer);
+            }
         }
         is_news
     }
 
-    fn know(&mut self, now: Time, peer: PeerId) -> &mut Known {
+    /// The next few connected peers, in the order of their ids, of whose scores gossipsub was told that they are not zero.
+    pub(crate) fn scored_after(&self, peer: Option<PeerId>, few: usize) -> Vec<PeerId> {
+        let after = peer.map_or(Unbounded, Excluded);
+        self.scored.range((after, Unbounded)).take(few).copied().collect()
+    }
+
+    /// Is there any?
+    pub(crate) fn any_scored(&self) -> bool {
+        !self.scored.is_empty()
+    }
+
+    pub(super) fn know(&mut self, now: Time, peer: PeerId) -> &mut Known {
         if !self.known.contains_key(&peer) {
             let mut ledger = Ledger::new(self.rules.clone());
             if self.trusted.contains(&peer) {
@@ -503,7 +544,21 @@ impl Connected {
     }
 }
 
-fn index(protocol: Protocol) -> usize {
+impl Link {
+    /// IPv4 in its own form, however it is written.
+    fn canonical(self) -> Option<IpAddr> {
+        self.address.map(|address| address.to_canonical())
+    }
+}
+
+fn slot(topic: Topic) -> usize {
+    match topic {
+        Topic::Commitments => 0,
+        Topic::TxLists => 1,
+    }
+}
+
+pub(super) fn index(protocol: Protocol) -> usize {
     match protocol {
         Protocol::GetHead => 0,
         Protocol::GetCommitments => 1,

@@ -1,4 +1,4 @@
-//! What follows from how a peer behaves, and from its coming and going (P2.5, P7.4, P7.5)?
+//! What follows from how a peer behaves, and from its coming and going (P2.5, P7.4)?
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl Core {
 
     /// A peer said what it speaks.
     pub(crate) fn peer_identified(&mut self, now: Now, peer: PeerId, spoken: Spoken) {
-        self.peers.identified(&peer, spoken);
+        self.peers.identified(now.mono, &peer, spoken);
         self.candidate_identified(now, peer);
         if spoken.supports_none() {
             // Its subscriptions may still be on their way.
@@ -123,7 +123,7 @@ impl Core {
             None => {}
         }
         tracing::debug!(%peer, rule, ?conduct, delta = change.delta, score = change.score, "score changed");
-        self.mirror(peer, change.score);
+        self.mirror(now, peer, change.score);
         if before != after {
             self.tell(Event::StandingChanged { peer, standing: after, rule });
             self.keep_peer(now, peer); // P7.7
@@ -147,36 +147,5 @@ impl Core {
         }
         self.tell(Event::StandingChanged { peer, standing, rule: "P7.4" });
         self.keep_peer(now, peer); // P7.7
-    }
-
-    /// P7.3, P7.5: scores have decayed; gossipsub hears of those that are not zero.
-    pub(crate) fn scores_decayed(&mut self, now: Now) {
-        let scores = self.peers.connected().filter_map(|(peer, _)| self.peers.ledger(peer).map(|ledger| (*peer, ledger.score(now.mono))));
-        let scores: Vec<_> = scores.collect();
-        let any = scores.iter().any(|(_, score)| *score != 0);
-        for (peer, score) in scores {
-            self.mirror(peer, score);
-        }
-        if any {
-            self.timers.set(Timer::Decay, next_tick(now.mono));
-        }
-    }
-
-    /// P7.5: gossipsub may have forgotten the score of a peer that comes back, and we may have learned of it before a restart.
-    pub(crate) fn mirror_now(&mut self, now: Now, peer: PeerId) {
-        let Some(score) = self.peers.ledger(&peer).map(|ledger| ledger.score(now.mono)) else { return };
-        if self.peers.mirror(&peer, score) || score != 0 {
-            self.act(Action::SetScore { peer, score });
-        }
-        if score != 0 {
-            self.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
-        }
-    }
-
-    /// P7.5: gossipsub hears of a score that it does not know yet.
-    fn mirror(&mut self, peer: PeerId, score: i64) {
-        if self.peers.mirror(&peer, score) {
-            self.act(Action::SetScore { peer, score });
-        }
     }
 }

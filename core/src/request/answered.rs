@@ -106,7 +106,7 @@ impl Core {
             self.peers.rest(now.mono, sent.peer, sent.protocol); // P6.7: it may count what we asked before a restart
         }
         if failure == RequestFailure::Unsupported {
-            self.peers.does_not_speak(&sent.peer, sent.protocol);
+            self.peers.does_not_speak(now.mono, &sent.peer, sent.protocol);
         }
         self.ended_without_good(now, request, sent, RequestError::Failed(failure));
         self.pump(now);

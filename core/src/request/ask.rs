@@ -7,7 +7,6 @@ use crate::id::{CommandId, PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::score::Standing;
 use crate::request::{Purpose, Sent, Waiting};
 use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
@@ -18,27 +17,30 @@ pub(crate) const MAX_WAITING: usize = 256;
 impl Core {
     /// P6.8: a peer that is healthy, supports the protocol, has room, and passes `fits`; least in flight first, ties by dice. Throttled
     /// peers only when no better one can serve (P7.4).
-    ///
-    /// The dice say where in the round the search begins; it ends at the first peer that nobody can beat, in a crowd after a look or two.
     pub(crate) fn choose(&mut self, now: Time, protocol: Protocol, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        const UNBEATEN: (Standing, usize) = (Standing::Healthy, 0);
-        let start = if self.peers.len() > 1 { self.dice.any() } else { 0 }; // no throw where there is no choice
-        let mut best: Option<((Standing, usize), PeerId)> = None;
-        for peer in self.peers.round_from(start).filter(|peer| fits(peer) && self.can_ask(now, *peer, protocol)) {
-            let rank = (self.peers.standing(now, &peer), self.requests.in_flight_of(&peer));
-            if best.is_none_or(|(least, _)| rank < least) {
-                best = Some((rank, peer));
-            }
-            if rank == UNBEATEN {
-                break;
-            }
-        }
-        best.map(|(_, peer)| peer)
+        let seat = self.any_seat();
+        if self.has_room() { self.peers.best_open(now, protocol, seat, fits) } else { None }
+    }
+
+    /// The same choice among a few that are named.
+    pub(crate) fn choose_among(&mut self, now: Time, protocol: Protocol, few: &[PeerId]) -> Option<PeerId> {
+        let seat = self.any_seat();
+        if self.has_room() { self.peers.best_open_of(now, protocol, seat, few) } else { None }
+    }
+
+    /// Where in the round a search begins.
+    fn any_seat(&mut self) -> u64 {
+        if self.peers.len() > 1 { self.dice.any() } else { 0 } // no throw where there is no choice
+    }
+
+    /// Is there room for one more request, whomever it goes to?
+    fn has_room(&self) -> bool {
+        self.requests.in_flight() + self.deliveries.answers() < self.config.max_requests
     }
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
     pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
-        self.requests.in_flight() + self.deliveries.answers() < self.config.max_requests
+        self.has_room()
             && self.requests.in_flight_of(&peer) < self.config.max_requests_per_peer
             && self.peers.get(&peer).is_some_and(|connected| connected.spoken.supports(protocol) && self.peers.takes(now, &peer, protocol))
     }
@@ -123,7 +125,7 @@ impl Core {
         if self.sync.waits_for_room() {
             wanted.push((None, Protocol::GetCommitments));
         }
-        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(peer, protocol, now.mono)).min();
+        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(now.mono, peer, protocol)).min();
         if let Some(at) = free {
             self.timers.set(Timer::Room, at);
         }

@@ -12,11 +12,13 @@
 //!
 //! Invariants: pages do not overlap and together reach from the head's successor to `next`. Claims are of connected peers.
 
+pub(crate) mod claims;
 pub(crate) mod page;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::{PeerId, RequestId};
+use crate::sync::claims::Claims;
 use crate::time::Time;
 use crate::wire::v1::SignedCommitment;
 
@@ -105,16 +107,12 @@ impl Run {
 /// What we know of others' heads, and the catch-up that follows from it.
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
-    /// The highest block that a connected peer says it has.
-    claims: BTreeMap<PeerId, u64>,
+    pub(crate) claims: Claims,
     pub(crate) run: Option<Run>,
     /// Children without a parent: their number, and who sent the child first (P5.2).
     pub(crate) gaps: BTreeMap<u64, PeerId>,
     /// Set while the run waits for something else than peers: room in the chain.
     pub(crate) paused: bool,
-    /// Peers whose claims are not followed for now: their pages outran our schedule, or they do not answer. They do not hold up what others
-    /// can back, and yet what they claim counts for `lag`.
-    left_out: BTreeSet<PeerId>,
     /// When a paused run and those left out are tried again at the latest.
     pub(crate) resume_at: Time,
     /// When the head moved last.
@@ -124,47 +122,14 @@ pub(crate) struct Sync {
 }
 
 impl Sync {
-    pub(crate) fn claim(&mut self, peer: PeerId, head: u64) {
-        self.claims.insert(peer, head);
-    }
-
-    /// The peer can back no more than this. Says whether it had claimed more.
-    pub(crate) fn lower(&mut self, peer: &PeerId, to: u64) -> bool {
-        let Some(claim) = self.claims.get_mut(peer).filter(|claim| **claim > to) else { return false };
-        *claim = to;
-        true
-    }
-
-    pub(crate) fn claim_of(&self, peer: &PeerId) -> Option<u64> {
-        self.claims.get(peer).copied()
-    }
-
-    /// How many peers told us their head.
-    pub(crate) fn claimants(&self) -> usize {
-        self.claims.len()
-    }
-
-    pub(crate) fn claims(&self) -> impl Iterator<Item = (&PeerId, u64)> {
-        self.claims.iter().map(|(peer, claim)| (peer, *claim))
-    }
-
-    pub(crate) fn leave_out(&mut self, peer: PeerId) {
-        self.left_out.insert(peer);
-    }
-
-    pub(crate) fn is_left_out(&self, peer: &PeerId) -> bool {
-        self.left_out.contains(peer)
-    }
-
     /// What it waited for may have come.
     pub(crate) fn resume(&mut self) {
         self.paused = false;
-        self.left_out.clear();
+        self.claims.follow_all();
     }
 
     pub(crate) fn forget(&mut self, peer: &PeerId) {
-        self.claims.remove(peer);
-        self.left_out.remove(peer);
+        self.claims.forget(peer);
         self.gaps.retain(|_, sender| sender != peer);
     }
 

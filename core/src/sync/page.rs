@@ -23,8 +23,8 @@ const GAP_GRACE: Duration = Duration::from_millis(100);
 impl Core {
     /// A new peer said what it speaks: while few told us their head, it is asked for its own.
     pub(crate) fn greet(&mut self, now: Now, peer: PeerId) {
-        let known = self.sync.claim_of(&peer).is_some();
-        if !known && self.sync.claimants() < self.config.heads_from && self.can_ask(now.mono, peer, Protocol::GetHead) {
+        let known = self.sync.claims.of(&peer).is_some();
+        if !known && self.sync.claims.len() < self.config.heads_from && self.can_ask(now.mono, peer, Protocol::GetHead) {
             self.ask_head(now, peer);
         }
         let at = self.heads_at(now.mono);
@@ -57,8 +57,7 @@ impl Core {
 
     /// How many peers take turns in being asked while the chain moves.
     fn turns(&self) -> usize {
-        let able = self.peers.connected().filter(|(_, connected)| connected.spoken.supports(Protocol::GetHead)).count();
-        able.clamp(1, self.config.heads_from)
+        self.peers.speakers(Protocol::GetHead).clamp(1, self.config.heads_from)
     }
 
     fn heads_at(&self, now: Time) -> Time {
@@ -78,21 +77,14 @@ impl Core {
     /// A peer said what its head is.
     pub(crate) fn head_claimed(&mut self, now: Now, peer: PeerId, head: u64) {
         if self.peers.get(&peer).is_some() {
-            self.sync.claim(peer, head);
+            self.claim(now, peer, head);
             self.plan(now);
         }
     }
 
-    /// The best head that we try to reach: claimed by a peer whom we would ask, and not left out for now.
-    fn target(&self, now: Now) -> u64 {
-        let followed = |peer: &PeerId| self.peers.standing(now.mono, peer) <= Standing::Throttled && !self.sync.is_left_out(peer);
-        self.sync.claims().filter(|(peer, _)| followed(peer)).map(|(_, claim)| claim).max().unwrap_or(0)
-    }
-
-    /// The best head that a peer claims whom we would ask (P11.1).
-    pub(crate) fn best_claim(&self, now: Now) -> u64 {
-        let healthy = |peer: &PeerId| self.peers.standing(now.mono, peer) <= Standing::Throttled;
-        self.sync.claims().filter(|(peer, _)| healthy(peer)).map(|(_, claim)| claim).max().unwrap_or(0)
+    fn claim(&mut self, now: Now, peer: PeerId, head: u64) {
+        let is_pruned = self.peers.standing(now.mono, &peer) >= Standing::Pruned;
+        self.sync.claims.claim(peer, head, is_pruned);
     }
 
     /// P5.2: a child came whose parent we do not know. Its sender has what lies before it, or knows who has.
@@ -113,8 +105,8 @@ impl Core {
                 continue; // it left; whoever else brings a child of the same gap starts this again
             }
             if before > self.chain.head_number() {
-                let claim = self.sync.claim_of(&peer).unwrap_or(0).max(before);
-                self.sync.claim(peer, claim);
+                let claim = self.sync.claims.of(&peer).unwrap_or(0).max(before);
+                self.claim(now, peer, claim);
             } else if before > self.chain.floor() && self.can_ask(now.mono, peer, Protocol::GetCommitments) {
                 // Another chain of the same height: the one commitment before the child says what it hangs on.
                 let body = GetCommitmentsRequest { start_block_number: U256::from(before), max_count: 1 }.encode();
@@ -126,7 +118,7 @@ impl Core {
 
     /// Starts a run where claims say that we miss something, sets its pages, and sends what there is room for.
     pub(crate) fn plan(&mut self, now: Now) {
-        let (head, target) = (self.chain.head_number(), self.target(now));
+        let (head, target) = (self.chain.head_number(), self.sync.claims.target());
         if self.sync.paused {
             return;
         }
@@ -151,8 +143,8 @@ impl Core {
 
     /// Says whether a claim was lowered, so that the pages must be set anew. Claims only fall here, so that comes to an end.
     fn pump_pages_once(&mut self, now: Now) -> bool {
-        let (head, target) = (self.chain.head_number(), self.target(now));
-        let best = self.best_claim(now);
+        let (head, target) = (self.chain.head_number(), self.sync.claims.target());
+        let best = self.sync.claims.best();
         let Some(run) = &mut self.sync.run else { return false };
         // What gossip brought meanwhile, and what nobody claims any more, needs no page.
         run.pages
@@ -187,31 +179,20 @@ impl Core {
         }
         let Some(run) = &self.sync.run else { return false };
         // A peer that is pruned is not waited for: that may take longer than anyone has time.
-        let backs = |peer: &PeerId| {
-            self.sync.claim_of(peer).is_some_and(|claim| claim >= start)
-                && !self.sync.is_left_out(peer)
-                && !run.is_barred(start, peer)
-                && self.peers.standing(now.mono, peer) <= Standing::Throttled
-                && self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments))
-        };
-        let able: Vec<PeerId> = self.sync.claims().map(|(peer, _)| *peer).filter(backs).collect();
+        let speaks = |peer: &PeerId| self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments));
+        let claimants: Vec<PeerId> = self.sync.claims.followed_to(start).collect();
+        let able: Vec<PeerId> = claimants.iter().copied().filter(|peer| !run.is_barred(start, peer) && speaks(peer)).collect();
         if able.is_empty() {
             // A head that nobody backs is dropped: the claims that reach this far end before it. Silence is no such answer: who only did not
             // answer is left out for now.
-            let silent = run.silent.clone();
-            let claimants: Vec<PeerId> = self.sync.claims().filter(|(_, claim)| *claim >= start).map(|(peer, _)| *peer).collect();
-            let mut changed = false;
+            let (silent, mut changed) = (run.silent.clone(), false);
             for peer in claimants {
-                if silent.contains(&peer) {
-                    changed |= !self.sync.is_left_out(&peer);
-                    self.sync.leave_out(peer);
-                } else if !self.sync.is_left_out(&peer) {
-                    changed |= self.sync.lower(&peer, start - 1);
-                }
+                let claims = &mut self.sync.claims;
+                changed |= if silent.contains(&peer) { claims.leave_out(&peer) } else { claims.lower(&peer, start - 1) };
             }
             return changed;
         }
-        let Some(peer) = self.choose(now.mono, Protocol::GetCommitments, |peer| able.contains(peer)) else { return false };
+        let Some(peer) = self.choose_among(now.mono, Protocol::GetCommitments, &able) else { return false };
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
         let request = self.ask(now.mono, peer, Protocol::GetCommitments, body, Purpose::Page { start, count });
         if let Some(slot) = self.sync.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
@@ -230,7 +211,7 @@ impl Core {
             slot.page = Page::Wanted;
             run.bar(start, peer);
             if read.broken.is_none() {
-                self.sync.lower(&peer, start - 1); // it may have pruned or restarted: no blame
+                self.sync.claims.lower(&peer, start - 1); // it may have pruned or restarted: no blame
             }
         } else {
             slot.count = got;
@@ -330,7 +311,7 @@ impl Core {
             return;
         }
         if refusal == Refusal::ScheduleUnknown {
-            self.sync.leave_out(peer); // until windows come; who is not so far ahead can still be followed
+            self.sync.claims.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
         }
         self.page_in_vain(now, peer, start);
     }
@@ -348,7 +329,7 @@ impl Core {
         let from = run.from;
         let passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head.saturating_add(1));
         if passed {
-            let to = self.best_claim(now).max(head);
+            let to = self.sync.claims.best().max(head);
             self.tell(Event::SyncProgress { from, at: head, to });
             self.pump(now);
         }

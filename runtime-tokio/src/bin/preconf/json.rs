@@ -18,6 +18,7 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
+        NetworkEvent::OwnRecord { record } => json!({"event": "own_record", "record": record}),
         NetworkEvent::Keep(record) => keep(record),
         NetworkEvent::Core(event) => core_event(event, domain),
     }

@@ -1,0 +1,92 @@
+//! Writes a page about a rough quarter of an hour: a network that is cut in two, heals, restarts in part, and meets a peer that sends rubbish.
+//!
+//! ```sh
+//! cargo run --release -p preconf-conformance --example report -- report.html [NODES] [SEED]
+//! ```
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use preconf_conformance::report::{Mark, Report, Spectator, Summary};
+use preconf_conformance::sim::{self, Answer, Failure, History, HistoryPlan, Setup, Terms, World};
+use preconf_core::{Bytes, Time, Topic};
+
+const BLOCKS: u64 = 400;
+const EVERY: Duration = Duration::from_secs(2);
+/// Links of a node, to its neighbours on either side and to nodes further and further away.
+const HOPS: [usize; 6] = [1, 2, 5, 13, 34, 89];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let file = args.next().ok_or("report FILE [NODES] [SEED]")?;
+    let nodes: usize = args.next().map_or(Ok(12), |nodes| nodes.parse())?;
+    let seed: u64 = args.next().map_or(Ok(7), |seed| seed.parse())?;
+
+    let spectator = Rc::new(RefCell::new(Spectator::default()));
+    let mut world = World::new(seed);
+    world.observe(spectator.clone());
+    let failure = rough(&mut world, nodes).err();
+    if let Some(failure) = &failure {
+        spectator.borrow_mut().add_mark(failure.at, Mark::violation(failure.violation.to_string()).at_nodes([failure.node]));
+    }
+    let summary = Summary {
+        scenario: "A cut, a restart, and rubbish".to_owned(),
+        seed: Some(seed),
+        nodes: nodes + 1,
+        virtual_time: world.now().since(Time::ZERO),
+        steps: world.steps(),
+        digest: world.digest().iter().map(|byte| format!("{byte:02x}")).collect(),
+        violations: failure.iter().map(ToString::to_string).collect(),
+        command: format!("cargo run --release -p preconf-conformance --example report -- {file} {nodes} {seed}"),
+        ..Summary::default()
+    };
+    let report = Report::new(summary, spectator.take().into_timeline());
+    std::fs::write(&file, report.html())?;
+    println!("{}", report.json());
+    Ok(())
+}
+
+fn rough(world: &mut World, nodes: usize) -> Result<(), Failure> {
+    let history = History::write(HistoryPlan { blocks: BLOCKS, ..HistoryPlan::default() });
+    for _ in 0..nodes {
+        world.add_node(Setup::of(&history));
+    }
+    for (node, hop) in (0..nodes).flat_map(|node| HOPS.map(|hop| (node, hop))).filter(|(_, hop)| *hop < nodes) {
+        world.link(node, (node + hop) % nodes, Terms { loss: 20_000, ..Terms::default() });
+    }
+    let liar = world.add_puppet(|_, _: &Bytes| Answer::Drop);
+    let victims: Vec<usize> = (0..nodes).step_by(nodes.div_ceil(6)).collect();
+    for victim in &victims {
+        world.link(*victim, liar, Terms::default());
+    }
+    world.publish(&history, EVERY, &[0, nodes / 2 - 1]);
+
+    world.run_for(Duration::from_secs(120))?;
+    let halves: Vec<(usize, usize)> = (0..nodes)
+        .flat_map(|node| HOPS.map(|hop| (node, (node + hop) % nodes)))
+        .filter(|(a, b)| (*a < nodes / 2) != (*b < nodes / 2))
+        .collect();
+    let far: Vec<usize> = (nodes / 2..nodes).collect();
+    world.mark(&sim::Mark::FaultBegins("cut in two".to_owned(), far.clone()));
+    halves.iter().for_each(|(a, b)| world.cut(*a, *b, Duration::from_secs(8)));
+    world.run_for(Duration::from_secs(90))?;
+    world.mark(&sim::Mark::FaultEnds("cut in two".to_owned(), far));
+    halves.iter().for_each(|(a, b)| world.heal(*a, *b));
+
+    world.run_for(Duration::from_secs(110))?;
+    for node in (0..nodes).filter(|node| node % 3 == 1) {
+        world.restart(node)?;
+    }
+
+    world.run_for(Duration::from_secs(100))?;
+    world.mark(&sim::Mark::FaultBegins("rubbish".to_owned(), victims.clone()));
+    for (victim, second) in victims.iter().flat_map(|victim| (0..60).map(move |second| (*victim, second))) {
+        let rubbish = Bytes::from(format!("rubbish {second} for {victim}").repeat(12));
+        world.inject(victim, liar, Topic::Commitments, rubbish, Duration::from_secs(second));
+    }
+    world.run_for(Duration::from_secs(60))?;
+    world.mark(&sim::Mark::FaultEnds("rubbish".to_owned(), victims));
+    world.run_for(EVERY * 170)?;
+    world.settle(Duration::from_secs(60))
+}

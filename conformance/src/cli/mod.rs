@@ -1,0 +1,3 @@
+//! The program's subcommands, one a file.
+
+pub(crate) mod replay;

@@ -1,0 +1,150 @@
+//! `preconf-conformance replay FILE`: relives a trace; exit status 0 only if the machine says in every step what it said then.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use preconf_conformance::replay::{self, Parting, Relived, words};
+use preconf_core::{Change, Now, PeerId};
+use preconf_trace::Replay;
+use serde_json::{Value, json};
+
+/// `preconf-conformance replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The trace, as `preconf run --record FILE` or the simulator writes it.
+    file: PathBuf,
+    /// Stop after this step and show it.
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    until: Option<u64>,
+    /// Show how the score of a peer came about, as of the last step that is relived.
+    #[arg(long, value_name = "PEER", conflicts_with = "diff")]
+    explain: Option<PeerId>,
+    /// Show the first step in which this other trace parts from FILE; exit status 0 only if there is none.
+    #[arg(long, value_name = "OTHER", conflicts_with = "until")]
+    diff: Option<PathBuf>,
+    /// Print one JSON object instead of words.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand; is all well?
+pub(crate) fn run(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
+    match &args.diff {
+        Some(other) => diff(args, other),
+        None => relive(args),
+    }
+}
+
+fn open(path: &Path) -> Result<Replay<BufReader<File>>, Box<dyn Error>> {
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Replay::open(BufReader::new(file)).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
+    let mut replay = open(&args.file)?;
+    let mut now = replay.header().start;
+    let relived = replay::relive(&mut replay, args.until, |step, _| now = step.step.now);
+    let too_short = args.until.filter(|until| relived.ok() && relived.steps < *until);
+    let ok = relived.ok() && too_short.is_none();
+    let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
+    if args.json {
+        println!("{}", relived_json(ok, &relived, ledger.as_ref()));
+        return Ok(ok);
+    }
+    let header = replay.header();
+    println!("chain {}, recorded by version {}, started at {}", header.config.chain_id.0, header.build, words::now(header.start));
+    match (&relived.difference, &relived.error) {
+        (Some(difference), _) => println!("{} steps match, then the machine says something else:\n{difference}", relived.steps - 1),
+        (None, Some(error)) => println!("{} steps match, then: {error}", relived.steps),
+        (None, None) => println!("{} steps match", relived.steps),
+    }
+    if let Some(ending) = relived.ending {
+        println!("{}", words::ending(ending));
+    }
+    if let Some(until) = too_short {
+        println!("there is no step {until}");
+    }
+    if let Some(last) = relived.last.as_ref().filter(|_| args.until.is_some() && relived.difference.is_none()) {
+        println!("{last}");
+    }
+    if let Some((peer, changes)) = &ledger {
+        print_ledger(*peer, now, changes);
+    }
+    Ok(ok)
+}
+
+fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
+    println!("the score of {peer} at {}:", words::time(now.mono));
+    if changes.is_empty() {
+        println!("  nothing is on record");
+    }
+    for change in changes {
+        println!("  {}", words::change(change));
+    }
+}
+
+fn relived_json(ok: bool, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
+    let change = |change: &Change| {
+        json!({
+            "at": change.at.0,
+            "rule": change.rule,
+            "reason": format!("{:?}", change.reason),
+            "cause": words::cause(change.cause),
+            "delta": change.delta,
+            "score": change.score,
+        })
+    };
+    json!({
+        "ok": ok,
+        "steps": relived.steps,
+        "trace_digest": hex::encode(relived.digest),
+        "ending": relived.ending.map(words::ending),
+        "difference": relived.difference.as_ref().map(|step| step.json()),
+        "last": relived.last.as_ref().map(|step| step.json()),
+        "error": relived.error.as_ref().map(ToString::to_string),
+        "ledger": ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() })),
+    })
+}
+
+fn diff(args: &ReplayArgs, other: &Path) -> Result<bool, Box<dyn Error>> {
+    let paths = [args.file.as_path(), other];
+    let parting = replay::part(&mut open(paths[0])?, &mut open(paths[1])?)
+        .map_err(|(which, error)| format!("{}: {error}", paths[which].display()))?;
+    if args.json {
+        println!("{}", parting_json(&parting));
+    } else {
+        print_parting(&parting, paths);
+    }
+    Ok(parting.is_none())
+}
+
+fn print_parting(parting: &Parting, paths: [&Path; 2]) {
+    for (left, right) in &parting.headers {
+        println!("started with other values: {left}  <>  {right}");
+    }
+    println!("{} steps are the same", parting.common);
+    let Some(why) = parting.why else {
+        return println!("and then both end");
+    };
+    println!("then {}", why.words());
+    for (path, step) in paths.into_iter().zip([&parting.left, &parting.right]) {
+        match step {
+            Some(step) => println!("{}: {step}", path.display()),
+            None => println!("{}: ends", path.display()),
+        }
+    }
+}
+
+fn parting_json(parting: &Parting) -> Value {
+    json!({
+        "ok": parting.is_none(),
+        "headers": parting.headers,
+        "common": parting.common,
+        "why": parting.why.map(|why| why.words()),
+        "left": parting.left.as_ref().map(|step| step.json()),
+        "right": parting.right.as_ref().map(|step| step.json()),
+    })
+}

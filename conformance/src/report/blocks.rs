@@ -1,0 +1,185 @@
+//! Where is each block, and how far behind is each node?
+//!
+//! A block is *born* when its publisher accepts it as its own, or, where no publisher is observed, when a node first accepts it. A node is
+//! behind by the age of the oldest block that it does not have ready: a figure in time, so it reads the same whatever the blocks' pace, and
+//! in a healthy network it is no more than what propagation takes.
+
+use std::collections::BTreeMap;
+
+use preconf_core::{Accepted, B256, Source, Time};
+
+use super::axis::halve;
+use super::spread::Spread;
+
+/// Births that are remembered, oldest out first. Source: a node keeps 3840 commitments (P10.1); whoever lacks older ones is far behind.
+const MAX_BIRTHS: usize = 4096;
+/// Marks a bin in which a node was down.
+pub(super) const DOWN: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct Birth {
+    hash: B256,
+    at: Time,
+    node: usize,
+    /// The publisher itself was observed.
+    published: bool,
+}
+
+/// One node's way along the chain.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) up: bool,
+    /// How often it was started.
+    pub(super) lives: u32,
+    started: Time,
+    /// The block that must become ready next, once one has been.
+    next: Option<u64>,
+    /// Highest block whose delivery has been counted: accepted, ready.
+    counted: (u64, u64),
+    /// Commitments accepted.
+    pub(super) accepted: u64,
+    /// Blocks that became ready.
+    pub(super) ready: u64,
+    /// Furthest behind in the open bin, in microseconds.
+    worst: u64,
+    /// Furthest behind in each bin, in milliseconds; [`DOWN`] when it was down throughout.
+    pub(super) behind: Vec<u32>,
+}
+
+impl Row {
+    /// Highest block that is ready.
+    pub(super) fn ready_to(&self) -> u64 {
+        self.next.map_or(0, |next| next - 1)
+    }
+}
+
+/// Heights at the end of each bin.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Height {
+    /// Highest block that anybody accepted.
+    pub(super) best: u64,
+    /// Ready on the furthest, the median and the last node that is up.
+    pub(super) ready: [u64; 3],
+}
+
+/// All nodes and blocks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) rows: Vec<Row>,
+    pub(super) heights: Vec<Height>,
+    births: BTreeMap<u64, Birth>,
+    best: u64,
+    /// From publication to acceptance elsewhere.
+    pub(super) to_accepted: Spread,
+    /// From publication to ready elsewhere.
+    pub(super) to_ready: Spread,
+    /// From acceptance to ready, of blocks whose publisher is not observed.
+    pub(super) waited: Spread,
+}
+
+impl Blocks {
+    /// A node that has been down till now.
+    pub(super) fn add(&mut self, name: String, bins: usize) -> usize {
+        self.rows.push(Row {
+            name,
+            up: false,
+            lives: 0,
+            started: Time::ZERO,
+            next: None,
+            counted: (0, 0),
+            accepted: 0,
+            ready: 0,
+            worst: 0,
+            behind: vec![DOWN; bins],
+        });
+        self.rows.len() - 1
+    }
+
+    /// A node starts, with nothing in memory.
+    pub(super) fn started(&mut self, at: Time, node: usize) {
+        if let Some(row) = self.rows.get_mut(node) {
+            (row.up, row.started, row.next) = (true, at, None);
+            row.lives += 1;
+        }
+    }
+
+    pub(super) fn stopped(&mut self, node: usize) {
+        if let Some(row) = self.rows.get_mut(node) {
+            row.up = false;
+        }
+    }
+
+    pub(super) fn accepted(&mut self, at: Time, node: usize, commitment: &Accepted, source: Source) {
+        let (number, hash, published) = (commitment.block_number, commitment.hash, source == Source::Own);
+        self.best = self.best.max(number);
+        let known = self.births.get(&number).copied();
+        if published && known.is_none_or(|birth| birth.hash != hash) || known.is_none() {
+            self.births.insert(number, Birth { hash, at, node, published });
+            if self.births.len() > MAX_BIRTHS {
+                self.births.pop_first();
+            }
+        }
+        let Some(row) = self.rows.get_mut(node) else { return };
+        row.accepted += 1;
+        if let Some(birth) = known.filter(|birth| birth.published && birth.hash == hash)
+            && birth.at >= row.started
+            && number > row.counted.0
+        {
+            row.counted.0 = number;
+            self.to_accepted.add(at.since(birth.at));
+        }
+    }
+
+    pub(super) fn ready(&mut self, at: Time, node: usize, commitment: &Accepted) {
+        let (number, Some(row)) = (commitment.block_number, self.rows.get_mut(node)) else { return };
+        row.next = Some(number.saturating_add(1));
+        row.ready += 1;
+        let Some(birth) = self.births.get(&number).filter(|birth| birth.hash == commitment.hash) else { return };
+        let delay = at.since(birth.at);
+        row.worst = row.worst.max(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
+        // What a node missed while it was down says nothing of the network.
+        if birth.at < row.started || number <= row.counted.1 {
+            return;
+        }
+        row.counted.1 = number;
+        if !birth.published {
+            self.waited.add(delay);
+        } else if birth.node != node {
+            self.to_ready.add(delay);
+        }
+    }
+
+    /// P9.3: blocks from here on become ready anew.
+    pub(super) fn execute_again(&mut self, node: usize, from: u64) {
+        if let Some(row) = self.rows.get_mut(node) {
+            row.next = Some(from);
+        }
+    }
+
+    /// The open bin ends.
+    pub(super) fn close(&mut self, end: Time) {
+        let mut heights: Vec<u64> = self.rows.iter().filter(|row| row.up).map(Row::ready_to).collect();
+        heights.sort_unstable();
+        let at = |place: usize| heights.get(place).copied().unwrap_or(0);
+        let last = heights.len().saturating_sub(1);
+        self.heights.push(Height { best: self.best, ready: [at(last), at(last / 2), at(0)] });
+        for row in &mut self.rows {
+            let missing = self.births.range(row.next.unwrap_or(0)..).next().filter(|_| row.up);
+            let age = missing.map_or(0, |(_, birth)| end.0.saturating_sub(birth.at.0));
+            let worst = std::mem::take(&mut row.worst).max(age) / 1_000;
+            row.behind.push(if row.up || worst > 0 { u32::try_from(worst).unwrap_or(DOWN).min(DOWN - 1) } else { DOWN });
+        }
+    }
+
+    /// Every two bins become one.
+    pub(super) fn halve(&mut self) {
+        halve(&mut self.heights, |_, later| later);
+        for row in &mut self.rows {
+            halve(&mut row.behind, |a, b| match (a, b) {
+                (DOWN, up) | (up, DOWN) => up,
+                (a, b) => a.max(b),
+            });
+        }
+    }
+}

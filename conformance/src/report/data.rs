@@ -1,0 +1,147 @@
+//! What does the page's script draw?
+//!
+//! The timeline as plain numbers, in the bins that it has. Times are microseconds, ages milliseconds, scores thousandths of a point.
+
+use serde::Serialize;
+
+use super::blocks::DOWN;
+use super::marks::Placed;
+use super::scores::{NONE, Side, Subject};
+use super::spread::Spread;
+use super::timeline::Timeline;
+
+/// Cells of the largest table. Ours: a thousand nodes in 240 bins, about a megabyte of text; where there are more, bins are merged.
+const MAX_CELLS: usize = 1 << 18;
+/// Peers whose scores are drawn, the worst first. Ours: the rows of the plot that can be told apart.
+pub(super) const MAX_SCORE_ROWS: usize = 200;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Data {
+    width_us: u64,
+    bins: usize,
+    end_us: u64,
+    marks: Vec<MarkData>,
+    height: HeightData,
+    behind: Vec<BehindData>,
+    curves: Vec<Curve>,
+    scores: Vec<ScoreData>,
+    verdicts: VerdictData,
+}
+
+#[derive(Debug, Serialize)]
+struct MarkData {
+    number: usize,
+    at_us: u64,
+    until_us: Option<u64>,
+    kind: &'static str,
+    what: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct HeightData {
+    best: Vec<u64>,
+    first: Vec<u64>,
+    median: Vec<u64>,
+    last: Vec<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct BehindData {
+    name: String,
+    /// `None` while it was down.
+    values: Vec<Option<u32>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Curve {
+    id: &'static str,
+    name: &'static str,
+    points: Vec<(u64, u64)>,
+}
+
+#[derive(Debug, Serialize)]
+struct ScoreData {
+    name: String,
+    side: &'static str,
+    lowest: Vec<Option<i32>>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct VerdictData {
+    accept: Vec<u64>,
+    ignore: Vec<u64>,
+    reject: Vec<u64>,
+}
+
+impl Data {
+    /// Merges bins where a table would grow too large, and copies what is drawn.
+    pub(super) fn of(timeline: &Timeline, end_us: u64) -> Self {
+        let mut timeline = timeline.clone();
+        while timeline.blocks.rows.len() * timeline.axis.closed > MAX_CELLS {
+            timeline.halve();
+        }
+        let Timeline { axis, blocks, scores, tally, marks, .. } = &timeline;
+        let mut height = HeightData::default();
+        for bin in &blocks.heights {
+            height.best.push(bin.best);
+            let [first, median, last] = bin.ready;
+            height.first.push(first);
+            height.median.push(median);
+            height.last.push(last);
+        }
+        let row = |row: &super::blocks::Row| BehindData {
+            name: row.name.clone(),
+            values: row.behind.iter().map(|ms| (*ms != DOWN).then_some(*ms)).collect(),
+        };
+        let curve = |id, name, spread: &Spread| Curve { id, name, points: spread.curve() };
+        let mut verdicts = VerdictData::default();
+        for [accept, ignore, reject] in &tally.verdicts {
+            verdicts.accept.push(*accept);
+            verdicts.ignore.push(*ignore);
+            verdicts.reject.push(*reject);
+        }
+        Self {
+            width_us: axis.width,
+            bins: axis.closed,
+            end_us,
+            marks: marks.placed.iter().enumerate().map(|(place, placed)| mark(place + 1, placed)).collect(),
+            height,
+            behind: blocks.rows.iter().map(row).collect(),
+            curves: vec![
+                curve("accepted", "accepted", &blocks.to_accepted),
+                curve("ready", "ready", &blocks.to_ready),
+                curve("waited", "ready after accepted", &blocks.waited),
+            ],
+            scores: worst_first(&scores.subjects).into_iter().take(MAX_SCORE_ROWS).map(score).collect(),
+            verdicts,
+        }
+    }
+}
+
+/// Peers that had a score, those that fell lowest first.
+pub(super) fn worst_first(subjects: &[Subject]) -> Vec<&Subject> {
+    let lowest = |subject: &Subject| subject.lowest.iter().copied().filter(|score| *score != NONE).min();
+    let mut ranked: Vec<_> = subjects.iter().filter_map(|subject| Some((lowest(subject)?, subject))).collect();
+    ranked.sort_by_key(|(lowest, _)| *lowest);
+    ranked.into_iter().map(|(_, subject)| subject).collect()
+}
+
+fn mark(number: usize, placed: &Placed) -> MarkData {
+    MarkData {
+        number,
+        at_us: placed.at.0,
+        until_us: placed.until.map(|until| until.0),
+        kind: placed.kind().label(),
+        what: placed.what().to_owned(),
+    }
+}
+
+fn score(subject: &Subject) -> ScoreData {
+    let side = match subject.side {
+        Side::Honest => "honest",
+        Side::Hostile => "hostile",
+        Side::Unknown => "unknown",
+    };
+    let lowest = subject.lowest.iter().map(|score| (*score != NONE).then_some(*score)).collect();
+    ScoreData { name: subject.name.clone(), side, lowest }
+}

@@ -1,0 +1,140 @@
+// Lines over time: how high the chain is, what peers are thought of, what was decided.
+
+const x = (area, bin) => area.x(endOf(bin));
+
+function path(area, values, y) {
+  let text = '', pen = false;
+  values.forEach((value, bin) => {
+    if (value === null) return (pen = false);
+    text += `${pen ? 'L' : 'M'}${x(area, bin).toFixed(1)} ${y(value).toFixed(1)}`;
+    pen = true;
+  });
+  return text;
+}
+
+function yTicks(area, layer, values, y, label = String) {
+  for (const value of values) {
+    layer.append(drawn('line', { class: 'grid', x1: area.left, x2: area.right, y1: y(value), y2: y(value) }));
+    layer.append(drawn('text', { class: 'tick', x: area.left - 8, y: y(value) + 4, 'text-anchor': 'end' }, label(value)));
+  }
+}
+
+// Labels at the ends of lines, moved apart where they would lie on each other.
+function endLabels(area, layer, labels) {
+  if (!area.labels) return;
+  let free = area.top - 20;
+  for (const { y, text, name } of [...labels].sort((a, b) => a.y - b.y)) {
+    free = Math.max(y + 4, free + 13);
+    const short = text.length > 14 ? `${text.slice(0, 13)}\u2026` : text;
+    layer.append(drawn('text', { class: `end-label ${name}`, x: area.right + 8, y: free }, short));
+  }
+}
+
+const finite = (values) => values.filter((value) => value !== null);
+const dot = (layer, name, cx, cy) => layer.append(drawn('circle', { class: `dot ${name}`, cx, cy, r: 3.5 }));
+
+function heightPlot() {
+  const { best, first, median, last } = data.height;
+  const high = Math.max(...best, ...first, 1);
+  const known = [...best, ...last].filter((value) => value > 0);
+  const low = known.length && Math.min(...known) > 100 ? Math.min(...known) : 0;
+  const alone = data.behind.length < 2;
+  const y = (area) => (value) => area.bottom - ((Math.max(value, low) - low) / Math.max(high - low, 1)) * (area.bottom - area.top);
+  timePlot({
+    id: 'height',
+    height: 150,
+    draw(area, layer) {
+      const up = y(area);
+      yTicks(area, layer, ticks(low, high, 4).filter(Number.isInteger), up, whole);
+      if (!alone) {
+        const back = last.map((_, bin) => `L${x(area, bin).toFixed(1)} ${up(last[bin]).toFixed(1)}`).reverse().join('');
+        layer.append(drawn('path', { class: 'between', d: `${path(area, first, up)}${back}Z` }));
+      }
+      layer.append(drawn('path', { class: 'line best', d: path(area, best, up) }));
+      if (!alone) layer.append(drawn('path', { class: 'line slowest', d: path(area, last, up) }));
+      layer.append(drawn('path', { class: 'line median', d: path(area, median, up) }));
+      const end = data.bins - 1;
+      const labels = [{ y: up(best[end]), text: alone ? 'accepted' : 'best head', name: 'best' }, { y: up(median[end]), text: alone ? 'ready' : 'median ready', name: 'median' }];
+      if (!alone) labels.push({ y: up(last[end]), text: 'slowest ready', name: 'slowest' });
+      endLabels(area, layer, labels);
+    },
+    point(bin, _, layer, area) {
+      dot(layer, 'best', x(area, bin), y(area)(best[bin]));
+      dot(layer, 'median', x(area, bin), y(area)(median[bin]));
+      if (!alone) dot(layer, 'slowest', x(area, bin), y(area)(last[bin]));
+    },
+    read: (bin) => alone
+      ? `accepted to block ${whole(best[bin])}, ready to ${whole(median[bin])}`
+      : `best head ${whole(best[bin])} \u00b7 ready to ${whole(first[bin])} on the first node, ${whole(median[bin])} on the median, ${whole(last[bin])} on the slowest`,
+  });
+}
+
+const THRESHOLDS = [[-1000, 'throttled'], [-2000, 'pruned'], [-5000, 'ban after 30 s']];
+
+function scoreLines(rows) {
+  const all = rows.flatMap((row) => finite(row.lowest));
+  const [low, high] = [Math.max(Math.min(...all, -1200), -10000), Math.max(...all, 400)];
+  const pad = (high - low) * 0.06;
+  const y = (area) => (value) => area.bottom - ((clamp(value, low, high) - low + pad) / (high - low + 2 * pad)) * (area.bottom - area.top);
+  const nameOf = (row) => (row.side === 'unknown' ? `unknown tone${rows.indexOf(row) % 6}` : row.side);
+  const lastOf = (row) => finite(row.lowest).at(-1);
+  timePlot({
+    id: 'scores',
+    height: 190,
+    rows: () => rows.length,
+    rowAt(at, area) {
+      const bin = cursor ?? data.bins - 1;
+      const away = rows.map((row) => Math.abs(y(area)(row.lowest[bin] ?? 1e9) - at));
+      return away.indexOf(Math.min(...away));
+    },
+    draw(area, layer) {
+      const up = y(area);
+      yTicks(area, layer, ticks(low / 1000, high / 1000, 5).map((value) => value * 1000), up, (value) => String(Number((value / 1000).toFixed(2))).replace('-', '\u2212'));
+      for (const [value, text] of THRESHOLDS.filter(([value]) => value > low)) {
+        layer.append(drawn('line', { class: 'threshold', x1: area.left, x2: area.right, y1: up(value), y2: up(value) }));
+        layer.append(drawn('text', { class: 'threshold-label', x: area.right - 4, y: up(value) - 4, 'text-anchor': 'end' }, text));
+      }
+      for (const row of [...rows].reverse()) layer.append(drawn('path', { class: `line score ${nameOf(row)}`, d: path(area, row.lowest, up) }));
+      const ends = rows.filter((row) => lastOf(row) !== undefined);
+      endLabels(area, layer, ends.map((row) => ({ y: up(lastOf(row)), text: row.name, name: nameOf(row) })));
+    },
+    point(bin, picked, layer, area) {
+      const row = rows[picked];
+      if (!row) return;
+      layer.append(drawn('path', { class: `line picked ${nameOf(row)}`, d: path(area, row.lowest, y(area)) }));
+      if (row.lowest[bin] !== null) dot(layer, nameOf(row), x(area, bin), y(area)(row.lowest[bin]));
+    },
+    read(bin, picked) {
+      const say = (row) => `${row.name} ${row.lowest[bin] === null ? 'has no score' : points(row.lowest[bin])}`;
+      const scored = rows.filter((row) => row.lowest[bin] !== null).sort((a, b) => a.lowest[bin] - b.lowest[bin]);
+      return rows[picked] ? say(rows[picked]) : scored.slice(0, 4).map(say).join(' \u00b7 ') || 'nobody has a score';
+    },
+  });
+}
+
+// Each verdict has a lane and a scale of its own: one rejected message beside thousands accepted must be seen.
+function verdictPlot() {
+  const lanes = ['accept', 'ignore', 'reject'].map((name) => ({ name, counts: data.verdicts[name], most: Math.max(...data.verdicts[name], 1) }));
+  const LANE = 40, GAP = 12;
+  timePlot({
+    id: 'verdicts',
+    height: lanes.length * LANE + (lanes.length - 1) * GAP,
+    draw(area, layer) {
+      lanes.forEach(({ name, counts, most }, place) => {
+        const floor = area.top + place * (LANE + GAP) + LANE;
+        layer.append(drawn('line', { class: 'floor', x1: area.left, x2: area.right, y1: floor, y2: floor }));
+        layer.append(drawn('text', { class: `lane ${name}`, x: area.left - 8, y: floor - LANE / 2 + 8, 'text-anchor': 'end' }, name));
+        let bars = '';
+        counts.forEach((count, bin) => {
+          if (!count) return;
+          const [from, to] = [area.x(bin * data.width_us), area.x(endOf(bin))];
+          const top = floor - Math.max((count / most) * LANE, 1.5);
+          bars += `M${from.toFixed(1)} ${floor}V${top.toFixed(1)}H${Math.max(to - 0.5, from + 0.8).toFixed(1)}V${floor}Z`;
+        });
+        layer.append(drawn('path', { class: `bars ${name}`, d: bars }));
+        if (area.labels) layer.append(drawn('text', { class: 'tick', x: area.right + 8, y: floor - LANE + 8 }, `at most ${whole(most)}`));
+      });
+    },
+    read: (bin) => lanes.map(({ name, counts }) => `${name} ${whole(counts[bin])}`).join(' \u00b7 '),
+  });
+}

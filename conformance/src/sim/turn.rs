@@ -1,0 +1,146 @@
+//! What does one call of a machine bring about?
+//!
+//! Every call goes through here: an input, a command, a deadline. Its outputs are taken at once, checked, shown to those who look on, and
+//! carried out; then the machine's next deadline is put into the queue.
+
+use std::collections::VecDeque;
+
+use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output};
+
+use super::check::{Failure, Violation};
+use super::jobs::JobOrder;
+use super::node::{Mind, Node, NodeId, node_of};
+use super::observe::Call;
+use super::queue::Happening;
+use super::world::World;
+
+impl World {
+    /// A wish of a node's application.
+    ///
+    /// # Errors
+    /// Outside: a rule of the world is broken. Inside: the machine refuses.
+    pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
+        let takes_time = command.takes_time();
+        self.show(node, Call::Command(&command));
+        let Some((core, now)) = self.mind(node) else { return Ok(Err(CommandError::NotConnected)) };
+        let taken = core.handle_command(now, command);
+        if let Ok(id) = &taken {
+            self.nodes[node].watch.command(*id, takes_time);
+        }
+        self.drain(node)?;
+        Ok(taken)
+    }
+
+    /// One input for a machine, and all that follows from it at once.
+    pub(crate) fn input(&mut self, node: NodeId, input: Input) -> Result<(), Failure> {
+        if let Input::GossipReceived { message, peer, .. } = &input {
+            self.nodes[node].watch.gossip(*message, *peer);
+        }
+        self.show(node, Call::Input(&input));
+        let Some((core, now)) = self.mind(node) else { return Ok(()) };
+        core.handle_input(now, input);
+        self.drain(node)
+    }
+
+    /// A node's deadline, unless it was moved meanwhile.
+    pub(crate) fn wake(&mut self, node: NodeId) -> Result<(), Failure> {
+        self.nodes[node].wake = None;
+        if self.nodes[node].deadline().is_none_or(|at| at > self.now) {
+            self.set_wake(node);
+            return Ok(());
+        }
+        self.show(node, Call::Timeout);
+        let Some((core, now)) = self.mind(node) else { return Ok(()) };
+        core.handle_timeout(now);
+        if let Some((_, timer)) = core.poll_timeout().filter(|(at, _)| *at <= now.mono) {
+            return Err(self.failure(node, Violation::DueTimerLeft { timer }));
+        }
+        self.drain(node)
+    }
+
+    fn mind(&mut self, node: NodeId) -> Option<(&mut Core, Now)> {
+        let node = &mut self.nodes[node];
+        let now = node.now(self.now);
+        match &mut node.mind {
+            Mind::Machine(core) if node.up => Some((core, now)),
+            Mind::Machine(_) | Mind::Puppet(..) => None,
+        }
+    }
+
+    fn show(&mut self, node: NodeId, call: Call<'_>) {
+        if self.observers.is_empty() || self.nodes[node].core().is_none() || !self.nodes[node].up {
+            return;
+        }
+        let now = self.nodes[node].now(self.now);
+        self.observers.iter_mut().for_each(|observer| observer.call(self.now, node, now, call));
+    }
+
+    /// Takes a machine's outputs, checks them, carries them out, and sets its wake-up.
+    fn drain(&mut self, node: NodeId) -> Result<(), Failure> {
+        let mut results = VecDeque::new();
+        loop {
+            let outputs = self.take_outputs(node)?;
+            for output in outputs {
+                match output {
+                    Output::Net(action) => self.carry_out(node, action)?,
+                    Output::App(event) => self.note(node, &event)?,
+                    Output::Keep(record) => self.nodes[node].kept.push(record),
+                    Output::Job(job) => {
+                        let done = self.jobs.run(&job);
+                        match self.nodes[node].setup.as_ref().map(|setup| &setup.jobs) {
+                            Some(JobOrder::After(range)) => {
+                                let after = self.dice.span(range);
+                                self.after(after, Happening::Input { node, life: self.nodes[node].life, input: Input::JobFinished(done) });
+                            }
+                            Some(JobOrder::AtOnce) | None => results.push_back(done),
+                        }
+                    }
+                }
+            }
+            let Some(done) = results.pop_front() else { break };
+            let done = Input::JobFinished(done);
+            self.show(node, Call::Input(&done));
+            if let Some((core, now)) = self.mind(node) {
+                core.handle_input(now, done);
+            }
+        }
+        self.set_wake(node);
+        self.execute(node)
+    }
+
+    fn set_wake(&mut self, node: NodeId) {
+        let deadline = self.nodes[node].deadline();
+        let Node { wake, life, .. } = &mut self.nodes[node];
+        if let Some(at) = deadline.filter(|at| wake.is_none_or(|wake| *at < wake)) {
+            *wake = Some(at);
+            let life = *life;
+            self.at(at.max(self.now), Happening::Wake { node, life });
+        }
+    }
+
+    fn take_outputs(&mut self, node: NodeId) -> Result<Vec<Output>, Failure> {
+        let mut outputs = Vec::new();
+        let Mind::Machine(core) = &mut self.nodes[node].mind else { return Ok(outputs) };
+        while let Some(output) = core.poll_output() {
+            outputs.push(output);
+        }
+        self.trace.step(self.now, node);
+        for output in &outputs {
+            self.trace.output(output);
+            self.observers.iter_mut().for_each(|observer| observer.output(self.now, node, output));
+        }
+        let mut watch = std::mem::take(&mut self.nodes[node].watch);
+        let checked = watch.outputs(&outputs, &self.poison, |peer| node_of(peer).filter(|peer| self.is_honest(*peer)));
+        self.nodes[node].watch = watch;
+        checked.map_err(|violation| self.failure(node, violation))?;
+        self.check_memory(node)?;
+        Ok(outputs)
+    }
+
+    /// P10.3: what the machine counts never passes its bound.
+    fn check_memory(&self, node: NodeId) -> Result<(), Failure> {
+        let Some(core) = self.nodes[node].core() else { return Ok(()) };
+        let (bytes, bound) = (core.memory_bytes(), self.nodes[node].memory_bound);
+        if bytes > bound { Err(self.failure(node, Violation::OverMemory { bytes, bound })) } else { Ok(()) }
+    }
+}

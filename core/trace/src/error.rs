@@ -1,0 +1,88 @@
+//! Why can a trace not be read, or not be replayed?
+
+use std::io;
+
+use preconf_core::{ConfigError, JobId};
+
+/// What is wrong with bytes of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// The length of a record does not fit its own check.
+    #[error("its length is damaged")]
+    Length,
+    /// The bytes of a record do not fit its checksum, or a record is missing before it.
+    #[error("its checksum is another one than its bytes have")]
+    Checksum,
+    /// A value that goes on behind the record's end.
+    #[error("it ends in the middle of a value")]
+    Short,
+    /// A number that is not minimal, or too large for its place.
+    #[error("a number is not minimal, or too large for its place")]
+    Number,
+    /// A tag that names nothing.
+    #[error("no {what} has the tag {tag}")]
+    Tag {
+        /// What was to be read.
+        what: &'static str,
+        /// The tag.
+        tag: u8,
+    },
+    /// Bytes that are no such value.
+    #[error("its bytes are no {0}")]
+    Value(&'static str),
+    /// Bytes behind the last value.
+    #[error("{bytes} bytes are left over")]
+    Leftover {
+        /// How many.
+        bytes: usize,
+    },
+}
+
+/// Why a trace cannot be read on, or not be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// It does not start as a trace does.
+    #[error("no trace: it does not start with the bytes of one")]
+    NotATrace,
+    /// It was written in another version of the format.
+    #[error("a trace of format version {found}; this program reads version {known}")]
+    Version {
+        /// The trace's version.
+        found: u16,
+        /// The version that is understood here.
+        known: u16,
+    },
+    /// It ends before its header does.
+    #[error("cut within its header: there is nothing to replay")]
+    NoHeader,
+    /// Bytes that nobody wrote so.
+    #[error("corrupt at byte {offset}, in step {step}: {flaw}")]
+    Corrupt {
+        /// Where the record begins, in bytes from the start of the trace.
+        offset: u64,
+        /// The step that it would be; 0 is the header.
+        step: u64,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+    /// No machine starts with the recorded configuration.
+    #[error("no machine starts with the recorded configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The recorded node had a parent rule of its host's that is not given.
+    #[error("the recorded host had the parent rule {name:?}, which is not given to the replay")]
+    HostRule {
+        /// The rule's name.
+        name: String,
+    },
+    /// A result came back for a job that the machine never asked for.
+    #[error("step {step} brings the result of job {job}, which the machine has not asked for")]
+    UnknownJob {
+        /// The step.
+        step: u64,
+        /// The job.
+        job: JobId,
+    },
+}

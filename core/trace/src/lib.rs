@@ -1,0 +1,43 @@
+//! Everything that a node was told, as a file that replays to the same outputs on any machine.
+//!
+//! The core is a function of its configuration, its seed and the calls that it gets. A trace holds just these, and of each step a digest of
+//! all that the machine said; so last night's incident runs again on a laptop, step by step, and a machine that was changed since shows
+//! where it first says something else. Drivers and the simulator write traces with a [`Recorder`]; [`Replay`] relives them.
+//!
+//! ```text
+//!  Recorder  = Core + Writer   ->  FILE  ->   Replay = Reader + Core
+//! ```
+//!
+//! - **Faithful.** A step is put down before the machine hears of it: a panic is in the trace. Outputs are counted when the driver takes
+//!   them, however late, and a replay takes as many at the same place.
+//! - **Small.** A job's result is not in it, only when it came back: [`Job::run`](preconf_core::Job::run) is pure. Nor are outputs, only
+//!   their digest. What strangers sent is in it whole, since nothing else brings it back.
+//! - **Strict.** One value has one encoding. Each record has a checksum over itself and all before it: a damaged byte is found, with its
+//!   place. A trace that is cut anywhere replays up to its cut, and [`Ending`] says so.
+//! - **Bounded.** It ends at a size that its owner names, with a trailer; what is on the disk always replays from its start. A trace cannot
+//!   begin in the middle, because only its start brings the machine into the state of the step after.
+//! - **No secrets.** No key ever reaches the core. A trace does tell what its log would tell: addresses of peers, and what they sent. The
+//!   seed of a node that still runs tells its dice; whoever reads it can foresee which peer is asked next.
+//!
+//! This crate reads and writes bytes and nothing else: it opens no file and knows no clock or thread. Whoever hands it a writer sees to it
+//! that it does not wait.
+
+mod bytes;
+mod call;
+mod config;
+mod error;
+mod framing;
+mod outputs;
+mod reader;
+mod recorder;
+mod replay;
+mod writer;
+
+pub use call::Call;
+pub use error::{Flaw, TraceError};
+pub use framing::FORMAT_VERSION;
+pub use outputs::{Mark, StepDigest};
+pub use reader::{Reader, Step};
+pub use recorder::{Recorder, Tape};
+pub use replay::{Replay, Replayed};
+pub use writer::{Ending, Header, PROTOCOL_VERSION, Writer};

@@ -1,0 +1,435 @@
+//! One node, a clock that only the input moves, and all that is under way.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use preconf_core::{
+    Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, Event, GateConfig, HostRule, Input, Job,
+    JobDone, LimitKind, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record, RequestId,
+    Response, Standing, Time, UnixTime, memory_bound,
+};
+
+use super::material::{self, CHAIN, Material, SLASHER, START};
+use super::moves::{Kind, Move, PEERS};
+use super::operate::{dial_address, peer};
+use super::oracle::Oracle;
+use super::{Reached, speak};
+
+/// Wake-ups of one wait before the rest of it is slept through. Ours: a node that nobody wakes in time is a case too.
+const MAX_WAKES: usize = 48;
+/// How long everything has to end at the last. Ours: all windows, every pause and every ban lie within.
+const END: Duration = Duration::from_secs(40_000);
+
+/// A request of ours that waits for an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) request: RequestId,
+    pub(crate) protocol: Protocol,
+    pub(crate) body: Bytes,
+}
+
+/// The node and its world.
+pub(crate) struct Bench {
+    pub(crate) core: Core,
+    config: Config,
+    bound: usize,
+    pub(crate) now: Now,
+    pub(crate) oracle: Oracle,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) channels: Vec<ChannelId>,
+    pub(crate) publishes: Vec<PublishId>,
+    pub(crate) dials: Vec<(DialId, PeerId)>,
+    pub(crate) connections: BTreeMap<ConnectionId, PeerId>,
+    pub(crate) kept: Vec<Record>,
+    pub(crate) reached: Reached,
+    minted: u64,
+    /// Outputs stay where they are for now.
+    lazy: bool,
+    /// What waits is of several calls.
+    held_back: bool,
+    digest: DefaultHasher,
+}
+
+impl Bench {
+    /// A node that has just started. The preset says how it is configured.
+    pub(crate) fn new(preset: u8) -> Self {
+        let config = config(preset);
+        let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(START + 1) };
+        let mut bench = Self {
+            core: Core::new(config.clone(), [7; 32], now).expect("presets are allowed"),
+            bound: memory_bound(&config),
+            now,
+            oracle: Oracle::new(config.max_commitments),
+            config,
+            jobs: Vec::new(),
+            sent: Vec::new(),
+            channels: Vec::new(),
+            publishes: Vec::new(),
+            dials: Vec::new(),
+            connections: BTreeMap::new(),
+            kept: Vec::new(),
+            reached: Reached::default(),
+            minted: 0,
+            lazy: false,
+            held_back: false,
+            digest: DefaultHasher::new(),
+        };
+        if preset & 4 == 0 {
+            bench.learn_schedule(Material::get().windows.clone());
+        }
+        bench
+    }
+
+    pub(crate) fn reached(&self) -> Reached {
+        self.reached
+    }
+
+    /// Of all outputs so far.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest.finish()
+    }
+
+    /// Could this happen now, in a world where everybody means well?
+    pub(crate) fn makes_sense(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Connect | Kind::OpenOnly => self.connections.len() < 2 * PEERS,
+            Kind::Commitment | Kind::TxList | Kind::Ask | Kind::Close | Kind::Identify | Kind::Subscribe | Kind::Fetch => {
+                !self.connections.is_empty()
+            }
+            Kind::JobDone => !self.jobs.is_empty(),
+            Kind::Answer | Kind::AnswerBadly => !self.sent.is_empty(),
+            Kind::Written => !self.channels.is_empty(),
+            Kind::Published => !self.publishes.is_empty(),
+            Kind::DialEnds => !self.dials.is_empty(),
+            Kind::Execute => self.reached.ready > 0,
+            Kind::Wait
+            | Kind::PublishCommitment
+            | Kind::PublishTxList
+            | Kind::MoveTip
+            | Kind::Schedule
+            | Kind::Operate
+            | Kind::Dial
+            | Kind::ClockJumps
+            | Kind::Drain
+            | Kind::Restart
+            | Kind::Look => true,
+            Kind::BrokenRequest | Kind::Noise | Kind::Stray | Kind::EarlyTimeout => false,
+        }
+    }
+
+    /// Is this a peer for that?
+    pub(crate) fn fits(&self, kind: Kind, who: usize) -> bool {
+        let is_connected = self.connections.values().any(|connected| *connected == peer(who));
+        is_connected != matches!(kind, Kind::Connect | Kind::OpenOnly)
+    }
+
+    /// Makes a move.
+    pub(crate) fn make(&mut self, next: Move) {
+        let Move { kind, who, which, how } = next;
+        let from = peer(usize::from(who));
+        match kind {
+            Kind::Connect => self.connect(from),
+            Kind::Commitment => self.hear_commitment(from, usize::from(which), how),
+            Kind::TxList => self.hear_txlist(from, usize::from(which), how),
+            Kind::JobDone => {
+                if !self.jobs.is_empty() {
+                    let job = self.jobs.remove(usize::from(which) % self.jobs.len());
+                    self.input(Input::JobFinished(material::run(&job)));
+                }
+            }
+            Kind::Wait => self.wait(speak::wait(which, &self.core, self.now)),
+            Kind::Answer => self.answer(usize::from(which), how),
+            Kind::AnswerBadly => self.answer_badly(usize::from(which), how),
+            Kind::Ask => self.be_asked(from, which, how),
+            Kind::Written => {
+                if !self.channels.is_empty() {
+                    let channel = self.channels.remove(usize::from(which) % self.channels.len());
+                    self.input(Input::ChannelClosed { channel });
+                }
+            }
+            Kind::Published => self.published(usize::from(which), how),
+            Kind::PublishCommitment => self.publish_commitment(usize::from(which), how),
+            Kind::PublishTxList => self.publish_txlist(usize::from(which), how),
+            Kind::Fetch => self.fetch(from, which, how),
+            Kind::MoveTip => self.move_tip(which, how),
+            Kind::Execute => self.execute(which, how),
+            Kind::Schedule => self.schedule(which),
+            Kind::Operate => self.operate(from, which, how),
+            Kind::Dial => self.dial(from, which),
+            Kind::DialEnds => self.dial_ends(usize::from(which), how),
+            Kind::Close => self.close(from),
+            Kind::OpenOnly => self.open(from, which, None),
+            Kind::Identify => self.identify(from, how),
+            Kind::Subscribe => self.subscribe(from, which, how),
+            Kind::BrokenRequest => self.input(Input::RequestBroken { peer: from }),
+            Kind::Noise => self.hear_noise(from, which, how),
+            Kind::Stray => self.stray(from, which, how),
+            Kind::ClockJumps => {
+                let back = Duration::from_secs(u64::from(which)).as_micros() as u64;
+                let unix = if how % 2 == 0 { self.now.unix.0.saturating_sub(back) } else { self.now.unix.0.saturating_add(back) };
+                self.now.unix = UnixTime(unix);
+            }
+            Kind::EarlyTimeout => self.early_timeout(),
+            Kind::Drain => {
+                self.lazy = !self.lazy;
+                self.after_step();
+            }
+            Kind::Restart => self.restart(),
+            Kind::Look => self.look(),
+        }
+    }
+
+    /// The world says something.
+    pub(crate) fn input(&mut self, input: Input) {
+        self.core.handle_input(self.now, input);
+        self.after_step();
+    }
+
+    /// Our application wishes something. Says whether it was taken.
+    pub(crate) fn command(&mut self, command: Command) -> bool {
+        let takes_time = command.takes_time();
+        let taken = self.core.handle_command(self.now, command);
+        if let Ok(id) = &taken {
+            self.oracle.commands(*id, takes_time);
+        }
+        if let Err(error) = &taken {
+            assert!(!error.to_string().is_empty(), "a refusal that says nothing");
+        }
+        self.after_step();
+        taken.is_ok()
+    }
+
+    /// An id that nobody had before.
+    pub(crate) fn mint(&mut self) -> u64 {
+        self.minted += 1;
+        self.minted
+    }
+
+    /// Lets time pass, waking the machine at each of its deadlines.
+    pub(crate) fn wait(&mut self, span: Duration) {
+        let until = self.now.after(span);
+        for _ in 0..MAX_WAKES {
+            let Some((at, _)) = self.core.poll_timeout().filter(|(at, _)| *at <= until.mono) else { break };
+            self.now = self.now.after(at.since(self.now.mono));
+            self.wake();
+        }
+        self.now = until;
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        self.core.handle_timeout(self.now);
+        if let Some((at, timer)) = self.core.poll_timeout() {
+            assert!(at > self.now.mono, "{timer:?} was due and is still there");
+        }
+        self.after_step();
+    }
+
+    /// A call before anything is due changes nothing.
+    fn early_timeout(&mut self) {
+        let due = self.core.poll_timeout();
+        if due.is_none_or(|(at, _)| at > self.now.mono) {
+            let before = self.core.status(self.now);
+            self.core.handle_timeout(self.now);
+            assert_eq!((self.core.poll_timeout(), self.core.status(self.now)), (due, before), "an early call changed something");
+        }
+        self.after_step();
+    }
+
+    fn restart(&mut self) {
+        self.take_outputs();
+        self.core = Core::new(self.config.clone(), [8; 32], self.now).expect("presets are allowed");
+        self.oracle.restart();
+        (self.jobs, self.sent, self.channels) = Default::default();
+        (self.publishes, self.dials, self.connections) = Default::default();
+        self.held_back = false;
+        self.reached.restarts += 1;
+        let kept = self.kept.clone();
+        self.command(Command::Restore(kept));
+        self.learn_schedule(Material::get().windows.clone());
+    }
+
+    /// Reads everything that a node says about itself, and holds it against itself.
+    fn look(&mut self) {
+        let status = self.core.status(self.now);
+        assert_eq!(status.lag, status.best.saturating_sub(status.ready_to), "P11.1: the lag");
+        let health = self.core.health(self.now, 0);
+        assert!(health.windows(2).all(|pair| pair[1].block_number == pair[0].block_number + 1), "P11.1: a number is left out");
+        for info in self.core.peers(self.now) {
+            let changes = self.core.explain(self.now, info.peer);
+            assert_eq!(changes.iter().map(|change| change.delta).sum::<i64>(), info.score, "P7.9: the changes sum to the score");
+        }
+        assert_eq!(self.core.evidence().len() as u64, self.core.stats().evidence.min(self.config.max_evidence as u64));
+    }
+
+    /// What must hold after every call.
+    fn after_step(&mut self) {
+        let (bytes, bound) = (self.core.memory_bytes(), self.bound);
+        assert!(bytes <= bound, "P10.3: {bytes} bytes, the bound is {bound}");
+        self.reached.memory_permille = self.reached.memory_permille.max(bytes.saturating_mul(1000) / bound);
+        if self.lazy {
+            self.held_back = true;
+        } else {
+            let taken = self.take_outputs();
+            assert!(self.held_back || taken <= MAX_OUTPUTS_PER_STEP, "{taken} outputs of one call");
+            self.held_back = false;
+        }
+    }
+
+    fn take_outputs(&mut self) -> usize {
+        let mut taken = 0;
+        while let Some(output) = self.core.poll_output() {
+            taken += 1;
+            self.oracle.sees(&output);
+            self.note(output);
+        }
+        self.reached.held = self.reached.held.max(self.core.status(self.now).held);
+        taken
+    }
+
+    fn note(&mut self, output: Output) {
+        match output {
+            Output::Job(job) => {
+                (0u8, job.id.0).hash(&mut self.digest);
+                self.jobs.push(job);
+            }
+            Output::Net(action) => self.note_action(action),
+            Output::App(event) => self.note_event(&event),
+            Output::Keep(record) => {
+                (3u8, matches!(record, Record::Committed { .. })).hash(&mut self.digest);
+                self.kept.push(record);
+            }
+        }
+    }
+
+    fn note_action(&mut self, action: Action) {
+        (1u8, std::mem::discriminant(&action)).hash(&mut self.digest);
+        match action {
+            Action::SendRequest { request, protocol, body, peer } => {
+                (request.0, peer, &body).hash(&mut self.digest);
+                self.sent.push(Sent { request, protocol, body });
+            }
+            Action::CancelRequest { request } => self.sent.retain(|sent| sent.request != request),
+            Action::Publish { publish, .. } => self.publishes.push(publish),
+            Action::Dial { dial, address } => {
+                let id = address.rsplit_once("/p2p/").and_then(|(_, id)| id.trim_end_matches('/').parse().ok());
+                let to = id.expect("P8.1: only peers with an id are dialed");
+                self.dials.push((dial, to));
+            }
+            Action::Respond { response, channel } => {
+                self.channels.push(channel);
+                self.reached.pages_served += usize::from(matches!(&response, Response::Commitments(page) if page.len() > 4));
+                self.reached.txlists_served += usize::from(matches!(&response, Response::TxList(list) if !list.txlist.is_empty()));
+            }
+            Action::CloseConnection { connection } => drop(self.connections.remove(&connection)),
+            // That their connections close is an input of its own, which may come late.
+            Action::Disconnect { peer } | Action::Block { peer } | Action::Unblock { peer } => peer.hash(&mut self.digest),
+            Action::ReportGossip { verdict, message, .. } => (std::mem::discriminant(&verdict), message).hash(&mut self.digest),
+            Action::SetScore { score, .. } => score.hash(&mut self.digest),
+            Action::DropRequest { .. } => {}
+        }
+    }
+
+    fn note_event(&mut self, event: &Event) {
+        (2u8, std::mem::discriminant(event)).hash(&mut self.digest);
+        let reached = &mut self.reached;
+        match event {
+            Event::CommitmentAccepted { .. } => reached.accepted += 1,
+            Event::BlockReady { .. } => reached.ready += 1,
+            Event::StandingChanged { standing: Standing::Banned, .. } => reached.banned += 1,
+            Event::Synced { .. } => reached.synced += 1,
+            Event::Forked { .. } => reached.forked += 1,
+            Event::EvidenceFound { .. } => reached.proven += 1,
+            Event::ExecuteAgain { .. } => reached.again += 1,
+            Event::CommandFinished { outcome, .. } => self.note_outcome(outcome),
+            _ => {}
+        }
+    }
+
+    /// Everyone leaves, all work ends, time goes on: what is still there would be there for ever.
+    pub(crate) fn settle(&mut self) {
+        self.look();
+        self.lazy = false;
+        self.after_step();
+        self.finish_jobs();
+        for connection in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.close_connection(connection);
+        }
+        for channel in std::mem::take(&mut self.channels) {
+            self.input(Input::ChannelClosed { channel });
+        }
+        let until = self.now.after(END);
+        while let Some((at, _)) = self.core.poll_timeout().filter(|(at, _)| *at <= until.mono) {
+            self.now = self.now.after(at.since(self.now.mono));
+            self.wake();
+            self.finish_jobs();
+            while !self.publishes.is_empty() {
+                self.published(0, 1);
+            }
+            while !self.dials.is_empty() {
+                self.dial_ends(0, 0);
+            }
+        }
+        let status = self.core.status(self.now);
+        assert_eq!((status.held, status.requests, status.jobs, status.unsent, status.syncing), (0, 0, 0, 0, false), "something hangs");
+        assert_eq!(self.oracle.owes(), None, "something is owed for ever");
+        let stats = self.core.stats();
+        self.reached.gated = stats.connections_refused.values().sum::<u64>() as usize;
+        self.reached.pruned = stats.peers_pruned as usize;
+    }
+
+    fn finish_jobs(&mut self) {
+        while !self.jobs.is_empty() {
+            let done: JobDone = material::run(&self.jobs.remove(0));
+            self.input(Input::JobFinished(done));
+        }
+    }
+}
+
+/// Small bounds, the defaults, an operator's lists and limits, a fixed window and rules of the host's.
+fn config(preset: u8) -> Config {
+    let base = Config { slasher: Some(SLASHER), ..Config::new(CHAIN) };
+    let small = Config {
+        max_held: 16,
+        max_held_per_peer: 6,
+        max_commitments: 12,
+        max_evidence: 2,
+        max_requests: 6,
+        max_unsent: 3,
+        max_jobs_per_peer: 5,
+        txlist_cap: 21_000,
+        max_txlist_bytes: 21_000,
+        max_orphan_bytes: 30_000,
+        max_orphan_bytes_per_peer: 21_000,
+        max_unsent_bytes: 40_000,
+        max_served: 3,
+        max_served_per_peer: 2,
+        max_requests_per_peer: 2,
+        page_near: 3,
+        page_far: 5,
+        max_blocks_ahead: 500,
+        ..base.clone()
+    };
+    match preset % 4 {
+        0 => small,
+        1 => base,
+        2 => Config {
+            static_peers: vec![dial_address(peer(6), 0), dial_address(peer(6), 1), dial_address(peer(7), 2)],
+            trusted: vec![peer(5)],
+            connections: ConnectionLimits { target_peers: 4, reserved_outbound: 2, pending_out: 2, ..ConnectionLimits::TEST },
+            gate: GateConfig { redial_limit: Some(2), max_per_neighbourhood: 2, exempt_private: false, ..GateConfig::default() },
+            ..base
+        },
+        _ => Config {
+            request_limit: RateLimit { limit: 3, window: Duration::from_secs(10), kind: LimitKind::FixedWindow },
+            parent_rules: ParentRules {
+                host: vec![HostRule { name: "one prover", holds: |parent, child| parent.prover_auth == child.prover_auth }],
+                ..ParentRules::default()
+            },
+            heads_from: 1,
+            ..small
+        },
+    }
+}

@@ -1,0 +1,82 @@
+//! Bytes become the life of one node: inputs, commands, time, late drains, restarts.
+//!
+//! After every step: no panic, no bound broken, no deadline left that is due, and nothing said that a second, naive look does not agree
+//! with. At the end everyone leaves and time goes on: nothing may hang.
+
+mod bench;
+mod material;
+mod moves;
+mod operate;
+mod oracle;
+mod speak;
+
+use crate::dice::Dice;
+
+pub(crate) use bench::Bench;
+pub(crate) use material::Material;
+pub(crate) use moves::{Kind, Move};
+
+/// Moves of one input at most. Ours: enough for every story, and an input ends in about a millisecond.
+const MAX_MOVES: usize = 400;
+/// The bit of an input's first byte that asks for a second run with the same outputs.
+const TWICE: u8 = 0x80;
+
+/// How far a node came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Commitments accepted.
+    pub accepted: usize,
+    /// Commitments held at once.
+    pub held: usize,
+    /// Blocks ready to execute.
+    pub ready: usize,
+    /// Pages of commitments served that were not empty.
+    pub pages_served: usize,
+    /// Txlists served that were found.
+    pub txlists_served: usize,
+    /// Peers banned.
+    pub banned: usize,
+    /// Catch-ups that reached their end.
+    pub synced: usize,
+    /// Forks kept.
+    pub forked: usize,
+    /// Faults of preconfers proven.
+    pub proven: usize,
+    /// Messages of our own that got out.
+    pub published: usize,
+    /// Connections that the gate refused.
+    pub gated: usize,
+    /// Peers that had to leave for others.
+    pub pruned: usize,
+    /// Requests of ours that ended with a good answer for our user.
+    pub fetched: usize,
+    /// Blocks to be executed again after a reorg or a failure.
+    pub again: usize,
+    /// New lives.
+    pub restarts: usize,
+    /// Most bytes that the machine held, in thousandths of its bound.
+    pub memory_permille: usize,
+}
+
+/// Runs one input.
+///
+/// # Panics
+/// Something does not hold that must.
+pub fn machine_bytes(bytes: &[u8]) -> Reached {
+    let (reached, digest) = live(bytes);
+    if bytes.first().is_some_and(|first| first & TWICE != 0) {
+        assert_eq!(live(bytes), (reached, digest), "two runs of the same input differ");
+    }
+    reached
+}
+
+fn live(bytes: &[u8]) -> (Reached, u64) {
+    let mut dice = Dice::new(bytes);
+    let mut bench = Bench::new(dice.byte() & !TWICE);
+    for _ in 0..MAX_MOVES {
+        let Some(next) = Move::read(&mut dice, &bench) else { break };
+        bench.make(next);
+    }
+    bench.settle();
+    (bench.reached(), bench.digest())
+}

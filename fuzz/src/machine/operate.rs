@@ -1,0 +1,125 @@
+//! Connections, and what our operator does about them.
+
+use std::net::IpAddr;
+
+use preconf_core::{Cidr, Command, ConnectionId, DialId, Direction, Input, PeerId, Spoken, Topic};
+
+use super::bench::Bench;
+
+/// How addresses look that can be dialed; a peer's id goes where the braces are.
+const DIALS: [&str; 8] = [
+    "/ip4/203.0.113.1/tcp/4001/p2p/{}",
+    "/ip6/2001:db8::5/tcp/4001/p2p/{}",
+    "/dns4/example.org/tcp/4001/p2p/{}/",
+    "/ip4/203.0.113.1/udp/4001/quic-v1/p2p/{}",
+    "/ip4/203.0.113.2/tcp/4001",
+    "/ip4/999.0.0.1/tcp/4001/p2p/0",
+    "",
+    "/ip4/192.0.2.1/tcp/1/p2p/{}/p2p-circuit/p2p/{}",
+];
+/// Where connections come from: neighbours, others, and one without an address.
+const ADDRESSES: [Option<&str>; 8] = [
+    Some("203.0.113.1"),
+    Some("203.0.113.2"),
+    Some("203.0.113.3"),
+    Some("::ffff:203.0.113.4"),
+    Some("2001:db8::5"),
+    Some("2001:db8::6"),
+    Some("10.0.0.1"),
+    None,
+];
+const SUBNETS: [&str; 4] = ["203.0.113.0/24", "2001:db8::/32", "10.0.0.0/8", "0.0.0.0/0"];
+
+/// A peer's id.
+pub(crate) fn peer(name: usize) -> PeerId {
+    PeerId::from_bytes(&[0, 4, 8, 2, 18, name as u8]).expect("six bytes")
+}
+
+/// A peer's address in one of its forms.
+pub(crate) fn dial_address(peer: PeerId, form: usize) -> String {
+    DIALS[form % DIALS.len()].replace("{}", &peer.to_string())
+}
+
+fn address(which: usize) -> Option<IpAddr> {
+    ADDRESSES[which % ADDRESSES.len()].map(|text| text.parse().expect("an address"))
+}
+
+impl Bench {
+    /// A peer connects, says that it speaks everything and joins both topics.
+    pub(crate) fn connect(&mut self, peer: PeerId) {
+        self.open(peer, 7, None);
+        self.identify(peer, 0);
+        for topic in Topic::ALL {
+            self.input(Input::PeerSubscribed { peer, topic });
+        }
+    }
+
+    /// A connection from one of the addresses.
+    pub(crate) fn open(&mut self, peer: PeerId, which: u8, dial: Option<DialId>) {
+        let connection = ConnectionId(self.mint());
+        self.connections.insert(connection, peer);
+        let direction = if dial.is_some() { Direction::Outbound } else { Direction::Inbound };
+        self.input(Input::ConnectionOpened { peer, connection, direction, address: address(usize::from(which)), dial });
+    }
+
+    pub(crate) fn identify(&mut self, peer: PeerId, how: u8) {
+        let bit = |at: u8| how & (1 << at) == 0;
+        let spoken = Spoken { get_head: bit(0), get_commitments: bit(1), get_txlist: bit(2), gossip: bit(3) };
+        self.input(Input::PeerIdentified { peer, spoken });
+    }
+
+    pub(crate) fn subscribe(&mut self, peer: PeerId, which: u8, how: u8) {
+        let topic = Topic::ALL[usize::from(which) % 2];
+        self.input(if how.is_multiple_of(2) { Input::PeerSubscribed { peer, topic } } else { Input::PeerUnsubscribed { peer, topic } });
+    }
+
+    /// All connections of a peer close.
+    pub(crate) fn close(&mut self, peer: PeerId) {
+        let of_peer = self.connections.iter().filter(|(_, of)| **of == peer).map(|(connection, _)| *connection);
+        for connection in of_peer.collect::<Vec<_>>() {
+            self.close_connection(connection);
+        }
+    }
+
+    pub(crate) fn close_connection(&mut self, connection: ConnectionId) {
+        if let Some(peer) = self.connections.remove(&connection) {
+            self.input(Input::ConnectionClosed { peer, connection });
+        }
+    }
+
+    pub(crate) fn dial(&mut self, to: PeerId, which: u8) {
+        self.command(Command::Dial { address: dial_address(to, usize::from(which)) });
+    }
+
+    /// Nobody answers, or who was meant does, or somebody else.
+    pub(crate) fn dial_ends(&mut self, which: usize, how: u8) {
+        if self.dials.is_empty() {
+            return;
+        }
+        let (dial, peer_meant) = self.dials.remove(which % self.dials.len());
+        match how % 4 {
+            0 => self.input(Input::DialFailed { dial }),
+            1 | 2 => self.open(peer_meant, how, Some(dial)),
+            _ => self.open(peer(usize::from(how) % 8), how, Some(dial)),
+        }
+    }
+
+    pub(crate) fn operate(&mut self, peer: PeerId, which: u8, how: u8) {
+        let address = address(usize::from(how)).unwrap_or([0, 0, 0, 0].into());
+        let subnet: Cidr = SUBNETS[usize::from(how) % SUBNETS.len()].parse().expect("a subnet");
+        self.command(match which % 12 {
+            0 => Command::Disconnect { peer },
+            1 => Command::BlockPeer { peer },
+            2 => Command::UnblockPeer { peer },
+            3 => Command::BlockAddress { address },
+            4 => Command::UnblockAddress { address },
+            5 => Command::BlockSubnet { subnet },
+            6 => Command::UnblockSubnet { subnet },
+            7 => Command::Protect { peer },
+            8 => Command::Unprotect { peer },
+            9 => Command::Trust { peer },
+            10 => Command::Distrust { peer },
+            _ => Command::LiftBan { peer },
+        });
+    }
+}
