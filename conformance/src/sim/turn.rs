@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output};
+use preconf_core::{Command, CommandError, CommandId, Input, Now, Output};
+use preconf_trace::Recorder;
 
 use super::check::{Failure, Violation};
 use super::jobs::JobOrder;
@@ -21,6 +22,9 @@ impl World {
     /// Outside: a rule of the world is broken. Inside: the machine refuses.
     pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
         let takes_time = command.takes_time();
+        if let Command::MoveSyncTip(tip) = &command {
+            self.nodes[node].watch.settled(tip.block_number);
+        }
         self.show(node, Call::Command(&command));
         let Some((core, now)) = self.mind(node) else { return Ok(Err(CommandError::NotConnected)) };
         let taken = core.handle_command(now, command);
@@ -58,7 +62,7 @@ impl World {
         self.drain(node)
     }
 
-    fn mind(&mut self, node: NodeId) -> Option<(&mut Core, Now)> {
+    fn mind(&mut self, node: NodeId) -> Option<(&mut Recorder, Now)> {
         let node = &mut self.nodes[node];
         let now = node.now(self.now);
         match &mut node.mind {

@@ -19,6 +19,7 @@ use super::node::{Node, NodeId};
 use super::observe::{Mark, Observer};
 use super::preconfer::Office;
 use super::queue::{Happening, Queue};
+use super::record::Tapes;
 use super::trace::Trace;
 
 /// How often the end of a wait is looked for. Ours: the answer is asked of every node, so not after every step.
@@ -52,6 +53,8 @@ pub struct World {
     pub(crate) last_loss: Time,
     pub(crate) last_block: Time,
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// Where machines that start are recorded.
+    pub(crate) tapes: Option<Tapes>,
     /// The terms of links that dials make.
     pub(crate) usual: Terms,
     pub(crate) office: Option<Office>,
@@ -82,6 +85,7 @@ impl World {
             last_loss: Time::ZERO,
             last_block: Time::ZERO,
             observers: Vec::new(),
+            tapes: None,
             usual: Terms::default(),
             office: None,
             schedule: Vec::new(),

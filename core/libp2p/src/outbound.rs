@@ -135,7 +135,9 @@ impl Net {
     }
 
     fn dial(&mut self, dial: DialId, address: &str) {
-        let options = address.parse::<Multiaddr>().map(DialOpts::from);
+        // A port of its own for each dial, which every transport can give: identify then knows that the address which a peer saw us come from
+        // is not one that we listen on, and translates it.
+        let options = address.parse().map(|address: Multiaddr| DialOpts::unknown_peer_id().address(address).allocate_new_port().build());
         let dialed = match options {
             Ok(options) => {
                 self.connections.dial(options.connection_id(), dial);

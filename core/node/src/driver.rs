@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, select};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, JobDone, Outcome, Output, PeerId, Time, Verdict};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Time, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
+use preconf_trace::Recorder;
 
 use crate::clock::{Alarm, Clock};
 use crate::config::NetworkConfig;
@@ -25,6 +27,7 @@ use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
 use crate::handle::{self, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists, Wishes};
 use crate::jobs::{JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::machine::Machine;
+use crate::record;
 
 /// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
 const STEPS_PER_TURN: u32 = 64;
@@ -74,17 +77,23 @@ impl NetworkDriver {
         config.check()?;
         let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
         let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
-        let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
         for address in config.listen {
             net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
         }
+        let runner: Arc<dyn JobRunner> = parts.jobs.into();
+        let record = config.record.map(|record| match record.open() {
+            Ok(file) => Ok(record::tape(file, record.max_bytes, Arc::clone(&runner))),
+            Err(source) => Err(StartError::Record { path: record.path, source }),
+        });
+        let (tape, rest) = record.transpose()?.unzip();
+        let core = Recorder::start(config.core, seed, parts.clock.now(), tape)?;
         let (handle, wishes) = handle::queue(config.command_capacity, net.local_peer_id());
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
         let driver = Self {
-            machine: Machine::new(core, parts.clock),
+            machine: Machine::new(core, rest, parts.clock),
             net,
-            jobs: Jobs::new(parts.jobs, max_jobs),
+            jobs: Jobs::new(Box::new(runner), max_jobs),
             alarm: Alarm::default(),
             admit: parts.admit,
             discovery: parts.discovery,
@@ -322,6 +331,7 @@ impl NetworkDriver {
                 self.carry_out();
             }
         }
+        drop(self.machine); // and with it the end of its trace is written
         drop(self.net);
         drop(self.events);
         drop(self.wishes); // last: `shutdown` waits for it

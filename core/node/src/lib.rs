@@ -79,6 +79,7 @@ mod handle;
 mod jobs;
 mod machine;
 mod names;
+mod record;
 
 pub use clock::Clock;
 pub use config::NetworkConfig;
@@ -89,6 +90,7 @@ pub use events::{NetworkEvent, NetworkEvents};
 pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 pub use jobs::{BoxedWork, JobRunner};
 pub use names::{LookUp, Resolving};
+pub use record::RecordConfig;
 
 pub use libp2p_identity::Keypair;
 pub use multiaddr::Multiaddr;

@@ -104,18 +104,18 @@ choice!(Protocol {
     1 => GetCommitments,
     2 => GetTxList,
 });
-choice!(DialFailure {
-    0 => Unreachable,
-    1 => WrongPeer,
-    2 => Undialable,
-    3 => Denied,
-});
 choice!(RequestFailure {
     0 => Timeout,
     1 => Closed,
     2 => Unreachable,
     3 => Unsupported,
     4 => BadFrame,
+});
+choice!(DialFailure {
+    0 => Unreachable,
+    1 => WrongPeer,
+    2 => Undialable,
+    3 => Denied,
 });
 choice!(PublishOutcome {
     0 => Sent,

@@ -43,6 +43,7 @@ function heightPlot() {
   timePlot({
     id: 'height',
     height: 150,
+    hint: 'Point anywhere, or reach a plot with Tab and move with the arrow keys; Escape lets go.',
     draw(area, layer) {
       const up = y(area);
       yTicks(area, layer, ticks(low, high, 4).filter(Number.isInteger), up, whole);
@@ -90,9 +91,16 @@ function scoreLines(rows) {
     draw(area, layer) {
       const up = y(area);
       yTicks(area, layer, ticks(low / 1000, high / 1000, 5).map((value) => value * 1000), up, (value) => String(Number((value / 1000).toFixed(2))).replace('-', '\u2212'));
+      let label = null;
       for (const [value, text] of THRESHOLDS.filter(([value]) => value > low)) {
-        layer.append(drawn('line', { class: 'threshold', x1: area.left, x2: area.right, y1: up(value), y2: up(value) }));
-        layer.append(drawn('text', { class: 'threshold-label', x: area.right - 4, y: up(value) - 4, 'text-anchor': 'end' }, text));
+        const at = up(value);
+        layer.append(drawn('line', { class: 'threshold', x1: area.left, x2: area.right, y1: at, y2: at }));
+        if (label && at - label.at < 13) {
+          label.element.textContent += `, ${text}`;
+        } else {
+          label = { at, element: drawn('text', { class: 'threshold-label', x: area.left + 6, y: at - 3 }, text) };
+          layer.append(label.element);
+        }
       }
       for (const row of [...rows].reverse()) layer.append(drawn('path', { class: `line score ${nameOf(row)}`, d: path(area, row.lowest, up) }));
       const ends = rows.filter((row) => lastOf(row) !== undefined);
@@ -112,27 +120,33 @@ function scoreLines(rows) {
   });
 }
 
-// Each verdict has a lane and a scale of its own: one rejected message beside thousands accepted must be seen.
+// Each verdict has a lane and a scale of its own: one rejected message beside thousands accepted must be seen. A bar sums up some bins, or
+// blocks that come every two seconds would beat against bins of three.
 function verdictPlot() {
-  const lanes = ['accept', 'ignore', 'reject'].map((name) => ({ name, counts: data.verdicts[name], most: Math.max(...data.verdicts[name], 1) }));
-  const LANE = 40, GAP = 12;
+  const LANE = 40, GAP = 12, BARS = 120;
+  const wide = Math.max(Math.round(data.bins / BARS), 1);
+  const summed = (counts) => Array.from({ length: Math.ceil(data.bins / wide) }, (_, bar) => counts.slice(bar * wide, (bar + 1) * wide).reduce((a, b) => a + b, 0));
+  const lanes = ['accept', 'ignore', 'reject'].map((name) => {
+    const counts = data.verdicts[name], bars = summed(counts);
+    return { name, counts, bars, most: Math.max(...bars, 1), total: counts.reduce((a, b) => a + b, 0) };
+  });
   timePlot({
     id: 'verdicts',
     height: lanes.length * LANE + (lanes.length - 1) * GAP,
     draw(area, layer) {
-      lanes.forEach(({ name, counts, most }, place) => {
+      lanes.forEach(({ name, bars, most, total }, place) => {
         const floor = area.top + place * (LANE + GAP) + LANE;
         layer.append(drawn('line', { class: 'floor', x1: area.left, x2: area.right, y1: floor, y2: floor }));
         layer.append(drawn('text', { class: `lane ${name}`, x: area.left - 8, y: floor - LANE / 2 + 8, 'text-anchor': 'end' }, name));
-        let bars = '';
-        counts.forEach((count, bin) => {
+        let outline = '';
+        bars.forEach((count, bar) => {
           if (!count) return;
-          const [from, to] = [area.x(bin * data.width_us), area.x(endOf(bin))];
+          const [from, to] = [area.x(bar * wide * data.width_us), area.x(endOf(Math.min((bar + 1) * wide, data.bins) - 1))];
           const top = floor - Math.max((count / most) * LANE, 1.5);
-          bars += `M${from.toFixed(1)} ${floor}V${top.toFixed(1)}H${Math.max(to - 0.5, from + 0.8).toFixed(1)}V${floor}Z`;
+          outline += `M${from.toFixed(1)} ${floor}V${top.toFixed(1)}H${Math.max(to - 0.7, from + 0.8).toFixed(1)}V${floor}Z`;
         });
-        layer.append(drawn('path', { class: `bars ${name}`, d: bars }));
-        if (area.labels) layer.append(drawn('text', { class: 'tick', x: area.right + 8, y: floor - LANE + 8 }, `at most ${whole(most)}`));
+        layer.append(drawn('path', { class: `bars ${name}`, d: outline }));
+        if (area.labels) layer.append(drawn('text', { class: 'tick', x: area.right + 8, y: floor }, `${whole(total)} in all`));
       });
     },
     read: (bin) => lanes.map(({ name, counts }) => `${name} ${whole(counts[bin])}`).join(' \u00b7 '),

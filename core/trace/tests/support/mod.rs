@@ -191,7 +191,7 @@ pub(crate) fn times() -> impl Strategy<Value = Now> {
     prop_oneof![4 => near, 1 => any::<(u64, u64)>()].prop_map(|(mono, unix)| Now { mono: Time(mono), unix: UnixTime(unix) })
 }
 
-/// Every input there is; that none is missing, the exhaustive match at its end sees to.
+/// Every input there is.
 pub(crate) fn inputs() -> impl Strategy<Value = Input> {
     use Input::*;
     let failures = prop::sample::select(vec![

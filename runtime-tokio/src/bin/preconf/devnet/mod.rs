@@ -23,6 +23,7 @@ mod table;
 mod world;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 use preconf_core::RateLimit;
@@ -60,6 +61,9 @@ pub(crate) struct DevnetArgs {
     /// node within 2 s of the last one (P11.2).
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     drop: f64,
+    /// Record every step of every honest node to a file of its name in this folder, for `preconf-conformance replay`.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// Decides keys, txlists, who dials whom and what is lost.
     #[arg(long, value_name = "N", default_value_t = 7)]
     seed: u64,
@@ -105,6 +109,14 @@ pub(crate) enum DevnetError {
     NoMesh {
         /// How long they had.
         secs: u64,
+    },
+    /// No folder to record to.
+    #[error("cannot record to {path}: {error}", path = .path.display())]
+    Record {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
     },
     /// No signals.
     #[error("cannot listen for signals: {0}")]
@@ -174,7 +186,18 @@ mod tests {
     use super::*;
 
     fn args() -> DevnetArgs {
-        DevnetArgs { nodes: 5, blocks: 20, block_ms: 500, txlist_kib: 64, late: 1, hostile: 1, drop: 0.0, seed: 7, json: false }
+        DevnetArgs {
+            nodes: 5,
+            blocks: 20,
+            block_ms: 500,
+            txlist_kib: 64,
+            late: 1,
+            hostile: 1,
+            drop: 0.0,
+            record: None,
+            seed: 7,
+            json: false,
+        }
     }
 
     #[test]

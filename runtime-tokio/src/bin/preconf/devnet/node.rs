@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use multiaddr::Multiaddr;
 use preconf_core::{ChainId, Config, Event};
-use preconf_tokio::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, StartError};
+use preconf_tokio::{
+    HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, RecordConfig, StartError,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -43,6 +45,16 @@ pub(crate) struct Sighting {
     pub(crate) at: Instant,
     /// What.
     pub(crate) event: NetworkEvent,
+}
+
+/// What a node has around it.
+pub(crate) struct Around {
+    /// What never reaches it.
+    pub(crate) loss: Loss,
+    /// Where its steps are recorded.
+    pub(crate) record: Option<RecordConfig>,
+    /// Who hears what it tells.
+    pub(crate) sightings: mpsc::Sender<Sighting>,
 }
 
 /// Why a node is not there.
@@ -85,11 +97,12 @@ impl Node {
         role: Role,
         key: &NodeKey,
         plan: &Plan,
-        mut loss: Loss,
-        sightings: mpsc::Sender<Sighting>,
+        around: Around,
     ) -> Result<Self, NodeError> {
+        let Around { mut loss, record, sightings } = around;
         let mut config = NetworkConfig::new(core_config(plan), key.identity().clone());
         config.seed = Some(digest(plan.seed(), "dice", index as u64).0);
+        config.record = record;
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
         let parts = preconf_tokio::parts(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
         let (driver, handle, mut events) = match parts.and_then(|parts| NetworkDriver::new(config, parts)) {

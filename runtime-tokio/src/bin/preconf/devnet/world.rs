@@ -6,6 +6,7 @@
 //!
 //! One loop, [`World::until`], does all the waiting, so that events are read and blocks are built whatever else is waited for.
 
+use std::fs;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +16,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use preconf_core::B256;
 use preconf_libp2p::NetConfig;
-use preconf_tokio::{HandleError, NetworkEvent, NetworkHandle};
+use preconf_tokio::{HandleError, NetworkEvent, NetworkHandle, RecordConfig};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -23,7 +24,7 @@ use super::conduct::Opinion;
 use super::hostile::Hostile;
 use super::loss::{Loss, Tally};
 use super::malice::Malice;
-use super::node::{Node, Sighting, core_config};
+use super::node::{Around, Node, Sighting, core_config};
 use super::plan::{Block, LEAD_SECS, Plan, Shape, digest, node_key};
 use super::record::Record;
 use super::report::{NodeReport, Propagation, Report, Role, seconds};
@@ -43,6 +44,8 @@ const STALL_LIMIT: Duration = Duration::from_secs(25);
 const REPAIR_LIMIT: Duration = Duration::from_secs(2);
 /// What is still on its way at the end is waited for this long, so that nothing goes unjudged.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Longest trace of a node, in bytes. Ours: no devnet's blocks and what is said of them come near it.
+const MAX_TRACE_BYTES: u64 = 4 << 30;
 /// How often the table is drawn.
 const REDRAW: Duration = Duration::from_millis(250);
 /// How often the nodes are asked whether they all see each other.
@@ -90,6 +93,9 @@ impl World {
     /// Runs a devnet from beginning to end. Gives what came out of it and all that went wrong.
     pub(crate) async fn run(args: DevnetArgs) -> Result<(Report, Vec<String>), DevnetError> {
         let mut world = Self::new(args)?;
+        if let Some(path) = &world.args.record {
+            fs::create_dir_all(path).map_err(|error| DevnetError::Record { path: path.clone(), error })?;
+        }
         for index in 0..world.args.nodes - world.args.late {
             world.join(format!("node-{index}"), Role::Honest).await?;
         }
@@ -139,7 +145,12 @@ impl World {
         let index = self.record.add_node(name.clone(), role == Role::Honest);
         let key = node_key(self.args.seed, "node", index as u64);
         let loss = Loss::new(self.args.drop, self.args.seed, index, Arc::clone(&self.tally));
-        let node = Node::start(index, name, role, &key, &self.plan, loss, self.sender.clone()).await?;
+        let record = self.args.record.as_ref().map(|folder| RecordConfig {
+            keep: 0,
+            max_bytes: MAX_TRACE_BYTES,
+            ..RecordConfig::new(folder.join(format!("{name}.trace")))
+        });
+        let node = Node::start(index, name, role, &key, &self.plan, Around { loss, record, sightings: self.sender.clone() }).await?;
         for other in self.acquaintances(index).map(|other| &self.nodes[other]) {
             let dialed = node.handle.dial(other.address.clone()).await;
             dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error: error.into() })?;

@@ -19,7 +19,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
 use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, PeerId, SyncTip, keccak256};
-use preconf_tokio::{HandleError, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, StartError};
+use preconf_tokio::{HandleError, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -76,6 +76,16 @@ pub(crate) struct RunArgs {
     /// The slashing contract that commitments must name: 20 bytes as hex. Unchecked without it.
     #[arg(long, value_name = "HEX", value_parser = hexes::address)]
     slasher: Option<Address>,
+    /// Record every step to this file, for `preconf-conformance replay`. A file that is there becomes FILE.1. It tells what a log would:
+    /// addresses of peers and what they sent; no key.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// MiB after which the recording ends; the node goes on.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20), requires = "record")]
+    record_mib: u64,
+    /// Files of earlier starts to keep, as FILE.1 to FILE.N.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1000), requires = "record")]
+    record_keep: u32,
     /// Decides the node's dice, to repeat a run. Taken from the system without it.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -160,6 +170,7 @@ impl RunArgs {
         let mut config = NetworkConfig::new(core, key.identity().clone());
         config.seed = self.seed.map(|seed| keccak256(seed.to_be_bytes()).0);
         config.listen.clone_from(&self.listen);
+        config.record = self.record.clone().map(|path| RecordConfig { path, keep: self.record_keep, max_bytes: self.record_mib << 20 });
         Ok(config)
     }
 }

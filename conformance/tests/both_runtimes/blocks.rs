@@ -2,16 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use preconf_tokio::preconf_core::{
+use preconf_node::preconf_core::{
     Address, B256, Bytes, DEFAULT_DOMAIN, PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, SyncTip, U256, Window,
     address_of, keccak256, preconfirmation_hash, sign,
 };
 
 /// The block that every test chain starts after.
-pub const TIP: u64 = 100;
+pub(crate) const TIP: u64 = 100;
 
 /// A preconfer elected for an hour around now, and the chain that it signs.
-pub struct Chain {
+pub(crate) struct Chain {
     key: SecretKey,
     window: Window,
     parent: B256,
@@ -19,24 +19,24 @@ pub struct Chain {
 }
 
 impl Chain {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = SecretKey::from_secret_bytes([0x42; 32]).expect("a key");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let window = Window { start: now - 1800, end: now + 1800, preconfer: address_of(&key), settled: true };
         Self { key, window, parent: B256::repeat_byte(0xaa), next: TIP + 1 }
     }
 
-    pub fn schedule(&self) -> Vec<Window> {
+    pub(crate) fn schedule(&self) -> Vec<Window> {
         vec![self.window]
     }
 
     /// The settled block that the chain starts after.
-    pub fn tip(&self) -> SyncTip {
+    pub(crate) fn tip(&self) -> SyncTip {
         SyncTip { block_number: TIP, preconfirmation_hash: Some(B256::repeat_byte(0xaa)) }
     }
 
     /// The next block, for this txlist.
-    pub fn block(&mut self, txlist: &[u8]) -> SignedCommitment {
+    pub(crate) fn block(&mut self, txlist: &[u8]) -> SignedCommitment {
         let preconf = Preconfirmation {
             eop: false,
             block_number: U256::from(self.next),
@@ -58,7 +58,7 @@ impl Chain {
 }
 
 /// A txlist of this many bytes that no short one explains, so that compression anywhere would show.
-pub fn txlist(len: usize, seed: u8) -> Bytes {
+pub(crate) fn txlist(len: usize, seed: u8) -> Bytes {
     let mut state = u32::from(seed) | 1;
     let mut bytes = Vec::with_capacity(len);
     bytes.resize_with(len, || {

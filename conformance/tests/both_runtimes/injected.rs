@@ -1,23 +1,29 @@
 //! A node's transport, executor, job runner and clock all come from outside, so that a whole node can live in a simulated world; so does what
 //! of that world reaches its machine.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::blocks::{Chain, TIP, txlist};
-use common::{CHAIN, soon, until};
 use futures::future::BoxFuture;
 use libp2p_core::transport::MemoryTransport;
-use preconf_tokio::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Time};
-use preconf_tokio::preconf_libp2p::upgrade;
-use preconf_tokio::{
-    Clock, Discovery, DiscoveryNews, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents,
-    NetworkHandle, Nobody, Parts, SystemClock,
+use preconf_node::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Time};
+use preconf_node::preconf_libp2p::upgrade;
+use preconf_node::{
+    BoxedWork, Clock, Discovery, DiscoveryNews, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents,
+    NetworkHandle, Nobody, Parts,
 };
+
+use crate::blocks::{Chain, TIP, txlist};
+use crate::nodes::{CHAIN, listening, until};
+use crate::runtime::{Runtime, on_all_pairs, soon};
+
+on_all_pairs!(
+    two_nodes_on_parts_of_our_own_talk_without_a_socket,
+    what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking,
+    whom_discovery_finds_is_dialed,
+);
 
 /// How often each part was used.
 #[derive(Clone, Default)]
@@ -31,7 +37,7 @@ struct Used {
 struct Inline(Arc<AtomicUsize>);
 
 impl JobRunner for Inline {
-    fn run(&self, work: Box<dyn FnOnce() + Send>) {
+    fn run(&self, work: BoxedWork) {
         self.0.fetch_add(1, Ordering::Relaxed);
         work();
     }
@@ -41,7 +47,7 @@ impl JobRunner for Inline {
     }
 }
 
-struct Counting(SystemClock, Arc<AtomicUsize>);
+struct Counting(Box<dyn Clock>, Arc<AtomicUsize>);
 
 impl Clock for Counting {
     fn now(&self) -> Now {
@@ -54,37 +60,32 @@ impl Clock for Counting {
     }
 }
 
-fn start(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
+fn start<R: Runtime>(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
     let core = Config { heads_every: Duration::from_secs(1), ..Config::new(CHAIN) }; // who hears nothing asks soon
     let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
-    let tasks = Arc::clone(&used.tasks);
+    let (tasks, theirs) = (Arc::clone(&used.tasks), R::parts(&config));
     let parts = Parts {
         transport: upgrade(MemoryTransport::new(), &config.keypair).expect("a key for noise"),
         executor: Box::new(move |task| {
             tasks.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(task);
+            R::spawn(task);
         }),
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
-        clock: Box::new(Counting(SystemClock::new(), Arc::clone(&used.readings))),
+        clock: Box::new(Counting(theirs.clock, Arc::clone(&used.readings))),
         discovery: Box::new(Nobody::default()),
         admit: Box::new(admit),
     };
     let (driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
-    tokio::spawn(driver.run());
+    R::spawn(Box::pin(driver.run()));
     (handle, events)
 }
 
-#[tokio::test]
-async fn two_nodes_on_parts_of_our_own_talk_without_a_socket() {
+async fn two_nodes_on_parts_of_our_own_talk_without_a_socket<A: Runtime, B: Runtime>() {
     let used = Used::default();
-    let (alice, mut heard) = start(&used, |_| true);
-    let (bob, mut events) = start(&used, |_| true);
-    let address = until(&mut heard, "an address", |event| match event {
-        NetworkEvent::Listening { address } => Some(address),
-        _ => None,
-    });
-    let address = address.await;
+    let (alice, mut heard) = start::<A>(&used, |_| true);
+    let (bob, mut events) = start::<B>(&used, |_| true);
+    let address = listening(&mut heard).await;
     let mut chain = Chain::new();
     for node in [&alice, &bob] {
         node.update_schedule(chain.schedule()).await.expect("a window");
@@ -106,22 +107,17 @@ async fn two_nodes_on_parts_of_our_own_talk_without_a_socket() {
     soon("shutdown", bob.shutdown()).await;
 }
 
-#[tokio::test]
-async fn what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking() {
+async fn what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking<A: Runtime, B: Runtime>() {
     // P11.2
     let (used, lost) = (Used::default(), Arc::new(AtomicUsize::new(0)));
     let counter = Arc::clone(&lost);
-    let (alice, mut heard) = start(&used, |_| true);
-    let (bob, mut events) = start(&used, move |input| {
+    let (alice, mut heard) = start::<A>(&used, |_| true);
+    let (bob, mut events) = start::<B>(&used, move |input| {
         let is_gossip = matches!(input, Input::GossipReceived { .. });
         counter.fetch_add(usize::from(is_gossip), Ordering::Relaxed);
         !is_gossip
     });
-    let address = until(&mut heard, "an address", |event| match event {
-        NetworkEvent::Listening { address } => Some(address),
-        _ => None,
-    });
-    let address = address.await;
+    let address = listening(&mut heard).await;
     let mut chain = Chain::new();
     for node in [&alice, &bob] {
         node.update_schedule(chain.schedule()).await.expect("a window");
@@ -166,34 +162,28 @@ impl Discovery for Rumour {
     fn silent(&mut self, _: &Multiaddr) {}
 
     fn poll_news(&mut self, _: &mut Context<'_>) -> Poll<DiscoveryNews> {
-        self.news.pop().map_or(Poll::Pending, Poll::Ready) // the look-up itself wakes the loop
+        self.news.pop().map_or(Poll::Pending, Poll::Ready) // the look-up itself keeps the loop awake
     }
 }
 
-#[tokio::test]
-async fn whom_discovery_finds_is_dialed() {
+async fn whom_discovery_finds_is_dialed<A: Runtime, B: Runtime>() {
     let config = || {
-        let core = Config { discovery: Some(DiscoveryConfig::TEST), ..Config::new(CHAIN) };
-        let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
-        config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
+        let mut config = crate::nodes::config();
+        config.core.discovery = Some(DiscoveryConfig::TEST);
         config
     };
-    let (driver, alice, mut heard) = preconf_tokio::node(config()).expect("a node that starts");
-    tokio::spawn(driver.run());
-    let address = until(&mut heard, "an address", |event| match event {
-        NetworkEvent::Listening { address } => Some(address),
-        _ => None,
-    });
-    let address = address.await.to_string();
+    let (driver, alice, mut heard) = A::node(config()).expect("a node that starts");
+    A::spawn(Box::pin(driver.run()));
+    let address = listening(&mut heard).await.to_string();
     let us = alice.local_peer_id();
     let (place, _) = address.split_once("/p2p/").expect("an address with an id");
     let (chain, addresses) = (ChainLabel::Chain(CHAIN), vec![place.to_owned()]);
     let record = NodeRecord { peer: us, sequence: 1, chain, addresses, text: String::new() };
     let config = config();
-    let mut parts = preconf_tokio::parts(&config).expect("a runtime");
+    let mut parts = B::parts(&config);
     parts.discovery = Box::new(Rumour { record, news: Vec::new() });
     let (driver, _bob, mut events) = NetworkDriver::new(config, parts).expect("a node that starts");
-    tokio::spawn(driver.run());
+    B::spawn(Box::pin(driver.run()));
     let met = until(&mut events, "a connection", |event| match event {
         NetworkEvent::Core(Event::PeerConnected { peer }) => Some(peer),
         _ => None,

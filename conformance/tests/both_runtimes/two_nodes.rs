@@ -1,64 +1,38 @@
 //! Two nodes on loopback: gossip, the three requests, and what happens when one of them is slow or dies.
 
-mod common;
-
-use common::blocks::{Chain, TIP, txlist};
-use common::stall::Line;
-use common::{CHAIN, TestNode, config, soon};
-use preconf_tokio::preconf_core::{
-    B256, Bytes, CommandError, DialFailure, Event, MAX_TXLIST_BYTES, PublishError, Refusal, RequestError, RequestFailure, SignedCommitment,
+use futures::channel::oneshot;
+use preconf_node::preconf_core::{
+    B256, CommandError, DialFailure, Event, MAX_TXLIST_BYTES, PublishError, Refusal, RequestError, RequestFailure, SignedCommitment,
     Source, Topic, U256, keccak256, message_id,
 };
-use preconf_tokio::{HandleError, Multiaddr, NetworkConfig, NetworkEvent};
+use preconf_node::{HandleError, NetworkConfig, NetworkEvent};
 
-/// Starts a node that knows the chain's schedule and tip.
-async fn node(chain: &Chain) -> TestNode {
-    node_with(chain, config()).await
-}
+use crate::blocks::{Chain, TIP, txlist};
+use crate::line::Line;
+use crate::nodes::{CHAIN, TestNode, config, ready};
+use crate::runtime::{Runtime, on_all_pairs, soon};
 
-async fn node_with(chain: &Chain, config: NetworkConfig) -> TestNode {
-    let node = TestNode::start(config).await;
-    node.handle.update_schedule(chain.schedule()).await.expect("a window");
-    node.handle.move_sync_tip(chain.tip()).await.expect("a tip");
-    node
-}
+on_all_pairs!(
+    a_commitment_and_a_txlist_of_2_mib_reach_the_other_node,
+    all_three_requests_are_answered,
+    what_breaks_a_rule_of_our_own_is_refused_and_not_sent,
+    a_dial_that_leads_nowhere_says_so,
+    peers_of_the_configuration_are_dialed_at_start_by_name_too,
+    an_application_that_does_not_read_loses_nothing,
+    killing_a_node_in_the_middle_of_a_transfer_leaves_the_others_running,
+);
 
 /// Starts two connected nodes.
-async fn pair(chain: &Chain) -> (TestNode, TestNode) {
-    let (alice, bob) = (node(chain).await, node(chain).await);
-    connect(&bob, &alice).await;
+async fn pair<A: Runtime, B: Runtime>(chain: &Chain) -> (TestNode, TestNode) {
+    let (alice, bob) = (TestNode::of::<A>(chain, config()).await, TestNode::of::<B>(chain, config()).await);
+    bob.connect(&alice, &alice.address).await;
     (alice, bob)
 }
 
-async fn connect(from: &TestNode, to: &TestNode) {
-    connect_at(from, to, &to.address).await;
-}
-
-async fn connect_at(from: &TestNode, to: &TestNode, address: &Multiaddr) {
-    let peer = to.handle.local_peer_id();
-    assert_eq!(soon("a connection", from.handle.dial(address.clone())).await, Ok(peer));
-    // A peer can be asked once it has said what it speaks, which no event tells.
-    let identified = async {
-        while !from.handle.peers().await.expect("a running node").iter().any(|known| known.peer == peer && known.spoken.get_txlist) {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon("identification", identified).await;
-}
-
-/// The next block that is ready: number and txlist.
-fn ready(event: NetworkEvent) -> Option<(u64, Option<Bytes>)> {
-    match event {
-        NetworkEvent::Core(Event::BlockReady { commitment, txlist }) => Some((commitment.block_number, txlist)),
-        _ => None,
-    }
-}
-
-#[tokio::test]
-async fn a_commitment_and_a_txlist_of_2_mib_reach_the_other_node() {
+async fn a_commitment_and_a_txlist_of_2_mib_reach_the_other_node<A: Runtime, B: Runtime>() {
     // P2.1, P2.2, P5.5
     let mut chain = Chain::new();
-    let (alice, mut bob) = pair(&chain).await;
+    let (alice, mut bob) = pair::<A, B>(&chain).await;
     let txlist = txlist(MAX_TXLIST_BYTES, 1);
     let block = chain.block(&txlist);
     let named = soon("publication", alice.handle.publish_commitment(block.clone())).await;
@@ -84,11 +58,10 @@ async fn a_commitment_and_a_txlist_of_2_mib_reach_the_other_node() {
     bob.stop().await;
 }
 
-#[tokio::test]
-async fn all_three_requests_are_answered() {
+async fn all_three_requests_are_answered<A: Runtime, B: Runtime>() {
     // P6.1, P6.2, P6.3
     let mut chain = Chain::new();
-    let (alice, mut bob) = pair(&chain).await;
+    let (alice, mut bob) = pair::<A, B>(&chain).await;
     let from = alice.handle.local_peer_id();
     let (head_of, empty) = soon("a head", bob.handle.get_head(Some(from))).await.expect("an answer");
     assert_eq!((head_of, empty.block_number, empty.submission_window_end), (from, U256::from(TIP), U256::ZERO));
@@ -113,11 +86,10 @@ async fn all_three_requests_are_answered() {
     bob.stop().await;
 }
 
-#[tokio::test]
-async fn what_breaks_a_rule_of_our_own_is_refused_and_not_sent() {
+async fn what_breaks_a_rule_of_our_own_is_refused_and_not_sent<A: Runtime, B: Runtime>() {
     // P5.7
     let mut chain = Chain::new();
-    let alice = node(&chain).await;
+    let alice = TestNode::of::<A>(&chain, config()).await;
     let block = chain.block(b"txs");
     let mut signature = *block.signature();
     signature[3] ^= 1;
@@ -132,10 +104,9 @@ async fn what_breaks_a_rule_of_our_own_is_refused_and_not_sent() {
     alice.stop().await;
 }
 
-#[tokio::test]
-async fn a_dial_that_leads_nowhere_says_so() {
+async fn a_dial_that_leads_nowhere_says_so<A: Runtime, B: Runtime>() {
     let chain = Chain::new();
-    let (alice, gone) = (node(&chain).await, node(&chain).await);
+    let (alice, gone) = (TestNode::of::<A>(&chain, config()).await, TestNode::of::<B>(&chain, config()).await);
     let address = gone.address.clone();
     gone.stop().await;
     let result = soon("the dial's end", alice.handle.dial(address.clone())).await;
@@ -143,12 +114,11 @@ async fn a_dial_that_leads_nowhere_says_so() {
     alice.stop().await;
 }
 
-#[tokio::test]
-async fn peers_of_the_configuration_are_dialed_at_start_by_name_too() {
+async fn peers_of_the_configuration_are_dialed_at_start_by_name_too<A: Runtime, B: Runtime>() {
     let chain = Chain::new();
-    let mut alice = node(&chain).await;
+    let mut alice = TestNode::of::<A>(&chain, config()).await;
     let named = alice.address.to_string().replace("/ip4/127.0.0.1", "/dns4/localhost");
-    let bob = node_with(&chain, NetworkConfig { peers: vec![named.parse().expect("a multiaddr")], ..config() }).await;
+    let bob = TestNode::of::<B>(&chain, NetworkConfig { peers: vec![named.parse().expect("a multiaddr")], ..config() }).await;
     let us = bob.handle.local_peer_id();
     alice
         .until("a connection", |event| match event {
@@ -167,13 +137,12 @@ async fn peers_of_the_configuration_are_dialed_at_start_by_name_too() {
     alice.stop().await;
 }
 
-#[tokio::test]
-async fn an_application_that_does_not_read_loses_nothing() {
+async fn an_application_that_does_not_read_loses_nothing<A: Runtime, B: Runtime>() {
     const BLOCKS: u64 = 60;
     let mut chain = Chain::new();
-    let alice = node(&chain).await;
+    let alice = TestNode::of::<A>(&chain, config()).await;
     // Room for two events, so that nearly every one meets a full channel.
-    let mut bob = node_with(&chain, NetworkConfig { event_capacity: 2, ..config() }).await;
+    let mut bob = TestNode::of::<B>(&chain, NetworkConfig { event_capacity: 2, ..config() }).await;
     let connecting = bob.handle.dial(alice.address.clone());
     soon("a connection", connecting).await.expect("alice listens");
     for n in 0..BLOCKS {
@@ -195,14 +164,14 @@ async fn an_application_that_does_not_read_loses_nothing() {
     bob.stop().await;
 }
 
-#[tokio::test]
-async fn killing_a_node_in_the_middle_of_a_transfer_leaves_the_others_running() {
+async fn killing_a_node_in_the_middle_of_a_transfer_leaves_the_others_running<A: Runtime, B: Runtime>() {
     let mut chain = Chain::new();
-    let (alice, mut bob, mut carol) = (node(&chain).await, node(&chain).await, node(&chain).await);
-    let line = Line::to(&alice.address).await;
-    connect_at(&bob, &alice, &line.address).await;
-    connect(&carol, &alice).await;
-    connect(&carol, &bob).await;
+    let (alice, mut bob) = (TestNode::of::<A>(&chain, config()).await, TestNode::of::<B>(&chain, config()).await);
+    let mut carol = TestNode::of::<A>(&chain, config()).await;
+    let mut line = Line::to(&alice.address);
+    bob.connect(&alice, &line.address).await;
+    carol.connect(&alice, &alice.address).await;
+    carol.connect(&bob, &bob.address).await;
     let txlist_1 = txlist(MAX_TXLIST_BYTES, 1);
     soon("publication", alice.handle.publish_commitment(chain.block(&txlist_1))).await.expect("it is sent");
     soon("publication", alice.handle.publish_txlist(txlist_1.clone())).await.expect("it is sent");
@@ -211,14 +180,15 @@ async fn killing_a_node_in_the_middle_of_a_transfer_leaves_the_others_running() 
 
     line.stall_after(MAX_TXLIST_BYTES / 2);
     let from = alice.handle.local_peer_id();
-    let asking = tokio::spawn({
-        let bob = bob.handle.clone();
-        async move { bob.get_raw_txlist(keccak256(&txlist_1), Some(from)).await }
-    });
+    let (answer, asking) = oneshot::channel();
+    let asker = bob.handle.clone();
+    B::spawn(Box::pin(async move {
+        let _ = answer.send(asker.get_raw_txlist(keccak256(&txlist_1), Some(from)).await);
+    }));
     soon("the middle of the transfer", line.stalled()).await;
     alice.task.abort(); // no farewell
     drop(line);
-    let end = soon("the request's end", asking).await.expect("no panic");
+    let end = soon("the request's end", asking).await.expect("an answer");
     assert_eq!(end, Err(HandleError::RequestFailed { peer: from, error: RequestError::Failed(RequestFailure::Closed) }));
 
     let txlist_2 = txlist(MAX_TXLIST_BYTES, 2);
