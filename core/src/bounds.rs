@@ -13,8 +13,10 @@ use alloy_primitives::{Address, B256};
 use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
 use crate::chain::judge::{Claim, MAX_VERIFYING};
 use crate::config::Config;
+use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Worth};
+use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
 use crate::evidence::Evidence;
-use crate::id::{CommandId, ConnectionId, HeldId, JobId, PeerId, RequestId};
+use crate::id::{CommandId, ConnectionId, DialId, HeldId, JobId, PeerId, RequestId};
 use crate::machine::Core;
 use crate::output::{Accepted, MAX_OUTPUTS_PER_STEP, Output};
 use crate::peer::conduct::ScoreRules;
@@ -67,6 +69,11 @@ const CONNECTED: usize = entry::<PeerId, Connected>()
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
+/// A node that discovery found, its addresses and its record among it.
+const CANDIDATE: usize = entry::<PeerId, Candidate>()
+    + entry::<(Worth, PeerId), ()>()
+    + MAX_ADDRESSES * (size_of::<String>() + MAX_ADDRESS_BYTES + 2 * entry::<Cidr, u32>())
+    + MAX_RECORD_BYTES;
 /// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
 const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();
 
@@ -116,6 +123,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + MAX_REMEMBERED * known(config)
         + MAX_CONNECTED * CONNECTED
         + config.connections.pending_out as usize * DIAL
+        + config.discovery.map_or(0, |_| MAX_CANDIDATES * CANDIDATE + config.connections.pending_out as usize * entry::<DialId, ()>())
         + LISTS
         + statics(config)
         + (MAX_OUTPUTS_WAITING + MAX_OUTPUTS_PER_STEP) * size_of::<Output>()
@@ -145,6 +153,8 @@ impl Core {
             + self.peers.remembered() * known(&self.config)
             + self.peers.len() * CONNECTED
             + self.dials.under_way() * DIAL
+            + self.discovery.candidates.len() * CANDIDATE
+            + self.discovery.dialing.len() * entry::<DialId, ()>()
             + LISTS
             + statics(&self.config)
             + self.outputs_waiting() * size_of::<Output>()
