@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, select};
-use futures::stream::{BoxStream, Fuse, StreamExt};
 use multiaddr::Multiaddr;
 use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Time, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
@@ -22,6 +21,7 @@ use preconf_trace::Recorder;
 
 use crate::clock::{Alarm, Clock};
 use crate::config::NetworkConfig;
+use crate::discovery::{Discovery, DiscoveryNews};
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
 use crate::handle::{self, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists, Wishes};
@@ -44,8 +44,8 @@ pub struct Parts {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
-    /// Addresses of peers as they are found, each with its `/p2p/…`; the machine decides whether to dial them. May end.
-    pub discovery: BoxStream<'static, Multiaddr>,
+    /// Finds other nodes when the machine wishes; [`Nobody`](crate::Nobody) does not.
+    pub discovery: Box<dyn Discovery>,
     /// What of the world reaches the machine? Asked about each gossip message, request and response of a peer; one that it does not admit is
     /// lost on its last inch. What the network itself reports always arrives.
     pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
@@ -58,7 +58,7 @@ pub struct NetworkDriver {
     jobs: Jobs,
     alarm: Alarm,
     admit: Box<dyn FnMut(&Input) -> bool + Send>,
-    discovery: Fuse<BoxStream<'static, Multiaddr>>,
+    discovery: Box<dyn Discovery>,
     wishes: Wishes,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
@@ -96,7 +96,7 @@ impl NetworkDriver {
             jobs: Jobs::new(Box::new(runner), max_jobs),
             alarm: Alarm::default(),
             admit: parts.admit,
-            discovery: parts.discovery.fuse(),
+            discovery: parts.discovery,
             wishes,
             events,
             waiting: BTreeMap::new(),
@@ -132,7 +132,7 @@ impl NetworkDriver {
                 Next::Wish(NetworkCommand::Shutdown) | Next::NoHandle => break,
                 Next::Wish(command) => self.take_command(command),
                 Next::Done(done) => self.machine.input(Input::JobFinished(done)),
-                Next::Found(address) => self.dial(&address),
+                Next::Found(news) => self.take_found(news),
                 Next::Event(event) => self.take_event(event),
                 Next::Silence => self.jobs.start(),
             }
@@ -153,8 +153,8 @@ impl NetworkDriver {
         }
         if self.events.poll_room(context).is_pending() {
             // Nobody reads what a stranger might cause.
-        } else if let Poll::Ready(Some(address)) = self.discovery.poll_next_unpin(context) {
-            return Poll::Ready(Next::Found(address));
+        } else if let Poll::Ready(news) = self.discovery.poll_news(context) {
+            return Poll::Ready(Next::Found(news));
         } else if self.jobs.has_room()
             && let Poll::Ready(event) = self.net.poll_event(context)
         {
@@ -170,6 +170,8 @@ impl NetworkDriver {
         loop {
             while let Some(output) = self.machine.output() {
                 match output {
+                    Output::Net(Action::LookUp { lookup }) => self.discovery.look_up(lookup),
+                    Output::Net(Action::Introduce { record }) => self.discovery.introduce(record),
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
@@ -257,15 +259,28 @@ impl NetworkDriver {
             }
             NetEvent::Listening { address } => {
                 tracing::info!(%address, "listening");
+                self.discovery.listening(&address);
                 self.listening.push(address.clone());
                 self.events.push(NetworkEvent::Listening { address });
             }
             NetEvent::ListenerClosed { addresses, reason } => {
                 tracing::warn!(?addresses, ?reason, "no longer listening");
+                addresses.iter().for_each(|address| self.discovery.silent(address));
                 self.listening.retain(|address| !addresses.iter().any(|closed| starts_with(address, closed)));
                 self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
             }
             NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
+        }
+    }
+
+    fn take_found(&mut self, news: DiscoveryNews) {
+        match news {
+            DiscoveryNews::Found(record) => self.machine.input(Input::RecordFound { record }),
+            DiscoveryNews::Finished { lookup, succeeded } => self.machine.input(Input::LookupFinished { lookup, succeeded }),
+            DiscoveryNews::OwnRecord(record) => {
+                tracing::info!(record, "others find this node by this record");
+                self.events.push(NetworkEvent::OwnRecord { record });
+            }
         }
     }
 
@@ -334,7 +349,7 @@ enum Next {
     /// Slow work is finished.
     Done(JobDone),
     /// Discovery found somebody.
-    Found(Multiaddr),
+    Found(DiscoveryNews),
     /// The network has something to say.
     Event(NetEvent),
     /// Nobody has anything to say, and small jobs wait.

@@ -18,6 +18,7 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
+        NetworkEvent::OwnRecord { record } => json!({"event": "own_record", "record": record}),
         NetworkEvent::Keep(record) => keep(record),
         NetworkEvent::Core(event) => core_event(event, domain),
     }
@@ -27,6 +28,15 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
 fn keep(record: &Record) -> Value {
     match record {
         Record::Committed { block_number, hash } => json!({"event": "keep", "committed": {"block_number": block_number, "hash": hash}}),
+        Record::Known(node) => json!({
+            "event": "keep",
+            "known": {
+                "peer": node.record.peer.to_string(),
+                "addresses": node.record.addresses,
+                "record": node.record.text,
+                "last_success": node.last_success.secs(),
+            },
+        }),
         Record::Peer { peer, score, as_of, ban_ends } => json!({
             "event": "keep",
             "peer": {"peer": peer.to_string(), "score": score, "as_of": as_of.secs(), "ban_ends": ban_ends.map(UnixTime::secs)},

@@ -210,7 +210,7 @@ async fn addresses(events: &mut NetworkEvents, listeners: usize, out: &mpsc::Sen
                     let _ = out.send(address.to_string()).await;
                 }
                 NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
-                other @ (NetworkEvent::Core(_) | NetworkEvent::Keep(_)) => others.push(other),
+                other @ (NetworkEvent::Core(_) | NetworkEvent::Keep(_) | NetworkEvent::OwnRecord { .. }) => others.push(other),
             }
         }
         Ok(others)
