@@ -1,16 +1,18 @@
-//! A short search without a fuzzing engine: seeds, mutated by chance. `FUZZ_TRIES=n` makes it longer, `FUZZ_TARGET=name` narrows it,
-//! `FUZZ_SEED=n` throws other dice.
+//! A short search without a fuzzing engine: seeds, mutated by chance. `FUZZ_TRIES=n` and `FUZZ_SECONDS=n` (for each target, whichever is
+//! reached last) make it longer, `FUZZ_TARGET=name` narrows it, `FUZZ_SEED=n` throws other dice.
 
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use preconf_fuzz::TARGETS;
 
 #[test]
 fn mutated_seeds_are_survived() {
     let tries = from_env("FUZZ_TRIES").unwrap_or(60u64);
+    let span = Duration::from_secs(from_env("FUZZ_SECONDS").unwrap_or(0));
     let only = std::env::var("FUZZ_TARGET").ok();
     for target in TARGETS.iter().filter(|target| only.as_deref().is_none_or(|only| only == target.name)) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
@@ -20,12 +22,14 @@ fn mutated_seeds_are_survived() {
         // A world costs a thousand times what a frame does.
         let tries = if target.name == "sim_model" { tries / 20 } else { tries };
         let mut chance = Chance(from_env("FUZZ_SEED").unwrap_or(1));
-        for _ in 0..tries {
+        let (began, mut tried) = (Instant::now(), 0);
+        while tried < tries || began.elapsed() < span {
+            tried += 1;
             let input = chance.mutate(&seeds);
             if catch_unwind(|| (target.run)(&input)).is_err() {
-                let path = std::env::temp_dir().join(format!("crash-{}", target.name));
+                let path = std::env::temp_dir().join(format!("crash-{}-{}", target.name, std::process::id()));
                 fs::write(&path, &input).expect("writable");
-                panic!("{} does not survive {} (written to {})", target.name, hex::encode(&input), path.display());
+                panic!("{} fails after {tried} inputs, {:?}: {}", target.name, began.elapsed(), path.display());
             }
         }
     }

@@ -149,7 +149,10 @@ fn worlds() -> Vec<Input> {
     let world = |name: &str, moves: &[[u8; 3]]| input("sim_model", name, [&[1, 0, 11, 5, 2][..], &moves.concat()].concat());
     vec![
         input("sim_model", "nothing_happens", []),
-        world("links_break_and_heal", &[[0, 0, 100], [1, 5, 50], [1, 10, 9], [0, 0, 200], [2, 5, 0], [1, 11, 255], [0, 0, 255], [2, 10, 0]]),
+        world(
+            "links_break_and_heal",
+            &[[0, 0, 100], [1, 5, 50], [1, 10, 9], [0, 0, 200], [2, 5, 0], [1, 11, 255], [0, 0, 255], [2, 10, 0]],
+        ),
         world("nodes_restart", &[[0, 0, 120], [3, 0, 0], [0, 0, 60], [3, 1, 0], [0, 0, 200], [3, 0, 0]]),
         world("gossip_is_lost_and_repeated", &[[4, 0, 0xf5], [0, 0, 255], [0, 0, 255], [4, 1, 0x0f], [0, 0, 255]]),
         world(
