@@ -1,12 +1,14 @@
 //! `preconf-conformance replay FILE`: relives a trace; exit status 0 only if the machine says in every step what it said then.
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 use preconf_conformance::replay::{self, Parting, Relived, words};
+use preconf_conformance::report::{Mark, Report, RunKind, Summary, Timeline};
 use preconf_core::{Change, Now, PeerId};
 use preconf_trace::Replay;
 use serde_json::{Value, json};
@@ -25,6 +27,9 @@ pub(crate) struct ReplayArgs {
     /// Show the first step in which this other trace parts from FILE; exit status 0 only if there is none.
     #[arg(long, value_name = "OTHER", conflicts_with = "until")]
     diff: Option<PathBuf>,
+    /// Write a page about the run to this file, to be opened in any browser.
+    #[arg(long, value_name = "FILE", conflicts_with = "diff")]
+    html: Option<PathBuf>,
     /// Print one JSON object instead of words.
     #[arg(long)]
     json: bool,
@@ -45,13 +50,37 @@ fn open(path: &Path) -> Result<Replay<BufReader<File>>, Box<dyn Error>> {
 
 fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     let mut replay = open(&args.file)?;
-    let mut now = replay.header().start;
-    let relived = replay::relive(&mut replay, args.until, |step, _| now = step.step.now);
+    let (start, began) = (replay.header().start, Instant::now());
+    let (mut now, mut timeline) = (start, Timeline::default());
+    let node = timeline.add_node(args.file.file_stem().map_or("node".into(), |stem| stem.to_string_lossy()));
+    timeline.started(start.mono, node);
+    let relived = replay::relive(&mut replay, args.until, |step, _| {
+        now = step.step.now;
+        step.outputs.iter().for_each(|output| timeline.output(now.mono, node, output));
+    });
     let too_short = args.until.filter(|until| relived.ok() && relived.steps < *until);
     let ok = relived.ok() && too_short.is_none();
     let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
+    let violations = violations(&relived, too_short);
+    violations.iter().for_each(|violation| timeline.mark(now.mono, Mark::violation(violation).at_nodes([node])));
+    let summary = Summary {
+        kind: RunKind::Replay,
+        scenario: args.file.display().to_string(),
+        nodes: 1,
+        virtual_time: now.mono.since(start.mono),
+        wall_time: Some(began.elapsed()),
+        steps: relived.steps,
+        digest: hex::encode(relived.digest),
+        violations,
+        command: format!("preconf-conformance replay {}", args.file.display()),
+        ..Summary::default()
+    };
+    let report = Report::new(summary, timeline);
+    if let Some(path) = &args.html {
+        fs::write(path, report.html()).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     if args.json {
-        println!("{}", relived_json(ok, &relived, ledger.as_ref()));
+        println!("{}", relived_json(report.json(), &relived, ledger.as_ref()));
         return Ok(ok);
     }
     let header = replay.header();
@@ -76,6 +105,13 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     Ok(ok)
 }
 
+/// What is not as it was recorded, in a line each.
+fn violations(relived: &Relived, too_short: Option<u64>) -> Vec<String> {
+    let difference = relived.difference.as_ref().map(|step| format!("step {} differs: {}", step.step, step.told));
+    let error = relived.error.as_ref().map(ToString::to_string);
+    difference.into_iter().chain(error).chain(too_short.map(|until| format!("there is no step {until}"))).collect()
+}
+
 fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
     println!("the score of {peer} at {}:", words::time(now.mono));
     if changes.is_empty() {
@@ -86,7 +122,8 @@ fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
     }
 }
 
-fn relived_json(ok: bool, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
+/// A run's object, and beside it what only a replay knows.
+fn relived_json(mut report: Value, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
     let change = |change: &Change| {
         json!({
             "at": change.at.0,
@@ -97,16 +134,14 @@ fn relived_json(ok: bool, relived: &Relived, ledger: Option<&(PeerId, Vec<Change
             "score": change.score,
         })
     };
-    json!({
-        "ok": ok,
-        "steps": relived.steps,
-        "trace_digest": hex::encode(relived.digest),
-        "ending": relived.ending.map(words::ending),
-        "difference": relived.difference.as_ref().map(|step| step.json()),
-        "last": relived.last.as_ref().map(|step| step.json()),
-        "error": relived.error.as_ref().map(ToString::to_string),
-        "ledger": ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() })),
-    })
+    let ledger =
+        ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() }));
+    report["ending"] = json!(relived.ending.map(words::ending));
+    report["difference"] = json!(relived.difference.as_ref().map(|step| step.json()));
+    report["last"] = json!(relived.last.as_ref().map(|step| step.json()));
+    report["error"] = json!(relived.error.as_ref().map(ToString::to_string));
+    report["ledger"] = json!(ledger);
+    report
 }
 
 fn diff(args: &ReplayArgs, other: &Path) -> Result<bool, Box<dyn Error>> {

@@ -241,6 +241,32 @@ mod tests {
     }
 
     #[test]
+    fn each_start_begins_a_new_file_and_only_so_many_old_ones_stay() {
+        let folder = std::env::temp_dir().join(format!("preconf-record-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let record = RecordConfig { keep: 2, ..RecordConfig::new(folder.join("node.trace")) };
+        for start in 0..5 {
+            record.open().expect("a file").write_all(&[start]).expect("room");
+        }
+        let read = |name: &str| fs::read(folder.join(name)).ok();
+        assert_eq!(["node.trace", "node.trace.1", "node.trace.2"].map(read), [Some(vec![4]), Some(vec![3]), Some(vec![2])]);
+        assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 3);
+        let record = RecordConfig { keep: 0, ..record };
+        record.open().expect("a file");
+        assert_eq!(["node.trace", "node.trace.1"].map(read), [Some(vec![]), Some(vec![3])], "nothing is kept, and nothing else is touched");
+        fs::remove_dir_all(&folder).expect("it was there");
+        assert_eq!(record.open().expect_err("no folder").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_key() {
+        let key = |record: RecordConfig| record.check().expect_err("refused").key;
+        assert_eq!(key(RecordConfig { keep: 1_001, ..RecordConfig::new("x") }), "record.keep");
+        assert_eq!(key(RecordConfig { max_bytes: 1, ..RecordConfig::new("x") }), "record.max_bytes");
+        assert_eq!(RecordConfig::new("x").check(), Ok(()));
+    }
+
+    #[test]
     fn nothing_is_written_on_the_loop_and_one_piece_of_work_is_out_at_a_time() {
         let disk = Disk::of(usize::MAX);
         let (mut to, _rest, runner) = behind(&disk);
