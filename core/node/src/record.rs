@@ -22,8 +22,6 @@ use crate::jobs::JobRunner;
 
 /// Most bytes that may wait for the disk. Ours: sixteen of the longest txlists.
 const MAX_BEHIND_BYTES: usize = 32 << 20;
-/// Bytes that are worth a piece of work; fewer wait until the recorder flushes, about once a second. Ours.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// How a node is recorded.
 ///
@@ -140,16 +138,6 @@ impl Shared {
     }
 }
 
-impl Behind {
-    fn fetch(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        if !mem::replace(&mut waiting.is_fetched, true) {
-            drop(waiting); // a runner may do the work on the spot
-            let shared = Arc::clone(&self.shared);
-            self.runner.run(Box::new(move || shared.write_out()));
-        }
-    }
-}
-
 impl Write for Behind {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut waiting = self.shared.waiting();
@@ -160,17 +148,17 @@ impl Write for Behind {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the disk is too far behind"));
         }
         waiting.bytes.extend_from_slice(bytes);
-        if waiting.bytes.len() >= PIECE_BYTES {
-            self.fetch(waiting);
-        }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let waiting = self.shared.waiting();
-        if !waiting.bytes.is_empty() {
-            self.fetch(waiting);
+        let mut waiting = self.shared.waiting();
+        if waiting.bytes.is_empty() || mem::replace(&mut waiting.is_fetched, true) {
+            return Ok(());
         }
+        drop(waiting); // a runner may do the work on the spot
+        let shared = Arc::clone(&self.shared);
+        self.runner.run(Box::new(move || shared.write_out()));
         Ok(())
     }
 }
@@ -271,16 +259,15 @@ mod tests {
         let disk = Disk::of(usize::MAX);
         let (mut to, _rest, runner) = behind(&disk);
         to.write_all(&[1; 100]).expect("room");
-        assert_eq!(runner.run_all(), 0, "a few bytes wait for more, or for a flush");
+        assert_eq!(runner.run_all(), 0, "bytes wait for a flush");
         to.flush().expect("room");
-        to.write_all(&vec![2; 2 * PIECE_BYTES]).expect("room");
+        to.write_all(&[2; 1000]).expect("room");
         to.flush().expect("room");
         assert_eq!(disk.len(), 0);
-        assert_eq!(runner.run_all(), 1);
-        assert_eq!(disk.len(), 100 + 2 * PIECE_BYTES);
+        assert_eq!((runner.run_all(), disk.len()), (1, 1_100));
         to.write_all(&[3; 7]).expect("room");
         to.flush().expect("room");
-        assert_eq!((runner.run_all(), disk.len()), (1, 107 + 2 * PIECE_BYTES));
+        assert_eq!((runner.run_all(), disk.len()), (1, 1_107));
     }
 
     #[test]
