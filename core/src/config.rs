@@ -53,7 +53,8 @@ pub struct Config {
     pub max_held_per_peer: usize,
     /// Held messages of one (window, block number). Default 4 (P5.1).
     pub max_held_per_place: usize,
-    /// Signature recoveries and txlist hashes under way for one peer's gossip. Default 64. Ours: what P5.1 lets a peer have held.
+    /// Signature recoveries under way for one peer's gossip. Default 64. Ours: what P5.1 lets a peer have held. Txlist hashes have a bound of
+    /// their own.
     pub max_jobs_per_peer: usize,
 
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).

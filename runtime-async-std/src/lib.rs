@@ -70,5 +70,5 @@ pub use transport::transport;
 
 pub use preconf_node::{
     BoxedWork, Clock, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig, NetworkDriver, NetworkEvent,
-    NetworkEvents, NetworkHandle, NetworkStatus, Parts, PeerLists, Resolving, StartError, preconf_core, preconf_libp2p,
+    NetworkEvents, NetworkHandle, NetworkStatus, Parts, PeerLists, RecordConfig, Resolving, StartError, preconf_core, preconf_libp2p,
 };

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::Duration;
 
 use clap::Args;
 use preconf_conformance::replay::{self, Parting, Relived, words};
-use preconf_conformance::report::{Mark, Report, RunKind, Summary, Timeline};
+use preconf_conformance::report::{Reliving, Report, RunKind, Summary};
 use preconf_core::{Change, Now, PeerId};
 use preconf_trace::Replay;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub(crate) struct ReplayArgs {
     /// Show the first step in which this other trace parts from FILE; exit status 0 only if there is none.
     #[arg(long, value_name = "OTHER", conflicts_with = "until")]
     diff: Option<PathBuf>,
-    /// Write a page about the run to this file, to be opened in any browser.
+    /// Write a page about what is relived: one file that needs no network.
     #[arg(long, value_name = "FILE", conflicts_with = "diff")]
     html: Option<PathBuf>,
     /// Print one JSON object instead of words.
@@ -50,37 +50,21 @@ fn open(path: &Path) -> Result<Replay<BufReader<File>>, Box<dyn Error>> {
 
 fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     let mut replay = open(&args.file)?;
-    let (start, began) = (replay.header().start, Instant::now());
-    let (mut now, mut timeline) = (start, Timeline::default());
-    let node = timeline.add_node(args.file.file_stem().map_or("node".into(), |stem| stem.to_string_lossy()));
-    timeline.started(start.mono, node);
+    let mut now = replay.header().start;
+    let mut reliving = Reliving::of(replay.header());
     let relived = replay::relive(&mut replay, args.until, |step, _| {
         now = step.step.now;
-        step.outputs.iter().for_each(|output| timeline.output(now.mono, node, output));
+        reliving.step(step);
     });
     let too_short = args.until.filter(|until| relived.ok() && relived.steps < *until);
     let ok = relived.ok() && too_short.is_none();
-    let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
-    let violations = violations(&relived, too_short);
-    violations.iter().for_each(|violation| timeline.mark(now.mono, Mark::violation(violation).at_nodes([node])));
-    let summary = Summary {
-        kind: RunKind::Replay,
-        scenario: args.file.display().to_string(),
-        nodes: 1,
-        virtual_time: now.mono.since(start.mono),
-        wall_time: Some(began.elapsed()),
-        steps: relived.steps,
-        digest: hex::encode(relived.digest),
-        violations,
-        command: format!("preconf-conformance replay {}", args.file.display()),
-        ..Summary::default()
-    };
-    let report = Report::new(summary, timeline);
-    if let Some(path) = &args.html {
-        fs::write(path, report.html()).map_err(|error| format!("{}: {error}", path.display()))?;
+    let report = Report::new(summary(args, &relived, reliving.span()), reliving.into_timeline());
+    if let Some(file) = &args.html {
+        fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
     }
+    let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
     if args.json {
-        println!("{}", relived_json(report.json(), &relived, ledger.as_ref()));
+        println!("{}", relived_json(ok, report.json(), &relived, ledger.as_ref()));
         return Ok(ok);
     }
     let header = replay.header();
@@ -105,11 +89,21 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     Ok(ok)
 }
 
-/// What is not as it was recorded, in a line each.
-fn violations(relived: &Relived, too_short: Option<u64>) -> Vec<String> {
-    let difference = relived.difference.as_ref().map(|step| format!("step {} differs: {}", step.step, step.told));
-    let error = relived.error.as_ref().map(ToString::to_string);
-    difference.into_iter().chain(error).chain(too_short.map(|until| format!("there is no step {until}"))).collect()
+fn summary(args: &ReplayArgs, relived: &Relived, virtual_time: Duration) -> Summary {
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let until = args.until.map(|until| format!(" --until {until}")).unwrap_or_default();
+    let difference = relived.difference.as_ref().map(|step| format!("step {} does not say what it said: {}", step.step, step.told));
+    Summary {
+        kind: RunKind::Replay,
+        scenario: name(&args.file),
+        nodes: 1,
+        virtual_time,
+        steps: relived.steps,
+        digest: hex::encode(relived.digest),
+        violations: difference.into_iter().chain(relived.error.as_ref().map(ToString::to_string)).collect(),
+        command: format!("preconf-conformance replay {}{until}", args.file.display()),
+        ..Summary::default()
+    }
 }
 
 fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
@@ -122,8 +116,8 @@ fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
     }
 }
 
-/// A run's object, and beside it what only a replay knows.
-fn relived_json(mut report: Value, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
+/// The object of any run, and beside it what only a replay knows.
+fn relived_json(ok: bool, mut report: Value, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
     let change = |change: &Change| {
         json!({
             "at": change.at.0,
@@ -136,6 +130,7 @@ fn relived_json(mut report: Value, relived: &Relived, ledger: Option<&(PeerId, V
     };
     let ledger =
         ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() }));
+    report["ok"] = json!(ok);
     report["ending"] = json!(relived.ending.map(words::ending));
     report["difference"] = json!(relived.difference.as_ref().map(|step| step.json()));
     report["last"] = json!(relived.last.as_ref().map(|step| step.json()));

@@ -149,6 +149,7 @@ fn plots(summary: &Summary, timeline: &Timeline) -> String {
          <figure id=\"behind\" aria-label=\"How far each node is behind, over time\"></figure>\n</section>\n\
          <section>\n<h2>Propagation</h2>\n<p>{spread}</p>\n<figure id=\"spread\" aria-label=\"Share of deliveries by delay\"></figure>\n</section>\n\
          <section>\n<h2>Scores</h2>\n<p>{scores}</p>\n<figure id=\"scores\" aria-label=\"Scores of peers over time\"></figure>\n</section>\n\
+         <section>\n<h2>Peers</h2>\n<p>Whom nodes are connected with.</p>\n<figure id=\"peers\" aria-label=\"Connected peers over time\"></figure>\n</section>\n\
          <section>\n<h2>Verdicts</h2>\n<p>What became of gossip messages. Each lane has a scale of its own.</p>\n\
          <figure id=\"verdicts\" aria-label=\"Verdicts on gossip over time\"></figure>\n</section>\n\
          <noscript><p>The plots need the script that is part of this page.</p></noscript>\n",

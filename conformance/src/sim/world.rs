@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use preconf_core::{ChannelId, ConnectionId, MessageId, RequestId, Time, Window};
+use preconf_core::{ChannelId, ConnectionId, Input, MessageId, RequestId, Time, Window};
 
 use super::check::{Failure, Violation};
 use super::dice::Dice;
@@ -120,6 +120,12 @@ impl World {
         self.observers.push(Box::new(observer));
     }
 
+    /// Has so many threads do the machines' jobs from now on, each job anew; 0 has the world do them itself, and each only once. What happens
+    /// is the same.
+    pub fn job_threads(&mut self, threads: usize) {
+        self.jobs.on_threads(threads);
+    }
+
     /// Notes for those who look on that something is done to the world.
     pub fn mark(&mut self, mark: &Mark) {
         let now = self.now;
@@ -194,6 +200,10 @@ impl World {
             }
             Happening::Dialed { from, to, dial } => self.dialed(from, to, dial),
             Happening::Turn { node } => self.puppet_turn(node),
+            Happening::Job { node, life, ticket } => {
+                let done = self.jobs.finish(ticket);
+                if self.nodes[node].life == life { self.input(node, Input::JobFinished(done)) } else { Ok(()) }
+            }
             Happening::Input { .. } | Happening::Wake { .. } => Ok(()), // of a life that is over
             Happening::Joined { ends, connection } => self.joined(ends, connection),
             Happening::Connect { ends } => self.connect(ends),

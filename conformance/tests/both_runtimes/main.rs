@@ -14,5 +14,6 @@ mod nodes;
 mod runtime;
 mod sockets;
 mod start_and_stop;
+mod traces;
 mod transport;
 mod two_nodes;

@@ -28,6 +28,7 @@ use super::node::{Around, Node, Sighting, core_config};
 use super::plan::{Block, LEAD_SECS, Plan, Shape, digest, node_key};
 use super::record::Record;
 use super::report::{NodeReport, Propagation, Report, Role, seconds};
+use super::runtime::Runtime;
 use super::table::Table;
 use super::{DevnetArgs, DevnetError};
 use crate::stop::Stop;
@@ -150,7 +151,8 @@ impl World {
             max_bytes: MAX_TRACE_BYTES,
             ..RecordConfig::new(folder.join(format!("{name}.trace")))
         });
-        let node = Node::start(index, name, role, &key, &self.plan, Around { loss, record, sightings: self.sender.clone() }).await?;
+        let around = Around { runtime: self.args.runtime.of(index), loss, record, sightings: self.sender.clone() };
+        let node = Node::start(index, name, role, &key, &self.plan, around).await?;
         for other in self.acquaintances(index).map(|other| &self.nodes[other]) {
             let dialed = node.handle.dial(other.address.clone()).await;
             dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error: error.into() })?;
@@ -326,6 +328,7 @@ impl World {
             rows.push(NodeReport {
                 name: hostile.name.clone(),
                 role: Role::Hostile,
+                runtime: Runtime::Tokio,
                 peer_id: hostile.peer.to_string(),
                 head_number: None,
                 head_hash: None,
@@ -383,6 +386,7 @@ impl World {
         }
         let report = Report {
             ok: faults.is_empty(),
+            runtime: self.args.runtime,
             elapsed_s: seconds(elapsed),
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
@@ -413,6 +417,7 @@ async fn row(node: &Node) -> Result<NodeReport, HandleError> {
     Ok(NodeReport {
         name: node.name.clone(),
         role: node.role,
+        runtime: node.runtime,
         peer_id: node.handle.local_peer_id().to_string(),
         head_number: status.node.head.map(|(number, _)| number),
         head_hash: status.node.head.map(|(_, hash)| hash.to_string()),
@@ -460,6 +465,7 @@ mod tests {
         NodeReport {
             name: name.to_owned(),
             role,
+            runtime: Runtime::Tokio,
             peer_id: String::new(),
             head_number: None,
             head_hash: head_hash.map(str::to_owned),

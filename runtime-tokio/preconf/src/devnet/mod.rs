@@ -4,6 +4,7 @@
 //!  plan    who builds which block, in which window, with which bytes
 //!  world   starts everyone, publishes block after block, waits until all have everything
 //!  node    an honest node: driver, handle, events
+//!  runtime what each of them lives on
 //!  loss    which gossip never reaches an honest node
 //!  hostile a peer without a machine that sends what malice makes
 //!  record  is told what was published and what every node saw, and names what went wrong
@@ -19,6 +20,7 @@ mod node;
 mod plan;
 mod record;
 mod report;
+mod runtime;
 mod table;
 mod world;
 
@@ -31,6 +33,7 @@ use preconf_libp2p::NetError;
 use preconf_tokio::HandleError;
 
 use self::node::NodeError;
+use self::runtime::Runtimes;
 use self::world::World;
 
 /// Bytes of all txlists of a run. Source: what a node keeps (P10.1); with more, a late node could not catch up.
@@ -61,6 +64,9 @@ pub(crate) struct DevnetArgs {
     /// node within 2 s of the last one (P11.2).
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     drop: f64,
+    /// What the nodes live on.
+    #[arg(long, value_enum, value_name = "RUNTIME", default_value = "tokio")]
+    runtime: Runtimes,
     /// Record every step of every honest node to a file of its name in this folder, for `preconf-conformance replay`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
@@ -194,6 +200,7 @@ mod tests {
             late: 1,
             hostile: 1,
             drop: 0.0,
+            runtime: Runtimes::Tokio,
             record: None,
             seed: 7,
             json: false,

@@ -11,11 +11,11 @@ use preconf_tokio::{
     HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, RecordConfig, StartError,
 };
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::loss::Loss;
 use super::plan::{Plan, digest};
 use super::report::Role;
+use super::runtime::{Life, Runtime};
 use crate::key::NodeKey;
 
 /// The chain id of every devnet. Ours: no public chain has it.
@@ -34,7 +34,9 @@ pub(crate) struct Node {
     pub(crate) handle: NetworkHandle,
     /// Where it listens.
     pub(crate) address: Multiaddr,
-    driver: JoinHandle<()>,
+    /// What it lives on.
+    pub(crate) runtime: Runtime,
+    life: Life,
 }
 
 /// An event of a node, and when it left it.
@@ -49,6 +51,8 @@ pub(crate) struct Sighting {
 
 /// What a node has around it.
 pub(crate) struct Around {
+    /// What it lives on.
+    pub(crate) runtime: Runtime,
     /// What never reaches it.
     pub(crate) loss: Loss,
     /// Where its steps are recorded.
@@ -99,30 +103,30 @@ impl Node {
         plan: &Plan,
         around: Around,
     ) -> Result<Self, NodeError> {
-        let Around { mut loss, record, sightings } = around;
+        let Around { runtime, mut loss, record, sightings } = around;
         let mut config = NetworkConfig::new(core_config(plan), key.identity().clone());
         config.seed = Some(digest(plan.seed(), "dice", index as u64).0);
         config.record = record;
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-        let parts = preconf_tokio::parts(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
+        let parts = runtime.parts(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
         let (driver, handle, mut events) = match parts.and_then(|parts| NetworkDriver::new(config, parts)) {
             Ok(started) => started,
             Err(error) => return Err(NodeError::Start { name, error: error.into() }),
         };
-        let driver = tokio::spawn(driver.run());
+        let life = runtime.run(driver);
         if let Err(error) = introduce(&handle, plan).await {
             return Err(NodeError::Handle { name, error });
         }
         // Nobody knows it yet, so nothing else can come first.
         let Some(NetworkEvent::Listening { address }) = events.recv().await else { return Err(NodeError::NoAddress { name }) };
         tokio::spawn(attend(index, handle.clone(), events, sightings));
-        Ok(Self { name, role, handle, address, driver })
+        Ok(Self { name, role, handle, address, runtime, life })
     }
 
     /// Ends it in good order. Says whether it had lived until now.
     pub(crate) async fn stop(self) -> bool {
         self.handle.shutdown().await;
-        self.driver.await.is_ok()
+        self.life.end().await
     }
 }
 

@@ -168,6 +168,22 @@ fn a_node_records_each_of_its_lives_to_a_file_of_its_own() {
     assert_eq!(std::fs::read_dir(&folder).expect("it is there").count(), 2, "the first one's file is gone");
 }
 
+#[cfg(feature = "async-std")]
+#[test]
+fn a_devnet_agrees_on_async_std_and_on_both_runtimes_mixed() {
+    for (runtime, homes) in [("async-std", ["async-std"; 4]), ("mixed", ["tokio", "async-std", "tokio", "async-std"])] {
+        let shape = ["devnet", "--nodes", "4", "--blocks", "6", "--block-ms", "200", "--txlist-kib", "4", "--json"];
+        let output = preconf(&[&shape[..], &["--runtime", runtime]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("exactly one object");
+        assert_eq!((&report["ok"], &report["runtime"]), (&json!(true), &json!(runtime)));
+        let nodes = report["nodes"].as_array().expect("nodes");
+        for (node, home) in nodes.iter().zip(homes) {
+            assert_eq!((&node["runtime"], &node["head_hash"], &node["ready"]), (&json!(home), &nodes[0]["head_hash"], &json!(6)), "{node}");
+        }
+    }
+}
+
 #[test]
 fn a_devnet_that_loses_a_fifth_of_its_gossip_has_every_block_within_two_seconds() {
     // P11.1, P11.2

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::conduct::Opinion;
+use super::runtime::{Runtime, Runtimes};
 
 /// What a node is in a devnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +25,8 @@ pub(crate) enum Role {
 pub(crate) struct Report {
     /// Did every honest node end up with every block, and refuse every hostile message?
     pub(crate) ok: bool,
+    /// What the nodes lived on.
+    pub(crate) runtime: Runtimes,
     /// Seconds from the first node's start to the last check.
     pub(crate) elapsed_s: f64,
     /// Blocks built.
@@ -55,6 +58,8 @@ pub(crate) struct NodeReport {
     pub(crate) name: String,
     /// What it is.
     pub(crate) role: Role,
+    /// What it lives on.
+    pub(crate) runtime: Runtime,
     /// Its peer id.
     pub(crate) peer_id: String,
     /// Number of its head, null without one.
@@ -103,8 +108,8 @@ impl NodeReport {
     /// What stands above the rows.
     pub(crate) fn header() -> String {
         format!(
-            "{:<10} {:<8} {:>6}  {:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            "node", "role", "head", "hash", "ready", "executed", "lag", "peers", "accepted", "ignored", "rejected"
+            "{:<10} {:<8} {:<9} {:>6}  {:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            "node", "role", "runtime", "head", "hash", "ready", "executed", "lag", "peers", "accepted", "ignored", "rejected"
         )
     }
 
@@ -114,8 +119,16 @@ impl NodeReport {
         let hash = self.head_hash.as_deref().map_or("-", |hash| &hash[..hash.len().min(10)]);
         let role = format!("{:?}", self.role).to_lowercase();
         format!(
-            "{:<10} {role:<8} {number:>6}  {hash:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            self.name, self.ready, self.executed, self.lag, self.peers, self.accepted, self.ignored, self.rejected
+            "{:<10} {role:<8} {:<9} {number:>6}  {hash:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
+            self.name,
+            self.runtime.name(),
+            self.ready,
+            self.executed,
+            self.lag,
+            self.peers,
+            self.accepted,
+            self.ignored,
+            self.rejected
         )
     }
 }
@@ -154,6 +167,7 @@ mod tests {
         let node = NodeReport {
             name: "node-0".to_owned(),
             role: Role::Hostile,
+            runtime: Runtime::Tokio,
             peer_id: "16U".to_owned(),
             head_number: None,
             head_hash: None,
@@ -167,16 +181,28 @@ mod tests {
         };
         let propagation_ms = Propagation { p50: Some(0.5), p99: None };
         let notes = vec!["a note".to_owned()];
-        Report { ok: false, elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], hostile: Vec::new(), notes }
+        Report {
+            ok: false,
+            runtime: Runtimes::Tokio,
+            elapsed_s: 1.5,
+            blocks: 20,
+            propagation_ms,
+            nodes: vec![node],
+            hostile: Vec::new(),
+            notes,
+        }
     }
 
     #[test]
     fn the_json_form_has_exactly_the_documented_fields() {
         let Value::Object(json) = serde_json::to_value(report()).expect("plain data") else { panic!("not an object") };
         let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(json.keys().cloned().collect::<Vec<_>>().join(" "), "blocks elapsed_s hostile nodes ok propagation_ms");
+        assert_eq!(json.keys().cloned().collect::<Vec<_>>().join(" "), "blocks elapsed_s hostile nodes ok propagation_ms runtime");
         assert_eq!(keys(&json["propagation_ms"]), "p50 p99");
-        assert_eq!(keys(&json["nodes"][0]), "accepted executed head_hash head_number ignored lag name peer_id peers ready rejected role");
+        assert_eq!(
+            keys(&json["nodes"][0]),
+            "accepted executed head_hash head_number ignored lag name peer_id peers ready rejected role runtime"
+        );
         assert_eq!(json["nodes"][0]["role"], "hostile");
     }
 
