@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Switch the scenario's defence off: it must fail then.
     #[arg(long)]
     without_defence: bool,
+    /// Put a naive model beside every so manieth machine; 0 for none. Without it, some eight machines have one.
+    #[arg(long, value_name = "NODES")]
+    model_every: Option<usize>,
     /// Threads that do the machines' jobs in each world; 0 has the world do them itself.
     #[arg(long, default_value_t = 0)]
     job_threads: usize,
@@ -85,6 +88,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         nodes: args.nodes.map(|nodes| nodes as usize),
         seconds: args.seconds,
         without_defence: args.without_defence,
+        model_every: args.model_every,
         job_threads: args.job_threads,
     };
     if let [scenario] = &scenarios[..]

@@ -13,6 +13,9 @@ use crate::sim::{Failure, Mark, NodeId, Observer, World};
 /// How often the world is looked at as a whole. Ours: short beside anything that must hold, long beside a step.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How many models a run has where nobody says otherwise. Ours: the small scenarios have one for each node, the large ones stay fast.
+const MODELS: usize = 8;
+
 /// What a run changes of its scenario.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change {
@@ -22,6 +25,8 @@ pub struct Change {
     pub seconds: Option<u64>,
     /// Switches the scenario's defence off.
     pub without_defence: bool,
+    /// Beside every so manieth machine stands a model; 0 for none. A scenario's own choice is some eight of them.
+    pub model_every: Option<usize>,
     /// Threads that do the machines' jobs; 0 has the world do them itself. It changes nothing but the time that it takes.
     pub job_threads: usize,
 }
@@ -69,6 +74,7 @@ impl Scenario {
         let (start, scenario) = (Instant::now(), self.changed(change));
         let (mut stage, mut violations) = (Stage::new(&scenario, seed, observers), Vec::new());
         stage.world.job_threads(change.job_threads);
+        stage.world.model_every(change.model_every.unwrap_or((scenario.nodes.honest / MODELS).max(1)));
         let played = stage.open(&scenario, seed).and_then(|()| stage.play(&scenario, progress, &mut violations));
         violations.extend(played.err().map(|failure| failure.to_string()));
         let world = &stage.world;
