@@ -11,5 +11,5 @@ pub mod seeds;
 mod wire_decode;
 
 pub use frame_decoder::{Reached, frame_decoder};
-pub use machine::{Reached as NodeReached, machine_bytes};
+pub use machine::{Reached as NodeReached, machine_bytes, tell};
 pub use wire_decode::{Container, wire_decode};

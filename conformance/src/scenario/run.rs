@@ -8,7 +8,7 @@ use super::file::{Fault, Scenario};
 use super::must::Keeper;
 use super::report::{Bans, Report};
 use super::stage::{Stage, last, millionths};
-use crate::sim::{Failure, Mark, NodeId, Observer, World};
+use crate::sim::{Failure, Mark, NodeId, World};
 
 /// How often the world is looked at as a whole. Ours: short beside anything that must hold, long beside a step.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -66,13 +66,14 @@ impl Scenario {
 
     /// Plays the scenario from a seed.
     pub fn run(&self, seed: u64, change: &Change) -> Report {
-        self.run_with(seed, change, Vec::new(), |_| {})
+        self.run_with(seed, change, |_| {}, |_| {})
     }
 
-    /// The same, with somebody who looks on, and somebody who wants to know how far it is.
-    pub fn run_with(&self, seed: u64, change: &Change, observers: Vec<Box<dyn Observer>>, progress: impl FnMut(Progress)) -> Report {
+    /// The same, with somebody who prepares the empty world (to look on, or to record it), and somebody who wants to know how far it is.
+    pub fn run_with(&self, seed: u64, change: &Change, prepare: impl FnOnce(&mut World), progress: impl FnMut(Progress)) -> Report {
         let (start, scenario) = (Instant::now(), self.changed(change));
-        let (mut stage, mut violations) = (Stage::new(&scenario, seed, observers), Vec::new());
+        let (mut stage, mut violations) = (Stage::new(&scenario, seed), Vec::new());
+        prepare(&mut stage.world);
         stage.world.job_threads(change.job_threads);
         stage.world.model_every(change.model_every.unwrap_or((scenario.nodes.honest / MODELS).max(1)));
         let played = stage.open(&scenario, seed).and_then(|()| stage.play(&scenario, progress, &mut violations));

@@ -2,6 +2,7 @@
 
 use preconf_core::{B256, Core, PeerInfo, Reason, Status, Time};
 
+use super::check::{Failure, Violation};
 use super::node::{NodeId, peer_id};
 use super::world::World;
 
@@ -46,6 +47,25 @@ impl World {
         // Decay takes from good scores too; it is no charge.
         let is_charge = |change: &&preconf_core::Change| change.delta < 0 && matches!(change.reason, Reason::Conduct(_));
         changes.iter().filter(is_charge).map(|change| change.delta).sum()
+    }
+
+    /// P7.10: does a node hold no more against a peer than that it was not there, as far as the node remembers?
+    ///
+    /// # Errors
+    /// The first other charge.
+    ///
+    /// # Panics
+    /// The node is a puppet.
+    pub fn charged_only_for_absence(&self, node: NodeId, peer: NodeId) -> Result<(), Failure> {
+        let changes = self.core(node).explain(self.nodes[node].now(self.now), peer_id(peer));
+        let other = changes.iter().find_map(|change| match change.reason {
+            Reason::Conduct(conduct) if !conduct.is_success() && !conduct.is_absence() => Some((conduct, change.rule)),
+            _ => None,
+        });
+        match other {
+            Some((conduct, rule)) => Err(self.failure(node, Violation::HonestPeerBlamed { peer, conduct, rule })),
+            None => Ok(()),
+        }
     }
 
     /// A node's machine.

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output};
+use preconf_core::{Command, CommandError, CommandId, Input, Now, Output};
+use preconf_trace::Recorder;
 
 use super::check::{Failure, Violation};
 use super::jobs::JobOrder;
@@ -25,7 +26,7 @@ impl World {
     pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
         let takes_time = command.takes_time();
         if let Command::MoveSyncTip(tip) = &command {
-            self.nodes[node].watch.tip(tip.block_number);
+            self.nodes[node].watch.settled(tip.block_number);
         }
         self.show(node, Call::Command(&command));
         let Some((core, now)) = self.mind(node) else { return Ok(Err(CommandError::NotConnected)) };
@@ -64,7 +65,7 @@ impl World {
         self.drain(node, None)
     }
 
-    fn mind(&mut self, node: NodeId) -> Option<(&mut Core, Now)> {
+    fn mind(&mut self, node: NodeId) -> Option<(&mut Recorder, Now)> {
         let node = &mut self.nodes[node];
         let now = node.now(self.now);
         match &mut node.mind {

@@ -19,6 +19,7 @@ use super::node::{Node, NodeId};
 use super::observe::{Mark, Observer};
 use super::preconfer::Office;
 use super::queue::{Happening, Queue};
+use super::record::Tapes;
 use super::trace::Trace;
 use crate::model::Model;
 
@@ -56,6 +57,8 @@ pub struct World {
     /// Beside every so manieth machine stands a model.
     pub(crate) model_every: usize,
     pub(crate) models: BTreeMap<NodeId, Model>,
+    /// Where machines that start are recorded.
+    pub(crate) tapes: Option<Tapes>,
     /// The terms of links that dials make.
     pub(crate) usual: Terms,
     pub(crate) office: Option<Office>,
@@ -88,6 +91,7 @@ impl World {
             observers: Vec::new(),
             model_every: 0,
             models: BTreeMap::new(),
+            tapes: None,
             usual: Terms::default(),
             office: None,
             schedule: Vec::new(),

@@ -42,7 +42,7 @@ mod net;
 mod outbound;
 
 pub use config::{GossipScores, NetConfig};
-pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade};
+pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade, upgrade_within};
 
 pub use libp2p_identity::Keypair;
 pub use libp2p_swarm::Executor;

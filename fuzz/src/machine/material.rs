@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 
 use preconf_core::{
@@ -243,7 +244,24 @@ pub(crate) fn spoil(bytes: &[u8], how: u8) -> Bytes {
 }
 
 thread_local! {
-    static SIGNERS: RefCell<HashMap<[u8; SIGNED_COMMITMENT_BYTES], Option<Address>>> = RefCell::default();
+    static SIGNERS: RefCell<HashMap<[u8; SIGNED_COMMITMENT_BYTES], Option<Address>, BuildHasherDefault<Fold>>> = RefCell::default();
+}
+
+/// Folds bytes into a word. Signatures are as good as random, so no more is needed, and a hash that resists an enemy costs more than
+/// everything else in a step.
+#[derive(Debug, Default)]
+struct Fold(u64);
+
+impl Hasher for Fold {
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.as_chunks().0 {
+            self.0 = self.0.rotate_left(5) ^ u64::from_le_bytes(*word);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 /// Who signed this? Recovery is pure, so what was recovered before is not recovered again.

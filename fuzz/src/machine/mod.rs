@@ -63,20 +63,30 @@ pub struct Reached {
 /// # Panics
 /// Something does not hold that must.
 pub fn machine_bytes(bytes: &[u8]) -> Reached {
-    let (reached, digest) = live(bytes);
-    if bytes.first().is_some_and(|first| first & TWICE != 0) {
-        assert_eq!(live(bytes), (reached, digest), "two runs of the same input differ");
+    let twice = bytes.first().is_some_and(|first| first & TWICE != 0);
+    let first = run(bytes, twice, |_, _| {});
+    if twice {
+        assert_eq!(run(bytes, twice, |_, _| {}).heard, first.heard, "two runs of the same input differ");
     }
-    reached
+    first.reached
 }
 
-fn live(bytes: &[u8]) -> (Reached, u64) {
+/// Runs one input and says each move before it is made, so that the last one said is the one that fails.
+///
+/// # Panics
+/// As [`machine_bytes`].
+pub fn tell(bytes: &[u8], mut say: impl FnMut(String)) -> Reached {
+    run(bytes, false, |bench, next| say(format!("{:>10.3} s  {next:?}", bench.now.mono.0 as f64 / 1e6))).reached
+}
+
+fn run(bytes: &[u8], keeps_outputs: bool, mut before: impl FnMut(&Bench, Move)) -> Bench {
     let mut dice = Dice::new(bytes);
-    let mut bench = Bench::new(dice.byte() & !TWICE);
+    let mut bench = Bench::new(dice.byte() & !TWICE, keeps_outputs);
     for _ in 0..MAX_MOVES {
         let Some(next) = Move::read(&mut dice, &bench) else { break };
+        before(&bench, next);
         bench.make(next);
     }
     bench.settle();
-    (bench.reached(), bench.digest())
+    bench
 }

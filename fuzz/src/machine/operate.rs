@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use preconf_core::{Cidr, Command, ConnectionId, DialId, Direction, Input, PeerId, Spoken, Topic};
+use preconf_core::{Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, PeerId, Spoken, Topic};
 
 use super::bench::Bench;
 
@@ -28,6 +28,7 @@ const ADDRESSES: [Option<&str>; 8] = [
     Some("10.0.0.1"),
     None,
 ];
+const FAILURES: [DialFailure; 4] = [DialFailure::Unreachable, DialFailure::WrongPeer, DialFailure::Undialable, DialFailure::Denied];
 const SUBNETS: [&str; 4] = ["203.0.113.0/24", "2001:db8::/32", "10.0.0.0/8", "0.0.0.0/0"];
 
 /// A peer's id.
@@ -98,7 +99,7 @@ impl Bench {
         }
         let (dial, peer_meant) = self.dials.remove(which % self.dials.len());
         match how % 4 {
-            0 => self.input(Input::DialFailed { dial }),
+            0 => self.input(Input::DialFailed { dial, failure: FAILURES[usize::from(how / 4) % FAILURES.len()] }),
             1 | 2 => self.open(peer_meant, how, Some(dial)),
             _ => self.open(peer(usize::from(how) % 8), how, Some(dial)),
         }

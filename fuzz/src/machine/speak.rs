@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Bytes, ChannelId, Command, CommitmentsPage, ConnectionId, Core, DialId, Found, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest,
-    Input, JobDone, JobId, Now, Outcome, PeerId, PreconfHead, Protocol, PublishId, PublishOutcome, RawTxList, RequestFailure, RequestId,
-    SignedCommitment, SyncTip, Topic, U256, Window, address_of, keccak256, message_id,
+    Bytes, ChannelId, Command, CommitmentsPage, ConnectionId, Core, DialFailure, DialId, Found, GetCommitmentsRequest, GetHeadRequest,
+    GetTxListRequest, Input, JobDone, JobId, Now, Outcome, PeerId, PreconfHead, Protocol, PublishId, PublishOutcome, RawTxList,
+    RequestFailure, RequestId, SignedCommitment, SyncTip, Topic, U256, Window, address_of, keccak256, message_id,
 };
 
 use super::bench::{Bench, Sent};
@@ -55,6 +55,7 @@ impl Bench {
         let Item { signed, nature, .. } = pick(&Material::get().items, which);
         let nature = if how == 0 { *nature } else { Nature::Bad };
         self.hear(from, Topic::Commitments, spoil(signed.as_bytes(), how), nature);
+        self.reached.held = self.reached.held.max(self.core.status(self.now).held);
     }
 
     /// As it is, or with another byte in it.
@@ -243,7 +244,7 @@ impl Bench {
             3 => self.input(Input::PublishFinished { publish: PublishId(id), outcome: PublishOutcome::Sent }),
             4 => self.input(Input::JobFinished(JobDone { id: JobId(id), found: Found::Signer(None) })),
             5 => self.input(Input::JobFinished(JobDone { id: JobId(id), found: Found::Hash(keccak256([how])) })),
-            6 => self.input(Input::DialFailed { dial: DialId(id) }),
+            6 => self.input(Input::DialFailed { dial: DialId(id), failure: DialFailure::Unreachable }),
             _ => self.input(Input::ConnectionClosed { peer: from, connection: ConnectionId(id) }),
         }
     }
@@ -255,7 +256,7 @@ impl Bench {
             Outcome::NotPublished(error) => assert!(!error.to_string().is_empty()),
             Outcome::RequestFailed { error, .. } => assert!(!error.to_string().is_empty()),
             Outcome::Gated(refusal) => assert!(!refusal.to_string().is_empty()),
-            Outcome::Connected(_) | Outcome::NotConnected => {}
+            Outcome::Connected(_) | Outcome::NotConnected(_) => {}
         }
     }
 }

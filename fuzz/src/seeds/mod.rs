@@ -26,7 +26,7 @@ pub struct Story {
 impl Story {
     /// The input that tells it.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut script = Script { bench: Bench::new(self.preset as u8), bytes: vec![self.preset as u8] };
+        let mut script = Script { bench: Bench::new(self.preset as u8, false), bytes: vec![self.preset as u8] };
         (self.tell)(&mut script);
         script.bytes
     }
