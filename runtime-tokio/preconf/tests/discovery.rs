@@ -150,7 +150,7 @@ fn p8_2_ten_nodes_that_know_one_boot_node_find_each_other_and_need_it_no_longer(
         std::thread::sleep(Duration::from_millis(100)); // counters tell nobody when they change
     }
     assert_eq!(stranger.peers(), BTreeSet::new());
-    assert_eq!((stranger.counter("p2p_discovery_dialed"), stranger.counter("p2p_discovery_no_address")), (0, 0));
+    assert_eq!(stranger.counter("p2p_discovery_dialed"), 0, "nor is the boot node, which has no address to dial");
 
     // P8.9: what it stored is all that it starts from.
     drop(boot);
@@ -185,7 +185,7 @@ fn p8_7_a_record_is_made_and_read_on_the_command_line() {
     }
     assert!(told.ends_with(&format!("address   /ip4/203.0.113.7/tcp/4001/p2p/{id}\n")), "{told}");
 
-    let wrong = output(&["enr", "decode", &record.trim()[4..]]);
+    let wrong = output(&["enr", "decode", &record.trim().replace("enr:", "ens:")]);
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong.stderr).contains("begins with \"enr:\""), "{}", text(&wrong.stderr));
     let wrong = output(&["enr", "show", "--file", key, "--ip", "0.0.0.0", "--udp", "9000"]);
