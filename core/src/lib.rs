@@ -66,6 +66,8 @@
 //! that are pure functions; `chain` what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer`
 //! reputation and limits; `discovery` whom we might connect to; `wire` the bytes.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod bounds;
 mod chain;
 mod commands;

@@ -101,7 +101,7 @@ fn summary(args: &ReplayArgs, relived: &Relived, virtual_time: Duration) -> Summ
         steps: relived.steps,
         digest: hex::encode(relived.digest),
         violations: difference.into_iter().chain(relived.error.as_ref().map(ToString::to_string)).collect(),
-        command: format!("preconf-conformance replay {}{until}", args.file.display()),
+        command: format!("cargo run --release -p preconf-conformance -- replay {}{until}", args.file.display()),
         ..Summary::default()
     }
 }

@@ -212,6 +212,7 @@ impl NetworkDriver {
             NetworkCommand::Peers { reply } => drop(reply.send(self.machine.core().peers(self.machine.now()))),
             NetworkCommand::Status { reply } => drop(reply.send(self.status())),
             NetworkCommand::Explain { peer, reply } => drop(reply.send(self.machine.core().explain(self.machine.now(), peer))),
+            NetworkCommand::Health { from, reply } => drop(reply.send(self.machine.core().health(self.machine.now(), from))),
             NetworkCommand::Lists { reply } => drop(reply.send(self.lists())),
             NetworkCommand::Shutdown => {} // seen by the loop
         }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use preconf_bundle::Bundle;
-use preconf_core::{Accepted, B256, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256, UnixTime};
+use preconf_core::{
+    Accepted, B256, BlockHealth, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256, UnixTime,
+};
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus};
 use serde_json::{Map, Value, json};
 
@@ -133,6 +135,7 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "head": node.head.map(|(number, hash)| json!({"block_number": number, "hash": hash.to_string()})),
         "sync_tip": node.sync_tip.block_number,
         "ready_to": node.ready_to,
+        "executed_to": node.executed_to,
         "best": node.best,
         "lag": node.lag,
         "syncing": node.syncing,
@@ -147,6 +150,12 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "discovery": stats.discovery.metrics().into_iter().collect::<BTreeMap<_, _>>(),
         "events_waiting": status.events_waiting,
     })
+}
+
+/// How far each block is.
+pub(crate) fn health(blocks: &[BlockHealth]) -> Value {
+    let block = |block: &BlockHealth| json!({"block_number": block.block_number, "stage": block.stage.label()});
+    json!({"blocks": blocks.iter().map(block).collect::<Vec<_>>()})
 }
 
 /// A peer's head.

@@ -57,7 +57,7 @@ enum Command {
 fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
     if let Err(error) = start_log(log) {
-        return fail(&error);
+        return misused(&error);
     }
     match command {
         Command::Evidence(args) => evidence::run(&args),
@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         Command::Run(args) => block_on(async {
             match run::run(args).await {
                 Ok(()) => ExitCode::SUCCESS,
+                Err(error) if error.is_misuse() => misused(&error),
                 Err(error) => fail(&error),
             }
         }),
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
             match devnet::run(args).await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::FAILURE,
+                Err(error @ devnet::DevnetError::Flag { .. }) => misused(&error),
                 Err(error) => fail(&error),
             }
         }),
@@ -94,6 +96,12 @@ fn main() -> ExitCode {
 fn fail(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::FAILURE
+}
+
+/// Flags that make no sense, though each by itself could be read.
+fn misused(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(2)
 }
 
 /// A log filter that makes no sense.

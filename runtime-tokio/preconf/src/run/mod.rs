@@ -106,8 +106,9 @@ pub(crate) struct RunArgs {
     /// Take commands from stdin, one JSON object a line, each answered by a line with the same "id". The end of stdin ends nothing.
     ///
     /// {"id": 1, "command": "publish_commitment", "ssz": HEX}, and likewise publish_txlist {"txlist"}, get_head {"peer"?}, get_commitments
-    /// {"start", "count", "peer"?}, get_raw_txlist {"hash", "peer"?}, dial {"addr"}, peers, status. Answers are {"id", "result"} or {"id",
-    /// "error"}, in the order in which they come.
+    /// {"start", "count", "peer"?}, get_raw_txlist {"hash", "peer"?}, dial {"addr"}, update_schedule {"windows"}, move_sync_tip
+    /// {"block_number", "hash"?}, mark_executed {"block_number"}, mark_failed {"block_number"}, health {"from"?}, peers, status. Answers are
+    /// {"id", "result"} or {"id", "error"}, in the order in which they come.
     #[arg(long)]
     publish_from_stdin: bool,
 }
@@ -174,6 +175,13 @@ pub(crate) enum RunError {
     /// The driver ended without being told to.
     #[error("the node has ended by itself; the log says why")]
     Ended,
+}
+
+impl RunError {
+    /// Do the flags make no sense?
+    pub(crate) fn is_misuse(&self) -> bool {
+        matches!(self, Self::Start(error) if matches!(**error, StartError::Config(_)))
+    }
 }
 
 /// Reads a multiaddr.
