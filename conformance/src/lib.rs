@@ -9,5 +9,6 @@
 mod readme;
 pub mod replay;
 pub mod report;
+pub mod scenario;
 pub mod sim;
 pub mod vectors;

@@ -64,11 +64,11 @@ fn named(name: &str) -> Option<String> {
     is_rule(&rule).then_some(rule)
 }
 
-/// What a file's tests cite: each function under a `test` attribute, with the comments and attributes above it.
+/// What a file's tests cite: each function under a `test` attribute, and each scenario for runtimes, with the comments and attributes above it.
 fn proven(source: &str) -> Vec<String> {
     let lines: Vec<_> = source.lines().collect();
     let mut rules = Vec::new();
-    for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_test_attribute(line.trim())) {
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| is_test_attribute(line.trim()) || is_scenario(line)) {
         let above = lines[..at].iter().rev().take_while(|line| line.trim().starts_with("//") || line.trim().starts_with("#["));
         let start = at - above.count();
         let indent = &line[..line.len() - line.trim_start().len()];
@@ -85,6 +85,11 @@ fn is_test_attribute(line: &str) -> bool {
     let Some(attribute) = line.strip_prefix("#[") else { return false };
     let path = attribute.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).next().unwrap_or_default();
     path.rsplit("::").next() == Some("test")
+}
+
+/// A scenario of `both_runtimes` is generic, so no attribute can make a test of it; one that no list there makes a test of is dead code.
+fn is_scenario(line: &str) -> bool {
+    line.starts_with("async fn ") && (line.contains("<A: Runtime, B: Runtime>()") || line.contains("<R: Runtime>()"))
 }
 
 /// Why a row is wrong.
@@ -165,5 +170,9 @@ fn rules_are_found_in_names_comments_and_bodies_of_tests_alone() {
     let source = "// P1.1 is no test's\n\n/// P2.2\n#[test]\nfn p3_3a_holds() {\n    check(\"C4\"); // T5, P6.6\n}\n\nfn helper() {\n    // P7.7\n}\n";
     assert_eq!(proven(source), ["P3.3a", "P2.2", "C4", "T5", "P6.6"]);
     assert_eq!(cited("C1–C3, (P5.4a). P10, CT1, P5.x, 1.P2"), ["C1", "C3", "P5.4a"]);
+    assert_eq!(
+        proven("// C3\nasync fn a<A: Runtime, B: Runtime>() {\n    // C4\n}\n\n// C5\nasync fn helper<R: Runtime>(n: u8) {}\n"),
+        ["C3", "C4"]
+    );
     assert!(is_test_attribute("#[tokio::test(flavor = \"current_thread\")]") && !is_test_attribute("#[cfg(test)]"));
 }

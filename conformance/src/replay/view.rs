@@ -38,7 +38,7 @@ impl StepView {
             step: relived.step.number,
             offset: relived.step.offset,
             when: words::now(relived.step.now),
-            told: words::call(&relived.step.call),
+            told: words::call(&relived.step.call) + if relived.unasked.is_some() { ", for which this machine has not asked" } else { "" },
             answer: relived.answer.as_ref().map(words::answer),
             outputs: relived.outputs.iter().map(words::output).collect(),
             deadline: words::deadline(core.poll_timeout()),

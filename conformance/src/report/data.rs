@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::blocks::DOWN;
+use super::blocks::{DOWN, Range};
 use super::marks::Placed;
 use super::scores::{NONE, Side, Subject};
 use super::spread::Spread;
@@ -12,8 +12,10 @@ use super::timeline::Timeline;
 
 /// Cells of the largest table. Ours: a thousand nodes in 240 bins, about a megabyte of text; where there are more, bins are merged.
 const MAX_CELLS: usize = 1 << 18;
-/// Peers whose scores are drawn, the worst first. Ours: the rows of the plot that can be told apart.
-pub(super) const MAX_SCORE_ROWS: usize = 200;
+/// Peers whose scores are drawn though they never fell below 0. Ours: as many as the page draws as lines.
+const ENOUGH_SCORES: usize = 12;
+/// Most peers whose scores are drawn. Ours: the rows of the plot that can be told apart.
+const MAX_SCORES: usize = 200;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Data {
@@ -22,6 +24,7 @@ pub(super) struct Data {
     end_us: u64,
     marks: Vec<MarkData>,
     height: HeightData,
+    peers: RangeData,
     behind: Vec<BehindData>,
     curves: Vec<Curve>,
     scores: Vec<ScoreData>,
@@ -40,9 +43,23 @@ struct MarkData {
 #[derive(Debug, Default, Serialize)]
 struct HeightData {
     best: Vec<u64>,
-    first: Vec<u64>,
+    ready: RangeData,
+}
+
+/// Of the nodes that are up.
+#[derive(Debug, Default, Serialize)]
+struct RangeData {
+    most: Vec<u64>,
     median: Vec<u64>,
-    last: Vec<u64>,
+    least: Vec<u64>,
+}
+
+impl RangeData {
+    fn push(&mut self, [most, median, least]: Range) {
+        self.most.push(most);
+        self.median.push(median);
+        self.least.push(least);
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -81,13 +98,11 @@ impl Data {
             timeline.halve();
         }
         let Timeline { axis, blocks, scores, tally, marks, .. } = &timeline;
-        let mut height = HeightData::default();
+        let (mut height, mut peers) = (HeightData::default(), RangeData::default());
         for bin in &blocks.heights {
             height.best.push(bin.best);
-            let [first, median, last] = bin.ready;
-            height.first.push(first);
-            height.median.push(median);
-            height.last.push(last);
+            height.ready.push(bin.ready);
+            peers.push(bin.peers);
         }
         let row = |row: &super::blocks::Row| BehindData {
             name: row.name.clone(),
@@ -106,24 +121,32 @@ impl Data {
             end_us,
             marks: marks.placed.iter().enumerate().map(|(place, placed)| mark(place + 1, placed)).collect(),
             height,
+            peers,
             behind: blocks.rows.iter().map(row).collect(),
             curves: vec![
                 curve("accepted", "accepted", &blocks.to_accepted),
                 curve("ready", "ready", &blocks.to_ready),
-                curve("waited", "ready after accepted", &blocks.waited),
+                curve("waited", "wait for ready", &blocks.waited),
             ],
-            scores: worst_first(&scores.subjects).into_iter().take(MAX_SCORE_ROWS).map(score).collect(),
+            scores: drawn_scores(&scores.subjects).into_iter().map(score).collect(),
             verdicts,
         }
     }
 }
 
-/// Peers that had a score, those that fell lowest first.
-pub(super) fn worst_first(subjects: &[Subject]) -> Vec<&Subject> {
+/// Peers that had a score, with the lowest that it ever was, worst first.
+pub(super) fn worst_first(subjects: &[Subject]) -> Vec<(i32, &Subject)> {
     let lowest = |subject: &Subject| subject.lowest.iter().copied().filter(|score| *score != NONE).min();
     let mut ranked: Vec<_> = subjects.iter().filter_map(|subject| Some((lowest(subject)?, subject))).collect();
     ranked.sort_by_key(|(lowest, _)| *lowest);
-    ranked.into_iter().map(|(_, subject)| subject).collect()
+    ranked
+}
+
+/// Those whose scores are drawn: all that fell below 0, and a few of the others.
+pub(super) fn drawn_scores(subjects: &[Subject]) -> Vec<&Subject> {
+    let ranked = worst_first(subjects);
+    let fell = ranked.iter().take_while(|(lowest, _)| *lowest < 0).count();
+    ranked.into_iter().take(fell.clamp(ENOUGH_SCORES, MAX_SCORES)).map(|(_, subject)| subject).collect()
 }
 
 fn mark(number: usize, placed: &Placed) -> MarkData {

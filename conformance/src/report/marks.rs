@@ -13,6 +13,8 @@ const MAX_MARKS: usize = 256;
 const MAX_INCIDENTS_PER_KIND: usize = 96;
 /// Longest text, in characters; the rest is cut. Ours: a line or two of a page.
 const MAX_TEXT: usize = 200;
+/// Longest list of nodes, in characters; beyond it their number is said. Ours: half a line.
+const MAX_LIST: usize = 60;
 
 /// What kind of mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,9 +112,15 @@ impl Placed {
         &self.mark.what
     }
 
-    /// Whom it happened to: `0–3, 7`, or nothing for all.
+    /// Whom it happened to: `nodes 0–3, 7`, or nothing for all.
     pub(super) fn nodes(&self) -> String {
-        ranges(&self.mark.nodes)
+        let list = ranges(&self.mark.nodes);
+        match (self.mark.nodes.len(), list.len()) {
+            (0, _) => list,
+            (1, _) => format!("node {list}"),
+            (_, 0..MAX_LIST) => format!("nodes {list}"),
+            (count, _) => format!("{count} nodes"),
+        }
     }
 }
 
@@ -142,9 +150,8 @@ impl Marks {
         {
             fault.until = Some(at); // for whom it lasted longest
         }
-        let same =
-            |placed: &&mut Placed| placed.mark.what == mark.what && placed.mark.kind == mark.kind && at.0 - placed.at.0.min(at.0) < near;
-        if let Some(placed) = self.placed.iter_mut().rev().find(same) {
+        let mut lately = self.placed.iter_mut().rev().take_while(|placed| at.0.saturating_sub(placed.at.0) < near);
+        if let Some(placed) = lately.find(|placed| placed.mark.what == mark.what && placed.mark.kind == mark.kind) {
             placed.mark.nodes.extend(mark.nodes);
         } else if self.placed.len() < MAX_MARKS {
             self.placed.push(Placed { at, until: None, mark });
@@ -168,7 +175,7 @@ impl Marks {
 }
 
 /// Numbers as `0–3, 7`.
-pub(super) fn ranges(numbers: &BTreeSet<usize>) -> String {
+fn ranges(numbers: &BTreeSet<usize>) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for number in numbers {
         match ranges.last_mut() {
@@ -177,7 +184,7 @@ pub(super) fn ranges(numbers: &BTreeSet<usize>) -> String {
         }
     }
     let text = |(first, last): &(usize, usize)| if first == last { first.to_string() } else { format!("{first}–{last}") };
-    clip(&ranges.iter().map(text).collect::<Vec<_>>().join(", "))
+    ranges.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn clip(text: &str) -> String {
@@ -203,7 +210,14 @@ mod tests {
         (0..500).for_each(|node| marks.mark(Time(node as u64), Mark::fault("restart").at_nodes([node]), 1_000));
         marks.mark(Time(9_000), Mark::fault("restart").at_nodes([3]), 1_000);
         let seen: Vec<_> = marks.placed.iter().map(|placed| (placed.at, placed.nodes())).collect();
-        assert_eq!(seen, [(Time(0), "0–499".to_owned()), (Time(9_000), "3".to_owned())]);
+        assert_eq!(seen, [(Time(0), "nodes 0–499".to_owned()), (Time(9_000), "node 3".to_owned())]);
+    }
+
+    #[test]
+    fn a_long_list_of_nodes_is_said_as_a_number() {
+        let mut marks = Marks::default();
+        marks.mark(Time(0), Mark::fault("restart").at_nodes((0..1_000).step_by(3)), 1);
+        assert_eq!(marks.placed[0].nodes(), "334 nodes");
     }
 
     #[test]

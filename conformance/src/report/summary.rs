@@ -86,7 +86,7 @@ impl Report {
     pub fn json(&self) -> serde_json::Value {
         let Self { summary, timeline } = self;
         let (spread, bans) = (timeline.to_accepted(), timeline.bans());
-        let ms = |percent| spread.quantile(percent).map(|delay| delay.as_secs_f64() * 1e3);
+        let ms = |percent| spread.quantile(percent).map(|delay| delay.as_micros() as f64 / 1e3);
         json!({
             "ok": summary.ok(),
             "scenario": summary.scenario,

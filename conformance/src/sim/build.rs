@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preconf_core::{Command, Core, Now, Time};
+use preconf_core::{Command, Now, Time};
+use preconf_trace::Recorder;
 
 use super::carry::ends;
 use super::check::Failure;
@@ -87,12 +88,13 @@ impl World {
         Ok(())
     }
 
-    fn machine(&mut self, node: NodeId, setup: &Setup) -> Core {
+    fn machine(&mut self, node: NodeId, setup: &Setup) -> Recorder {
         let (seed, now) = (self.dice.seed(), Now { mono: Time::ZERO, unix: setup.unix(self.now) });
         for observer in &mut self.observers {
             observer.boot(self.now, node, &setup.config, seed, now);
         }
-        Core::new(setup.config.clone(), seed, now).expect("a configuration that a node can start with")
+        let tape = self.tapes.as_mut().and_then(|tapes| tapes(node));
+        Recorder::start(setup.config.clone(), seed, now, tape).expect("a configuration that a node can start with")
     }
 
     fn schedule_of(&mut self, node: NodeId) {

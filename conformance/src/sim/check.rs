@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use preconf_core::{
-    Action, CommandId, Core, DEFAULT_DOMAIN, Event, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output, PeerId, RequestId, Standing,
-    Status, Time, Timer, Verdict,
+    Action, CommandId, Conduct, Core, DEFAULT_DOMAIN, Event, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output, PeerId, RequestId,
+    Standing, Status, Time, Timer, Verdict,
 };
 
 use super::node::NodeId;
@@ -50,6 +50,16 @@ pub enum Violation {
         peer: NodeId,
         /// What it became.
         standing: Standing,
+        /// Under which rule.
+        rule: &'static str,
+    },
+    /// P7.10: an honest node was charged by an honest node for more than absence (P7.2a).
+    #[error("P7.10: honest node {peer} is charged with {conduct:?} here, by rule {rule}")]
+    HonestPeerBlamed {
+        /// Who.
+        peer: NodeId,
+        /// For what.
+        conduct: Conduct,
         /// Under which rule.
         rule: &'static str,
     },
@@ -140,6 +150,11 @@ impl Watch {
         if takes_time {
             self.commands_open.insert(id);
         }
+    }
+
+    /// P9.3: blocks up to this one are settled, and need no execution here.
+    pub(crate) fn settled(&mut self, block_number: u64) {
+        self.next_ready = self.next_ready.map(|next| next.max(block_number.saturating_add(1)));
     }
 
     /// A message was handed to the machine.

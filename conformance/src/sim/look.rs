@@ -2,6 +2,7 @@
 
 use preconf_core::{B256, Core, PeerInfo, Reason, Status, Time};
 
+use super::check::{Failure, Violation};
 use super::node::{NodeId, peer_id};
 use super::world::World;
 
@@ -48,6 +49,25 @@ impl World {
         changes.iter().filter(is_charge).map(|change| change.delta).sum()
     }
 
+    /// P7.10: does a node hold no more against a peer than that it was not there, as far as the node remembers?
+    ///
+    /// # Errors
+    /// The first other charge.
+    ///
+    /// # Panics
+    /// The node is a puppet.
+    pub fn charged_only_for_absence(&self, node: NodeId, peer: NodeId) -> Result<(), Failure> {
+        let changes = self.core(node).explain(self.nodes[node].now(self.now), peer_id(peer));
+        let other = changes.iter().find_map(|change| match change.reason {
+            Reason::Conduct(conduct) if !conduct.is_success() && !conduct.is_absence() => Some((conduct, change.rule)),
+            _ => None,
+        });
+        match other {
+            Some((conduct, rule)) => Err(self.failure(node, Violation::HonestPeerBlamed { peer, conduct, rule })),
+            None => Ok(()),
+        }
+    }
+
     /// A node's machine.
     ///
     /// # Panics
@@ -59,6 +79,45 @@ impl World {
     /// Is the node one with a machine, and so honest?
     pub fn is_honest(&self, node: NodeId) -> bool {
         self.nodes.get(node).is_some_and(|node| node.core().is_some())
+    }
+
+    /// How many nodes there are, puppets included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Is nobody there yet?
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Is the node up?
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.nodes[node].up
+    }
+
+    /// Number of a node's head, or of its sync tip.
+    ///
+    /// # Panics
+    /// The node is a puppet.
+    pub fn head(&self, node: NodeId) -> u64 {
+        let status = self.status(node);
+        status.head.map_or(status.sync_tip.block_number, |(number, _)| number)
+    }
+
+    /// Who has banned whom, ever.
+    pub fn bans(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
+        self.bans.iter().copied()
+    }
+
+    /// Who has pruned or banned whom, ever.
+    pub fn put_out(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
+        self.put_out.iter().copied()
+    }
+
+    /// Faults of preconfers that a node has proved, in all its lives.
+    pub fn evidence_found(&self, node: NodeId) -> u64 {
+        self.nodes[node].evidence
     }
 
     /// Numbers and hashes of the blocks that became ready, in that order, in the node's present life.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Record, Time, UnixTime, Window, memory_bound};
+use preconf_trace::Recorder;
 
 use super::check::Watch;
 use super::gossip::Gossip;
@@ -69,7 +70,7 @@ impl Setup {
 /// What answers for a node.
 pub(crate) enum Mind {
     /// A real machine.
-    Machine(Box<Core>),
+    Machine(Box<Recorder>),
     /// A puppet, and how often each node may ask it (P6.6).
     Puppet(Box<dyn Puppet>, BTreeMap<(NodeId, Protocol), Limiter>),
 }
@@ -100,7 +101,7 @@ pub(crate) struct Node {
     pub(crate) evidence: u64,
     /// How often it was started. What was under way for an earlier life is lost.
     pub(crate) life: u32,
-    booted: Time,
+    pub(crate) booted: Time,
     /// The time of the wake-up that stands in the queue for it.
     pub(crate) wake: Option<Time>,
     pub(crate) ready: Vec<Ready>,
@@ -138,7 +139,7 @@ impl Node {
     }
 
     /// Starts again with a new machine: what was only in memory is gone, what was kept is not.
-    pub(crate) fn reborn(&mut self, core: Core, now: Time) {
+    pub(crate) fn reborn(&mut self, core: Recorder, now: Time) {
         let new = Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now);
         let (linked, kept) = (std::mem::take(&mut self.linked), std::mem::take(&mut self.kept));
         // Its machine says again whom it has banned, from what was kept (P7.7).
@@ -167,7 +168,7 @@ impl Node {
 
     pub(crate) fn core(&self) -> Option<&Core> {
         match &self.mind {
-            Mind::Machine(core) => Some(core),
+            Mind::Machine(core) => Some(&**core),
             Mind::Puppet(..) => None,
         }
     }

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output};
+use preconf_core::{Command, CommandError, CommandId, Input, Now, Output};
+use preconf_trace::Recorder;
 
 use super::check::{Failure, Violation};
 use super::jobs::JobOrder;
@@ -14,6 +15,9 @@ use super::observe::Call;
 use super::queue::Happening;
 use super::world::World;
 
+/// What a machine said to a command.
+type Answer = Result<CommandId, CommandError>;
+
 impl World {
     /// A wish of a node's application.
     ///
@@ -21,13 +25,16 @@ impl World {
     /// Outside: a rule of the world is broken. Inside: the machine refuses.
     pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
         let takes_time = command.takes_time();
+        if let Command::MoveSyncTip(tip) = &command {
+            self.nodes[node].watch.settled(tip.block_number);
+        }
         self.show(node, Call::Command(&command));
         let Some((core, now)) = self.mind(node) else { return Ok(Err(CommandError::NotConnected)) };
         let taken = core.handle_command(now, command);
         if let Ok(id) = &taken {
             self.nodes[node].watch.command(*id, takes_time);
         }
-        self.drain(node)?;
+        self.drain(node, Some(&taken))?;
         Ok(taken)
     }
 
@@ -39,7 +46,7 @@ impl World {
         self.show(node, Call::Input(&input));
         let Some((core, now)) = self.mind(node) else { return Ok(()) };
         core.handle_input(now, input);
-        self.drain(node)
+        self.drain(node, None)
     }
 
     /// A node's deadline, unless it was moved meanwhile.
@@ -55,10 +62,10 @@ impl World {
         if let Some((_, timer)) = core.poll_timeout().filter(|(at, _)| *at <= now.mono) {
             return Err(self.failure(node, Violation::DueTimerLeft { timer }));
         }
-        self.drain(node)
+        self.drain(node, None)
     }
 
-    fn mind(&mut self, node: NodeId) -> Option<(&mut Core, Now)> {
+    fn mind(&mut self, node: NodeId) -> Option<(&mut Recorder, Now)> {
         let node = &mut self.nodes[node];
         let now = node.now(self.now);
         match &mut node.mind {
@@ -76,33 +83,34 @@ impl World {
     }
 
     /// Takes a machine's outputs, checks them, carries them out, and sets its wake-up.
-    fn drain(&mut self, node: NodeId) -> Result<(), Failure> {
+    fn drain(&mut self, node: NodeId, mut answer: Option<&Answer>) -> Result<(), Failure> {
         let mut results = VecDeque::new();
         loop {
-            let outputs = self.take_outputs(node)?;
+            let outputs = self.take_outputs(node, answer)?;
             for output in outputs {
                 match output {
                     Output::Net(action) => self.carry_out(node, action)?,
                     Output::App(event) => self.note(node, &event)?,
                     Output::Keep(record) => self.nodes[node].kept.push(record),
                     Output::Job(job) => {
-                        let done = self.jobs.run(&job);
+                        let ticket = self.jobs.start(job);
                         match self.nodes[node].setup.as_ref().map(|setup| &setup.jobs) {
                             Some(JobOrder::After(range)) => {
                                 let after = self.dice.span(range);
-                                self.after(after, Happening::Input { node, life: self.nodes[node].life, input: Input::JobFinished(done) });
+                                self.after(after, Happening::Job { node, life: self.nodes[node].life, ticket });
                             }
-                            Some(JobOrder::AtOnce) | None => results.push_back(done),
+                            Some(JobOrder::AtOnce) | None => results.push_back(ticket),
                         }
                     }
                 }
             }
-            let Some(done) = results.pop_front() else { break };
-            let done = Input::JobFinished(done);
+            let Some(ticket) = results.pop_front() else { break };
+            let done = Input::JobFinished(self.jobs.finish(ticket));
             self.show(node, Call::Input(&done));
             if let Some((core, now)) = self.mind(node) {
                 core.handle_input(now, done);
             }
+            answer = None;
         }
         self.set_wake(node);
         self.execute(node)
@@ -118,7 +126,7 @@ impl World {
         }
     }
 
-    fn take_outputs(&mut self, node: NodeId) -> Result<Vec<Output>, Failure> {
+    fn take_outputs(&mut self, node: NodeId, answer: Option<&Answer>) -> Result<Vec<Output>, Failure> {
         let mut outputs = Vec::new();
         let Mind::Machine(core) = &mut self.nodes[node].mind else { return Ok(outputs) };
         while let Some(output) = core.poll_output() {
@@ -128,6 +136,10 @@ impl World {
         for output in &outputs {
             self.trace.output(output);
             self.observers.iter_mut().for_each(|observer| observer.output(self.now, node, output));
+        }
+        if let Some(core) = self.nodes[node].core().filter(|_| !self.observers.is_empty()) {
+            let now = self.nodes[node].now(self.now);
+            self.observers.iter_mut().for_each(|observer| observer.done(self.now, node, now, core, answer));
         }
         let mut watch = std::mem::take(&mut self.nodes[node].watch);
         let checked = watch.outputs(&outputs, &self.poison, |peer| node_of(peer).filter(|peer| self.is_honest(*peer)));

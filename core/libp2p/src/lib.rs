@@ -43,7 +43,7 @@ mod outbound;
 
 pub use codec::{Body, Codec, FrameFault};
 pub use config::{GossipScores, NetConfig};
-pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade};
+pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade, upgrade_within};
 
 pub use libp2p_identity::Keypair;
 pub use libp2p_swarm::Executor;

@@ -102,12 +102,27 @@ where
     T::ListenerUpgrade: Send,
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    upgrade_within(HANDSHAKE_TIMEOUT, transport, keypair)
+}
+
+/// [`upgrade`] with another limit than 20 s on a dial or a handshake, as a whole.
+///
+/// # Errors
+/// A key that noise cannot use.
+pub fn upgrade_within<T, C>(limit: Duration, transport: T, keypair: &Keypair) -> Result<Transport, NetError>
+where
+    T: libp2p_core::Transport<Output = C> + Send + Unpin + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let mut yamux = libp2p_yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS_PER_CONNECTION);
     Ok(libp2p_core::Transport::upgrade(transport, Version::V1Lazy)
         .authenticate(libp2p_noise::Config::new(keypair)?)
         .multiplex(yamux)
-        .timeout(HANDSHAKE_TIMEOUT)
+        .timeout(limit)
         .boxed())
 }
 

@@ -51,6 +51,9 @@ impl Net {
             Action::DropRequest { channel } => drop(self.channels.take(channel)),
             Action::CancelRequest { request } => self.requests.cancel(request),
             Action::Dial { dial, address } => self.dial(dial, &address),
+            // Discovery stands beside this network, and its driver takes these first: here nobody is found.
+            Action::LookUp { lookup } => self.tell(Input::LookupFinished { lookup, succeeded: false }),
+            Action::Introduce { .. } => {}
             Action::Disconnect { peer } => {
                 if let Some(peer) = to_libp2p(peer) {
                     let _ = self.swarm.disconnect_peer_id(peer); // an error says only that there is nothing to close
@@ -132,7 +135,9 @@ impl Net {
     }
 
     fn dial(&mut self, dial: DialId, address: &str) {
-        let options = address.parse::<Multiaddr>().map(DialOpts::from);
+        // A port of its own for each dial, which every transport can give: identify then knows that the address which a peer saw us come from
+        // is not one that we listen on, and translates it.
+        let options = address.parse().map(|address: Multiaddr| DialOpts::unknown_peer_id().address(address).allocate_new_port().build());
         let dialed = match options {
             Ok(options) => {
                 self.connections.dial(options.connection_id(), dial);

@@ -5,6 +5,8 @@ use multiaddr::Multiaddr;
 use preconf_core::{Config, ConfigError};
 use preconf_libp2p::NetConfig;
 
+use crate::record::RecordConfig;
+
 /// Most events or commands that a channel can be set to hold. Ours: some minutes of a busy network; more hides a stuck reader.
 const MAX_CAPACITY: usize = 1 << 20;
 
@@ -28,6 +30,8 @@ pub struct NetworkConfig {
     pub keypair: Keypair,
     /// Decides all dice of the machine. `None` takes it from the system at start.
     pub seed: Option<[u8; 32]>,
+    /// Where every step of the machine is recorded, to be replayed. Default `None`: nowhere.
+    pub record: Option<RecordConfig>,
     /// Where to listen: `/ip4/…/tcp/…`, `/ip6/…/tcp/…`, or whatever else the transport knows. Port 0 lets the system choose.
     pub listen: Vec<Multiaddr>,
     /// Peers to dial at start, with `/p2p/…`. Names (`/dns/…`, `/dns4/…`, `/dns6/…`) are looked up.
@@ -48,6 +52,7 @@ impl NetworkConfig {
             core,
             keypair,
             seed: None,
+            record: None,
             listen: Vec::new(),
             peers: Vec::new(),
             event_capacity: 1024,
@@ -62,6 +67,7 @@ impl NetworkConfig {
     /// The first key that does not, its value, and what is allowed.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.core.check()?;
+        self.record.as_ref().map_or(Ok(()), RecordConfig::check)?;
         let capacity = |key, value: usize| rule((1..=MAX_CAPACITY).contains(&value), key, value, "1 to 1048576");
         capacity("event_capacity", self.event_capacity)?;
         capacity("command_capacity", self.command_capacity)?;

@@ -8,23 +8,26 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, select};
-use futures::stream::{BoxStream, Fuse, StreamExt};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Core, Event, Input, JobDone, Outcome, Output, PeerId, Time, Verdict};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Time, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
+use preconf_trace::Recorder;
 
 use crate::clock::{Alarm, Clock};
 use crate::config::NetworkConfig;
+use crate::discovery::{Discovery, DiscoveryNews};
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
 use crate::handle::{self, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists, Wishes};
 use crate::jobs::{JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::machine::Machine;
+use crate::record;
 
 /// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
 const STEPS_PER_TURN: u32 = 64;
@@ -41,8 +44,8 @@ pub struct Parts {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
-    /// Addresses of peers as they are found, each with its `/p2p/…`; the machine decides whether to dial them. May end.
-    pub discovery: BoxStream<'static, Multiaddr>,
+    /// Finds other nodes when the machine wishes; [`Nobody`](crate::Nobody) does not.
+    pub discovery: Box<dyn Discovery>,
     /// What of the world reaches the machine? Asked about each gossip message, request and response of a peer; one that it does not admit is
     /// lost on its last inch. What the network itself reports always arrives.
     pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
@@ -55,7 +58,7 @@ pub struct NetworkDriver {
     jobs: Jobs,
     alarm: Alarm,
     admit: Box<dyn FnMut(&Input) -> bool + Send>,
-    discovery: Fuse<BoxStream<'static, Multiaddr>>,
+    discovery: Box<dyn Discovery>,
     wishes: Wishes,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
@@ -74,20 +77,26 @@ impl NetworkDriver {
         config.check()?;
         let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
         let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
-        let core = Core::new(config.core, seed, parts.clock.now())?;
         let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
         for address in config.listen {
             net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
         }
+        let runner: Arc<dyn JobRunner> = parts.jobs.into();
+        let record = config.record.map(|record| match record.open() {
+            Ok(file) => Ok(record::tape(file, record.max_bytes, Arc::clone(&runner))),
+            Err(source) => Err(StartError::Record { path: record.path, source }),
+        });
+        let (tape, rest) = record.transpose()?.unzip();
+        let core = Recorder::start(config.core, seed, parts.clock.now(), tape)?;
         let (handle, wishes) = handle::queue(config.command_capacity, net.local_peer_id());
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
         let driver = Self {
-            machine: Machine::new(core, parts.clock),
+            machine: Machine::new(core, rest, parts.clock),
             net,
-            jobs: Jobs::new(parts.jobs, max_jobs),
+            jobs: Jobs::new(Box::new(runner), max_jobs),
             alarm: Alarm::default(),
             admit: parts.admit,
-            discovery: parts.discovery.fuse(),
+            discovery: parts.discovery,
             wishes,
             events,
             waiting: BTreeMap::new(),
@@ -123,7 +132,7 @@ impl NetworkDriver {
                 Next::Wish(NetworkCommand::Shutdown) | Next::NoHandle => break,
                 Next::Wish(command) => self.take_command(command),
                 Next::Done(done) => self.machine.input(Input::JobFinished(done)),
-                Next::Found(address) => self.dial(&address),
+                Next::Found(news) => self.take_found(news),
                 Next::Event(event) => self.take_event(event),
                 Next::Silence => self.jobs.start(),
             }
@@ -144,8 +153,8 @@ impl NetworkDriver {
         }
         if self.events.poll_room(context).is_pending() {
             // Nobody reads what a stranger might cause.
-        } else if let Poll::Ready(Some(address)) = self.discovery.poll_next_unpin(context) {
-            return Poll::Ready(Next::Found(address));
+        } else if let Poll::Ready(news) = self.discovery.poll_news(context) {
+            return Poll::Ready(Next::Found(news));
         } else if self.jobs.has_room()
             && let Poll::Ready(event) = self.net.poll_event(context)
         {
@@ -161,6 +170,8 @@ impl NetworkDriver {
         loop {
             while let Some(output) = self.machine.output() {
                 match output {
+                    Output::Net(Action::LookUp { lookup }) => self.discovery.look_up(lookup),
+                    Output::Net(Action::Introduce { record }) => self.discovery.introduce(record),
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
@@ -201,6 +212,7 @@ impl NetworkDriver {
             NetworkCommand::Peers { reply } => drop(reply.send(self.machine.core().peers(self.machine.now()))),
             NetworkCommand::Status { reply } => drop(reply.send(self.status())),
             NetworkCommand::Explain { peer, reply } => drop(reply.send(self.machine.core().explain(self.machine.now(), peer))),
+            NetworkCommand::Health { from, reply } => drop(reply.send(self.machine.core().health(self.machine.now(), from))),
             NetworkCommand::Lists { reply } => drop(reply.send(self.lists())),
             NetworkCommand::Shutdown => {} // seen by the loop
         }
@@ -248,15 +260,28 @@ impl NetworkDriver {
             }
             NetEvent::Listening { address } => {
                 tracing::info!(%address, "listening");
+                self.discovery.listening(&address);
                 self.listening.push(address.clone());
                 self.events.push(NetworkEvent::Listening { address });
             }
             NetEvent::ListenerClosed { addresses, reason } => {
                 tracing::warn!(?addresses, ?reason, "no longer listening");
+                addresses.iter().for_each(|address| self.discovery.silent(address));
                 self.listening.retain(|address| !addresses.iter().any(|closed| starts_with(address, closed)));
                 self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
             }
             NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
+        }
+    }
+
+    fn take_found(&mut self, news: DiscoveryNews) {
+        match news {
+            DiscoveryNews::Found(record) => self.machine.input(Input::RecordFound { record }),
+            DiscoveryNews::Finished { lookup, succeeded } => self.machine.input(Input::LookupFinished { lookup, succeeded }),
+            DiscoveryNews::OwnRecord(record) => {
+                tracing::info!(record, "others find this node by this record");
+                self.events.push(NetworkEvent::OwnRecord { record });
+            }
         }
     }
 
@@ -307,6 +332,7 @@ impl NetworkDriver {
                 self.carry_out();
             }
         }
+        drop(self.machine); // and with it the end of its trace is written
         drop(self.net);
         drop(self.events);
         drop(self.wishes); // last: `shutdown` waits for it
@@ -324,7 +350,7 @@ enum Next {
     /// Slow work is finished.
     Done(JobDone),
     /// Discovery found somebody.
-    Found(Multiaddr),
+    Found(DiscoveryNews),
     /// The network has something to say.
     Event(NetEvent),
     /// Nobody has anything to say, and small jobs wait.

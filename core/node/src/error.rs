@@ -1,6 +1,8 @@
 //! Why does a node not start, and why is a wish not granted?
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 
 use multiaddr::Multiaddr;
 use preconf_core::{CommandError, ConfigError, DialFailure, GateRefusal, PeerId, PublishError, RequestError};
@@ -23,9 +25,17 @@ pub enum StartError {
         /// Why.
         source: Box<NetError>,
     },
+    /// The file to record to cannot be made.
+    #[error("cannot record to {path}: {source}; give a file in a folder that is there and may be written", path = .path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The system has no randomness for the seed.
     #[error("the system gives no randomness for the seed: {0}")]
-    Entropy(std::io::Error),
+    Entropy(io::Error),
     /// The runtime's own parts need the runtime around them.
     #[error("start the node inside a {runtime} runtime: {advice}")]
     NoRuntime {

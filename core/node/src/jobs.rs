@@ -12,6 +12,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::StreamExt;
@@ -37,6 +38,16 @@ pub trait JobRunner: Send + Sync + 'static {
 
     /// How many pieces of work can make progress at once.
     fn width(&self) -> usize;
+}
+
+impl<R: JobRunner + ?Sized> JobRunner for Arc<R> {
+    fn run(&self, work: BoxedWork) {
+        (**self).run(work);
+    }
+
+    fn width(&self) -> usize {
+        (**self).width()
+    }
 }
 
 type Chunk = Result<Vec<JobDone>, Box<dyn Any + Send>>;

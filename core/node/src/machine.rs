@@ -1,21 +1,25 @@
 //! Where does each step enter the core?
 //!
 //! Here and nowhere else in a driver: what happened, what was wished and what was due all pass [`Machine`], with the time at which they did.
-//! Whoever wants to see every step of a node stands at this door.
+//! So every step can be recorded.
 
 use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output, Time};
+use preconf_trace::Recorder;
 
 use crate::clock::Clock;
+use crate::record::{Behind, Rest};
 
-/// The core and the clock that tells it the time.
+/// The core, what records its steps, and the clock that tells it the time.
 pub(crate) struct Machine {
-    core: Core,
+    core: Recorder<Behind>,
+    /// Dropped after the recorder, and so writes all that it had to say.
+    _rest: Option<Rest>,
     clock: Box<dyn Clock>,
 }
 
 impl Machine {
-    pub(crate) fn new(core: Core, clock: Box<dyn Clock>) -> Self {
-        Self { core, clock }
+    pub(crate) fn new(core: Recorder<Behind>, rest: Option<Rest>, clock: Box<dyn Clock>) -> Self {
+        Self { core, _rest: rest, clock }
     }
 
     /// Tells it what happened.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use preconf_core::{ConfigError, JobId};
+use preconf_core::ConfigError;
 
 /// What is wrong with bytes of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,13 +76,5 @@ pub enum TraceError {
     HostRule {
         /// The rule's name.
         name: String,
-    },
-    /// A result came back for a job that the machine never asked for.
-    #[error("step {step} brings the result of job {job}, which the machine has not asked for")]
-    UnknownJob {
-        /// The step.
-        step: u64,
-        /// The job.
-        job: JobId,
     },
 }

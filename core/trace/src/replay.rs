@@ -35,12 +35,14 @@ pub struct Replayed {
     pub outputs: Vec<Output>,
     /// What became of the step now.
     pub mark: Mark,
+    /// The job whose result the step brings, if this machine has not asked for it: it has gone another way, and was told nothing.
+    pub unasked: Option<JobId>,
 }
 
 impl Replayed {
     /// Does the machine say what it said? A step that it did not come back from matches whatever it says now.
     pub fn matches(&self) -> bool {
-        self.step.mark.is_none_or(|mark| mark == self.mark)
+        self.unasked.is_none() && self.step.mark.is_none_or(|mark| mark == self.mark)
     }
 }
 
@@ -72,19 +74,21 @@ impl<R: Read> Replay<R> {
     /// Relives the next step; `None` at the end, of which [`Replay::ending`] then tells more.
     ///
     /// # Errors
-    /// The reader's; or a job came back that this machine never asked for, as may be once it has gone another way.
+    /// The reader's.
     pub fn step(&mut self) -> Result<Option<Replayed>, TraceError> {
         let Some(step) = self.reader.step()? else { return Ok(None) };
-        let (now, number) = (step.now, step.number);
+        let (now, mut unasked) = (step.now, None);
         let mut digest = StepDigest::default();
         let answer = match step.call.clone() {
             Call::Input(input) => {
                 self.core.handle_input(now, input);
                 None
             }
-            Call::JobDone(job) => {
-                let job = self.jobs.remove(&job).ok_or(TraceError::UnknownJob { step: number, job })?;
-                self.core.handle_input(now, Input::JobFinished(job.run()));
+            Call::JobDone(id) => {
+                match self.jobs.remove(&id) {
+                    Some(job) => self.core.handle_input(now, Input::JobFinished(job.run())),
+                    None => unasked = Some(id),
+                }
                 None
             }
             Call::Command(command) => Some(self.core.handle_command(now, command)),
@@ -99,7 +103,7 @@ impl<R: Read> Replay<R> {
         let (outputs, drained) = self.take_outputs(step.mark);
         outputs.iter().for_each(|output| digest.output(output));
         let mark = digest.end(self.core.poll_timeout(), drained);
-        Ok(Some(Replayed { step, answer, outputs, mark }))
+        Ok(Some(Replayed { step, answer, outputs, mark, unasked }))
     }
 
     /// What the recorded machine was started with.

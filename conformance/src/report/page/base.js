@@ -4,7 +4,7 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 // Elements of drawings need their namespace; the page's own icon knows it.
 const DRAWING = document.querySelector('svg').namespaceURI;
-const AXIS_LEFT = 58, AXIS_TOP = 20, AXIS_BOTTOM = 22;
+const AXIS_LEFT = 66, AXIS_TOP = 20, AXIS_BOTTOM = 22;
 
 const byId = (id) => document.getElementById(id);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);

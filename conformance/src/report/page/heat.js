@@ -39,10 +39,10 @@ function heatPlot(heat) {
       const high = rowHeight();
       const every = high >= 11 ? 1 : Math.ceil(ticks(0, heat.rows.length, 8)[1] ?? heat.rows.length);
       for (let place = 0; place < heat.rows.length; place += every) {
-        const { name } = heat.rows[order[place]];
-        const short = name.length > 8 ? `\u2026${name.slice(-7)}` : name;
+        const { name, loud } = heat.rows[order[place]];
+        const short = name.length > 9 ? `\u2026${name.slice(-8)}` : name;
         const y = area.top + place * high + (high >= 11 ? high / 2 + 4 : 8);
-        if (y <= area.bottom + 2) layer.append(drawn('text', { class: 'tick', x: area.left - 8, y, 'text-anchor': 'end' }, order === natural || high >= 11 ? short : `#${place + 1}`));
+        if (y <= area.bottom + 2) layer.append(drawn('text', { class: loud ? 'tick loud' : 'tick', x: area.left - 8, y, 'text-anchor': 'end' }, order === natural || high >= 11 ? short : `#${place + 1}`));
       }
       layer.append(drawn('rect', { class: 'frame', x: area.left, y: area.top, width: area.right - area.left, height: area.bottom - area.top }));
     },
@@ -54,7 +54,8 @@ function heatPlot(heat) {
       layer.append(drawn('rect', { class: 'cell', x: box.x - 1, y: box.y - grow, width: box.width + 2, height: box.height + 2 * grow }));
     },
     read(bin, row) {
-      if (row !== undefined) return `${heat.rows[order[row]].name}: ${heat.say(heat.rows[order[row]].values[bin])}`;
+      const picked = row === undefined ? null : heat.rows[order[row]];
+      if (picked) return `${picked.name}${picked.loud ? ' (hostile)' : ''}: ${heat.say(picked.values[bin])}`;
       const counts = heat.levels.map((level) => ({ level, count: 0 })).concat({ level: { text: heat.none }, count: 0 });
       for (const { values } of heat.rows) counts[levelOf(values[bin])].count += 1;
       return counts.filter(({ count }) => count).map(({ level, count }) => `${whole(count)} ${level.text}`).join(' \u00b7 ');
@@ -71,6 +72,7 @@ function heatPlot(heat) {
     return levelOf(worst);
   }
 
+  timePlot(plot);
   legend(heat);
   if (heat.rows.length > 2 && heat.byWorst) {
     const button = made('button', 'order', 'Worst first');
@@ -84,7 +86,6 @@ function heatPlot(heat) {
     });
     byId(heat.id).querySelector('.legend').append(button);
   }
-  timePlot(plot);
 }
 
 function legend(heat) {
@@ -122,18 +123,17 @@ function behindPlot() {
 }
 
 const OPINION = [
-  { upTo: -4999, name: 's0', text: '\u22125 or less: on the way to a ban' },
-  { upTo: -2000, name: 's1', text: 'under \u22122: pruned' },
-  { upTo: -1000, name: 's2', text: 'under \u22121: throttled' },
-  { upTo: 0, name: 's3', text: 'under 0' },
-  { upTo: 1000, name: 's4', text: '0 to 1' },
-  { upTo: Infinity, name: 's5', text: '1 or more' },
+  { upTo: -4999, name: 's0', text: 'at \u22125 or below, on the way to a ban' },
+  { upTo: -2000, name: 's1', text: 'below \u22122, pruned' },
+  { upTo: -1000, name: 's2', text: 'below \u22121, throttled' },
+  { upTo: 0, name: 's3', text: 'below 0' },
+  { upTo: Infinity, name: 's4', text: 'at 0 or above' },
 ];
 
 function scoreHeat(rows) {
   heatPlot({
     id: 'scores',
-    rows: rows.map(({ name, side, lowest }) => ({ name: side === 'hostile' ? `${name} (hostile)` : name, values: lowest })),
+    rows: rows.map(({ name, side, lowest }) => ({ name, loud: side === 'hostile', values: lowest })),
     levels: OPINION,
     none: 'no score',
     worse: (a, b) => a < b,

@@ -25,7 +25,7 @@ function endLabels(area, layer, labels) {
   let free = area.top - 20;
   for (const { y, text, name } of [...labels].sort((a, b) => a.y - b.y)) {
     free = Math.max(y + 4, free + 13);
-    const short = text.length > 14 ? `${text.slice(0, 13)}\u2026` : text;
+    const short = text.length > 14 ? `\u2026${text.slice(-10)}` : text; // ids differ at their ends
     layer.append(drawn('text', { class: `end-label ${name}`, x: area.right + 8, y: free }, short));
   }
 }
@@ -33,39 +33,61 @@ function endLabels(area, layer, labels) {
 const finite = (values) => values.filter((value) => value !== null);
 const dot = (layer, name, cx, cy) => layer.append(drawn('circle', { class: `dot ${name}`, cx, cy, r: 3.5 }));
 
-function heightPlot() {
-  const { best, first, median, last } = data.height;
-  const high = Math.max(...best, ...first, 1);
-  const known = [...best, ...last].filter((value) => value > 0);
-  const low = known.length && Math.min(...known) > 100 ? Math.min(...known) : 0;
+// What most, the median and least of the nodes have: a band with its middle, and a line above it if there is one.
+function rangePlot({ id, height, hint, range, above, names, read }) {
+  const { most, median, least } = range;
   const alone = data.behind.length < 2;
+  const lines = [{ name: 'median', values: median, text: alone ? names.alone : names.median }];
+  if (!alone) lines.unshift({ name: 'slowest', values: least, text: names.least });
+  if (above) lines.unshift({ name: 'best', values: above, text: alone ? names.aboveAlone : names.above });
+  const all = lines.concat({ values: most }).flatMap(({ values }) => values);
+  const high = Math.max(...all, 1);
+  const known = all.filter((value) => value > 0);
+  // A chain that did not begin at its first block needs no room for the ones before.
+  const low = above && known.length && Math.min(...known) > 100 ? Math.min(...known) : 0;
   const y = (area) => (value) => area.bottom - ((Math.max(value, low) - low) / Math.max(high - low, 1)) * (area.bottom - area.top);
   timePlot({
-    id: 'height',
-    height: 150,
+    id,
+    height,
+    hint,
     draw(area, layer) {
       const up = y(area);
-      yTicks(area, layer, ticks(low, high, 4).filter(Number.isInteger), up, whole);
+      yTicks(area, layer, ticks(low, high, height / 40).filter(Number.isInteger), up, whole);
       if (!alone) {
-        const back = last.map((_, bin) => `L${x(area, bin).toFixed(1)} ${up(last[bin]).toFixed(1)}`).reverse().join('');
-        layer.append(drawn('path', { class: 'between', d: `${path(area, first, up)}${back}Z` }));
+        const back = least.map((value, bin) => `L${x(area, bin).toFixed(1)} ${up(value).toFixed(1)}`).reverse().join('');
+        layer.append(drawn('path', { class: 'between', d: `${path(area, most, up)}${back}Z` }));
       }
-      layer.append(drawn('path', { class: 'line best', d: path(area, best, up) }));
-      if (!alone) layer.append(drawn('path', { class: 'line slowest', d: path(area, last, up) }));
-      layer.append(drawn('path', { class: 'line median', d: path(area, median, up) }));
-      const end = data.bins - 1;
-      const labels = [{ y: up(best[end]), text: alone ? 'accepted' : 'best head', name: 'best' }, { y: up(median[end]), text: alone ? 'ready' : 'median ready', name: 'median' }];
-      if (!alone) labels.push({ y: up(last[end]), text: 'slowest ready', name: 'slowest' });
-      endLabels(area, layer, labels);
+      for (const { name, values } of lines) layer.append(drawn('path', { class: `line ${name}`, d: path(area, values, up) }));
+      endLabels(area, layer, lines.map(({ name, values, text }) => ({ y: up(values[data.bins - 1]), text, name })));
     },
     point(bin, _, layer, area) {
-      dot(layer, 'best', x(area, bin), y(area)(best[bin]));
-      dot(layer, 'median', x(area, bin), y(area)(median[bin]));
-      if (!alone) dot(layer, 'slowest', x(area, bin), y(area)(last[bin]));
+      for (const { name, values } of lines) dot(layer, name, x(area, bin), y(area)(values[bin]));
     },
-    read: (bin) => alone
-      ? `accepted to block ${whole(best[bin])}, ready to ${whole(median[bin])}`
-      : `best head ${whole(best[bin])} \u00b7 ready to ${whole(first[bin])} on the first node, ${whole(median[bin])} on the median, ${whole(last[bin])} on the slowest`,
+    read: (bin) => read({ alone, most: whole(most[bin]), median: whole(median[bin]), least: whole(least[bin]), above: above && whole(above[bin]) }),
+  });
+}
+
+function heightPlot() {
+  rangePlot({
+    id: 'height',
+    height: 150,
+    hint: 'Point anywhere, or reach a plot with Tab and move with the arrow keys; Escape lets go.',
+    range: data.height.ready,
+    above: data.height.best,
+    names: { alone: 'ready', aboveAlone: 'accepted', above: 'best head', median: 'median ready', least: 'slowest ready' },
+    read: ({ alone, most, median, least, above }) => alone
+      ? `accepted to block ${above}, ready to ${median}`
+      : `best head ${above} \u00b7 ready to ${most} on the first node, ${median} on the median, ${least} on the slowest`,
+  });
+}
+
+function peersPlot() {
+  rangePlot({
+    id: 'peers',
+    height: 80,
+    range: data.peers,
+    names: { alone: 'peers', median: 'median', least: 'least' },
+    read: ({ alone, most, median, least }) => (alone ? `${median} peers` : `${least} to ${most} peers, ${median} on the median`),
   });
 }
 
@@ -90,9 +112,16 @@ function scoreLines(rows) {
     draw(area, layer) {
       const up = y(area);
       yTicks(area, layer, ticks(low / 1000, high / 1000, 5).map((value) => value * 1000), up, (value) => String(Number((value / 1000).toFixed(2))).replace('-', '\u2212'));
+      let label = null;
       for (const [value, text] of THRESHOLDS.filter(([value]) => value > low)) {
-        layer.append(drawn('line', { class: 'threshold', x1: area.left, x2: area.right, y1: up(value), y2: up(value) }));
-        layer.append(drawn('text', { class: 'threshold-label', x: area.right - 4, y: up(value) - 4, 'text-anchor': 'end' }, text));
+        const at = up(value);
+        layer.append(drawn('line', { class: 'threshold', x1: area.left, x2: area.right, y1: at, y2: at }));
+        if (label && at - label.at < 13) {
+          label.element.textContent += `, ${text}`;
+        } else {
+          label = { at, element: drawn('text', { class: 'threshold-label', x: area.left + 6, y: at - 3 }, text) };
+          layer.append(label.element);
+        }
       }
       for (const row of [...rows].reverse()) layer.append(drawn('path', { class: `line score ${nameOf(row)}`, d: path(area, row.lowest, up) }));
       const ends = rows.filter((row) => lastOf(row) !== undefined);
@@ -112,27 +141,33 @@ function scoreLines(rows) {
   });
 }
 
-// Each verdict has a lane and a scale of its own: one rejected message beside thousands accepted must be seen.
+// Each verdict has a lane and a scale of its own: one rejected message beside thousands accepted must be seen. A bar sums up some bins, or
+// blocks that come every two seconds would beat against bins of three.
 function verdictPlot() {
-  const lanes = ['accept', 'ignore', 'reject'].map((name) => ({ name, counts: data.verdicts[name], most: Math.max(...data.verdicts[name], 1) }));
-  const LANE = 40, GAP = 12;
+  const LANE = 40, GAP = 12, BARS = 120;
+  const wide = Math.max(Math.round(data.bins / BARS), 1);
+  const summed = (counts) => Array.from({ length: Math.ceil(data.bins / wide) }, (_, bar) => counts.slice(bar * wide, (bar + 1) * wide).reduce((a, b) => a + b, 0));
+  const lanes = ['accept', 'ignore', 'reject'].map((name) => {
+    const counts = data.verdicts[name], bars = summed(counts);
+    return { name, counts, bars, most: Math.max(...bars, 1), total: counts.reduce((a, b) => a + b, 0) };
+  });
   timePlot({
     id: 'verdicts',
     height: lanes.length * LANE + (lanes.length - 1) * GAP,
     draw(area, layer) {
-      lanes.forEach(({ name, counts, most }, place) => {
+      lanes.forEach(({ name, bars, most, total }, place) => {
         const floor = area.top + place * (LANE + GAP) + LANE;
         layer.append(drawn('line', { class: 'floor', x1: area.left, x2: area.right, y1: floor, y2: floor }));
         layer.append(drawn('text', { class: `lane ${name}`, x: area.left - 8, y: floor - LANE / 2 + 8, 'text-anchor': 'end' }, name));
-        let bars = '';
-        counts.forEach((count, bin) => {
+        let outline = '';
+        bars.forEach((count, bar) => {
           if (!count) return;
-          const [from, to] = [area.x(bin * data.width_us), area.x(endOf(bin))];
+          const [from, to] = [area.x(bar * wide * data.width_us), area.x(endOf(Math.min((bar + 1) * wide, data.bins) - 1))];
           const top = floor - Math.max((count / most) * LANE, 1.5);
-          bars += `M${from.toFixed(1)} ${floor}V${top.toFixed(1)}H${Math.max(to - 0.5, from + 0.8).toFixed(1)}V${floor}Z`;
+          outline += `M${from.toFixed(1)} ${floor}V${top.toFixed(1)}H${Math.max(to - 0.7, from + 0.8).toFixed(1)}V${floor}Z`;
         });
-        layer.append(drawn('path', { class: `bars ${name}`, d: bars }));
-        if (area.labels) layer.append(drawn('text', { class: 'tick', x: area.right + 8, y: floor - LANE + 8 }, `at most ${whole(most)}`));
+        layer.append(drawn('path', { class: `bars ${name}`, d: outline }));
+        if (area.labels) layer.append(drawn('text', { class: 'tick', x: area.right + 8, y: floor }, `${whole(total)} in all`));
       });
     },
     read: (bin) => lanes.map(({ name, counts }) => `${name} ${whole(counts[bin])}`).join(' \u00b7 '),

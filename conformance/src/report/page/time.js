@@ -46,11 +46,11 @@ function render(plot) {
   plot.cursorLayer = drawn('g', { class: 'cursor' });
   for (const at of timeTicks(data.end_us, (area.right - area.left) / 90)) {
     const x = area.x(at);
-    back.append(drawn('line', { class: 'grid', x1: x, x2: x, y1: area.top, y2: area.bottom }));
+    if (!plot.paint) back.append(drawn('line', { class: 'grid', x1: x, x2: x, y1: area.top, y2: area.bottom }));
     back.append(drawn('text', { class: 'tick', x, y: area.bottom + 15, 'text-anchor': 'middle' }, tickLabel(at)));
   }
   if (plot.paint) paint(plot, area, full);
-  drawMarks(area, back, front);
+  drawMarks(area, back, front, Boolean(plot.paint));
   plot.draw(area, content);
   plot.svg.replaceChildren(back, content, front, plot.cursorLayer);
   showCursor(plot);
@@ -67,14 +67,16 @@ function paint(plot, area, full) {
   plot.paint(context, area);
 }
 
-// Faults as bands while they last, every mark as a line with its number; marks too close to tell apart share a label.
-function drawMarks(area, back, front) {
+// Faults as bands while they last, every mark as a line with its number; marks too close to tell apart share a label. Where colors speak
+// already, the band shrinks to a bar above them.
+function drawMarks(area, back, front, colored) {
   let last = null;
   for (const mark of data.marks) {
     const x = area.x(mark.at_us);
     if (mark.until_us !== null) {
       const width = Math.max(area.x(mark.until_us) - x, 1);
-      back.append(drawn('rect', { class: 'fault-band', x, y: area.top, width, height: area.bottom - area.top }));
+      const [y, height] = colored ? [area.top - 4, 3] : [area.top, area.bottom - area.top];
+      back.append(drawn('rect', { class: colored ? 'fault-bar' : 'fault-band', x, y, width, height }));
     }
     front.append(drawn('line', { class: `mark ${mark.kind}`, x1: x, x2: x, y1: area.top - 3, y2: area.bottom }));
     if (last && x - last.x < 17) {
@@ -132,7 +134,7 @@ function showCursor(plot) {
     readout.replaceChildren(plot.hint ?? '\u00a0');
     return;
   }
-  const x = area.x(((cursor + 0.5) * data.width_us + 0) > data.end_us ? data.end_us : (cursor + 0.5) * data.width_us);
+  const x = area.x(Math.min((cursor + 0.5) * data.width_us, data.end_us));
   cursorLayer.append(drawn('line', { x1: x, x2: x, y1: area.top, y2: area.bottom }));
   plot.point?.(cursor, plot.row, cursorLayer, area);
   const near = data.marks.filter((mark) => Math.floor(mark.at_us / data.width_us) === cursor);

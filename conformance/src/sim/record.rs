@@ -1,0 +1,116 @@
+//! What does a node of a world leave behind?
+//!
+//! A trace, as any driver writes it: [`World::record`] says where those of machines that start from then on go, one for each life of a node.
+//! Recording changes nothing: a world runs the same with and without it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use preconf_trace::Tape;
+
+use super::node::NodeId;
+use super::world::World;
+
+/// Takes the bytes of a trace.
+pub type TraceWriter = Box<dyn Write + Send>;
+
+/// Gives each machine that starts its tape, if it is to have one.
+pub(crate) type Tapes = Box<dyn FnMut(NodeId) -> Option<Tape<TraceWriter>>>;
+
+/// Traces in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Traces(Rc<RefCell<BTreeMap<NodeId, Vec<Page>>>>);
+
+impl Traces {
+    /// The traces of a node, one for each of its lives, as far as they are written: each ends with its machine.
+    pub fn of(&self, node: NodeId) -> Vec<Vec<u8>> {
+        self.0.borrow().get(&node).into_iter().flatten().map(Page::bytes).collect()
+    }
+}
+
+/// One trace in memory.
+#[derive(Clone, Debug, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl World {
+    /// Has the steps of machines that start from now on recorded on the tapes that this gives; asked once for each life of a node.
+    pub fn record(&mut self, tapes: impl FnMut(NodeId) -> Option<Tape<TraceWriter>> + 'static) {
+        self.tapes = Some(Box::new(tapes));
+    }
+
+    /// Keeps the traces of all machines that start from now on in memory.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use preconf_conformance::sim::{Setup, World};
+    /// use preconf_trace::Replay;
+    ///
+    /// let mut world = World::new(7);
+    /// let traces = world.record_all();
+    /// world.add_node(Setup::plain());
+    /// world.run_for(Duration::from_secs(60))?;
+    /// drop(world); // ends the traces
+    ///
+    /// let trace = traces.of(0).remove(0);
+    /// let mut replay = Replay::open(&trace[..])?;
+    /// while let Some(step) = replay.step()? {
+    ///     assert!(step.matches());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn record_all(&mut self) -> Traces {
+        let traces = Traces::default();
+        let into = traces.clone();
+        self.record(move |node| {
+            let page = Page::default();
+            into.0.borrow_mut().entry(node).or_default().push(page.clone());
+            Some(Tape { to: Box::new(page), max_bytes: u64::MAX })
+        });
+        traces
+    }
+
+    /// Writes the traces of all machines that start from now on into a folder: `node-3.trace`, and after a restart `node-3.2.trace`. One
+    /// that cannot be written is missing, with a warning.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn record_in(&mut self, folder: impl Into<PathBuf>) -> io::Result<()> {
+        let (folder, mut lives) = (folder.into(), BTreeMap::<NodeId, u32>::new());
+        fs::create_dir_all(&folder)?;
+        self.record(move |node| {
+            let life = lives.entry(node).or_default();
+            *life += 1;
+            let name = if *life == 1 { format!("node-{node}.trace") } else { format!("node-{node}.{life}.trace") };
+            let path = folder.join(name);
+            match File::create(&path) {
+                Ok(file) => Some(Tape { to: Box::new(BufWriter::new(file)), max_bytes: u64::MAX }),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "no trace of this node");
+                    None
+                }
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! Where does a node's trace go, and how does it get there without the loop ever waiting for a disk?
+//!
+//! The machine's [`Recorder`](preconf_trace::Recorder) writes into memory; pieces of work take it from there to the file, one at a time, on
+//! the threads that slow work has. A disk that stays more than [`MAX_BEHIND_BYTES`] behind, or fails, ends the recording with one warning;
+//! the node goes on.
+//!
+//! Every start of a node begins a new file, because only a start brings a machine into the state of its trace. The file before becomes
+//! `FILE.1`, that one `FILE.2`, and so on; the oldest goes. So what is on the disk always replays from its beginning, and is never more than
+//! `max_bytes * (keep + 1)`. A node that fills its file goes on unrecorded.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use preconf_core::ConfigError;
+use preconf_trace::Tape;
+
+use crate::jobs::JobRunner;
+
+/// Most bytes that may wait for the disk. Ours: sixteen of the longest txlists.
+const MAX_BEHIND_BYTES: usize = 32 << 20;
+/// Bytes that are worth a piece of work; fewer wait until the recorder flushes, about once a second. Ours.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// How a node is recorded.
+///
+/// ```
+/// use preconf_node::RecordConfig;
+/// let record = RecordConfig { keep: 1, ..RecordConfig::new("/var/lib/preconf/node.trace") };
+/// assert_eq!(record.max_bytes, 256 << 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordConfig {
+    /// The file. One that is there becomes `FILE.1`.
+    pub path: PathBuf,
+    /// How many earlier files are kept. Default 3. Ours: those of a node that crashes a few times before somebody looks.
+    pub keep: u32,
+    /// Most bytes of one file. Default 256 MiB. Ours: hours of a calm network, since what strangers send is in it whole.
+    pub max_bytes: u64,
+}
+
+impl RecordConfig {
+    /// Records to this file, with the defaults.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), keep: 3, max_bytes: 256 << 20 }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.keep > 1_000 {
+            return Err(ConfigError { key: "record.keep", value: self.keep.to_string(), allowed: "0 to 1000" });
+        }
+        if self.max_bytes < 64 << 10 {
+            return Err(ConfigError { key: "record.max_bytes", value: self.max_bytes.to_string(), allowed: "64 KiB or more" });
+        }
+        Ok(())
+    }
+
+    /// Makes room and begins a new file.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        let numbered = |number: u32| if number == 0 { self.path.clone() } else { with_number(&self.path, number) };
+        for number in (0..self.keep).rev() {
+            match fs::rename(numbered(number), numbered(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        File::create(&self.path)
+    }
+}
+
+fn with_number(path: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+/// Begins to write behind the loop's back. What still waits when everything else is over, [`Rest`] writes.
+pub(crate) fn tape(to: impl Write + Send + 'static, max_bytes: u64, runner: Arc<dyn JobRunner>) -> (Tape<Behind>, Rest) {
+    let shared = Arc::new(Shared { waiting: Mutex::default(), file: Mutex::new(Box::new(to)) });
+    (Tape { to: Behind { shared: Arc::clone(&shared), runner }, max_bytes }, Rest(shared))
+}
+
+/// Takes a trace into memory and sees that it gets to its file.
+pub(crate) struct Behind {
+    shared: Arc<Shared>,
+    runner: Arc<dyn JobRunner>,
+}
+
+/// Writes on being dropped, waiting for the disk, what nobody has written yet. To be dropped after the recorder.
+pub(crate) struct Rest(Arc<Shared>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.write_out();
+    }
+}
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Locked only by whoever writes, and before `waiting`.
+    file: Mutex<Box<dyn Write + Send>>,
+}
+
+/// What the file does not have yet.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// Is a piece of work on its way to write it?
+    is_fetched: bool,
+    /// The disk said no; told once.
+    failed: Option<io::Error>,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes until nothing waits.
+    fn write_out(&self) {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            {
+                let mut waiting = self.waiting();
+                if waiting.bytes.is_empty() || waiting.failed.is_some() {
+                    waiting.is_fetched = false;
+                    return;
+                }
+                mem::swap(&mut bytes, &mut waiting.bytes);
+            }
+            if let Err(error) = file.write_all(&bytes).and_then(|()| file.flush()) {
+                self.waiting().failed = Some(error);
+            }
+        }
+    }
+}
+
+impl Behind {
+    fn fetch(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        if !mem::replace(&mut waiting.is_fetched, true) {
+            drop(waiting); // a runner may do the work on the spot
+            let shared = Arc::clone(&self.shared);
+            self.runner.run(Box::new(move || shared.write_out()));
+        }
+    }
+}
+
+impl Write for Behind {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut waiting = self.shared.waiting();
+        if let Some(error) = &waiting.failed {
+            return Err(io::Error::new(error.kind(), error.to_string()));
+        }
+        if waiting.bytes.len() + bytes.len() > MAX_BEHIND_BYTES {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the disk is too far behind"));
+        }
+        waiting.bytes.extend_from_slice(bytes);
+        if waiting.bytes.len() >= PIECE_BYTES {
+            self.fetch(waiting);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let waiting = self.shared.waiting();
+        if !waiting.bytes.is_empty() {
+            self.fetch(waiting);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::jobs::BoxedWork;
+
+    /// Keeps work until it is told to do it.
+    #[derive(Default)]
+    struct Held(Mutex<VecDeque<BoxedWork>>);
+
+    impl Held {
+        fn run_all(&self) -> usize {
+            let works = mem::take(&mut *self.0.lock().expect("no panic"));
+            let count = works.len();
+            works.into_iter().for_each(|work| work());
+            count
+        }
+    }
+
+    impl JobRunner for Held {
+        fn run(&self, work: BoxedWork) {
+            self.0.lock().expect("no panic").push_back(work);
+        }
+
+        fn width(&self) -> usize {
+            1
+        }
+    }
+
+    /// A disk in memory, that may be full.
+    #[derive(Clone)]
+    struct Disk(Arc<Mutex<Vec<u8>>>, usize);
+
+    impl Disk {
+        fn of(room: usize) -> Self {
+            Self(Arc::default(), room)
+        }
+
+        fn len(&self) -> usize {
+            self.0.lock().expect("no panic").len()
+        }
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.lock().expect("no panic");
+            if disk.len() + bytes.len() > self.1 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            disk.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn behind(disk: &Disk) -> (Behind, Rest, Arc<Held>) {
+        let runner = Arc::new(Held::default());
+        let (tape, rest) = tape(disk.clone(), 1 << 30, Arc::clone(&runner) as Arc<dyn JobRunner>);
+        (tape.to, rest, runner)
+    }
+
+    #[test]
+    fn nothing_is_written_on_the_loop_and_one_piece_of_work_is_out_at_a_time() {
+        let disk = Disk::of(usize::MAX);
+        let (mut to, _rest, runner) = behind(&disk);
+        to.write_all(&[1; 100]).expect("room");
+        assert_eq!(runner.run_all(), 0, "a few bytes wait for more, or for a flush");
+        to.flush().expect("room");
+        to.write_all(&vec![2; 2 * PIECE_BYTES]).expect("room");
+        to.flush().expect("room");
+        assert_eq!(disk.len(), 0);
+        assert_eq!(runner.run_all(), 1);
+        assert_eq!(disk.len(), 100 + 2 * PIECE_BYTES);
+        to.write_all(&[3; 7]).expect("room");
+        to.flush().expect("room");
+        assert_eq!((runner.run_all(), disk.len()), (1, 107 + 2 * PIECE_BYTES));
+    }
+
+    #[test]
+    fn a_disk_that_is_too_far_behind_ends_it() {
+        let disk = Disk::of(usize::MAX);
+        let (mut to, _rest, _runner) = behind(&disk);
+        to.write_all(&vec![0; MAX_BEHIND_BYTES]).expect("room");
+        assert_eq!(to.write_all(&[0]).expect_err("too far").kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_at_the_next_write() {
+        let disk = Disk::of(10);
+        let (mut to, _rest, runner) = behind(&disk);
+        to.write_all(&[0; 11]).expect("room in memory");
+        to.flush().expect("nothing is known yet");
+        runner.run_all();
+        assert_eq!(to.write_all(&[0]).expect_err("full").kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn the_rest_is_written_even_by_a_runtime_that_runs_nothing_more() {
+        let disk = Disk::of(usize::MAX);
+        let (mut to, rest, runner) = behind(&disk);
+        to.write_all(&[1; 50]).expect("room");
+        to.flush().expect("room");
+        drop(to);
+        drop(rest);
+        assert_eq!(disk.len(), 50);
+        runner.run_all();
+        assert_eq!(disk.len(), 50, "and not twice");
+    }
+}

@@ -1,0 +1,33 @@
+//! What does a node stand on under async-std?
+
+use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, StartError};
+
+use crate::clock::SystemClock;
+use crate::jobs::BlockingPool;
+use crate::transport::transport;
+
+/// Binds the sockets and prepares a node on async-std. Nothing moves until the driver runs.
+///
+/// # Errors
+/// A bad configuration, or an address that cannot be listened on.
+pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
+    config.check()?;
+    let parts = parts(&config)?;
+    NetworkDriver::new(config, parts)
+}
+
+/// Async-std's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs nothing around it: async-std's
+/// threads start with the first task.
+///
+/// # Errors
+/// A key that cannot be used.
+pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
+    Ok(Parts {
+        transport: transport(&config.keypair)?,
+        executor: Box::new(|task| drop(async_std::task::spawn(task))),
+        jobs: Box::new(BlockingPool),
+        clock: Box::new(SystemClock::new()),
+        discovery: Box::new(Nobody::default()),
+        admit: Box::new(|_| true),
+    })
+}

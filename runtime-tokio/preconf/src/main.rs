@@ -1,0 +1,120 @@
+//! `preconf`: a preconfirmation node on the command line.
+//!
+//! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities,
+//! `preconf evidence` verifies what a node found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well,
+//! 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
+
+mod devnet;
+mod evidence;
+mod hexes;
+mod json;
+mod key;
+mod run;
+mod stop;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// What is logged unless somebody says otherwise. Gossipsub prints the whole message when a queue is full; the glue tells and counts the same.
+const DEFAULT_LOG: &str = "warn,libp2p_gossipsub=error";
+/// How long threads that still read or write may hold up the end. Ours: nothing that matters is left to them.
+const EXIT_LIMIT: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Parser)]
+#[command(name = "preconf", version, about = "Peer-to-peer network of L2 preconfirmations")]
+struct Cli {
+    /// What to log to stderr: a level, or filters such as "warn,preconf_core=debug". Default: RUST_LOG, else warnings.
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a network of nodes in one process, let it build blocks, and check that all of them agree.
+    Devnet(devnet::DevnetArgs),
+    /// Run one node until Ctrl-C.
+    Run(run::RunArgs),
+    /// Verify evidence of a preconfer's fault.
+    Evidence(evidence::EvidenceArgs),
+    /// Make or show a node's key.
+    Key(key::KeyArgs),
+}
+
+fn main() -> ExitCode {
+    let Cli { log, command } = Cli::parse();
+    if let Err(error) = start_log(log) {
+        return misused(&error);
+    }
+    match command {
+        Command::Evidence(args) => evidence::run(&args),
+        Command::Key(args) => match key::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Command::Run(args) => block_on(async {
+            match run::run(args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) if error.is_misuse() => misused(&error),
+                Err(error) => fail(&error),
+            }
+        }),
+        Command::Devnet(args) => block_on(async {
+            match devnet::run(args).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error @ devnet::DevnetError::Flag { .. }) => misused(&error),
+                Err(error) => fail(&error),
+            }
+        }),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// Flags that make no sense, though each by itself could be read.
+fn misused(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(2)
+}
+
+/// A log filter that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{key} = {value:?}: {error}; allowed is a level (error, warn, info, debug, trace, off) or filters such as \"warn,preconf_core=debug\""
+)]
+struct LogError {
+    key: &'static str,
+    value: String,
+    error: ParseError,
+}
+
+fn start_log(flag: Option<String>) -> Result<(), LogError> {
+    let (key, value) = match flag {
+        Some(filter) => ("--log", filter),
+        None => ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_default()),
+    };
+    let filter = if value.is_empty() { DEFAULT_LOG } else { &value };
+    let filter = EnvFilter::builder().parse(filter).map_err(|error| LogError { key, value, error })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
+    Ok(())
+}
+
+fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let code = runtime.block_on(work);
+    runtime.shutdown_timeout(EXIT_LIMIT); // a read of stdin cannot be called off
+    code
+}

@@ -1,0 +1,63 @@
+//! What is the answer to a command?
+
+use preconf_core::SyncTip;
+use preconf_tokio::{HandleError, NetworkHandle};
+use serde_json::{Value, json};
+
+use super::commands::{Command, Line};
+use crate::{hexes, json};
+
+/// Does what a line asks and gives the line that answers it: `{"id", "result"}`, or `{"id", "error"}`.
+pub(crate) async fn answer(handle: NetworkHandle, Line { id, command }: Line) -> String {
+    let result = match command {
+        Ok(command) => run(&handle, command).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let answer = match result {
+        Ok(result) => json!({"id": id, "result": result}),
+        Err(error) => json!({"id": id, "error": error}),
+    };
+    answer.to_string()
+}
+
+/// What takes no time has nothing more to say.
+fn done(result: Result<(), HandleError>) -> Result<Value, HandleError> {
+    result.map(|()| json!({}))
+}
+
+async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleError> {
+    match command {
+        Command::PublishCommitment { ssz } => {
+            let hash = preconf_core::preconfirmation_hash(&ssz);
+            let message = handle.publish_commitment(*ssz).await?;
+            Ok(json!({"message_id": message.to_string(), "hash": hash.to_string()}))
+        }
+        Command::PublishTxlist { txlist } => {
+            let message = handle.publish_txlist(txlist).await?;
+            Ok(json!({"message_id": message.to_string()}))
+        }
+        Command::GetHead { peer } => {
+            let (peer, head) = handle.get_head(peer).await?;
+            Ok(json!({"peer": peer.to_string(), "head": json::head(&head)}))
+        }
+        Command::GetCommitments { start, count, peer } => {
+            let (peer, commitments) = handle.get_commitments(start, count, peer).await?;
+            let commitments: Vec<Value> = commitments.iter().map(json::commitment).collect();
+            Ok(json!({"peer": peer.to_string(), "commitments": commitments}))
+        }
+        Command::GetRawTxlist { hash, peer } => {
+            let (peer, txlist) = handle.get_raw_txlist(hash, peer).await?;
+            Ok(json!({"peer": peer.to_string(), "found": txlist.is_some(), "txlist": txlist.map(|txlist| hexes::text(&txlist))}))
+        }
+        Command::Dial { addr } => Ok(json!({"peer": handle.dial(addr).await?.to_string()})),
+        Command::UpdateSchedule { windows } => done(handle.update_schedule(windows.0).await),
+        Command::MoveSyncTip { block_number, hash } => {
+            done(handle.move_sync_tip(SyncTip { block_number, preconfirmation_hash: hash }).await)
+        }
+        Command::MarkExecuted { block_number } => done(handle.mark_executed(block_number).await),
+        Command::MarkFailed { block_number } => done(handle.mark_failed(block_number).await),
+        Command::Health { from } => Ok(json::health(&handle.health(from).await?)),
+        Command::Peers(_) => Ok(json!({"peers": handle.peers().await?.iter().map(json::peer).collect::<Vec<_>>()})),
+        Command::Status(_) => Ok(json::status(&handle.status().await?, &handle.listen_addresses().await?)),
+    }
+}

@@ -1,0 +1,301 @@
+//! `preconf run`: one node that goes on until it is told to stop.
+//!
+//! Stdout carries the addresses, one a line, then one JSON object a line: events have `"event"`, answers to commands have `"id"`. Who does
+//! not read stdout slows the node's reading from the network down, and loses nothing.
+//!
+//! The end of stdin does not end the node: under a service manager stdin is often empty from the start.
+
+mod answers;
+mod commands;
+mod lines;
+mod schedule_file;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use multiaddr::Multiaddr;
+use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, PeerId, SyncTip, keccak256};
+use preconf_tokio::{HandleError, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use self::lines::Lines;
+use self::schedule_file::ScheduleFileError;
+use crate::key::{KeyError, NodeKey};
+use crate::stop::Stop;
+use crate::{hexes, json};
+
+/// Lines that may wait for stdout. Ours: a few, so that a slow reader is felt soon.
+const MAX_LINES_WAITING: usize = 64;
+/// Commands from stdin under way. Ours: more than the machine lets wait or be requested at once, so that its own limits answer first.
+const MAX_COMMANDS: usize = 512;
+/// How long the sockets may take to tell their addresses. Ours: they take milliseconds.
+const LISTEN_LIMIT: Duration = Duration::from_secs(10);
+/// How long the last lines may take to be read. Ours: a reader that is gone must not keep us.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// `preconf run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The L2 chain; names the topics and protocols.
+    #[arg(long, value_name = "N")]
+    chain_id: u64,
+    /// Where to listen, such as /ip4/0.0.0.0/tcp/9000; port 0 lets the system choose. May be given several times.
+    #[arg(long, value_name = "ADDR", required = true, num_args = 1.., value_parser = multiaddr)]
+    listen: Vec<Multiaddr>,
+    /// Peers to stay connected to, such as /dns4/example.org/tcp/9000/p2p/16Uiu2…; dialed for ever, with growing pauses, while they are not
+    /// up, and never made to leave for others.
+    #[arg(long, visible_alias = "static-peer", value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr)]
+    peer: Vec<Multiaddr>,
+    /// Ids of peers that are never charged, never banned, and never made to leave for others.
+    #[arg(long, value_name = "PEER_ID", num_args = 1..)]
+    trusted: Vec<PeerId>,
+    /// Subnets to have nothing to do with, such as 10.0.0.0/8 or 2001:db8::/32.
+    #[arg(long, value_name = "CIDR", num_args = 1..)]
+    block_subnet: Vec<Cidr>,
+    /// How many connections and peers to have: 220 connections in production, 110 for development, 32 for tests.
+    #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::Prod)]
+    preset: Preset,
+    /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled"?} in unix seconds, ascending.
+    #[arg(long, value_name = "FILE")]
+    schedule: PathBuf,
+    /// The node's key, as `preconf key new` writes it. Without it the node has a new identity at every start.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The last L2 block that is settled on L1.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    sync_tip: u64,
+    /// The chain's signing domain: 32 bytes as hex. The default is the protocol's placeholder.
+    #[arg(long, value_name = "HEX", value_parser = hexes::hash)]
+    domain: Option<B256>,
+    /// The slashing contract that commitments must name: 20 bytes as hex. Unchecked without it.
+    #[arg(long, value_name = "HEX", value_parser = hexes::address)]
+    slasher: Option<Address>,
+    /// Record every step to this file, for `preconf-conformance replay`. A file that is there becomes FILE.1. It tells what a log would:
+    /// addresses of peers and what they sent; no key.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// MiB after which the recording ends; the node goes on.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20), requires = "record")]
+    record_mib: u64,
+    /// Files of earlier starts to keep, as FILE.1 to FILE.N.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1000), requires = "record")]
+    record_keep: u32,
+    /// Decides the node's dice, to repeat a run. Taken from the system without it.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Take commands from stdin, one JSON object a line, each answered by a line with the same "id". The end of stdin ends nothing.
+    ///
+    /// {"id": 1, "command": "publish_commitment", "ssz": HEX}, and likewise publish_txlist {"txlist"}, get_head {"peer"?}, get_commitments
+    /// {"start", "count", "peer"?}, get_raw_txlist {"hash", "peer"?}, dial {"addr"}, update_schedule {"windows"}, move_sync_tip
+    /// {"block_number", "hash"?}, mark_executed {"block_number"}, mark_failed {"block_number"}, health {"from"?}, peers, status. Answers are
+    /// {"id", "result"} or {"id", "error"}, in the order in which they come.
+    #[arg(long)]
+    publish_from_stdin: bool,
+}
+
+/// A set of connection limits (P8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// For production.
+    Prod,
+    /// For development networks.
+    Dev,
+    /// For tests.
+    Test,
+}
+
+impl Preset {
+    fn limits(self) -> ConnectionLimits {
+        match self {
+            Self::Prod => ConnectionLimits::PROD,
+            Self::Dev => ConnectionLimits::DEV,
+            Self::Test => ConnectionLimits::TEST,
+        }
+    }
+}
+
+/// Why the node does not run, or not on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The schedule.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleFileError),
+    /// The node does not start.
+    #[error(transparent)]
+    Start(#[from] Box<StartError>),
+    /// The node refuses what it is told at the start.
+    #[error(transparent)]
+    Handle(#[from] HandleError),
+    /// No signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+    /// Stdin broke.
+    #[error("cannot read stdin: {0}")]
+    Stdin(io::Error),
+    /// The sockets never told where they listen.
+    #[error("no address to listen on came up within {LISTEN_LIMIT:?}")]
+    NoAddress,
+    /// The driver ended without being told to.
+    #[error("the node has ended by itself; the log says why")]
+    Ended,
+}
+
+impl RunError {
+    /// Do the flags make no sense?
+    pub(crate) fn is_misuse(&self) -> bool {
+        matches!(self, Self::Start(error) if matches!(**error, StartError::Config(_)))
+    }
+}
+
+/// Reads a multiaddr.
+fn multiaddr(text: &str) -> Result<Multiaddr, String> {
+    text.parse()
+        .map_err(|error| format!("{error}; allowed is a multiaddr such as /ip4/127.0.0.1/tcp/9000, for a peer with /p2p/… at its end"))
+}
+
+impl RunArgs {
+    fn config(&self) -> Result<NetworkConfig, RunError> {
+        let key = match &self.key {
+            Some(path) => NodeKey::load(path)?,
+            None => NodeKey::generate(),
+        };
+        let mut core = Config::new(ChainId(self.chain_id));
+        core.domain = self.domain.unwrap_or(core.domain);
+        core.slasher = self.slasher;
+        core.connections = self.preset.limits();
+        core.gate.blocked_subnets.clone_from(&self.block_subnet);
+        core.trusted.clone_from(&self.trusted);
+        core.static_peers = self.peer.iter().map(ToString::to_string).collect();
+        let mut config = NetworkConfig::new(core, key.identity().clone());
+        config.seed = self.seed.map(|seed| keccak256(seed.to_be_bytes()).0);
+        config.listen.clone_from(&self.listen);
+        config.record = self.record.clone().map(|path| RecordConfig { path, keep: self.record_keep, max_bytes: self.record_mib << 20 });
+        Ok(config)
+    }
+}
+
+/// Runs a node until Ctrl-C or SIGTERM, or until nobody reads stdout any more.
+pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
+    let stop = Stop::new().map_err(RunError::Signals)?;
+    let windows = schedule_file::load(&args.schedule)?;
+    let config = args.config()?;
+    let domain = config.core.domain;
+    let (driver, handle, mut events) = preconf_tokio::node(config).map_err(Box::new)?;
+    let driver = tokio::spawn(driver.run());
+    handle.update_schedule(windows).await?;
+    handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
+    let (out, writer) = writer();
+    let early = addresses(&mut events, args.listen.len(), &out).await?;
+    let mut session = Session { stop, handle: handle.clone(), events, out, domain };
+    let result = session.serve(early, args.publish_from_stdin).await;
+    tracing::info!("shutting down");
+    handle.shutdown().await;
+    let ended = driver.await;
+    drop(session);
+    // Whoever no longer reads has nothing to lose.
+    let _ = tokio::time::timeout(FLUSH_LIMIT, writer).await;
+    result.and(ended.map_err(|_| RunError::Ended))
+}
+
+/// Prints one address for each listener, at least, and gives back what else was told meanwhile.
+async fn addresses(events: &mut NetworkEvents, listeners: usize, out: &mpsc::Sender<String>) -> Result<Vec<NetworkEvent>, RunError> {
+    let gather = async {
+        let (mut others, mut found) = (Vec::new(), 0);
+        while found < listeners {
+            match events.recv().await.ok_or(RunError::Ended)? {
+                NetworkEvent::Listening { address } => {
+                    found += 1;
+                    // A reader that is gone is noticed where the events are told.
+                    let _ = out.send(address.to_string()).await;
+                }
+                NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
+                other @ (NetworkEvent::Core(_) | NetworkEvent::Keep(_) | NetworkEvent::OwnRecord { .. }) => others.push(other),
+            }
+        }
+        Ok(others)
+    };
+    tokio::time::timeout(LISTEN_LIMIT, gather).await.map_err(|_| RunError::NoAddress)?
+}
+
+/// Writes lines in a task of its own, so that a slow reader never keeps a signal from being heard.
+fn writer() -> (mpsc::Sender<String>, JoinHandle<io::Result<()>>) {
+    let (out, mut lines) = mpsc::channel::<String>(MAX_LINES_WAITING);
+    let writer = tokio::spawn(async move {
+        let mut stdout = tokio::io::stdout();
+        while let Some(mut line) = lines.recv().await {
+            line.push('\n');
+            stdout.write_all(line.as_bytes()).await?;
+            stdout.flush().await?;
+        }
+        Ok(())
+    });
+    (out, writer)
+}
+
+/// A node and the people around it.
+struct Session {
+    stop: Stop,
+    handle: NetworkHandle,
+    events: NetworkEvents,
+    out: mpsc::Sender<String>,
+    /// The chain's signing domain.
+    domain: B256,
+}
+
+impl Session {
+    async fn serve(&mut self, early: Vec<NetworkEvent>, takes_commands: bool) -> Result<(), RunError> {
+        let mut stdin = takes_commands.then(|| Lines::new(BufReader::new(tokio::io::stdin())));
+        let mut answers = FuturesUnordered::new();
+        let mut early = early.into_iter();
+        loop {
+            // Nothing is taken in before there is room for what it leads to.
+            let room = tokio::select! {
+                biased;
+                () = self.stop.requested() => return Ok(()),
+                room = self.out.reserve() => room,
+            };
+            let Ok(room) = room else {
+                tracing::warn!("nobody reads stdout any more: stopping");
+                return Ok(());
+            };
+            if let Some(event) = early.next() {
+                room.send(json::event(&event, self.domain).to_string());
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.requested() => return Ok(()),
+                Some(answer) = answers.next() => room.send(answer),
+                line = next_line(&mut stdin), if answers.len() < MAX_COMMANDS => match line.map_err(RunError::Stdin)? {
+                    None => {
+                        tracing::info!("stdin has ended; the node goes on");
+                        stdin = None;
+                    }
+                    Some(Ok(line)) if line.trim().is_empty() => {}
+                    Some(line) => answers.push(answers::answer(self.handle.clone(), commands::parse(line))),
+                },
+                event = self.events.recv() => {
+                    let event = event.ok_or(RunError::Ended)?;
+                    room.send(json::event(&event, self.domain).to_string());
+                }
+            }
+        }
+    }
+}
+
+/// The next line, if there is a stdin at all. Cancel safe.
+async fn next_line(stdin: &mut Option<Lines<BufReader<tokio::io::Stdin>>>) -> io::Result<Option<Result<String, lines::LineError>>> {
+    match stdin {
+        Some(lines) => lines.next().await,
+        None => std::future::pending().await,
+    }
+}
