@@ -126,7 +126,7 @@ impl Data {
             curves: vec![
                 curve("accepted", "accepted", &blocks.to_accepted),
                 curve("ready", "ready", &blocks.to_ready),
-                curve("waited", "ready after accepted", &blocks.waited),
+                curve("waited", "wait for ready", &blocks.waited),
             ],
             scores: drawn_scores(&scores.subjects).into_iter().map(score).collect(),
             verdicts,

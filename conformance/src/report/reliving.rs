@@ -26,7 +26,7 @@ const CLOCK_SET: u64 = 1_000_000;
 /// let mut reliving = Reliving::of(replay.header());
 /// let relived = replay::relive(&mut replay, None, |step, _| reliving.step(step));
 /// let summary = Summary { kind: RunKind::Replay, steps: relived.steps, virtual_time: reliving.span(), ..Summary::default() };
-/// assert!(Report::new(summary, reliving.into_timeline()).html().contains("everything holds"));
+/// assert!(Report::new(summary, reliving.into_timeline()).html().contains("every step matches"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
