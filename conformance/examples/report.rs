@@ -1,4 +1,4 @@
-//! Writes a page about a rough quarter of an hour: a network that is cut in two, heals, restarts in part, and meets a peer that sends rubbish.
+//! Writes a page about a rough quarter of an hour: a network that is cut in two, heals, restarts in part, and meets peers that send rubbish.
 //!
 //! ```sh
 //! cargo run --release -p preconf-conformance --example report -- report.html [NODES] [SEED]
@@ -14,6 +14,8 @@ use preconf_core::{Bytes, Time, Topic};
 
 const BLOCKS: u64 = 400;
 const EVERY: Duration = Duration::from_secs(2);
+/// One node in so many is restarted, and another one has a peer that lies.
+const EVERY_SO_MANY: usize = 3;
 /// Links of a node, to its neighbours on either side and to nodes further and further away.
 const HOPS: [usize; 6] = [1, 2, 5, 13, 34, 89];
 
@@ -33,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let summary = Summary {
         scenario: "A cut, a restart, and rubbish".to_owned(),
         seed: Some(seed),
-        nodes: nodes + 1,
+        nodes: nodes + nodes.div_ceil(EVERY_SO_MANY),
         virtual_time: world.now().since(Time::ZERO),
         steps: world.steps(),
         digest: world.digest().iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -55,10 +57,11 @@ fn rough(world: &mut World, nodes: usize) -> Result<(), Failure> {
     for (node, hop) in (0..nodes).flat_map(|node| HOPS.map(|hop| (node, hop))).filter(|(_, hop)| *hop < nodes) {
         world.link(node, (node + hop) % nodes, Terms { loss: 20_000, ..Terms::default() });
     }
-    let liar = world.add_puppet(|_, _: &Bytes| Answer::Drop);
-    let victims: Vec<usize> = (0..nodes).step_by(nodes.div_ceil(6)).collect();
-    for victim in &victims {
-        world.link(*victim, liar, Terms::default());
+    // Each of them has a peer that answers nothing, and later sends what no node would.
+    let victims: Vec<usize> = (0..nodes).step_by(EVERY_SO_MANY).collect();
+    let liars: Vec<usize> = victims.iter().map(|_| world.add_puppet(|_, _: &Bytes| Answer::Drop)).collect();
+    for (victim, liar) in victims.iter().zip(&liars) {
+        world.link(*victim, *liar, Terms::default());
     }
     world.publish(&history, EVERY, &[0, nodes / 2 - 1]);
 
@@ -76,15 +79,15 @@ fn rough(world: &mut World, nodes: usize) -> Result<(), Failure> {
 
     // Not at the moment in which a block goes out: who publishes one and forgets it cannot go on.
     world.run_for(Duration::from_secs(111))?;
-    for node in (0..nodes).filter(|node| node % 3 == 1) {
+    for node in (1..nodes).step_by(EVERY_SO_MANY) {
         world.restart(node)?;
     }
 
     world.run_for(Duration::from_secs(100))?;
     world.mark(&sim::Mark::FaultBegins("rubbish".to_owned(), victims.clone()));
-    for (victim, second) in victims.iter().flat_map(|victim| (0..60).map(move |second| (*victim, second))) {
+    for ((victim, liar), second) in victims.iter().zip(&liars).flat_map(|pair| (0..60).map(move |second| (pair, second))) {
         let rubbish = Bytes::from(format!("rubbish {second} for {victim}").repeat(12));
-        world.inject(victim, liar, Topic::Commitments, rubbish, Duration::from_secs(second));
+        world.inject(*victim, *liar, Topic::Commitments, rubbish, Duration::from_secs(second));
     }
     world.run_for(Duration::from_secs(60))?;
     world.mark(&sim::Mark::FaultEnds("rubbish".to_owned(), victims));

@@ -13,8 +13,10 @@ use alloy_primitives::{Address, B256};
 use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
 use crate::chain::judge::{Claim, MAX_VERIFYING};
 use crate::config::Config;
+use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Worth};
+use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
 use crate::evidence::Evidence;
-use crate::id::{CommandId, ConnectionId, HeldId, JobId, PeerId, RequestId};
+use crate::id::{CommandId, ConnectionId, DialId, HeldId, JobId, PeerId, RequestId};
 use crate::machine::Core;
 use crate::output::{Accepted, MAX_OUTPUTS_PER_STEP, Output};
 use crate::peer::conduct::ScoreRules;
@@ -28,7 +30,7 @@ use crate::peer::table::{Connected, Link, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEE
 use crate::request::Sent;
 use crate::request::ask::MAX_WAITING;
 use crate::schedule::{MAX_WINDOWS, Window};
-use crate::sync::{MAX_BARRED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
+use crate::sync::{MAX_BARRED, MAX_BLAMED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
 use crate::time::{Time, Timer};
 use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment, TXLIST_HEADER_BYTES};
 
@@ -67,6 +69,11 @@ const CONNECTED: usize = entry::<PeerId, Connected>()
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
+/// A node that discovery found, its addresses and its record among it.
+const CANDIDATE: usize = entry::<PeerId, Candidate>()
+    + entry::<(Worth, PeerId), ()>()
+    + MAX_ADDRESSES * (size_of::<String>() + MAX_ADDRESS_BYTES + 2 * entry::<Cidr, u32>())
+    + MAX_RECORD_BYTES;
 /// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
 const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();
 
@@ -110,11 +117,13 @@ pub fn memory_bound(config: &Config) -> usize {
         + config.max_served * entry::<[u64; 8], [u64; 8]>()
         + pages * size_of::<SignedCommitment>()
         + MAX_BARRED * entry::<(u64, PeerId), ()>()
+        + MAX_BLAMED * entry::<RequestId, ()>()
         + MAX_GAPS * entry::<u64, PeerId>()
         + MAX_WINDOWS * entry::<u64, Window>()
         + MAX_REMEMBERED * known(config)
         + MAX_CONNECTED * CONNECTED
         + config.connections.pending_out as usize * DIAL
+        + config.discovery.map_or(0, |_| MAX_CANDIDATES * CANDIDATE + config.connections.pending_out as usize * entry::<DialId, ()>())
         + LISTS
         + statics(config)
         + (MAX_OUTPUTS_WAITING + MAX_OUTPUTS_PER_STEP) * size_of::<Output>()
@@ -138,11 +147,14 @@ impl Core {
             + self.serving.len() * entry::<[u64; 8], [u64; 8]>()
             + self.sync.items_waiting() * size_of::<SignedCommitment>()
             + self.sync.barred() * entry::<(u64, PeerId), ()>()
+            + self.sync.blamed() * entry::<RequestId, ()>()
             + self.sync.gaps.len() * entry::<u64, PeerId>()
             + self.schedule.len() * entry::<u64, Window>()
             + self.peers.remembered() * known(&self.config)
             + self.peers.len() * CONNECTED
             + self.dials.under_way() * DIAL
+            + self.discovery.candidates.len() * CANDIDATE
+            + self.discovery.dialing.len() * entry::<DialId, ()>()
             + LISTS
             + statics(&self.config)
             + self.outputs_waiting() * size_of::<Output>()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 
 use crate::crypto::DEFAULT_DOMAIN;
+use crate::discovery::config::DiscoveryConfig;
 use crate::id::PeerId;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::connections::ConnectionLimits;
@@ -53,7 +54,8 @@ pub struct Config {
     pub max_held_per_peer: usize,
     /// Held messages of one (window, block number). Default 4 (P5.1).
     pub max_held_per_place: usize,
-    /// Signature recoveries and txlist hashes under way for one peer's gossip. Default 64. Ours: what P5.1 lets a peer have held.
+    /// Signature recoveries under way for one peer's gossip. Default 64. Ours: what P5.1 lets a peer have held. Txlist hashes have a bound of
+    /// their own.
     pub max_jobs_per_peer: usize,
 
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
@@ -110,6 +112,8 @@ pub struct Config {
     /// Multiaddrs with `/p2p/…` of peers that are dialed for ever and are protected (P8.5). A peer may have several. Default none, at most
     /// `connections.target_peers`.
     pub static_peers: Vec<String>,
+    /// How others are looked for (P8.2, P8.6). Default `None`: nobody is, and records are not taken.
+    pub discovery: Option<DiscoveryConfig>,
 
     /// How often peers are asked for their heads once a node is caught up. Default 12 s. Ours: one L1 slot, and far below P6.6's limit.
     pub heads_every: Duration,
@@ -176,6 +180,7 @@ impl Config {
             connections: ConnectionLimits::PROD,
             gate: GateConfig::default(),
             static_peers: Vec::new(),
+            discovery: None,
             heads_every: Duration::from_secs(12),
             heads_while_moving: Duration::from_millis(1_450),
             heads_from: 3,
@@ -244,6 +249,7 @@ impl Config {
         self.score.check()?;
         self.connections.check()?;
         self.gate.check()?;
+        self.discovery.as_ref().map_or(Ok(()), DiscoveryConfig::check)?;
         let max = self.connections.target_peers as usize;
         rule(self.static_peers.len() <= max, "static_peers", || format!("{} of them", self.static_peers.len()), "at most target_peers")?;
         Dials::new(self)?;

@@ -116,6 +116,8 @@ counted! {
     PublishId
     /// An outbound dial. Minted by the core.
     DialId
+    /// A look-up of discovery. Minted by the core.
+    LookupId
     /// A message that waits for its parent or for the schedule. Minted by the core.
     HeldId
     /// A peer's request that waits for our answer. Minted by the glue.

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use alloy_primitives::B256;
 use bytes::Bytes;
 
-use crate::id::{ChannelId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
+use crate::discovery::record::NodeRecord;
+use crate::id::{ChannelId, ConnectionId, DialId, LookupId, MessageId, PeerId, PublishId, RequestId};
 use crate::job::JobDone;
 use crate::peer::subnet::Cidr;
 use crate::record::Record;
@@ -135,6 +136,18 @@ pub enum Input {
         dial: DialId,
         /// Why.
         failure: DialFailure,
+    },
+    /// Discovery found a node's record and checked its signature (P8.7).
+    RecordFound {
+        /// The record.
+        record: Box<NodeRecord>,
+    },
+    /// A look-up is over; what it found was told before.
+    LookupFinished {
+        /// The look-up.
+        lookup: LookupId,
+        /// Did anybody answer?
+        succeeded: bool,
     },
     /// A peer said what it speaks.
     PeerIdentified {

@@ -64,7 +64,9 @@
 //!
 //! Rules carry the numbers of PROTOCOL.md (`C6`, `P5.1`): search for one and you stand in its code and its tests. `validate` holds the rules
 //! that are pure functions; `chain` what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer`
-//! reputation and limits; `wire` the bytes.
+//! reputation and limits; `discovery` whom we might connect to; `wire` the bytes.
+
+#![warn(clippy::wildcard_enum_match_arm)]
 
 mod bounds;
 mod chain;
@@ -72,6 +74,7 @@ mod commands;
 mod config;
 mod crypto;
 mod dice;
+mod discovery;
 mod error;
 mod evidence;
 mod health;
@@ -99,10 +102,13 @@ pub use secp256k1::SecretKey;
 pub use bounds::memory_bound;
 pub use config::{Config, ConfigError};
 pub use crypto::{DEFAULT_DOMAIN, address_of, is_high_s, message_id, preconfirmation_hash, recover, recover_any, sign, signing_hash};
+pub use discovery::config::DiscoveryConfig;
+pub use discovery::known::KnownNode;
+pub use discovery::record::{ChainLabel, NodeRecord};
 pub use error::{CommandError, PublishError, Refusal, RequestError, Row};
 pub use evidence::{Evidence, Fault, NoProof, Promise, Proof, Which};
 pub use health::{BlockHealth, MAX_HEALTH_BLOCKS, Stage};
-pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, MessageId, PeerId, PublishId, RequestId};
+pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, LookupId, MessageId, PeerId, PublishId, RequestId};
 pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip};
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
@@ -117,7 +123,7 @@ pub use peer::score::Standing;
 pub use peer::subnet::Cidr;
 pub use record::Record;
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
-pub use stats::Stats;
+pub use stats::{DiscoveryStats, Stats};
 pub use status::{PeerInfo, Status};
 pub use time::{Now, Time, Timer, UnixTime};
 pub use validate::v1::parent::{HostRule, ParentRule, ParentRules};

@@ -13,6 +13,8 @@ use crate::chain::judge::Docket;
 use crate::chain::txlists::TxLists;
 use crate::config::{Config, ConfigError};
 use crate::dice::Dice;
+use crate::discovery::Discovery;
+use crate::discovery::candidates::Candidates;
 use crate::error::CommandError;
 use crate::evidence::EvidenceBook;
 use crate::id::{CommandId, JobId, Mint};
@@ -43,6 +45,7 @@ pub(crate) struct Mints {
     pub(crate) publishes: Mint,
     pub(crate) dials: Mint,
     pub(crate) held: Mint,
+    pub(crate) lookups: Mint,
 }
 
 /// One node's mind: told what happened, it answers with what to do.
@@ -82,6 +85,7 @@ pub struct Core {
     pub(crate) round: Option<Round>,
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
+    pub(crate) discovery: Discovery,
     pub(crate) stats: Stats,
     pub(crate) executed: u64,
     /// The block that the host failed at, and how often on end (P10.4).
@@ -110,6 +114,9 @@ impl Core {
         for peer in dials.statics() {
             timers.set(Timer::Redial(peer), now.mono); // P8.5
         }
+        if config.discovery.is_some() {
+            timers.set(Timer::LookUp, now.mono); // P8.2
+        }
         Ok(Self {
             dice: Dice::new(seed),
             timers,
@@ -126,6 +133,7 @@ impl Core {
             serving: Serving::default(),
             sync: Sync::default(),
             outbox: Outbox::default(),
+            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood)),
             round: None,
             gate,
             dials,
@@ -155,6 +163,8 @@ impl Core {
             }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
             Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
+            Input::RecordFound { record } => self.record_found(now, *record),
+            Input::LookupFinished { lookup, succeeded } => self.lookup_finished(now, lookup, succeeded),
             Input::PeerIdentified { peer, spoken } => self.peer_identified(now, peer, spoken),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);
@@ -226,10 +236,12 @@ impl Core {
                 Timer::Room => self.pump(now),
                 Timer::Gap => self.gaps_due(now),
                 Timer::Ban(peer) => self.ban_checked(now, peer),
-                Timer::Use(peer) => self.use_checked(peer),
+                Timer::Use(peer) => self.use_checked(now, peer),
                 Timer::Execute => self.execute_again(now),
                 Timer::Decay => self.scores_decayed(now),
                 Timer::Redial(peer) => self.redial_due(now, peer),
+                Timer::LookUp => self.look_up_due(now),
+                Timer::DialFound => self.found_peers_due(now),
             }
         }
         self.end();

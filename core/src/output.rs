@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::evidence::Evidence;
-use crate::id::{ChannelId, CommandId, ConnectionId, DialId, MessageId, PeerId, PublishId, RequestId};
+use crate::id::{ChannelId, CommandId, ConnectionId, DialId, LookupId, MessageId, PeerId, PublishId, RequestId};
 use crate::input::DialFailure;
 use crate::job::Job;
 use crate::peer::gate::GateRefusal;
@@ -101,6 +101,17 @@ pub enum Action {
         dial: DialId,
         /// The multiaddr as text.
         address: String,
+    },
+    /// Look for other nodes; [`Input::RecordFound`](crate::Input::RecordFound) tells each that is found, and
+    /// [`Input::LookupFinished`](crate::Input::LookupFinished) the end. One at a time (P8.6).
+    LookUp {
+        /// Names the look-up.
+        lookup: LookupId,
+    },
+    /// Tell discovery of a node to begin from (P8.9).
+    Introduce {
+        /// The node's record as text.
+        record: String,
     },
     /// Close all connections to a peer.
     Disconnect {

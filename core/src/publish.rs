@@ -131,16 +131,20 @@ impl Core {
 
     /// What was kept before a restart; what this life knows already stays as it is.
     pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
-        let mut peers = BTreeMap::new();
+        let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
         for record in records {
-            match *record {
-                Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.config.max_commitments),
+            match record {
+                &Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.config.max_commitments),
                 // The last word on a peer counts, a ban that was lifted among them.
-                Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
+                &Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
+                Record::Known(node) => drop(known.insert(node.record.peer, node)),
             }
         }
         for (peer, (score, as_of, ban_ends)) in peers {
             self.restore_peer(now, peer, score, as_of, ban_ends);
+        }
+        for node in known.into_values() {
+            self.restore_known(now, node);
         }
         self.mint.commands.next(CommandId)
     }

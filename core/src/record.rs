@@ -5,11 +5,12 @@
 
 use alloy_primitives::B256;
 
+use crate::discovery::known::KnownNode;
 use crate::id::PeerId;
 use crate::time::UnixTime;
 
 /// One thing to remember across restarts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// We committed to this block, and will never commit to another one with its number (P5.9).
     Committed {
@@ -29,4 +30,6 @@ pub enum Record {
         /// When its ban ends, if it is banned.
         ban_ends: Option<UnixTime>,
     },
+    /// A node that was of use, to be found again without a bootnode (P8.9). It replaces what was kept of the same node before.
+    Known(Box<KnownNode>),
 }

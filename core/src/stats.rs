@@ -3,6 +3,7 @@
 //! Plain fields, no metrics library. The driver reads them; nothing in the machine decides by them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Counters since the start, and a few levels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,4 +40,61 @@ pub struct Stats {
     pub unheard: u64,
     /// Publications that found no peer or a full queue, tries included (P5.8a).
     pub publish_retries: u64,
+    /// What discovery did.
+    pub discovery: DiscoveryStats,
+}
+
+/// Counters of discovery since the start, and a level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiscoveryStats {
+    /// Look-ups begun (P8.6).
+    pub lookups: u64,
+    /// Look-ups that nobody answered, or that ran out of time.
+    pub lookups_failed: u64,
+    /// Time that all others took together, in microseconds.
+    pub lookup_micros: u64,
+    /// Records found, repeated ones included.
+    pub found: u64,
+    /// Of them, labelled with another chain (P8.7).
+    pub wrong_chain: u64,
+    /// Of them, without a label where one is demanded (P8.7).
+    pub unlabelled: u64,
+    /// Of them, without an address that we go to (P8.7).
+    pub no_address: u64,
+    /// Of them, without room among the candidates (P8.8).
+    pub no_room: u64,
+    /// Candidates dialed (P8.8).
+    pub dialed: u64,
+    /// Of those dials, the ones that led to a connection.
+    pub connected: u64,
+    /// Candidates that spoke nothing of our chain once connected (P2.5).
+    pub useless: u64,
+    /// Candidates now.
+    pub candidates: u64,
+}
+
+impl DiscoveryStats {
+    /// Each figure with the name of its metric. All are counters but the last, which is a gauge.
+    pub fn metrics(&self) -> [(&'static str, u64); 12] {
+        [
+            ("p2p_discovery_lookups", self.lookups),
+            ("p2p_discovery_lookups_failed", self.lookups_failed),
+            ("p2p_discovery_lookup_micros", self.lookup_micros),
+            ("p2p_discovery_found", self.found),
+            ("p2p_discovery_wrong_chain", self.wrong_chain),
+            ("p2p_discovery_unlabelled", self.unlabelled),
+            ("p2p_discovery_no_address", self.no_address),
+            ("p2p_discovery_no_room", self.no_room),
+            ("p2p_discovery_dialed", self.dialed),
+            ("p2p_discovery_connected", self.connected),
+            ("p2p_discovery_useless", self.useless),
+            ("p2p_discovery_candidates", self.candidates),
+        ]
+    }
+
+    /// How long a look-up that somebody answered took, on average.
+    pub fn mean_lookup(&self) -> Option<Duration> {
+        let answered = self.lookups.checked_sub(self.lookups_failed)?;
+        self.lookup_micros.checked_div(answered).map(Duration::from_micros)
+    }
 }

@@ -107,6 +107,10 @@ pub enum Timer {
     Decay,
     /// A static peer is dialed again (P8.5).
     Redial(PeerId),
+    /// Others are looked for, or the look-up under way has had its time (P8.2).
+    LookUp,
+    /// The best of those that discovery found are dialed (P8.8).
+    DialFound,
 }
 
 /// The one table of deadlines.

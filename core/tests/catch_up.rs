@@ -99,6 +99,26 @@ fn a_broken_page_costs_its_peer_a_failure_and_what_stood_before_is_used() {
 }
 
 #[test]
+fn p6_4_a_page_costs_its_peer_one_failure_however_many_of_its_items_are_bad() {
+    let not_elected = |before: &SignedCommitment, number| {
+        Writer { number, key: key(2), parent: preconfirmation_hash(before), ..Writer::new(1) }.block().0
+    };
+    let good = chain(4);
+    let forged = not_elected(&good[0], 1);
+    let forged_again = not_elected(&forged, 2);
+    let pages = [
+        vec![good[0].clone(), forged.clone(), forged_again.clone()],
+        vec![good[0].clone(), forged, good[2].clone(), good[3].clone()], // and the third does not link to the second
+    ];
+    for page in pages {
+        let (mut node, first) = behind(&[9], 4);
+        serves(&mut node, &first[0], &page);
+        let faults = node.core.explain(node.now, peer(9)).iter().filter(|change| change.delta < 0).count();
+        assert_eq!((faults, node.head()), (1, Some(1)));
+    }
+}
+
+#[test]
 fn a_head_that_nobody_backs_is_dropped() {
     let (mut node, pages) = behind(&[9], u64::MAX);
     let mut asked = pages;

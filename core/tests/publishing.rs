@@ -116,7 +116,7 @@ fn p5_9_never_contradicts_what_it_published_before() {
 /// What came out to be kept, and what came out to be published, in order.
 fn kept_and_published(outputs: &[Output]) -> Vec<Result<Record, Topic>> {
     let both = |output: &Output| match output {
-        Output::Keep(record) => Some(Ok(*record)),
+        Output::Keep(record) => Some(Ok(record.clone())),
         Output::Net(Action::Publish { topic, .. }) => Some(Err(*topic)),
         _ => None,
     };
@@ -129,7 +129,7 @@ fn p5_9_holds_across_a_restart_for_whoever_stores_what_is_to_be_kept() {
     let (first, second) = (writer.block().0, writer.block().0);
     let (_, outputs) = publish(&mut node, &first).unwrap();
     let record = Record::Committed { block_number: 1, hash: preconfirmation_hash(&first) };
-    assert_eq!(kept_and_published(&outputs), [Ok(record), Err(Topic::Commitments)], "kept before it is said");
+    assert_eq!(kept_and_published(&outputs), [Ok(record.clone()), Err(Topic::Commitments)], "kept before it is said");
 
     let mut node = Node::connected_to(&[9]);
     node.command(Command::Restore(vec![record])).unwrap();

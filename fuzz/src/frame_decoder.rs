@@ -28,11 +28,41 @@ pub fn frame_decoder(data: &[u8]) -> Reached {
     let (reached, written) = decode(cap, stream, usize::from(*chunk_bytes).max(1));
     let (whole, _) = decode(cap, stream, usize::MAX);
     assert_eq!(reached, whole, "P3.4: the cut of a stream changes what it says");
+    assert_eq!((reached.frames, reached.error), by_hand(cap, stream), "P3.4: a plain loop reads other lengths");
     assert!(stream.starts_with(&written), "P3.4: frames do not encode to what was read");
     if reached.error.is_none() && !reached.cut_short {
         assert_eq!(written.len(), stream.len(), "P3.4: bytes were taken that no frame holds");
     }
     reached
+}
+
+/// The same with a plain loop over the bytes of each length: how many frames, and what is wrong behind them.
+fn by_hand(cap: u32, mut stream: &[u8]) -> (usize, Option<FrameError>) {
+    for frames in 0.. {
+        let (mut len, mut used) = (0u64, 0);
+        loop {
+            // Five bytes hold 35 bits; a sixth could only be too many.
+            if used == 5 {
+                return (frames, Some(FrameError::BadLength));
+            }
+            let Some(&byte) = stream.get(used) else { return (frames, None) };
+            if byte == 0 && used > 0 {
+                return (frames, Some(FrameError::BadLength));
+            }
+            len += u64::from(byte % 128) << (7 * used);
+            used += 1;
+            if byte < 128 {
+                break;
+            }
+        }
+        let Ok(len) = u32::try_from(len) else { return (frames, Some(FrameError::BadLength)) };
+        if len > cap {
+            return (frames, Some(FrameError::TooLarge { len, max: cap }));
+        }
+        let Some(rest) = stream[used..].get(len as usize..) else { return (frames, None) };
+        stream = rest;
+    }
+    unreachable!("a stream ends")
 }
 
 /// What came out, and the frames written again.

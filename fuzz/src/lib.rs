@@ -4,12 +4,57 @@
 //! kept. Both panic where something does not hold. Each says how far it came, so that a corpus can be asked whether it still reaches what
 //! it was made for.
 
+#[cfg(feature = "codec")]
+mod codec_stream;
+mod crypto;
 mod dice;
 mod frame_decoder;
 mod machine;
 pub mod seeds;
+mod sim_model;
+mod texts;
+mod trace_reader;
 mod wire_decode;
+mod wire_rival;
 
+#[cfg(feature = "codec")]
+pub use codec_stream::{Read, codec_stream};
+pub use crypto::{Signed, crypto};
 pub use frame_decoder::{Reached, frame_decoder};
 pub use machine::{Reached as NodeReached, machine_bytes, tell};
+pub use sim_model::{Lived, sim_model};
+pub use texts::{Text, enr_and_config};
+pub use trace_reader::{Told, trace_reader};
 pub use wire_decode::{Container, wire_decode};
+pub use wire_rival::wire_rival;
+
+/// A target: its name, and what it does with an input.
+pub struct Target {
+    /// Names its folder in the corpus.
+    pub name: &'static str,
+    /// Runs one input; panics where something does not hold.
+    pub run: fn(&[u8]),
+}
+
+macro_rules! targets {
+    ($($(#[$gate:meta])* $target:ident,)*) => {
+        /// Every target there is.
+        pub const TARGETS: &[Target] = &[$(
+            $(#[$gate])*
+            Target { name: stringify!($target), run: |data| { $target(data); } },
+        )*];
+    };
+}
+
+targets! {
+    wire_decode,
+    wire_rival,
+    frame_decoder,
+    #[cfg(feature = "codec")]
+    codec_stream,
+    crypto,
+    enr_and_config,
+    trace_reader,
+    machine_bytes,
+    sim_model,
+}

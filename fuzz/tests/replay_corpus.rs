@@ -5,23 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use preconf_core::{FrameError, frame_prefix};
-use preconf_fuzz::{Container, frame_decoder, wire_decode};
+use preconf_fuzz::{Container, TARGETS, frame_decoder, wire_decode, wire_rival};
 use serde_json::Value;
 
 #[test]
 fn every_file_of_the_corpus_is_survived() {
-    for (target, run) in [
-        ("wire_decode", (|data| drop(wire_decode(data))) as fn(&[u8])),
-        ("frame_decoder", |data| {
-            frame_decoder(data);
-        }),
-    ] {
-        let files = corpus(target);
-        assert!(!files.is_empty(), "{target} has no corpus");
-        files.values().for_each(|data| run(data));
+    for target in TARGETS {
+        let files = corpus(target.name);
+        assert!(!files.is_empty(), "{} has no corpus", target.name);
+        for (name, data) in files {
+            let survived = catch_unwind(|| (target.run)(&data));
+            assert!(survived.is_ok(), "{}/{name} is not survived; what it met stands above", target.name);
+        }
     }
 }
 
@@ -29,6 +28,8 @@ fn every_file_of_the_corpus_is_survived() {
 fn every_seed_of_wire_decode_is_committed_and_together_they_reach_every_container() {
     let seeds = wire_seeds();
     committed("wire_decode", &seeds);
+    committed("wire_rival", &seeds);
+    assert!(seeds.values().any(|data| wire_rival(data) > 0), "the rival takes nothing");
     let reached: BTreeSet<Container> = seeds.values().flat_map(|data| wire_decode(data)).collect();
     let all = [
         Container::SignedCommitment,
@@ -47,6 +48,7 @@ fn every_seed_of_wire_decode_is_committed_and_together_they_reach_every_containe
 fn every_seed_of_frame_decoder_is_committed_and_together_they_reach_every_end() {
     let seeds = frame_seeds();
     committed("frame_decoder", &seeds);
+    committed("codec_stream", &seeds);
     let reached: Vec<_> = seeds.values().map(|data| frame_decoder(data)).collect();
     assert!(reached.iter().any(|reached| reached.frames == 2 && reached.error.is_none() && !reached.cut_short));
     assert!(reached.iter().any(|reached| reached.bytes > 90_000));

@@ -69,6 +69,7 @@ pub use tcp::Tcp;
 pub use transport::transport;
 
 pub use preconf_node::{
-    BoxedWork, Clock, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig, NetworkDriver, NetworkEvent,
-    NetworkEvents, NetworkHandle, NetworkStatus, Parts, PeerLists, RecordConfig, Resolving, StartError, preconf_core, preconf_libp2p,
+    BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
+    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving,
+    StartError, preconf_core, preconf_libp2p,
 };

@@ -1,7 +1,6 @@
 //! What does a node stand on under async-std?
 
-use futures::stream::{self, StreamExt};
-use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Parts, StartError};
+use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, StartError};
 
 use crate::clock::SystemClock;
 use crate::jobs::BlockingPool;
@@ -28,7 +27,7 @@ pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
         executor: Box::new(|task| drop(async_std::task::spawn(task))),
         jobs: Box::new(BlockingPool),
         clock: Box::new(SystemClock::new()),
-        discovery: stream::empty().boxed(),
+        discovery: Box::new(Nobody::default()),
         admit: Box::new(|_| true),
     })
 }

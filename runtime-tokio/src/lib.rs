@@ -86,16 +86,21 @@
 //! ```
 
 mod clock;
+mod discovery;
 mod jobs;
 mod node;
 mod transport;
 
 pub use clock::SystemClock;
+pub use discovery::discv5;
 pub use jobs::BlockingPool;
 pub use node::{node, parts};
 pub use transport::transport;
 
+pub use preconf_discv5::{Discv5, Discv5Config, Discv5Error};
+pub use preconf_enr;
 pub use preconf_node::{
-    BoxedWork, Clock, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig, NetworkDriver, NetworkEvent,
-    NetworkEvents, NetworkHandle, NetworkStatus, Parts, PeerLists, RecordConfig, Resolving, StartError, preconf_core, preconf_libp2p,
+    BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
+    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving,
+    StartError, preconf_core, preconf_libp2p,
 };

@@ -1,7 +1,6 @@
 //! What does a node stand on under tokio?
 
-use futures::stream::{self, StreamExt};
-use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Parts, StartError};
+use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, StartError};
 use tokio::runtime::Handle;
 
 use crate::clock::SystemClock;
@@ -30,7 +29,7 @@ pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
         executor: Box::new(move |task| drop(runtime.spawn(task))),
         jobs: Box::new(BlockingPool),
         clock: Box::new(SystemClock::new()),
-        discovery: stream::empty().boxed(),
+        discovery: Box::new(Nobody::default()),
         admit: Box::new(|_| true),
     })
 }

@@ -1,12 +1,14 @@
 //! `preconf-conformance replay FILE`: relives a trace; exit status 0 only if the machine says in every step what it said then.
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use preconf_conformance::replay::{self, Parting, Relived, words};
+use preconf_conformance::report::{Reliving, Report, RunKind, Summary};
 use preconf_core::{Change, Now, PeerId};
 use preconf_trace::Replay;
 use serde_json::{Value, json};
@@ -25,6 +27,9 @@ pub(crate) struct ReplayArgs {
     /// Show the first step in which this other trace parts from FILE; exit status 0 only if there is none.
     #[arg(long, value_name = "OTHER", conflicts_with = "until")]
     diff: Option<PathBuf>,
+    /// Write a page about what is relived: one file that needs no network.
+    #[arg(long, value_name = "FILE", conflicts_with = "diff")]
+    html: Option<PathBuf>,
     /// Print one JSON object instead of words.
     #[arg(long)]
     json: bool,
@@ -46,12 +51,20 @@ fn open(path: &Path) -> Result<Replay<BufReader<File>>, Box<dyn Error>> {
 fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     let mut replay = open(&args.file)?;
     let mut now = replay.header().start;
-    let relived = replay::relive(&mut replay, args.until, |step, _| now = step.step.now);
+    let mut reliving = Reliving::of(replay.header());
+    let relived = replay::relive(&mut replay, args.until, |step, _| {
+        now = step.step.now;
+        reliving.step(step);
+    });
     let too_short = args.until.filter(|until| relived.ok() && relived.steps < *until);
     let ok = relived.ok() && too_short.is_none();
+    let report = Report::new(summary(args, &relived, reliving.span()), reliving.into_timeline());
+    if let Some(file) = &args.html {
+        fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
     if args.json {
-        println!("{}", relived_json(ok, &relived, ledger.as_ref()));
+        println!("{}", relived_json(ok, report.json(), &relived, ledger.as_ref()));
         return Ok(ok);
     }
     let header = replay.header();
@@ -76,6 +89,23 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     Ok(ok)
 }
 
+fn summary(args: &ReplayArgs, relived: &Relived, virtual_time: Duration) -> Summary {
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let until = args.until.map(|until| format!(" --until {until}")).unwrap_or_default();
+    let difference = relived.difference.as_ref().map(|step| format!("step {} does not say what it said: {}", step.step, step.told));
+    Summary {
+        kind: RunKind::Replay,
+        scenario: name(&args.file),
+        nodes: 1,
+        virtual_time,
+        steps: relived.steps,
+        digest: hex::encode(relived.digest),
+        violations: difference.into_iter().chain(relived.error.as_ref().map(ToString::to_string)).collect(),
+        command: format!("cargo run --release -p preconf-conformance -- replay {}{until}", args.file.display()),
+        ..Summary::default()
+    }
+}
+
 fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
     println!("the score of {peer} at {}:", words::time(now.mono));
     if changes.is_empty() {
@@ -86,7 +116,8 @@ fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
     }
 }
 
-fn relived_json(ok: bool, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
+/// The object of any run, and beside it what only a replay knows.
+fn relived_json(ok: bool, mut report: Value, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
     let change = |change: &Change| {
         json!({
             "at": change.at.0,
@@ -97,16 +128,15 @@ fn relived_json(ok: bool, relived: &Relived, ledger: Option<&(PeerId, Vec<Change
             "score": change.score,
         })
     };
-    json!({
-        "ok": ok,
-        "steps": relived.steps,
-        "trace_digest": hex::encode(relived.digest),
-        "ending": relived.ending.map(words::ending),
-        "difference": relived.difference.as_ref().map(|step| step.json()),
-        "last": relived.last.as_ref().map(|step| step.json()),
-        "error": relived.error.as_ref().map(ToString::to_string),
-        "ledger": ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() })),
-    })
+    let ledger =
+        ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() }));
+    report["ok"] = json!(ok);
+    report["ending"] = json!(relived.ending.map(words::ending));
+    report["difference"] = json!(relived.difference.as_ref().map(|step| step.json()));
+    report["last"] = json!(relived.last.as_ref().map(|step| step.json()));
+    report["error"] = json!(relived.error.as_ref().map(ToString::to_string));
+    report["ledger"] = json!(ledger);
+    report
 }
 
 fn diff(args: &ReplayArgs, other: &Path) -> Result<bool, Box<dyn Error>> {

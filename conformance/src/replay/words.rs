@@ -48,6 +48,12 @@ fn input(input: &Input) -> String {
         }
         Input::ConnectionClosed { peer, connection } => format!("connection {connection} with {peer} closed"),
         Input::DialFailed { dial, failure } => format!("dial {dial} failed: {failure}"),
+        Input::RecordFound { record } => {
+            format!("found record {} of {}, {:?}, at {}", record.sequence, record.peer, record.chain, record.addresses.join(" "))
+        }
+        Input::LookupFinished { lookup, succeeded } => {
+            format!("look-up {lookup} ended, {}", if *succeeded { "somebody answered" } else { "nobody answered" })
+        }
         Input::PeerIdentified { peer, spoken } => format!("{peer} speaks {spoken:?}"),
         Input::PeerSubscribed { peer, topic } => format!("{peer} joined {topic:?}"),
         Input::PeerUnsubscribed { peer, topic } => format!("{peer} left {topic:?}"),
@@ -118,6 +124,7 @@ pub fn output(output: &Output) -> String {
         Output::Job(Job { id, work: Work::Hash { txlist } }) => format!("job {id}: hash {} bytes", txlist.len()),
         Output::App(news) => format!("to the application: {}", event(news)),
         Output::Keep(Record::Committed { block_number, hash }) => format!("to keep: we committed to block {block_number}, {hash}"),
+        Output::Keep(Record::Known(node)) => format!("to keep: {} was of use", node.record.peer),
         Output::Keep(Record::Peer { peer, score, ban_ends, .. }) => {
             let ban = ban_ends.map_or(String::new(), |ends| format!(", banned until unix {}", seconds(ends.0)));
             format!("to keep: {peer} stands at {}{ban}", points(*score))
@@ -143,6 +150,8 @@ fn action(action: &Action) -> String {
         Action::DropRequest { channel } => format!("drop the request on channel {channel}"),
         Action::CancelRequest { request } => format!("forget request {request}"),
         Action::Dial { dial, address } => format!("dial {dial}: {address}"),
+        Action::LookUp { lookup } => format!("look for others, look-up {lookup}"),
+        Action::Introduce { record } => format!("begin from {record}"),
         Action::Disconnect { peer } => format!("disconnect {peer}"),
         Action::CloseConnection { connection } => format!("close connection {connection}"),
         Action::Block { peer } => format!("block {peer}"),

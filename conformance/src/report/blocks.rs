@@ -37,6 +37,8 @@ pub(super) struct Row {
     next: Option<u64>,
     /// Highest block whose delivery has been counted: accepted, ready.
     counted: (u64, u64),
+    /// Peers that it is connected with.
+    peers: i64,
     /// Commitments accepted.
     pub(super) accepted: u64,
     /// Blocks that became ready.
@@ -54,13 +56,18 @@ impl Row {
     }
 }
 
-/// Heights at the end of each bin.
+/// The most, the median and the least of the nodes that are up.
+pub(super) type Range = [u64; 3];
+
+/// Where all of them stand at the end of a bin.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Height {
     /// Highest block that anybody accepted.
     pub(super) best: u64,
-    /// Ready on the furthest, the median and the last node that is up.
-    pub(super) ready: [u64; 3],
+    /// Up to which block all is ready.
+    pub(super) ready: Range,
+    /// Peers that a node is connected with.
+    pub(super) peers: Range,
 }
 
 /// All nodes and blocks.
@@ -88,6 +95,7 @@ impl Blocks {
             started: Time::ZERO,
             next: None,
             counted: (0, 0),
+            peers: 0,
             accepted: 0,
             ready: 0,
             worst: 0,
@@ -99,7 +107,7 @@ impl Blocks {
     /// A node starts, with nothing in memory.
     pub(super) fn started(&mut self, at: Time, node: usize) {
         if let Some(row) = self.rows.get_mut(node) {
-            (row.up, row.started, row.next) = (true, at, None);
+            (row.up, row.started, row.next, row.peers) = (true, at, None, 0);
             row.lives += 1;
         }
     }
@@ -150,6 +158,19 @@ impl Blocks {
         }
     }
 
+    pub(super) fn connected(&mut self, node: usize, change: i64) {
+        if let Some(row) = self.rows.get_mut(node) {
+            row.peers += change;
+        }
+    }
+
+    /// P9.3: blocks up to this one are no longer a node's business.
+    pub(super) fn settled(&mut self, node: usize, number: u64) {
+        if let Some(row) = self.rows.get_mut(node) {
+            row.next = row.next.max(Some(number.saturating_add(1)));
+        }
+    }
+
     /// P9.3: blocks from here on become ready anew.
     pub(super) fn execute_again(&mut self, node: usize, from: u64) {
         if let Some(row) = self.rows.get_mut(node) {
@@ -159,11 +180,14 @@ impl Blocks {
 
     /// The open bin ends.
     pub(super) fn close(&mut self, end: Time) {
-        let mut heights: Vec<u64> = self.rows.iter().filter(|row| row.up).map(Row::ready_to).collect();
-        heights.sort_unstable();
-        let at = |place: usize| heights.get(place).copied().unwrap_or(0);
-        let last = heights.len().saturating_sub(1);
-        self.heights.push(Height { best: self.best, ready: [at(last), at(last / 2), at(0)] });
+        let range = |of: fn(&Row) -> u64| {
+            let mut values: Vec<u64> = self.rows.iter().filter(|row| row.up).map(of).collect();
+            values.sort_unstable();
+            let last = values.len().saturating_sub(1);
+            [last, last / 2, 0].map(|place| values.get(place).copied().unwrap_or(0))
+        };
+        let peers = range(|row| u64::try_from(row.peers).unwrap_or(0));
+        self.heights.push(Height { best: self.best, ready: range(Row::ready_to), peers });
         for row in &mut self.rows {
             let missing = self.births.range(row.next.unwrap_or(0)..).next().filter(|_| row.up);
             let age = missing.map_or(0, |(_, birth)| end.0.saturating_sub(birth.at.0));

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::blocks::DOWN;
+use super::blocks::{DOWN, Range};
 use super::marks::Placed;
 use super::scores::{NONE, Side, Subject};
 use super::spread::Spread;
@@ -24,6 +24,7 @@ pub(super) struct Data {
     end_us: u64,
     marks: Vec<MarkData>,
     height: HeightData,
+    peers: RangeData,
     behind: Vec<BehindData>,
     curves: Vec<Curve>,
     scores: Vec<ScoreData>,
@@ -42,9 +43,23 @@ struct MarkData {
 #[derive(Debug, Default, Serialize)]
 struct HeightData {
     best: Vec<u64>,
-    first: Vec<u64>,
+    ready: RangeData,
+}
+
+/// Of the nodes that are up.
+#[derive(Debug, Default, Serialize)]
+struct RangeData {
+    most: Vec<u64>,
     median: Vec<u64>,
-    last: Vec<u64>,
+    least: Vec<u64>,
+}
+
+impl RangeData {
+    fn push(&mut self, [most, median, least]: Range) {
+        self.most.push(most);
+        self.median.push(median);
+        self.least.push(least);
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -83,13 +98,11 @@ impl Data {
             timeline.halve();
         }
         let Timeline { axis, blocks, scores, tally, marks, .. } = &timeline;
-        let mut height = HeightData::default();
+        let (mut height, mut peers) = (HeightData::default(), RangeData::default());
         for bin in &blocks.heights {
             height.best.push(bin.best);
-            let [first, median, last] = bin.ready;
-            height.first.push(first);
-            height.median.push(median);
-            height.last.push(last);
+            height.ready.push(bin.ready);
+            peers.push(bin.peers);
         }
         let row = |row: &super::blocks::Row| BehindData {
             name: row.name.clone(),
@@ -108,11 +121,12 @@ impl Data {
             end_us,
             marks: marks.placed.iter().enumerate().map(|(place, placed)| mark(place + 1, placed)).collect(),
             height,
+            peers,
             behind: blocks.rows.iter().map(row).collect(),
             curves: vec![
                 curve("accepted", "accepted", &blocks.to_accepted),
                 curve("ready", "ready", &blocks.to_ready),
-                curve("waited", "ready after accepted", &blocks.waited),
+                curve("waited", "wait for ready", &blocks.waited),
             ],
             scores: drawn_scores(&scores.subjects).into_iter().map(score).collect(),
             verdicts,

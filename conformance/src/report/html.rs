@@ -56,10 +56,13 @@ pub(super) fn page(report: &Report) -> String {
 }
 
 fn head(summary: &Summary) -> String {
-    let (class, icon, result) = match summary.violations.len() {
-        0 => ("holds", "M3 8.5l3.2 3.2L13 4.5", "everything holds".to_owned()),
-        1 => ("violated", "M4 4l8 8M12 4l-8 8", "1 rule does not hold".to_owned()),
-        count => ("violated", "M4 4l8 8M12 4l-8 8", format!("{count} rules do not hold")),
+    let (class, icon) = if summary.ok() { ("holds", "M3 8.5l3.2 3.2L13 4.5") } else { ("violated", "M4 4l8 8M12 4l-8 8") };
+    let result = match (summary.kind, summary.violations.len()) {
+        (RunKind::Simulation, 0) => "everything holds".to_owned(),
+        (RunKind::Simulation, 1) => "1 rule does not hold".to_owned(),
+        (RunKind::Simulation, count) => format!("{count} rules do not hold"),
+        (RunKind::Replay, 0) => "every step matches".to_owned(),
+        (RunKind::Replay, _) => "not every step matches".to_owned(),
     };
     let mut facts = Vec::new();
     if let Some(seed) = summary.seed {
@@ -130,6 +133,7 @@ fn plots(summary: &Summary, timeline: &Timeline) -> String {
             "From the publisher to everybody else",
         )
     };
+    let peers = if alone { "How many peers this node is connected with." } else { "How many peers the nodes are connected with." };
     let scored = worst_first(&timeline.scores.subjects).len();
     let scores = match (scored, summary.kind) {
         (0, _) => "No peer's score was ever set.".to_owned(),
@@ -149,6 +153,7 @@ fn plots(summary: &Summary, timeline: &Timeline) -> String {
          <figure id=\"behind\" aria-label=\"How far each node is behind, over time\"></figure>\n</section>\n\
          <section>\n<h2>Propagation</h2>\n<p>{spread}</p>\n<figure id=\"spread\" aria-label=\"Share of deliveries by delay\"></figure>\n</section>\n\
          <section>\n<h2>Scores</h2>\n<p>{scores}</p>\n<figure id=\"scores\" aria-label=\"Scores of peers over time\"></figure>\n</section>\n\
+         <section>\n<h2>Peers</h2>\n<p>{peers}</p>\n<figure id=\"peers\" aria-label=\"Connected peers over time\"></figure>\n</section>\n\
          <section>\n<h2>Verdicts</h2>\n<p>What became of gossip messages. Each lane has a scale of its own.</p>\n\
          <figure id=\"verdicts\" aria-label=\"Verdicts on gossip over time\"></figure>\n</section>\n\
          <noscript><p>The plots need the script that is part of this page.</p></noscript>\n",

@@ -150,9 +150,8 @@ impl Marks {
         {
             fault.until = Some(at); // for whom it lasted longest
         }
-        let same =
-            |placed: &&mut Placed| placed.mark.what == mark.what && placed.mark.kind == mark.kind && at.0 - placed.at.0.min(at.0) < near;
-        if let Some(placed) = self.placed.iter_mut().rev().find(same) {
+        let mut lately = self.placed.iter_mut().rev().take_while(|placed| at.0.saturating_sub(placed.at.0) < near);
+        if let Some(placed) = lately.find(|placed| placed.mark.what == mark.what && placed.mark.kind == mark.kind) {
             placed.mark.nodes.extend(mark.nodes);
         } else if self.placed.len() < MAX_MARKS {
             self.placed.push(Placed { at, until: None, mark });

@@ -4,8 +4,8 @@
 //! the network as [`Mark`]s. It never grows with the length of a run: time lies in bins that double their width, delays in buckets, rare
 //! events in bounded lists. A [`Report`] puts it beside a [`Summary`] and writes one page of HTML that needs no network, or one JSON object.
 //!
-//! A simulation has many nodes and knows who is hostile: a [`Spectator`] looks on at its world. The replay of a trace has one node, and
-//! peers that it knows by their scores. Both feed the same timeline.
+//! A simulation has many nodes and knows who is hostile: a [`Spectator`] looks on at its world. A trace has one node, and peers that it knows
+//! by their scores: [`Reliving`] follows it as it is relived. Both feed the same timeline.
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,6 +30,7 @@ mod blocks;
 mod data;
 mod html;
 mod marks;
+mod reliving;
 mod scores;
 mod spectator;
 mod spread;
@@ -38,6 +39,7 @@ mod tally;
 mod timeline;
 
 pub use marks::{Mark, MarkKind};
+pub use reliving::Reliving;
 pub use scores::Side;
 pub use spectator::Spectator;
 pub use spread::Spread;

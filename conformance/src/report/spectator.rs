@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use preconf_core::{Action, Config, Event, Now, Output, PeerId, Time};
+use preconf_core::{Action, Command, Config, Event, Now, Output, PeerId, Time};
 
 use super::marks::Mark;
 use super::scores::Side;
@@ -92,6 +92,13 @@ impl Observer for Spectator {
             timeline.add_node(format!("node {node}"))
         });
         self.timeline.started(at, row);
+    }
+
+    fn call(&mut self, at: Time, node: NodeId, _: Now, call: sim::Call<'_>) {
+        if let (sim::Call::Command(Command::MoveSyncTip(tip)), Some(row)) = (call, self.rows.get(&node).copied()) {
+            self.meanwhile(at);
+            self.timeline.settled(at, row, tip.block_number);
+        }
     }
 
     fn output(&mut self, at: Time, node: NodeId, output: &Output) {

@@ -65,6 +65,12 @@ impl Timeline {
         self.blocks.stopped(node);
     }
 
+    /// Blocks up to this one are settled from L1 for a node, which will not have to make them ready any more (P9.3).
+    pub fn settled(&mut self, at: Time, node: usize, number: u64) {
+        self.advance(at);
+        self.blocks.settled(node, number);
+    }
+
     /// A machine says something. A time that goes back counts as the last one.
     pub fn output(&mut self, at: Time, node: usize, output: &Output) {
         let at = self.advance(at);
@@ -176,13 +182,10 @@ impl Timeline {
             Event::ExecutionFailed { block_number, .. } => {
                 self.marks.incident(at, node, "execution", &format!("block {block_number} could not be executed (P10.4)"));
             }
+            Event::PeerConnected { .. } => self.blocks.connected(node, 1),
+            Event::PeerDisconnected { .. } => self.blocks.connected(node, -1),
             // Counted elsewhere, or of no interest beyond one node.
-            Event::CommandFinished { .. }
-            | Event::PeerConnected { .. }
-            | Event::PeerDisconnected { .. }
-            | Event::TxListStored { .. }
-            | Event::MessageRefused { .. }
-            | Event::SyncProgress { .. } => {}
+            Event::CommandFinished { .. } | Event::TxListStored { .. } | Event::MessageRefused { .. } | Event::SyncProgress { .. } => {}
         }
     }
 }

@@ -126,10 +126,8 @@ impl World {
             for topic in Topic::ALL {
                 self.input(node, Input::PeerSubscribed { peer: peer_id(other), topic })?;
             }
-            if let Mind::Puppet(..) = self.nodes[node].mind
-                && !std::mem::replace(&mut self.nodes[node].has_turn, true)
-            {
-                self.after(Duration::ZERO, Happening::Turn { node });
+            if let Mind::Puppet(..) = self.nodes[node].mind {
+                self.start_puppet(node);
             }
         }
         Ok(())
@@ -146,6 +144,18 @@ impl World {
             self.soon(node, Input::ConnectionClosed { peer: peer_id(other), connection });
         }
         Ok(())
+    }
+
+    /// Is there a link between two nodes, whether it is up or not?
+    pub fn are_linked(&self, a: NodeId, b: NodeId) -> bool {
+        self.links.contains_key(&ends(a, b))
+    }
+
+    /// Gives a puppet its first turn before anybody is connected to it.
+    pub fn start_puppet(&mut self, node: NodeId) {
+        if !std::mem::replace(&mut self.nodes[node].has_turn, true) {
+            self.after(Duration::ZERO, Happening::Turn { node });
+        }
     }
 
     /// Who is connected to a node.

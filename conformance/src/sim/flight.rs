@@ -29,8 +29,11 @@ impl World {
     }
 
     /// A node accepted a commitment.
-    pub(crate) fn arrived(&mut self, _node: NodeId, hash: B256) {
-        if let Some(since) = self.flights.since.get(&hash).filter(|since| **since < self.now) {
+    ///
+    /// Not counted: its own, and what was on its way before the node was.
+    pub(crate) fn arrived(&mut self, node: NodeId, hash: B256) {
+        let (booted, now) = (self.nodes[node].booted, self.now);
+        if let Some(since) = self.flights.since.get(&hash).filter(|since| booted < **since && **since < now) {
             self.flights.took.push(u32::try_from(self.now.since(*since).as_micros()).unwrap_or(u32::MAX));
         }
     }

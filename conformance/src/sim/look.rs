@@ -81,6 +81,45 @@ impl World {
         self.nodes.get(node).is_some_and(|node| node.core().is_some())
     }
 
+    /// How many nodes there are, puppets included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Is nobody there yet?
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Is the node up?
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.nodes[node].up
+    }
+
+    /// Number of a node's head, or of its sync tip.
+    ///
+    /// # Panics
+    /// The node is a puppet.
+    pub fn head(&self, node: NodeId) -> u64 {
+        let status = self.status(node);
+        status.head.map_or(status.sync_tip.block_number, |(number, _)| number)
+    }
+
+    /// Who has banned whom, ever.
+    pub fn bans(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
+        self.bans.iter().copied()
+    }
+
+    /// Who has pruned or banned whom, ever.
+    pub fn put_out(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
+        self.put_out.iter().copied()
+    }
+
+    /// Faults of preconfers that a node has proved, in all its lives.
+    pub fn evidence_found(&self, node: NodeId) -> u64 {
+        self.nodes[node].evidence
+    }
+
     /// Numbers and hashes of the blocks that became ready, in that order, in the node's present life.
     pub fn ready(&self, node: NodeId) -> Vec<(u64, B256)> {
         self.nodes[node].ready.iter().map(|ready| (ready.number, ready.hash)).collect()

@@ -101,7 +101,7 @@ pub(crate) struct Node {
     pub(crate) evidence: u64,
     /// How often it was started. What was under way for an earlier life is lost.
     pub(crate) life: u32,
-    booted: Time,
+    pub(crate) booted: Time,
     /// The time of the wake-up that stands in the queue for it.
     pub(crate) wake: Option<Time>,
     pub(crate) ready: Vec<Ready>,

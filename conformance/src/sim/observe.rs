@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use preconf_core::{Command, Config, Input, Now, Output, Time};
+use preconf_core::{Command, CommandError, CommandId, Config, Core, Input, Now, Output, Time};
 
 use super::node::NodeId;
 
@@ -62,6 +62,11 @@ pub trait Observer {
         let _ = (at, node, output);
     }
 
+    /// A machine's call is over: all its outputs were told. What it answered, if it was a command, and the machine as it is now.
+    fn done(&mut self, at: Time, node: NodeId, now: Now, core: &Core, answer: Option<&Result<CommandId, CommandError>>) {
+        let _ = (at, node, now, core, answer);
+    }
+
     /// Something is done to the world.
     fn mark(&mut self, at: Time, mark: &Mark) {
         let _ = (at, mark);
@@ -80,6 +85,10 @@ impl<O: Observer> Observer for Rc<RefCell<O>> {
 
     fn output(&mut self, at: Time, node: NodeId, output: &Output) {
         self.borrow_mut().output(at, node, output);
+    }
+
+    fn done(&mut self, at: Time, node: NodeId, now: Now, core: &Core, answer: Option<&Result<CommandId, CommandError>>) {
+        self.borrow_mut().done(at, node, now, core, answer);
     }
 
     fn mark(&mut self, at: Time, mark: &Mark) {

@@ -92,8 +92,7 @@ pub struct Hands<'a> {
 /// What a puppet wants done.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Gossip { to: NodeId, topic: Topic, data: Bytes },
-    Poison { topic: Topic, data: Bytes },
+    Gossip { to: Vec<NodeId>, topic: Topic, data: Bytes, is_poison: bool },
     Ask { to: NodeId, protocol: Protocol, body: Bytes },
     BreakFrame { to: NodeId },
     Dial { to: NodeId },
@@ -104,20 +103,17 @@ pub(crate) enum Order {
 impl Hands<'_> {
     /// Sends a gossip message to one peer.
     pub fn gossip_to(&mut self, to: NodeId, topic: Topic, data: Bytes) {
-        self.orders.push(Order::Gossip { to, topic, data });
+        self.orders.push(Order::Gossip { to: vec![to], topic, data, is_poison: false });
     }
 
     /// Sends a gossip message to every peer.
     pub fn gossip(&mut self, topic: Topic, data: &Bytes) {
-        for to in self.peers {
-            self.orders.push(Order::Gossip { to: *to, topic, data: data.clone() });
-        }
+        self.orders.push(Order::Gossip { to: self.peers.to_vec(), topic, data: data.clone(), is_poison: false });
     }
 
     /// Sends to every peer what no honest node may ever accept: the world fails if one does.
     pub fn gossip_poison(&mut self, topic: Topic, data: &Bytes) {
-        self.orders.push(Order::Poison { topic, data: data.clone() });
-        self.gossip(topic, data);
+        self.orders.push(Order::Gossip { to: self.peers.to_vec(), topic, data: data.clone(), is_poison: true });
     }
 
     /// Asks a peer something; its answer goes unheard.

@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 
 use preconf_core::{Bytes, ConnectionId, DialId, Input, MessageId, Protocol, RequestId, SyncTip, Time, Topic, Window};
 
+use super::jobs::Ticket;
 use super::node::NodeId;
 use super::spread::Told;
 
@@ -18,6 +19,8 @@ use super::spread::Told;
 pub(crate) enum Happening {
     /// For the machine of a node, in this life.
     Input { node: NodeId, life: u32, input: Input },
+    /// The result of a machine's job, in this life.
+    Job { node: NodeId, life: u32, ticket: Ticket },
     /// A node's deadline.
     Wake { node: NodeId, life: u32 },
     /// Both ends say what they speak and join the topics.

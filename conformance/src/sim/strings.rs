@@ -36,11 +36,13 @@ impl World {
 
     fn obey(&mut self, node: NodeId, order: Order) -> Result<(), Failure> {
         match order {
-            Order::Gossip { to, topic, data } => {
+            Order::Gossip { to, topic, data, is_poison } => {
                 let message = message_id(CHAIN, topic, &data);
-                self.send_gossip(node, to, message, topic, &data);
+                if is_poison {
+                    self.poison.insert(message);
+                }
+                to.into_iter().for_each(|to| self.send_gossip(node, to, message, topic, &data));
             }
-            Order::Poison { topic, data } => self.poison(topic, &data),
             Order::Ask { to, protocol, body } => {
                 if let Some(connection) = self.links.get(&ends(node, to)).and_then(|link| link.connection) {
                     let after = self.latency(node, to);

@@ -15,6 +15,9 @@ use super::observe::Call;
 use super::queue::Happening;
 use super::world::World;
 
+/// What a machine said to a command.
+type Answer = Result<CommandId, CommandError>;
+
 impl World {
     /// A wish of a node's application.
     ///
@@ -31,7 +34,7 @@ impl World {
         if let Ok(id) = &taken {
             self.nodes[node].watch.command(*id, takes_time);
         }
-        self.drain(node)?;
+        self.drain(node, Some(&taken))?;
         Ok(taken)
     }
 
@@ -43,7 +46,7 @@ impl World {
         self.show(node, Call::Input(&input));
         let Some((core, now)) = self.mind(node) else { return Ok(()) };
         core.handle_input(now, input);
-        self.drain(node)
+        self.drain(node, None)
     }
 
     /// A node's deadline, unless it was moved meanwhile.
@@ -59,7 +62,7 @@ impl World {
         if let Some((_, timer)) = core.poll_timeout().filter(|(at, _)| *at <= now.mono) {
             return Err(self.failure(node, Violation::DueTimerLeft { timer }));
         }
-        self.drain(node)
+        self.drain(node, None)
     }
 
     fn mind(&mut self, node: NodeId) -> Option<(&mut Recorder, Now)> {
@@ -72,41 +75,45 @@ impl World {
     }
 
     fn show(&mut self, node: NodeId, call: Call<'_>) {
-        if self.observers.is_empty() || self.nodes[node].core().is_none() || !self.nodes[node].up {
+        if self.nodes[node].core().is_none() || !self.nodes[node].up {
             return;
         }
         let now = self.nodes[node].now(self.now);
+        if let Some(model) = self.models.get_mut(&node) {
+            model.call(now, call);
+        }
         self.observers.iter_mut().for_each(|observer| observer.call(self.now, node, now, call));
     }
 
     /// Takes a machine's outputs, checks them, carries them out, and sets its wake-up.
-    fn drain(&mut self, node: NodeId) -> Result<(), Failure> {
+    fn drain(&mut self, node: NodeId, mut answer: Option<&Answer>) -> Result<(), Failure> {
         let mut results = VecDeque::new();
         loop {
-            let outputs = self.take_outputs(node)?;
+            let outputs = self.take_outputs(node, answer)?;
             for output in outputs {
                 match output {
                     Output::Net(action) => self.carry_out(node, action)?,
                     Output::App(event) => self.note(node, &event)?,
                     Output::Keep(record) => self.nodes[node].kept.push(record),
                     Output::Job(job) => {
-                        let done = self.jobs.run(&job);
+                        let ticket = self.jobs.start(job);
                         match self.nodes[node].setup.as_ref().map(|setup| &setup.jobs) {
                             Some(JobOrder::After(range)) => {
                                 let after = self.dice.span(range);
-                                self.after(after, Happening::Input { node, life: self.nodes[node].life, input: Input::JobFinished(done) });
+                                self.after(after, Happening::Job { node, life: self.nodes[node].life, ticket });
                             }
-                            Some(JobOrder::AtOnce) | None => results.push_back(done),
+                            Some(JobOrder::AtOnce) | None => results.push_back(ticket),
                         }
                     }
                 }
             }
-            let Some(done) = results.pop_front() else { break };
-            let done = Input::JobFinished(done);
+            let Some(ticket) = results.pop_front() else { break };
+            let done = Input::JobFinished(self.jobs.finish(ticket));
             self.show(node, Call::Input(&done));
             if let Some((core, now)) = self.mind(node) {
                 core.handle_input(now, done);
             }
+            answer = None;
         }
         self.set_wake(node);
         self.execute(node)
@@ -122,7 +129,7 @@ impl World {
         }
     }
 
-    fn take_outputs(&mut self, node: NodeId) -> Result<Vec<Output>, Failure> {
+    fn take_outputs(&mut self, node: NodeId, answer: Option<&Answer>) -> Result<Vec<Output>, Failure> {
         let mut outputs = Vec::new();
         let Mind::Machine(core) = &mut self.nodes[node].mind else { return Ok(outputs) };
         while let Some(output) = core.poll_output() {
@@ -133,12 +140,23 @@ impl World {
             self.trace.output(output);
             self.observers.iter_mut().for_each(|observer| observer.output(self.now, node, output));
         }
+        if let Some(core) = self.nodes[node].core().filter(|_| !self.observers.is_empty()) {
+            let now = self.nodes[node].now(self.now);
+            self.observers.iter_mut().for_each(|observer| observer.done(self.now, node, now, core, answer));
+        }
         let mut watch = std::mem::take(&mut self.nodes[node].watch);
         let checked = watch.outputs(&outputs, &self.poison, |peer| node_of(peer).filter(|peer| self.is_honest(*peer)));
         self.nodes[node].watch = watch;
         checked.map_err(|violation| self.failure(node, violation))?;
+        self.check_model(node, &outputs)?;
         self.check_memory(node)?;
         Ok(outputs)
+    }
+
+    fn check_model(&mut self, node: NodeId, outputs: &[Output]) -> Result<(), Failure> {
+        let now = self.nodes[node].now(self.now);
+        let (Some(model), Some(core)) = (self.models.get_mut(&node), self.nodes[node].core()) else { return Ok(()) };
+        model.done(now, outputs, core).map_err(|parted| self.failure(node, Violation::Disagrees(Box::new(parted))))
     }
 
     /// P10.3: what the machine counts never passes its bound.

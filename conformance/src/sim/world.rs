@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use preconf_core::{ChannelId, ConnectionId, MessageId, RequestId, Time, Window};
+use preconf_core::{ChannelId, ConnectionId, Input, MessageId, RequestId, Time, Window};
 
 use super::check::{Failure, Violation};
 use super::dice::Dice;
@@ -21,6 +21,7 @@ use super::preconfer::Office;
 use super::queue::{Happening, Queue};
 use super::record::Tapes;
 use super::trace::Trace;
+use crate::model::Model;
 
 /// How often the end of a wait is looked for. Ours: the answer is asked of every node, so not after every step.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -53,6 +54,9 @@ pub struct World {
     pub(crate) last_loss: Time,
     pub(crate) last_block: Time,
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// Beside every so manieth machine stands a model.
+    pub(crate) model_every: usize,
+    pub(crate) models: BTreeMap<NodeId, Model>,
     /// Where machines that start are recorded.
     pub(crate) tapes: Option<Tapes>,
     /// The terms of links that dials make.
@@ -85,6 +89,8 @@ impl World {
             last_loss: Time::ZERO,
             last_block: Time::ZERO,
             observers: Vec::new(),
+            model_every: 0,
+            models: BTreeMap::new(),
             tapes: None,
             usual: Terms::default(),
             office: None,
@@ -118,6 +124,17 @@ impl World {
     /// ```
     pub fn observe(&mut self, observer: impl Observer + 'static) {
         self.observers.push(Box::new(observer));
+    }
+
+    /// Has so many threads do the machines' jobs from now on, each job anew; 0 has the world do them itself, and each only once. What happens
+    /// is the same.
+    pub fn job_threads(&mut self, threads: usize) {
+        self.jobs.on_threads(threads);
+    }
+
+    /// Puts a [`Model`] beside every so manieth machine that starts from now on (1: each of them; 0: none), and fails where the two part.
+    pub fn model_every(&mut self, nodes: usize) {
+        self.model_every = nodes;
     }
 
     /// Notes for those who look on that something is done to the world.
@@ -194,6 +211,10 @@ impl World {
             }
             Happening::Dialed { from, to, dial } => self.dialed(from, to, dial),
             Happening::Turn { node } => self.puppet_turn(node),
+            Happening::Job { node, life, ticket } => {
+                let done = self.jobs.finish(ticket);
+                if self.nodes[node].life == life { self.input(node, Input::JobFinished(done)) } else { Ok(()) }
+            }
             Happening::Input { .. } | Happening::Wake { .. } => Ok(()), // of a life that is over
             Happening::Joined { ends, connection } => self.joined(ends, connection),
             Happening::Connect { ends } => self.connect(ends),

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::{self, Stream, StreamExt};
 use libp2p_core::transport::MemoryTransport;
-use preconf_node::preconf_core::{Config, Event, Input, Now, Source, Time};
+use preconf_node::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Time};
 use preconf_node::preconf_libp2p::upgrade;
 use preconf_node::{
-    BoxedWork, Clock, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts,
+    BoxedWork, Clock, Discovery, DiscoveryNews, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents,
+    NetworkHandle, Nobody, Parts,
 };
 
 use crate::blocks::{Chain, TIP, txlist};
@@ -60,14 +61,6 @@ impl Clock for Counting {
 }
 
 fn start<R: Runtime>(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
-    start_with::<R>(used, admit, stream::empty())
-}
-
-fn start_with<R: Runtime>(
-    used: &Used,
-    admit: impl FnMut(&Input) -> bool + Send + 'static,
-    found: impl Stream<Item = Multiaddr> + Send + 'static,
-) -> (NetworkHandle, NetworkEvents) {
     let core = Config { heads_every: Duration::from_secs(1), ..Config::new(CHAIN) }; // who hears nothing asks soon
     let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
@@ -80,7 +73,7 @@ fn start_with<R: Runtime>(
         }),
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
         clock: Box::new(Counting(theirs.clock, Arc::clone(&used.readings))),
-        discovery: found.boxed(),
+        discovery: Box::new(Nobody::default()),
         admit: Box::new(admit),
     };
     let (driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
@@ -151,12 +144,46 @@ async fn what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking<A
     soon("shutdown", bob.shutdown()).await;
 }
 
+/// Knows of one node, and tells of it whenever somebody looks.
+struct Rumour {
+    record: NodeRecord,
+    news: Vec<DiscoveryNews>,
+}
+
+impl Discovery for Rumour {
+    fn look_up(&mut self, lookup: LookupId) {
+        self.news = vec![DiscoveryNews::Finished { lookup, succeeded: true }, DiscoveryNews::Found(Box::new(self.record.clone()))];
+    }
+
+    fn introduce(&mut self, _: String) {}
+
+    fn listening(&mut self, _: &Multiaddr) {}
+
+    fn silent(&mut self, _: &Multiaddr) {}
+
+    fn poll_news(&mut self, _: &mut Context<'_>) -> Poll<DiscoveryNews> {
+        self.news.pop().map_or(Poll::Pending, Poll::Ready) // the look-up itself keeps the loop awake
+    }
+}
+
 async fn whom_discovery_finds_is_dialed<A: Runtime, B: Runtime>() {
-    let used = Used::default();
-    let (alice, mut heard) = start::<A>(&used, |_| true);
-    let found = listening(&mut heard).await;
-    let (_bob, mut events) = start_with::<B>(&used, |_| true, stream::iter([found]));
+    let config = || {
+        let mut config = crate::nodes::config();
+        config.core.discovery = Some(DiscoveryConfig::TEST);
+        config
+    };
+    let (driver, alice, mut heard) = A::node(config()).expect("a node that starts");
+    A::spawn(Box::pin(driver.run()));
+    let address = listening(&mut heard).await.to_string();
     let us = alice.local_peer_id();
+    let (place, _) = address.split_once("/p2p/").expect("an address with an id");
+    let (chain, addresses) = (ChainLabel::Chain(CHAIN), vec![place.to_owned()]);
+    let record = NodeRecord { peer: us, sequence: 1, chain, addresses, text: String::new() };
+    let config = config();
+    let mut parts = B::parts(&config);
+    parts.discovery = Box::new(Rumour { record, news: Vec::new() });
+    let (driver, _bob, mut events) = NetworkDriver::new(config, parts).expect("a node that starts");
+    B::spawn(Box::pin(driver.run()));
     let met = until(&mut events, "a connection", |event| match event {
         NetworkEvent::Core(Event::PeerConnected { peer }) => Some(peer),
         _ => None,

@@ -10,7 +10,7 @@
 //! A crate of its own, because the core knows no JSON, and whoever watches preconfers should not need a node or a runtime to read this.
 
 use preconf_core::{B256, DecodeError, Evidence, Fault, NoProof, Proof, SignedCommitment};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de};
 
 /// What `format` says.
 const FORMAT: &str = "preconf-evidence";
@@ -117,6 +117,10 @@ impl Bundle {
     /// # Errors
     /// What is not as a bundle should be.
     pub fn from_json(value: serde_json::Value) -> Result<Self, BundleError> {
+        if !value.is_object() {
+            // A derived reader would take an array of the values too.
+            return Err(BundleError::Json(de::Error::custom("an object is expected")));
+        }
         let form: Form = serde_json::from_value(value)?;
         if (form.format.as_str(), form.version) != (FORMAT, VERSION) {
             return Err(BundleError::Format { found: format!("{} version {}", form.format, form.version) });

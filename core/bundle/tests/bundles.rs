@@ -63,4 +63,7 @@ fn what_is_no_bundle_is_told_by_name() {
     assert!(text(with("second", json!("02".repeat(382)))).starts_with("second: no signed commitment"));
     assert!(text("not json".parse()).starts_with("not the JSON of a bundle"));
     assert!(text("[]".parse()).starts_with("not the JSON of a bundle"));
+    let whole = bundle().to_json();
+    let values = ["format", "version", "fault", "domain", "first", "second"].map(|field| whole[field].clone());
+    assert!(text(Bundle::from_json(json!(values))).contains("an object is expected"), "bare values are no bundle");
 }

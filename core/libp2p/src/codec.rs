@@ -21,7 +21,7 @@ const MAX_READ_BYTES: usize = 16 << 10;
 
 /// Why a stream is not one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FrameFault {
+pub enum FrameFault {
     /// Its length is wrong.
     #[error(transparent)]
     Length(#[from] FrameError),
@@ -32,7 +32,7 @@ pub(crate) enum FrameFault {
 
 /// A body in at most two pieces that are written one after the other without a copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Body {
+pub struct Body {
     header: Bytes,
     rest: Bytes,
 }
@@ -55,20 +55,21 @@ impl From<Bytes> for Body {
 
 impl Body {
     /// What was read off the wire; it has one piece.
-    pub(crate) fn into_bytes(self) -> Bytes {
+    pub fn into_bytes(self) -> Bytes {
         self.rest
     }
 }
 
 /// Reads and writes the frames of one protocol.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Codec {
+pub struct Codec {
     request_cap: u32,
     response_cap: u32,
 }
 
 impl Codec {
-    pub(crate) fn new(protocol: Protocol, txlist_cap: usize) -> Self {
+    /// The codec of a protocol, with the caps of P3.4.
+    pub fn new(protocol: Protocol, txlist_cap: usize) -> Self {
         Self { request_cap: max_request_bytes(protocol), response_cap: max_response_bytes(protocol, txlist_cap) }
     }
 }

@@ -41,6 +41,7 @@ mod inbound;
 mod net;
 mod outbound;
 
+pub use codec::{Body, Codec, FrameFault};
 pub use config::{GossipScores, NetConfig};
 pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade, upgrade_within};
 

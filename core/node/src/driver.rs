@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, select};
-use futures::stream::{BoxStream, Fuse, StreamExt};
 use multiaddr::Multiaddr;
 use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
@@ -22,6 +21,7 @@ use preconf_trace::Recorder;
 
 use crate::clock::{Alarm, Clock};
 use crate::config::NetworkConfig;
+use crate::discovery::{Discovery, DiscoveryNews};
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
 use crate::handle::{self, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists, Wishes};
@@ -44,8 +44,8 @@ pub struct Parts {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
-    /// Addresses of peers as they are found, each with its `/p2p/…`; the machine decides whether to dial them. May end.
-    pub discovery: BoxStream<'static, Multiaddr>,
+    /// Finds other nodes when the machine wishes; [`Nobody`](crate::Nobody) does not.
+    pub discovery: Box<dyn Discovery>,
     /// What of the world reaches the machine? Asked about each gossip message, request and response of a peer; one that it does not admit is
     /// lost on its last inch. What the network itself reports always arrives.
     pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
@@ -58,7 +58,7 @@ pub struct NetworkDriver {
     jobs: Jobs,
     alarm: Alarm,
     admit: Box<dyn FnMut(&Input) -> bool + Send>,
-    discovery: Fuse<BoxStream<'static, Multiaddr>>,
+    discovery: Box<dyn Discovery>,
     wishes: Wishes,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
@@ -96,7 +96,7 @@ impl NetworkDriver {
             jobs: Jobs::new(Box::new(runner), max_jobs),
             alarm: Alarm::default(),
             admit: parts.admit,
-            discovery: parts.discovery.fuse(),
+            discovery: parts.discovery,
             wishes,
             events,
             waiting: BTreeMap::new(),
@@ -130,7 +130,7 @@ impl NetworkDriver {
                 Next::Wish(NetworkCommand::Shutdown) | Next::NoHandle => break,
                 Next::Wish(command) => self.take_command(command),
                 Next::Done(done) => self.machine.input(Input::JobFinished(done)),
-                Next::Found(address) => self.dial(&address),
+                Next::Found(news) => self.take_found(news),
                 Next::Event(event) => self.take_event(event),
                 Next::Silence => self.jobs.start(),
             }
@@ -153,8 +153,8 @@ impl NetworkDriver {
         if !choked && let Poll::Ready(done) = self.jobs.poll_next(context) {
             return Poll::Ready(Next::Done(done));
         }
-        if has_room && let Poll::Ready(Some(address)) = self.discovery.poll_next_unpin(context) {
-            return Poll::Ready(Next::Found(address));
+        if has_room && let Poll::Ready(news) = self.discovery.poll_news(context) {
+            return Poll::Ready(Next::Found(news));
         }
         if has_room
             && self.jobs.has_room()
@@ -172,6 +172,8 @@ impl NetworkDriver {
         loop {
             while let Some(output) = self.machine.output() {
                 match output {
+                    Output::Net(Action::LookUp { lookup }) => self.discovery.look_up(lookup),
+                    Output::Net(Action::Introduce { record }) => self.discovery.introduce(record),
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
@@ -212,6 +214,7 @@ impl NetworkDriver {
             NetworkCommand::Peers { reply } => drop(reply.send(self.machine.core().peers(self.machine.now()))),
             NetworkCommand::Status { reply } => drop(reply.send(self.status())),
             NetworkCommand::Explain { peer, reply } => drop(reply.send(self.machine.core().explain(self.machine.now(), peer))),
+            NetworkCommand::Health { from, reply } => drop(reply.send(self.machine.core().health(self.machine.now(), from))),
             NetworkCommand::Lists { reply } => drop(reply.send(self.lists())),
             NetworkCommand::Shutdown => {} // seen by the loop
         }
@@ -259,15 +262,28 @@ impl NetworkDriver {
             }
             NetEvent::Listening { address } => {
                 tracing::info!(%address, "listening");
+                self.discovery.listening(&address);
                 self.listening.push(address.clone());
                 self.events.push(NetworkEvent::Listening { address });
             }
             NetEvent::ListenerClosed { addresses, reason } => {
                 tracing::warn!(?addresses, ?reason, "no longer listening");
+                addresses.iter().for_each(|address| self.discovery.silent(address));
                 self.listening.retain(|address| !addresses.iter().any(|closed| starts_with(address, closed)));
                 self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
             }
             NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
+        }
+    }
+
+    fn take_found(&mut self, news: DiscoveryNews) {
+        match news {
+            DiscoveryNews::Found(record) => self.machine.input(Input::RecordFound { record }),
+            DiscoveryNews::Finished { lookup, succeeded } => self.machine.input(Input::LookupFinished { lookup, succeeded }),
+            DiscoveryNews::OwnRecord(record) => {
+                tracing::info!(record, "others find this node by this record");
+                self.events.push(NetworkEvent::OwnRecord { record });
+            }
         }
     }
 
@@ -336,7 +352,7 @@ enum Next {
     /// Slow work is finished.
     Done(JobDone),
     /// Discovery found somebody.
-    Found(Multiaddr),
+    Found(DiscoveryNews),
     /// The network has something to say.
     Event(NetEvent),
     /// Nobody has anything to say, and small jobs wait.
@@ -377,12 +393,12 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
 
-    use futures::stream;
     use libp2p_core::transport::MemoryTransport;
     use libp2p_identity::Keypair;
     use preconf_core::{Bytes, ChainId, Config, Job, JobId, MAX_OUTPUTS_PER_STEP, Now, Time, Work};
 
     use super::*;
+    use crate::discovery::Nobody;
     use crate::jobs::BoxedWork;
 
     /// Time stands still, and slow work is done on the spot.
@@ -424,7 +440,7 @@ mod tests {
             executor: Box::new(drop),
             jobs: Box::new(Still),
             clock: Box::new(Still),
-            discovery: stream::empty().boxed(),
+            discovery: Box::new(Nobody::default()),
             admit: Box::new(|_| true),
         };
         NetworkDriver::new(NetworkConfig { event_capacity, ..config }, parts).expect("a node that starts")

@@ -33,6 +33,11 @@ pub enum NetworkEvent {
         /// What went wrong, if something did.
         reason: Option<String>,
     },
+    /// Others find the node by this record now (P8.7).
+    OwnRecord {
+        /// The record, as text.
+        record: String,
+    },
     /// What must outlive the process (P5.9, P7.7). A host that stores it gives it back with
     /// [`Command::Restore`](preconf_core::Command::Restore) after a restart, before it publishes anything.
     Keep(Record),

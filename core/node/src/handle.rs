@@ -14,7 +14,8 @@ use futures::future::Shared;
 use futures::{FutureExt, StreamExt};
 use multiaddr::Multiaddr;
 use preconf_core::{
-    B256, Bytes, Change, Cidr, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status, SyncTip, Window,
+    B256, BlockHealth, Bytes, Change, Cidr, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status,
+    SyncTip, Window,
 };
 use preconf_libp2p::NetCounters;
 
@@ -63,6 +64,13 @@ pub enum NetworkCommand {
     Status {
         /// Where the answer goes.
         reply: oneshot::Sender<NetworkStatus>,
+    },
+    /// How far is each block (P11.1)?
+    Health {
+        /// The first number that is asked about.
+        from: u64,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<BlockHealth>>,
     },
     /// Shut down.
     Shutdown,
@@ -288,6 +296,15 @@ impl NetworkHandle {
     /// The node has shut down.
     pub async fn status(&self) -> Result<NetworkStatus, HandleError> {
         self.query(|reply| NetworkCommand::Status { reply }).await
+    }
+
+    /// How far each block is from this number or the sync tip on, up to the best head that is known (P11.1); at most
+    /// [`MAX_HEALTH_BLOCKS`](preconf_core::MAX_HEALTH_BLOCKS) of them.
+    ///
+    /// # Errors
+    /// The node has shut down.
+    pub async fn health(&self, from: u64) -> Result<Vec<BlockHealth>, HandleError> {
+        self.query(|reply| NetworkCommand::Health { from, reply }).await
     }
 
     /// The addresses that the node is listening on, `/p2p/…` included. Empty until the sockets have told theirs, soon after the start;

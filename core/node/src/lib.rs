@@ -7,11 +7,11 @@
 //!
 //! ```
 //! use futures::executor::ThreadPool;
-//! use futures::{FutureExt, StreamExt, stream};
+//! use futures::FutureExt;
 //! use libp2p_core::transport::MemoryTransport;
 //! use preconf_node::preconf_core::{ChainId, Config, Now, Time};
 //! use preconf_node::preconf_libp2p::upgrade;
-//! use preconf_node::{BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, Parts};
+//! use preconf_node::{BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, Nobody, Parts};
 //!
 //! /// Time stands still: nothing in this example waits for it.
 //! struct Still;
@@ -49,7 +49,7 @@
 //!     executor: Box::new(move |task| tasks.spawn_ok(task)),
 //!     jobs: Box::new(Inline),
 //!     clock: Box::new(Still),
-//!     discovery: stream::empty().boxed(),
+//!     discovery: Box::new(Nobody::default()),
 //!     admit: Box::new(|_| true),
 //! };
 //! let (driver, handle, mut events) = NetworkDriver::new(config, parts)?;
@@ -71,6 +71,7 @@
 
 mod clock;
 mod config;
+mod discovery;
 mod driver;
 mod error;
 mod events;
@@ -82,6 +83,7 @@ mod record;
 
 pub use clock::Clock;
 pub use config::NetworkConfig;
+pub use discovery::{Discovery, DiscoveryNews, Nobody};
 pub use driver::{NetworkDriver, Parts};
 pub use error::{HandleError, StartError};
 pub use events::{NetworkEvent, NetworkEvents};

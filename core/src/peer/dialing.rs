@@ -114,6 +114,10 @@ impl Dials {
         self.by_id.len()
     }
 
+    pub(crate) fn is_dialing(&self, peer: &PeerId) -> bool {
+        self.of_peer.contains_key(peer)
+    }
+
     fn begin(&mut self, id: DialId, dial: Dial) {
         self.by_id.insert(id, dial);
         self.of_peer.insert(dial.peer, id);
@@ -155,6 +159,12 @@ impl Core {
         Ok(command)
     }
 
+    /// A dial of a node that discovery found (P8.8).
+    pub(crate) fn dial_found(&mut self, now: Now, address: String) -> Result<DialId, CommandError> {
+        let peer = self.may_dial(now, &address)?;
+        Ok(self.dial(now, peer, None, address))
+    }
+
     /// P8.1 before a dial, and the bound on dials under way.
     fn may_dial(&self, now: Now, address: &str) -> Result<PeerId, CommandError> {
         let place = Place::of(address);
@@ -172,22 +182,30 @@ impl Core {
         Ties {
             banned: self.peers.standing(now, peer) == Standing::Banned,
             connected: self.peers.get(peer).is_some(),
-            dialing: self.dials.of_peer.contains_key(peer),
+            dialing: self.dials.is_dialing(peer),
         }
     }
 
-    fn dial(&mut self, now: Now, peer: PeerId, command: Option<CommandId>, address: String) {
+    fn dial(&mut self, now: Now, peer: PeerId, command: Option<CommandId>, address: String) -> DialId {
         let id = self.mint.dials.next(DialId);
         let place = keccak256(Place::of(&address).text);
         self.gate.dialed(now.mono, place);
         self.dials.begin(id, Dial { peer, command, address: place });
         self.act(Action::Dial { dial: id, address });
+        id
     }
 
     /// A dial of ours led to a connection, which stays or does not.
     pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, outcome: Outcome) {
         let Some(Dial { peer, command, .. }) = self.dials.end(dial) else { return };
         self.rest(now, peer, Pause::Grows);
+        let is_connected = matches!(outcome, Outcome::Connected(_));
+        if self.discovery.dialing.remove(&dial) && is_connected {
+            self.stats.discovery.connected += 1;
+        }
+        if !is_connected {
+            self.candidate_unreached(now, &peer, 1);
+        }
         if let Some(command) = command {
             self.finish(command, outcome);
         }
@@ -210,6 +228,8 @@ impl Core {
                 self.rest(now, peer, Pause::Stays);
             }
         }
+        self.discovery.dialing.remove(&dial);
+        self.candidate_unreached(now, &peer, u32::from(failure != DialFailure::Denied));
         if let Some(command) = command {
             self.finish(command, Outcome::NotConnected(failure));
         }
@@ -217,12 +237,14 @@ impl Core {
 
     /// P8.5: a static peer's pause is over.
     pub(crate) fn redial_due(&mut self, now: Now, peer: PeerId) {
-        if self.peers.get(&peer).is_some() || self.dials.of_peer.contains_key(&peer) {
+        if self.peers.get(&peer).is_some() || self.dials.is_dialing(&peer) {
             return; // its end sets the timer again
         }
         let Some(address) = self.dials.next_address(&peer) else { return };
         match self.may_dial(now, &address) {
-            Ok(peer) => self.dial(now, peer, None, address),
+            Ok(peer) => {
+                self.dial(now, peer, None, address);
+            }
             Err(error) => {
                 tracing::debug!(%peer, %error, "a static peer is not dialed now");
                 self.rest(now, peer, Pause::Grows);

@@ -258,6 +258,16 @@ impl Gate {
         self.neighbours.remove(ip);
     }
 
+    /// The neighbourhood of an address; `None` where none is counted (P8.3).
+    pub(crate) fn neighbourhood(&self, ip: IpAddr) -> Option<Cidr> {
+        self.neighbours.neighbourhood(ip)
+    }
+
+    /// How many connections a neighbourhood has (P8.3).
+    pub(crate) fn crowd(&self, neighbourhood: Cidr) -> u32 {
+        self.neighbours.count(neighbourhood)
+    }
+
     /// Blocks a peer. Says whether that is news.
     ///
     /// # Errors

@@ -105,7 +105,7 @@ impl Neighbours {
 
     /// Has the address's neighbourhood room for one more connection?
     pub(crate) fn has_room(&self, address: IpAddr) -> bool {
-        self.neighbourhood(address).is_none_or(|block| self.counts.get(&block).copied().unwrap_or(0) < self.max)
+        self.neighbourhood(address).is_none_or(|block| self.count(block) < self.max)
     }
 
     /// A connection is up.
@@ -128,8 +128,13 @@ impl Neighbours {
         }
     }
 
+    /// How many connections it has.
+    pub(crate) fn count(&self, neighbourhood: Cidr) -> u32 {
+        self.counts.get(&neighbourhood).copied().unwrap_or(0)
+    }
+
     /// `None` for addresses that are exempt.
-    fn neighbourhood(&self, address: IpAddr) -> Option<Cidr> {
+    pub(crate) fn neighbourhood(&self, address: IpAddr) -> Option<Cidr> {
         let address = address.to_canonical();
         let prefix = if address.is_ipv4() { V4_PREFIX } else { V6_PREFIX };
         (!(self.exempt_private && is_private(address))).then(|| Cidr::around(address, prefix))
@@ -137,7 +142,7 @@ impl Neighbours {
 }
 
 /// Loopback, link-local, and the ranges of private networks: nobody out there can have many of them at our door.
-fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),

@@ -52,6 +52,7 @@ impl Core {
         if is_first {
             self.tell(Event::PeerConnected { peer });
             self.static_connected(now, &peer);
+            self.candidate_connected(now, &peer);
             self.mirror_now(now, peer);
         }
         if let Some(dial) = dial {
@@ -77,6 +78,8 @@ impl Core {
             self.requests_end_with(now, peer);
             self.pump(now); // a catch-up that only it could back has nobody left
             self.static_lost(now, peer);
+            self.keep_candidate(now, &peer);
+            self.candidate_lost(now, &peer);
             if self.peers.ledger(&peer).is_some_and(|ledger| ledger.score(now.mono) != 0) {
                 self.keep_peer(now, peer); // P7.7
             }
@@ -86,6 +89,7 @@ impl Core {
     /// A peer said what it speaks.
     pub(crate) fn peer_identified(&mut self, now: Now, peer: PeerId, spoken: Spoken) {
         self.peers.identified(now.mono, &peer, spoken);
+        self.candidate_identified(now, peer);
         if spoken.supports_none() {
             // Its subscriptions may still be on their way.
             self.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
@@ -95,10 +99,11 @@ impl Core {
     }
 
     /// P2.5: a peer that speaks nothing of our chain is of no use, and at no fault.
-    pub(crate) fn use_checked(&mut self, peer: PeerId) {
+    pub(crate) fn use_checked(&mut self, now: Now, peer: PeerId) {
         let useless =
             |connected: &Connected| connected.spoken.supports_none() && !Topic::ALL.into_iter().any(|topic| connected.is_on(topic));
         if self.peers.get(&peer).is_some_and(useless) {
+            self.candidate_useless(now, &peer);
             self.act(Action::Disconnect { peer });
         }
     }

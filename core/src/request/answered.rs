@@ -54,7 +54,7 @@ impl Core {
             Purpose::Page { start, count } => {
                 let read = read_page(body, start, count, self.config.slasher);
                 match read.broken {
-                    Some(refusal) => self.blame(now, peer, request, refusal),
+                    Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
                 }
                 self.page_arrived(now, request, peer, start, read);
@@ -62,7 +62,7 @@ impl Core {
             Purpose::Parent { number } => {
                 let read = read_page(body, number, 1, self.config.slasher);
                 match read.broken {
-                    Some(refusal) => self.blame(now, peer, request, refusal),
+                    Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
                 }
                 self.parent_arrived(now, request, peer, read.items);

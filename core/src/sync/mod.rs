@@ -28,6 +28,8 @@ pub(crate) const MAX_PAGES: usize = 4;
 pub(crate) const MAX_PAGE_ITEMS_JUDGED: usize = MAX_PAGES * 256;
 /// Children whose parents are looked for at once. Ours: what P5.1 lets one peer have held.
 pub(crate) const MAX_GAPS: usize = 64;
+/// Requests whose pages were broken and may have items that are still being judged. Ours: as many as there can be such items.
+pub(crate) const MAX_BLAMED: usize = MAX_PAGE_ITEMS_JUDGED;
 /// Peers and starts that a run remembers as useless. Ours: far more than a run's pages can meet.
 pub(crate) const MAX_BARRED: usize = 1024;
 
@@ -111,6 +113,8 @@ pub(crate) struct Sync {
     pub(crate) run: Option<Run>,
     /// Children without a parent: their number, and who sent the child first (P5.2).
     pub(crate) gaps: BTreeMap<u64, PeerId>,
+    /// Whose pages were broken, the latest ones.
+    blamed: BTreeSet<RequestId>,
     /// Set while the run waits for something else than peers: room in the chain.
     pub(crate) paused: bool,
     /// When a paused run and those left out are tried again at the latest.
@@ -133,6 +137,15 @@ impl Sync {
         self.gaps.retain(|_, sender| sender != peer);
     }
 
+    /// A page is broken. Says whether that is news: a page costs its peer one failure, however many of its items are bad (P6.4).
+    pub(crate) fn blame(&mut self, request: RequestId) -> bool {
+        let is_news = self.blamed.insert(request);
+        if self.blamed.len() > MAX_BLAMED {
+            self.blamed.pop_first();
+        }
+        is_news
+    }
+
     /// Commitments of pages that wait for those before them.
     pub(crate) fn items_waiting(&self) -> usize {
         let waiting = |slot: &Slot| if let Page::Here { items, .. } = &slot.page { items.len() } else { 0 };
@@ -151,6 +164,11 @@ impl Sync {
     /// Peers and starts that the run remembers as useless.
     pub(crate) fn barred(&self) -> usize {
         self.run.as_ref().map_or(0, |run| run.barred.len())
+    }
+
+    /// Broken pages that are remembered.
+    pub(crate) fn blamed(&self) -> usize {
+        self.blamed.len()
     }
 
     /// Does a page wait for a peer with room?

@@ -300,7 +300,7 @@ impl Core {
             return; // gossip was faster
         }
         if refusal.verdict() == Verdict::Reject {
-            self.blame(now, peer, request, refusal);
+            self.blame_page(now, peer, request, refusal);
         }
         let start = self.sync.run.as_ref().and_then(|run| run.start_of(request));
         let Some(start) = start else { return };
@@ -314,6 +314,13 @@ impl Core {
             self.sync.claims.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
         }
         self.page_in_vain(now, peer, start);
+    }
+
+    /// P6.4: a broken page costs its peer a failure, once.
+    pub(crate) fn blame_page(&mut self, now: Now, peer: PeerId, request: RequestId, refusal: Refusal) {
+        if self.sync.blame(request) {
+            self.blame(now, peer, request, refusal);
+        }
     }
 
     /// The head moved: pages that it has passed are done.

@@ -289,7 +289,7 @@ pub(crate) fn standings(outputs: &[Output]) -> Vec<(PeerId, Standing)> {
 /// What is to be stored, in order.
 pub(crate) fn records(outputs: &[Output]) -> Vec<Record> {
     let record = |output: &Output| match output {
-        Output::Keep(record) => Some(*record),
+        Output::Keep(record) => Some(record.clone()),
         _ => None,
     };
     outputs.iter().filter_map(record).collect()

@@ -1,8 +1,9 @@
 //! One call of the machine: all that it may be told.
 
 use preconf_core::{
-    ChannelId, Command, CommandId, ConnectionId, DialFailure, DialId, Direction, Found, Input, JobDone, JobId, Protocol, PublishId,
-    PublishOutcome, Record, RequestFailure, RequestId, Spoken, SyncTip, Time, Topic, UnixTime, Window,
+    ChainLabel, ChannelId, Command, CommandId, ConnectionId, DialFailure, DialId, Direction, Found, Input, JobDone, JobId, KnownNode,
+    LookupId, NodeRecord, Protocol, PublishId, PublishOutcome, Record, RequestFailure, RequestId, Spoken, SyncTip, Time, Topic, UnixTime,
+    Window,
 };
 
 use crate::bytes::{Cursor, Decode, Encode, Sink, choice, fields, newtypes};
@@ -88,7 +89,7 @@ pub(crate) fn decode_call(kind: u8, from: &mut Cursor) -> Result<Call, Flaw> {
     }
 }
 
-newtypes!(ChannelId CommandId ConnectionId DialId JobId PublishId RequestId Time UnixTime);
+newtypes!(ChannelId CommandId ConnectionId DialId JobId LookupId PublishId RequestId Time UnixTime);
 
 choice!(Direction {
     0 => Inbound,
@@ -130,7 +131,15 @@ choice!(Found {
 choice!(Record {
     0 => Committed { block_number, hash },
     1 => Peer { peer, score, as_of, ban_ends },
+    2 => Known(node),
 });
+choice!(ChainLabel {
+    0 => Missing,
+    1 => Chain(chain),
+    2 => Unreadable,
+});
+fields!(NodeRecord { peer, sequence, chain, addresses, text });
+fields!(KnownNode { record, last_success });
 fields!(JobDone { id, found });
 fields!(Spoken { get_head, get_commitments, get_txlist, gossip });
 fields!(SyncTip { block_number, preconfirmation_hash });
@@ -151,6 +160,8 @@ choice!(Input {
     11 => RequestFailed { request, failure },
     12 => PublishFinished { publish, outcome },
     13 => JobFinished(done),
+    14 => RecordFound { record },
+    15 => LookupFinished { lookup, succeeded },
 });
 
 choice!(Command {

@@ -3,7 +3,8 @@
 //! There is no key in it: the core has none. What it does tell are addresses of peers, and with the seed of a running node its dice.
 
 use preconf_core::{
-    ByteLimit, ChainId, Config, ConnectionLimits, GateConfig, HostRule, LimitKind, ParentRules, RateLimit, ScoreRules, Weights,
+    ByteLimit, ChainId, Config, ConnectionLimits, DiscoveryConfig, GateConfig, HostRule, LimitKind, ParentRules, RateLimit, ScoreRules,
+    Weights,
 };
 
 use crate::bytes::{Cursor, Decode, Encode, Sink, choice, fields, newtypes};
@@ -48,6 +49,7 @@ fields!(Config {
     connections,
     gate,
     static_peers,
+    discovery,
     heads_every,
     heads_while_moving,
     heads_from,
@@ -86,6 +88,7 @@ fields!(ConnectionLimits {
     target_peers,
     reserved_outbound,
 });
+fields!(DiscoveryConfig { eager_every, eager_lookups, every, dial_every, dials_at_once, retry_after, accept_unlabelled, accept_private });
 fields!(GateConfig { redial_limit, redial_period, max_per_neighbourhood, exempt_private, blocked_subnets });
 
 impl Encode for ParentRules {

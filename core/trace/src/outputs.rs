@@ -108,6 +108,8 @@ encode_choice!(Action {
     9 => Block { peer },
     10 => Unblock { peer },
     11 => SetScore { peer, score },
+    12 => LookUp { lookup },
+    13 => Introduce { record },
 });
 encode_choice!(Event {
     0 => CommandFinished { command, outcome },
@@ -189,6 +191,8 @@ encode_choice!(Timer {
     12 => Execute,
     13 => Decay,
     14 => Redial(peer),
+    15 => LookUp,
+    16 => DialFound,
 });
 
 encode_choice!(CommandError {

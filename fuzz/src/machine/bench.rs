@@ -170,6 +170,7 @@ impl Bench {
             Kind::Restart => self.restart(),
             Kind::Look => self.look(),
         }
+        self.check_tables();
     }
 
     /// The world says something.
@@ -253,6 +254,21 @@ impl Bench {
             assert_eq!(changes.iter().map(|change| change.delta).sum::<i64>(), info.score, "P7.9: the changes sum to the score");
         }
         assert_eq!(self.core.evidence().len() as u64, self.core.stats().evidence.min(self.config.max_evidence as u64));
+    }
+
+    /// P10.1: no table is larger than it may be.
+    fn check_tables(&self) {
+        let (status, config) = (self.core.status(self.now), &self.config);
+        for (table, held, max) in [
+            ("held commitments", status.held, config.max_held),
+            ("commitments", status.commitments, config.max_commitments),
+            ("bytes of txlists", status.txlist_bytes, config.max_txlist_bytes + config.max_orphan_bytes),
+            ("requests", status.requests, config.max_requests),
+            ("unsent messages", status.unsent, config.max_unsent),
+            ("proven faults", self.core.evidence().len(), config.max_evidence),
+        ] {
+            assert!(held <= max, "P10.1: {held} {table}, the bound is {max}");
+        }
     }
 
     /// What must hold after every call.

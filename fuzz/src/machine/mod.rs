@@ -13,8 +13,9 @@ mod speak;
 use crate::dice::Dice;
 
 pub(crate) use bench::Bench;
-pub(crate) use material::Material;
+pub(crate) use material::{CHAIN, Material, START, key, spoil};
 pub(crate) use moves::{Kind, Move};
+pub(crate) use operate::peer;
 
 /// Moves of one input at most. Ours: enough for every story, and an input ends in about a millisecond.
 const MAX_MOVES: usize = 400;

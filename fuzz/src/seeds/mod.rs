@@ -4,11 +4,13 @@
 //! at a moment is read as it was meant. Each says how deep it reaches, and `tests/seeds.rs` holds it to that: a change of the machine or of
 //! the generators that makes a seed worthless is seen.
 
+mod inputs;
 mod machine;
 
 use crate::dice::chosen;
 use crate::machine::{Bench, Kind, Material, Move, Reached};
 
+pub use inputs::{Input, inputs};
 pub use machine::STORIES;
 
 /// A story of one node.

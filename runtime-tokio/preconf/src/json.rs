@@ -3,8 +3,12 @@
 //! One object an event: `"event"` names it, the other fields are its own. Hashes, addresses and bytes are hex, numbers are numbers, peer ids
 //! and multiaddrs are the text that operators know.
 
+use std::collections::BTreeMap;
+
 use preconf_bundle::Bundle;
-use preconf_core::{Accepted, B256, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256, UnixTime};
+use preconf_core::{
+    Accepted, B256, BlockHealth, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256, UnixTime,
+};
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus};
 use serde_json::{Map, Value, json};
 
@@ -18,6 +22,7 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
+        NetworkEvent::OwnRecord { record } => json!({"event": "own_record", "record": record}),
         NetworkEvent::Keep(record) => keep(record),
         NetworkEvent::Core(event) => core_event(event, domain),
     }
@@ -27,6 +32,15 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
 fn keep(record: &Record) -> Value {
     match record {
         Record::Committed { block_number, hash } => json!({"event": "keep", "committed": {"block_number": block_number, "hash": hash}}),
+        Record::Known(node) => json!({
+            "event": "keep",
+            "known": {
+                "peer": node.record.peer.to_string(),
+                "addresses": node.record.addresses,
+                "record": node.record.text,
+                "last_success": node.last_success.secs(),
+            },
+        }),
         Record::Peer { peer, score, as_of, ban_ends } => json!({
             "event": "keep",
             "peer": {"peer": peer.to_string(), "score": score, "as_of": as_of.secs(), "ban_ends": ban_ends.map(UnixTime::secs)},
@@ -121,6 +135,7 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "head": node.head.map(|(number, hash)| json!({"block_number": number, "hash": hash.to_string()})),
         "sync_tip": node.sync_tip.block_number,
         "ready_to": node.ready_to,
+        "executed_to": node.executed_to,
         "best": node.best,
         "lag": node.lag,
         "syncing": node.syncing,
@@ -132,8 +147,15 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "requests_served": stats.requests_served,
         "connections_refused": stats.connections_refused,
         "peers_pruned": stats.peers_pruned,
+        "discovery": stats.discovery.metrics().into_iter().collect::<BTreeMap<_, _>>(),
         "events_waiting": status.events_waiting,
     })
+}
+
+/// How far each block is.
+pub(crate) fn health(blocks: &[BlockHealth]) -> Value {
+    let block = |block: &BlockHealth| json!({"block_number": block.block_number, "stage": block.stage.label()});
+    json!({"blocks": blocks.iter().map(block).collect::<Vec<_>>()})
 }
 
 /// A peer's head.

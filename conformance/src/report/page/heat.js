@@ -40,7 +40,7 @@ function heatPlot(heat) {
       const every = high >= 11 ? 1 : Math.ceil(ticks(0, heat.rows.length, 8)[1] ?? heat.rows.length);
       for (let place = 0; place < heat.rows.length; place += every) {
         const { name, loud } = heat.rows[order[place]];
-        const short = name.length > 8 ? `\u2026${name.slice(-7)}` : name;
+        const short = name.length > 9 ? `\u2026${name.slice(-8)}` : name;
         const y = area.top + place * high + (high >= 11 ? high / 2 + 4 : 8);
         if (y <= area.bottom + 2) layer.append(drawn('text', { class: loud ? 'tick loud' : 'tick', x: area.left - 8, y, 'text-anchor': 'end' }, order === natural || high >= 11 ? short : `#${place + 1}`));
       }

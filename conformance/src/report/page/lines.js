@@ -25,7 +25,7 @@ function endLabels(area, layer, labels) {
   let free = area.top - 20;
   for (const { y, text, name } of [...labels].sort((a, b) => a.y - b.y)) {
     free = Math.max(y + 4, free + 13);
-    const short = text.length > 14 ? `${text.slice(0, 13)}\u2026` : text;
+    const short = text.length > 14 ? `\u2026${text.slice(-10)}` : text; // ids differ at their ends
     layer.append(drawn('text', { class: `end-label ${name}`, x: area.right + 8, y: free }, short));
   }
 }
@@ -33,40 +33,61 @@ function endLabels(area, layer, labels) {
 const finite = (values) => values.filter((value) => value !== null);
 const dot = (layer, name, cx, cy) => layer.append(drawn('circle', { class: `dot ${name}`, cx, cy, r: 3.5 }));
 
-function heightPlot() {
-  const { best, first, median, last } = data.height;
-  const high = Math.max(...best, ...first, 1);
-  const known = [...best, ...last].filter((value) => value > 0);
-  const low = known.length && Math.min(...known) > 100 ? Math.min(...known) : 0;
+// What most, the median and least of the nodes have: a band with its middle, and a line above it if there is one.
+function rangePlot({ id, height, hint, range, above, names, read }) {
+  const { most, median, least } = range;
   const alone = data.behind.length < 2;
+  const lines = [{ name: 'median', values: median, text: alone ? names.alone : names.median }];
+  if (!alone) lines.unshift({ name: 'slowest', values: least, text: names.least });
+  if (above) lines.unshift({ name: 'best', values: above, text: alone ? names.aboveAlone : names.above });
+  const all = lines.concat({ values: most }).flatMap(({ values }) => values);
+  const high = Math.max(...all, 1);
+  const known = all.filter((value) => value > 0);
+  // A chain that did not begin at its first block needs no room for the ones before.
+  const low = above && known.length && Math.min(...known) > 100 ? Math.min(...known) : 0;
   const y = (area) => (value) => area.bottom - ((Math.max(value, low) - low) / Math.max(high - low, 1)) * (area.bottom - area.top);
   timePlot({
+    id,
+    height,
+    hint,
+    draw(area, layer) {
+      const up = y(area);
+      yTicks(area, layer, ticks(low, high, height / 40).filter(Number.isInteger), up, whole);
+      if (!alone) {
+        const back = least.map((value, bin) => `L${x(area, bin).toFixed(1)} ${up(value).toFixed(1)}`).reverse().join('');
+        layer.append(drawn('path', { class: 'between', d: `${path(area, most, up)}${back}Z` }));
+      }
+      for (const { name, values } of lines) layer.append(drawn('path', { class: `line ${name}`, d: path(area, values, up) }));
+      endLabels(area, layer, lines.map(({ name, values, text }) => ({ y: up(values[data.bins - 1]), text, name })));
+    },
+    point(bin, _, layer, area) {
+      for (const { name, values } of lines) dot(layer, name, x(area, bin), y(area)(values[bin]));
+    },
+    read: (bin) => read({ alone, most: whole(most[bin]), median: whole(median[bin]), least: whole(least[bin]), above: above && whole(above[bin]) }),
+  });
+}
+
+function heightPlot() {
+  rangePlot({
     id: 'height',
     height: 150,
     hint: 'Point anywhere, or reach a plot with Tab and move with the arrow keys; Escape lets go.',
-    draw(area, layer) {
-      const up = y(area);
-      yTicks(area, layer, ticks(low, high, 4).filter(Number.isInteger), up, whole);
-      if (!alone) {
-        const back = last.map((_, bin) => `L${x(area, bin).toFixed(1)} ${up(last[bin]).toFixed(1)}`).reverse().join('');
-        layer.append(drawn('path', { class: 'between', d: `${path(area, first, up)}${back}Z` }));
-      }
-      layer.append(drawn('path', { class: 'line best', d: path(area, best, up) }));
-      if (!alone) layer.append(drawn('path', { class: 'line slowest', d: path(area, last, up) }));
-      layer.append(drawn('path', { class: 'line median', d: path(area, median, up) }));
-      const end = data.bins - 1;
-      const labels = [{ y: up(best[end]), text: alone ? 'accepted' : 'best head', name: 'best' }, { y: up(median[end]), text: alone ? 'ready' : 'median ready', name: 'median' }];
-      if (!alone) labels.push({ y: up(last[end]), text: 'slowest ready', name: 'slowest' });
-      endLabels(area, layer, labels);
-    },
-    point(bin, _, layer, area) {
-      dot(layer, 'best', x(area, bin), y(area)(best[bin]));
-      dot(layer, 'median', x(area, bin), y(area)(median[bin]));
-      if (!alone) dot(layer, 'slowest', x(area, bin), y(area)(last[bin]));
-    },
-    read: (bin) => alone
-      ? `accepted to block ${whole(best[bin])}, ready to ${whole(median[bin])}`
-      : `best head ${whole(best[bin])} \u00b7 ready to ${whole(first[bin])} on the first node, ${whole(median[bin])} on the median, ${whole(last[bin])} on the slowest`,
+    range: data.height.ready,
+    above: data.height.best,
+    names: { alone: 'ready', aboveAlone: 'accepted', above: 'best head', median: 'median ready', least: 'slowest ready' },
+    read: ({ alone, most, median, least, above }) => alone
+      ? `accepted to block ${above}, ready to ${median}`
+      : `best head ${above} \u00b7 ready to ${most} on the first node, ${median} on the median, ${least} on the slowest`,
+  });
+}
+
+function peersPlot() {
+  rangePlot({
+    id: 'peers',
+    height: 80,
+    range: data.peers,
+    names: { alone: 'peers', median: 'median', least: 'least' },
+    read: ({ alone, most, median, least }) => (alone ? `${median} peers` : `${least} to ${most} peers, ${median} on the median`),
   });
 }
 

@@ -36,7 +36,8 @@ function spreadPlot() {
     stage.style.height = `${area.bottom + AXIS_BOTTOM}px`;
     const back = drawn('g', {}), front = drawn('g', {});
     for (let power = 10 ** Math.floor(Math.log10(low)); power < high; power *= 10) {
-      for (const micros of [power, 2 * power, 5 * power].filter((micros) => micros >= low && micros <= high)) {
+      const labeled = (area.x(2 * power) - area.x(power)) > 45 ? [power, 2 * power, 5 * power] : [power];
+      for (const micros of labeled.filter((micros) => micros >= low && micros <= high)) {
         back.append(drawn('line', { class: 'grid', x1: area.x(micros), x2: area.x(micros), y1: area.top, y2: area.bottom }));
         back.append(drawn('text', { class: 'tick', x: area.x(micros), y: area.bottom + 15, 'text-anchor': 'middle' }, span(micros)));
       }

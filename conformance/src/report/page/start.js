@@ -7,6 +7,7 @@ heightPlot();
 behindPlot();
 spreadPlot();
 if (data.scores.length) (data.scores.length > LINES_AT_MOST ? scoreHeat : scoreLines)(data.scores);
+peersPlot();
 verdictPlot();
 
 const redraw = () => redraws.forEach((draw) => draw());

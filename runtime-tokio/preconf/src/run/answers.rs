@@ -1,5 +1,6 @@
 //! What is the answer to a command?
 
+use preconf_core::SyncTip;
 use preconf_tokio::{HandleError, NetworkHandle};
 use serde_json::{Value, json};
 
@@ -17,6 +18,11 @@ pub(crate) async fn answer(handle: NetworkHandle, Line { id, command }: Line) ->
         Err(error) => json!({"id": id, "error": error}),
     };
     answer.to_string()
+}
+
+/// What takes no time has nothing more to say.
+fn done(result: Result<(), HandleError>) -> Result<Value, HandleError> {
+    result.map(|()| json!({}))
 }
 
 async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleError> {
@@ -44,6 +50,13 @@ async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleEr
             Ok(json!({"peer": peer.to_string(), "found": txlist.is_some(), "txlist": txlist.map(|txlist| hexes::text(&txlist))}))
         }
         Command::Dial { addr } => Ok(json!({"peer": handle.dial(addr).await?.to_string()})),
+        Command::UpdateSchedule { windows } => done(handle.update_schedule(windows.0).await),
+        Command::MoveSyncTip { block_number, hash } => {
+            done(handle.move_sync_tip(SyncTip { block_number, preconfirmation_hash: hash }).await)
+        }
+        Command::MarkExecuted { block_number } => done(handle.mark_executed(block_number).await),
+        Command::MarkFailed { block_number } => done(handle.mark_failed(block_number).await),
+        Command::Health { from } => Ok(json::health(&handle.health(from).await?)),
         Command::Peers(_) => Ok(json!({"peers": handle.peers().await?.iter().map(json::peer).collect::<Vec<_>>()})),
         Command::Status(_) => Ok(json::status(&handle.status().await?, &handle.listen_addresses().await?)),
     }

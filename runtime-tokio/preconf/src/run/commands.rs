@@ -10,6 +10,7 @@ use serde::de::{self, Deserializer};
 use serde_json::Value;
 
 use super::lines::LineError;
+use super::schedule_file::Windows;
 use crate::hexes;
 
 /// A command of our user.
@@ -57,6 +58,35 @@ pub(crate) enum Command {
     Dial {
         /// The address.
         addr: Multiaddr,
+    },
+    /// New windows of the schedule (P9.1).
+    UpdateSchedule {
+        /// As in the schedule file.
+        windows: Windows,
+    },
+    /// The sync tip moved (P9.3).
+    MoveSyncTip {
+        /// Its number.
+        block_number: u64,
+        /// Hash of its preconfirmation, where it is known.
+        #[serde(default, deserialize_with = "some_hash")]
+        hash: Option<B256>,
+    },
+    /// A block that was ready is executed (P11.1).
+    MarkExecuted {
+        /// Its number.
+        block_number: u64,
+    },
+    /// A block that was ready could not be executed (P10.4).
+    MarkFailed {
+        /// Its number.
+        block_number: u64,
+    },
+    /// Tell how far each block is (P11.1).
+    Health {
+        /// The first number that is asked about.
+        #[serde(default)]
+        from: u64,
     },
     /// List the connected peers.
     Peers(NoArguments),
@@ -118,6 +148,11 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> 
     text(deserializer, "txlist", hexes::bytes)
 }
 
+fn some_hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<B256>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    hexes::hash(&text).map(Some).map_err(|error| de::Error::custom(format_args!("hash: {error}")))
+}
+
 fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<B256, D::Error> {
     text(deserializer, "hash", hexes::hash)
 }
@@ -159,6 +194,16 @@ mod tests {
         );
         let addr = "/ip4/127.0.0.1/tcp/9".parse().expect("an address");
         assert_eq!(command(r#"{"id": 1, "command": "dial", "addr": "/ip4/127.0.0.1/tcp/9"}"#), Command::Dial { addr });
+        let windows = r#"[{"start": 1, "end": 2, "preconfer": "0x0101010101010101010101010101010101010101"}]"#;
+        let parsed = command(&format!(r#"{{"id": 1, "command": "update_schedule", "windows": {windows}}}"#));
+        assert_eq!(parsed, Command::UpdateSchedule { windows: serde_json::from_str(windows).expect("windows") });
+        let tip = |hash| Command::MoveSyncTip { block_number: 7, hash };
+        assert_eq!(command(r#"{"id": 1, "command": "move_sync_tip", "block_number": 7}"#), tip(None));
+        let text = json!({"id": 1, "command": "move_sync_tip", "block_number": 7, "hash": hash.to_string()}).to_string();
+        assert_eq!(command(&text), tip(Some(hash)));
+        assert_eq!(command(r#"{"id": 1, "command": "mark_executed", "block_number": 7}"#), Command::MarkExecuted { block_number: 7 });
+        assert_eq!(command(r#"{"id": 1, "command": "mark_failed", "block_number": 7}"#), Command::MarkFailed { block_number: 7 });
+        assert_eq!(command(r#"{"id": 1, "command": "health"}"#), Command::Health { from: 0 });
         assert_eq!(command(r#"{"id": 1, "command": "peers"}"#), Command::Peers(NoArguments {}));
         assert_eq!(command(r#"{"id": 1, "command": "status"}"#), Command::Status(NoArguments {}));
     }

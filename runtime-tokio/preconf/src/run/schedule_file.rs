@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use preconf_core::{MAX_WINDOWS, Window};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::hexes;
 
@@ -64,7 +65,9 @@ fn yes() -> bool {
     true
 }
 
-struct Windows(Vec<Window>);
+/// Windows in order, each checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Windows(pub(super) Vec<Window>);
 
 impl<'de> Deserialize<'de> for Windows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -102,13 +105,28 @@ struct CheckedWindow(Window);
 
 impl<'de> Deserialize<'de> for CheckedWindow {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let WindowForm { start, end, preconfer, settled } = WindowForm::deserialize(deserializer)?;
+        let WindowForm { start, end, preconfer, settled } = deserializer.deserialize_map(WindowVisitor)?;
         let preconfer =
             hexes::address(&preconfer).map_err(|error| de::Error::custom(format_args!("preconfer = {preconfer:?}: {error}")))?;
         if end <= start {
             return Err(de::Error::custom(format_args!("end = {end}: must be greater than start = {start}")));
         }
         Ok(Self(Window { start, end, preconfer, settled }))
+    }
+}
+
+/// Reads an object only: a derived reader would take an array of the values too, in whatever order the fields stand above.
+struct WindowVisitor;
+
+impl<'de> Visitor<'de> for WindowVisitor {
+    type Value = WindowForm;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        WindowForm::deserialize(MapAccessDeserializer::new(map))
     }
 }
 
@@ -152,5 +170,11 @@ mod tests {
         let text = format!(r#"[{{"start": 1, "end": 2, "preconfer": "{WHO}", "setled": false}}]"#);
         assert!(error(&text).contains("unknown field `setled`"), "{}", error(&text));
         assert!(error("{}").contains("allowed is an array of"), "{}", error("{}"));
+    }
+
+    #[test]
+    fn a_window_is_an_object_and_not_its_bare_values() {
+        let text = format!(r#"[[1, 2, "{WHO}", true]]"#);
+        assert!(error(&text).contains("expected an object"), "{}", error(&text));
     }
 }

@@ -1,0 +1,261 @@
+//! `sim NAME|FILE [--nodes N] [--seed S | --seeds A..B] [--seconds T] [--html F] [--trace DIR] [--json]`, `sim --all`, `sim --list`
+//!
+//! Several seeds are played on as many threads as there are processors, each in a world of its own; what is printed comes in their order.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{IsTerminal, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use preconf_conformance::report::{self, Spectator, Summary};
+use preconf_conformance::scenario::{self, Change, Report, Scenario, ScenarioError};
+use preconf_conformance::sim::World;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A committed scenario, or a file.
+    #[arg(required_unless_present_any = ["list", "all"])]
+    scenario: Option<String>,
+    /// Name the committed scenarios, and what each shows.
+    #[arg(long)]
+    list: bool,
+    /// Play every committed scenario.
+    #[arg(long, conflicts_with_all = ["scenario", "list"])]
+    all: bool,
+    /// Honest nodes, in place of the scenario's own number.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    nodes: Option<u32>,
+    /// The seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Every seed from A up to B, without B.
+    #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with = "seed")]
+    seeds: Option<Range<u64>>,
+    /// Seconds of its own time, in place of the scenario's own.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Switch the scenario's defence off: it must fail then.
+    #[arg(long)]
+    without_defence: bool,
+    /// Put a naive model beside every so manieth machine; 0 for none. Without it, some eight machines have one.
+    #[arg(long, value_name = "NODES")]
+    model_every: Option<usize>,
+    /// Threads that do the machines' jobs in each world; 0 has the world do them itself.
+    #[arg(long, default_value_t = 0)]
+    job_threads: usize,
+    /// Write a page about the run, which needs nothing but a browser.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "all"])]
+    html: Option<PathBuf>,
+    /// Write the trace of every machine into a folder, one file for each of its lives; `replay` relives them.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["seeds", "all"])]
+    trace: Option<PathBuf>,
+    /// Print one JSON object a run.
+    #[arg(long)]
+    json: bool,
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("not of the form A..B")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let range = number(from)?..number(to)?;
+    if range.is_empty() { Err("no seed lies in it".to_owned()) } else { Ok(range) }
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    if args.list {
+        for scenario in scenario::all() {
+            println!("{:<26}{}", scenario.name, scenario.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let scenarios = match find(args) {
+        Ok(scenarios) => scenarios,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let change = Change {
+        nodes: args.nodes.map(|nodes| nodes as usize),
+        seconds: args.seconds,
+        without_defence: args.without_defence,
+        model_every: args.model_every,
+        job_threads: args.job_threads,
+    };
+    if let [scenario] = &scenarios[..]
+        && (args.html.is_some() || args.trace.is_some())
+    {
+        return watch(args, scenario, &change);
+    }
+    let range = args.seeds.clone().unwrap_or(args.seed..args.seed + 1);
+    let plays: Vec<(&Scenario, u64)> = scenarios.iter().flat_map(|scenario| range.clone().map(move |seed| (scenario, seed))).collect();
+    let failed = play_all(&plays, &change, args.json);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn find(args: &Args) -> Result<Vec<Scenario>, ScenarioError> {
+    match &args.scenario {
+        Some(name) => Scenario::find(name).map(|scenario| vec![scenario]),
+        None => Ok(scenario::all()),
+    }
+}
+
+/// Plays one seed, and writes down what happens.
+fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
+    let spectator = Rc::new(RefCell::new(Spectator::default()));
+    let bar = bar(&[(scenario, args.seed)], change);
+    let mut recorded = Ok(());
+    let prepare = |world: &mut World| {
+        if args.html.is_some() {
+            world.observe(spectator.clone());
+        }
+        if let Some(dir) = &args.trace {
+            recorded = world.record_in(dir);
+        }
+    };
+    let report = scenario.run_with(args.seed, change, prepare, |progress| bar.set_position(progress.at_s));
+    bar.finish_and_clear();
+    print(&report, change, args.json);
+    if let (Some(dir), Err(error)) = (&args.trace, recorded) {
+        eprintln!("{}: {error}", dir.display());
+        return ExitCode::FAILURE;
+    }
+    if let Some(file) = &args.html {
+        let summary = Summary {
+            scenario: scenario.name.clone(),
+            seed: Some(report.seed),
+            nodes: report.nodes,
+            virtual_time: Duration::from_secs_f64(report.virtual_s),
+            steps: report.steps,
+            digest: report.trace_digest.clone(),
+            violations: report.violations.clone(),
+            command: repeat(&report, change),
+            ..Summary::default()
+        };
+        let page = report::Report::new(summary, spectator.take().into_timeline()).html();
+        if let Err(error) = fs::write(file, page) {
+            eprintln!("{}: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Plays them on all processors, prints them in order, and says how many failed.
+fn play_all(plays: &[(&Scenario, u64)], change: &Change, json: bool) -> usize {
+    let bar = bar(plays, change);
+    let (next, done) = (AtomicUsize::new(0), Mutex::new((0, BTreeMap::new(), 0)));
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(plays.len());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((scenario, seed)) = plays.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let report = scenario.run_with(
+                        *seed,
+                        change,
+                        |_| {},
+                        |progress| {
+                            if plays.len() == 1 {
+                                bar.set_position(progress.at_s);
+                            }
+                        },
+                    );
+                    let mut done = done.lock().expect("nobody panics while printing");
+                    let (printed, waiting, failed) = &mut *done;
+                    *failed += usize::from(!report.ok);
+                    waiting.insert((report.scenario.clone(), *seed), report);
+                    // What comes next in order may be here already.
+                    while let Some(report) =
+                        plays.get(*printed).and_then(|(scenario, seed)| waiting.remove(&(scenario.name.clone(), *seed)))
+                    {
+                        bar.suspend(|| print(&report, change, json));
+                        *printed += 1;
+                        if plays.len() > 1 {
+                            bar.set_position(*printed as u64);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    done.into_inner().map_or(plays.len(), |(_, _, failed)| failed)
+}
+
+fn bar(plays: &[(&Scenario, u64)], change: &Change) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (len, unit) = match plays {
+        [(scenario, _)] => (change.seconds.unwrap_or(scenario.seconds), "virtual s"),
+        _ => (plays.len() as u64, "runs"),
+    };
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {unit}, {{elapsed}}"));
+    ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn print(report: &Report, change: &Change, json: bool) {
+    if json {
+        println!("{}", serde_json::to_string(report).expect("a report is plain data"));
+    } else {
+        let Report { scenario, seed, nodes, virtual_s, wall_s, steps, propagation_ms, bans, .. } = report;
+        println!(
+            "{} {scenario:<26}seed {seed:<4}{nodes:>5} nodes{virtual_s:>9.1} s in{wall_s:>7.2} s{steps:>10} calls  \
+             p50 {:>6.1} ms  p99 {:>7.1} ms  bans {}+{}",
+            if report.ok { "ok  " } else { "FAIL" },
+            propagation_ms.p50,
+            propagation_ms.p99,
+            bans.honest,
+            bans.hostile
+        );
+    }
+    if report.ok {
+        return;
+    }
+    for violation in &report.violations {
+        eprintln!("    {violation}");
+    }
+    eprintln!("    repeat with: {}", repeat(report, change));
+    // A run that was made to fail is no news.
+    if !change.without_defence
+        && let Some(file) = remember(report, change)
+    {
+        eprintln!("    noted in {}", file.display());
+    }
+}
+
+fn repeat(report: &Report, change: &Change) -> String {
+    let mut command = format!("cargo run --release -p preconf-conformance -- sim {} --seed {}", report.scenario, report.seed);
+    if let Some(nodes) = change.nodes {
+        command += &format!(" --nodes {nodes}");
+    }
+    if let Some(seconds) = change.seconds {
+        command += &format!(" --seconds {seconds}");
+    }
+    if change.without_defence {
+        command += " --without-defence";
+    }
+    command
+}
+
+/// Notes a failing seed with its story, where the repository is.
+fn remember(report: &Report, change: &Change) -> Option<PathBuf> {
+    let dir = ["conformance/seeds", "seeds"].map(Path::new).into_iter().find(|dir| dir.is_dir())?;
+    let file = dir.join(format!("{}.txt", report.scenario));
+    let story = report.violations.first().map_or("", String::as_str).replace('\n', " ");
+    let (nodes, seconds) = (change.nodes.unwrap_or(0), change.seconds.unwrap_or(0));
+    let line = format!("{} {nodes} {seconds} # {story}\n", report.seed);
+    if !fs::read_to_string(&file).is_ok_and(|text| text.contains(&line)) {
+        OpenOptions::new().create(true).append(true).open(&file).and_then(|mut file| file.write_all(line.as_bytes())).ok()?;
+    }
+    Some(file)
+}

@@ -1,0 +1,219 @@
+//! Which nodes have records named that we might connect to (P8.8)?
+//!
+//! At most [`MAX_CANDIDATES`], each once, and no more of one neighbourhood than may be connected from there (P8.3). A full table, or a full
+//! neighbourhood, gives up only who failed or has not been named for long: otherwise the newest loses, so that a flood of fresh records
+//! cannot wash out those that nobody has tried yet.
+//!
+//! Invariant: `by_worth` holds each candidate under its present worth, and `crowds` counts their neighbourhoods without zeros. Only `insert`,
+//! `remove` and `change` touch the three.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::discovery::record::NodeRecord;
+use crate::id::PeerId;
+use crate::peer::subnet::Cidr;
+use crate::time::Time;
+
+/// Most candidates. Ours: five times the peers that a node wants (P8.2).
+pub(crate) const MAX_CANDIDATES: usize = 1024;
+/// How long a candidate is kept that no record names any more. Ours: a day, so that a night's outage forgets nobody.
+pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(86_400);
+/// How long after it was named a candidate counts as fresh. Ours: 30 slow look-ups of production.
+pub(crate) const FRESH_FOR: Duration = Duration::from_secs(600);
+/// Longest pause between two tries. Ours.
+pub(crate) const LONGEST_REST: Duration = Duration::from_secs(3600);
+/// Tries without success after which an unproven candidate is forgotten. Ours: with the pauses of production, about two hours.
+pub(crate) const MAX_FAILURES: u32 = 8;
+
+/// A node that we might connect to.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) record: NodeRecord,
+    /// Where its addresses lie, as far as that counts (P8.3).
+    neighbourhoods: BTreeSet<Cidr>,
+    /// When a record named it last.
+    pub(crate) heard: Time,
+    /// Tries since it was last found to be of use.
+    pub(crate) failures: u32,
+    /// Not dialed before.
+    pub(crate) rest_until: Time,
+    /// Which of its addresses is tried next.
+    pub(crate) turn: usize,
+    /// Decides among equals; only our dice know it.
+    pub(crate) seat: u64,
+    /// It has spoken our chain's protocols, in this life or an earlier one.
+    pub(crate) is_proven: bool,
+    /// When its first connection came up, while it is connected.
+    pub(crate) connected_since: Option<Time>,
+    /// When it was handed out to be stored last.
+    pub(crate) kept_at: Option<Time>,
+}
+
+/// Who is given up first: the unproven, with the most failures, named longest ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Worth {
+    is_proven: bool,
+    failures: Reverse<u32>,
+    heard: Time,
+}
+
+impl Candidate {
+    fn worth(&self) -> Worth {
+        Worth { is_proven: self.is_proven, failures: Reverse(self.failures), heard: self.heard }
+    }
+
+    /// The address whose turn it is.
+    pub(crate) fn address(&self) -> Option<&str> {
+        let turn = self.turn.checked_rem(self.record.addresses.len())?;
+        self.record.addresses.get(turn).map(String::as_str)
+    }
+
+    /// Has no record named it for a while?
+    pub(crate) fn is_old(&self, now: Time) -> bool {
+        now.since(self.heard) > FRESH_FOR
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// A node that was not known.
+    New,
+    /// A node that was known, and lives.
+    Known,
+    /// No room for it.
+    NoRoom,
+}
+
+/// The candidates.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    max_per_neighbourhood: u32,
+    by_peer: BTreeMap<PeerId, Candidate>,
+    by_worth: BTreeSet<(Worth, PeerId)>,
+    crowds: BTreeMap<Cidr, u32>,
+}
+
+impl Candidates {
+    pub(crate) fn new(max_per_neighbourhood: u32) -> Self {
+        Self { max_per_neighbourhood, by_peer: BTreeMap::new(), by_worth: BTreeSet::new(), crowds: BTreeMap::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_peer.len()
+    }
+
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Candidate> {
+        self.by_peer.get(peer)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Candidate)> {
+        self.by_peer.iter()
+    }
+
+    /// Takes a record that lives in these neighbourhoods.
+    pub(crate) fn take(&mut self, now: Time, record: NodeRecord, neighbourhoods: BTreeSet<Cidr>, seat: u64) -> Taken {
+        let peer = record.peer;
+        match self.by_peer.get(&peer) {
+            Some(known) if record.sequence <= known.record.sequence => {
+                self.change(&peer, |known| known.heard = now);
+                return Taken::Known;
+            }
+            Some(_) => {
+                // It may have moved: there must be room where it lives now, like for anybody.
+                let Some(known) = self.remove(&peer) else { return Taken::NoRoom };
+                if known.connected_since.is_none() && !self.make_room(now, &neighbourhoods) {
+                    return Taken::NoRoom;
+                }
+                self.insert(Candidate { record, neighbourhoods, heard: now, turn: 0, ..known });
+                return Taken::Known;
+            }
+            None => {}
+        }
+        if !self.make_room(now, &neighbourhoods) {
+            return Taken::NoRoom;
+        }
+        self.insert(Candidate {
+            record,
+            neighbourhoods,
+            heard: now,
+            failures: 0,
+            rest_until: now,
+            turn: 0,
+            seat,
+            is_proven: false,
+            connected_since: None,
+            kept_at: None,
+        });
+        Taken::New
+    }
+
+    /// Gives up weak candidates that stand in the way. Says whether there is room.
+    fn make_room(&mut self, now: Time, neighbourhoods: &BTreeSet<Cidr>) -> bool {
+        for block in neighbourhoods {
+            while self.crowds.get(block).is_some_and(|crowd| *crowd >= self.max_per_neighbourhood) {
+                let Some(weak) = self.weakest(now, |candidate| candidate.neighbourhoods.contains(block)) else { return false };
+                self.remove(&weak);
+            }
+        }
+        while self.by_peer.len() >= MAX_CANDIDATES {
+            let Some(weak) = self.weakest(now, |_| true) else { return false };
+            self.remove(&weak);
+        }
+        true
+    }
+
+    fn weakest(&self, now: Time, fits: impl Fn(&Candidate) -> bool) -> Option<PeerId> {
+        let ranked = self.by_worth.iter().filter_map(|(_, peer)| self.by_peer.get(peer));
+        // The failed come first and the old next, so the walk ends at the first that is neither.
+        let weak = ranked.take_while(|candidate| candidate.failures > 0 || candidate.is_old(now));
+        weak.filter(|candidate| candidate.connected_since.is_none()).find(|candidate| fits(candidate)).map(|weak| weak.record.peer)
+    }
+
+    fn insert(&mut self, candidate: Candidate) {
+        for block in &candidate.neighbourhoods {
+            *self.crowds.entry(*block).or_default() += 1;
+        }
+        self.by_worth.insert((candidate.worth(), candidate.record.peer));
+        self.by_peer.insert(candidate.record.peer, candidate);
+    }
+
+    /// Forgets a candidate.
+    fn remove(&mut self, peer: &PeerId) -> Option<Candidate> {
+        let candidate = self.by_peer.remove(peer)?;
+        self.by_worth.remove(&(candidate.worth(), *peer));
+        for block in &candidate.neighbourhoods {
+            if let Some(count) = self.crowds.remove(block).filter(|count| *count > 1) {
+                self.crowds.insert(*block, count - 1);
+            }
+        }
+        Some(candidate)
+    }
+
+    /// Changes what is known of a candidate, but not its record. Says whether there is one.
+    pub(crate) fn change(&mut self, peer: &PeerId, change: impl FnOnce(&mut Candidate)) -> bool {
+        let Some(candidate) = self.by_peer.get_mut(peer) else { return false };
+        let before = candidate.worth();
+        change(candidate);
+        let after = candidate.worth();
+        if before != after {
+            self.by_worth.remove(&(before, *peer));
+            self.by_worth.insert((after, *peer));
+        }
+        true
+    }
+
+    /// Forgets who failed too often, and who has not been named for long.
+    pub(crate) fn expire(&mut self, now: Time) {
+        let is_over = |candidate: &Candidate| {
+            let is_dead = !candidate.is_proven && candidate.failures >= MAX_FAILURES && candidate.rest_until <= now;
+            candidate.connected_since.is_none() && (is_dead || now.since(candidate.heard) > FORGET_AFTER)
+        };
+        let over: Vec<PeerId> = self.by_peer.iter().filter(|(_, candidate)| is_over(candidate)).map(|(peer, _)| *peer).collect();
+        for peer in over {
+            self.remove(&peer);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Who is dialed next (P8.8)?
+//!
+//! At most every `dial_every`, and then as many of the best candidates as the budget lets: no more than `dials_at_once`, than are missing
+//! to the peers that we want, than outbound connections are free, and than three quarters of the dials that may be under way, so that our
+//! user's and the static peers' find room beside them.
+//!
+//! The best is whoever failed least; among those, whose neighbourhood has the fewest connections and dials, so that no single network
+//! decides what we hear; then who has been of use before, who was named lately, and at last our dice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::discovery::candidates::{Candidate, LONGEST_REST, Taken};
+use crate::discovery::config::DiscoveryConfig;
+use crate::discovery::record::{NodeRecord, Unfit};
+use crate::id::PeerId;
+use crate::machine::Core;
+use crate::peer::address::Place;
+use crate::peer::score::Standing;
+use crate::peer::subnet::Cidr;
+use crate::time::{Now, Timer};
+
+/// How long a connection must stand for its end not to count as a failure. Ours: who is full hangs up at once.
+const STEADY: Duration = Duration::from_secs(60);
+/// Tries that a peer of no use is taken to have failed at (P2.5). Ours: enough for the longest rest.
+const USELESS: u32 = 7;
+
+impl Core {
+    /// A record was found. What it says is judged, kept within bounds, and dialed when its turn comes.
+    pub(crate) fn record_found(&mut self, now: Now, record: NodeRecord) {
+        let Some(config) = self.config.discovery else { return };
+        let counts = &mut self.stats.discovery;
+        counts.found += 1;
+        match record.fit(self.config.chain_id, &config) {
+            Err(Unfit::WrongChain) => counts.wrong_chain += 1,
+            Err(Unfit::Unlabelled) => counts.unlabelled += 1,
+            Err(Unfit::NoAddress) => counts.no_address += 1,
+            Ok(record) => match self.take_candidate(now, record) {
+                Taken::NoRoom => self.stats.discovery.no_room += 1,
+                Taken::New | Taken::Known => self.plan_dials(now, &config),
+            },
+        }
+        self.count_candidates();
+    }
+
+    /// Forgets whom nothing speaks for any more.
+    pub(crate) fn expire_candidates(&mut self, now: Now) {
+        self.discovery.candidates.expire(now.mono);
+        self.count_candidates();
+    }
+
+    pub(crate) fn count_candidates(&mut self) {
+        self.stats.discovery.candidates = self.discovery.candidates.len() as u64;
+    }
+
+    pub(crate) fn take_candidate(&mut self, now: Now, record: NodeRecord) -> Taken {
+        let (peer, seat) = (record.peer, self.dice.any());
+        let ips = record.addresses.iter().filter_map(|address| Place::of(address).ip);
+        let neighbourhoods = ips.filter_map(|ip| self.gate.neighbourhood(ip)).collect();
+        let taken = self.discovery.candidates.take(now.mono, record, neighbourhoods, seat);
+        if taken == Taken::New && self.peers.get(&peer).is_some() {
+            // It came to us before we heard of it.
+            self.candidate_connected(now, &peer);
+            self.candidate_identified(now, peer);
+        }
+        taken
+    }
+
+    /// Sets when candidates are chosen next, if anybody is wanted.
+    pub(crate) fn plan_dials(&mut self, now: Now, config: &DiscoveryConfig) {
+        if self.discovery.candidates.len() > 0 && self.dial_budget(config) > 0 {
+            let next = self.discovery.last_turn.map_or(now.mono, |last| last.after(config.dial_every));
+            self.timers.set(Timer::DialFound, next.max(now.mono));
+        }
+    }
+
+    /// How many candidates may be dialed now.
+    fn dial_budget(&self, config: &DiscoveryConfig) -> usize {
+        let (limits, staying) = (self.config.connections, self.peers.staying());
+        let (dialing, under_way) = (self.discovery.dialing.len(), self.dials.under_way());
+        let share = (limits.pending_out as usize * 3 / 4).max(1);
+        let outbound = staying.all - staying.inbound;
+        let bounds = [
+            config.dials_at_once as usize,
+            share.saturating_sub(dialing),
+            (limits.pending_out as usize).saturating_sub(under_way),
+            (limits.target_peers as usize).saturating_sub(staying.all + dialing),
+            (limits.established_out as usize).saturating_sub(outbound + under_way),
+        ];
+        bounds.into_iter().min().unwrap_or(0)
+    }
+
+    /// A turn of dialing: the best candidates, within the budget.
+    pub(crate) fn found_peers_due(&mut self, now: Now) {
+        let Some(config) = self.config.discovery else { return };
+        self.discovery.last_turn = Some(now.mono);
+        self.expire_candidates(now);
+        let mut crowds = BTreeMap::new();
+        for _ in 0..self.dial_budget(&config) {
+            let Some((peer, address)) = self.best_candidate(now, &crowds) else { break };
+            if let Some(block) = self.neighbourhood_of(&address) {
+                *crowds.entry(block).or_insert(0u32) += 1;
+            }
+            match self.dial_found(now, format!("{address}/p2p/{peer}")) {
+                Ok(dial) => {
+                    self.discovery.dialing.insert(dial);
+                    self.stats.discovery.dialed += 1;
+                }
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "a candidate is not dialed now");
+                    self.candidate_failed(now, &config, &peer, 1);
+                }
+            }
+        }
+        if self.dial_budget(&config) > 0
+            && let Some(next) = self.waiting_candidates().map(|candidate| candidate.rest_until).min()
+        {
+            self.timers.set(Timer::DialFound, next.max(now.mono.after(config.dial_every)));
+        }
+    }
+
+    /// Candidates that are neither connected nor dialed.
+    fn waiting_candidates(&self) -> impl Iterator<Item = &Candidate> {
+        let all = self.discovery.candidates.iter();
+        let free = all.filter(|(peer, candidate)| candidate.connected_since.is_none() && !self.dials.is_dialing(peer));
+        free.map(|(_, candidate)| candidate)
+    }
+
+    fn best_candidate(&self, now: Now, crowds: &BTreeMap<Cidr, u32>) -> Option<(PeerId, String)> {
+        let ready = self.waiting_candidates().filter(|candidate| candidate.rest_until <= now.mono);
+        let rated = ready.filter_map(|candidate| {
+            let address = candidate.address()?;
+            let block = self.neighbourhood_of(address);
+            let crowd = block.map_or(0, |block| self.gate.crowd(block) + crowds.get(&block).copied().unwrap_or(0));
+            let is_bad = self.peers.standing(now.mono, &candidate.record.peer) > Standing::Healthy;
+            let rating = (is_bad, candidate.failures, crowd, !candidate.is_proven, candidate.is_old(now.mono), candidate.seat);
+            Some((rating, candidate.record.peer, address))
+        });
+        rated.min_by_key(|(rating, ..)| *rating).map(|(_, peer, address)| (peer, address.to_owned()))
+    }
+
+    fn neighbourhood_of(&self, address: &str) -> Option<Cidr> {
+        Place::of(address).ip.and_then(|ip| self.gate.neighbourhood(ip))
+    }
+
+    /// A dial, whoever wished it, led nowhere; if it was to a candidate, it rests. What our own side refused counts as no failure.
+    pub(crate) fn candidate_unreached(&mut self, now: Now, peer: &PeerId, failures: u32) {
+        let Some(config) = self.config.discovery else { return };
+        self.candidate_failed(now, &config, peer, failures);
+        self.plan_dials(now, &config);
+    }
+
+    /// A peer's first connection stands.
+    pub(crate) fn candidate_connected(&mut self, now: Now, peer: &PeerId) {
+        self.discovery.candidates.change(peer, |candidate| candidate.connected_since = Some(now.mono));
+    }
+
+    /// P2.5: a connected peer turned out to be of no use; it is left alone for long.
+    pub(crate) fn candidate_useless(&mut self, now: Now, peer: &PeerId) {
+        let Some(config) = self.config.discovery else { return };
+        self.stats.discovery.useless += u64::from(self.discovery.candidates.get(peer).is_some());
+        self.candidate_failed(now, &config, peer, USELESS);
+    }
+
+    /// A peer's last connection is gone: there may be room for somebody else now.
+    pub(crate) fn candidate_lost(&mut self, now: Now, peer: &PeerId) {
+        let Some(config) = self.config.discovery else { return };
+        let mut was_steady = false;
+        self.discovery.candidates.change(peer, |candidate| {
+            was_steady = candidate.connected_since.take().is_some_and(|since| now.mono.since(since) >= STEADY);
+        });
+        self.candidate_failed(now, &config, peer, u32::from(!was_steady));
+        self.look_again(now);
+        self.plan_dials(now, &config);
+    }
+
+    /// Adds failures to a candidate and lets it rest, longer with each.
+    fn candidate_failed(&mut self, now: Now, config: &DiscoveryConfig, peer: &PeerId, failures: u32) {
+        let spread = self.dice.below(1000).unwrap_or(0) as u32;
+        self.discovery.candidates.change(peer, |candidate| {
+            candidate.failures = candidate.failures.saturating_add(failures);
+            candidate.turn = candidate.turn.wrapping_add(1);
+            let doubled = config.retry_after.saturating_mul(1 << candidate.failures.saturating_sub(1).min(12));
+            let rest = doubled.min(LONGEST_REST);
+            // Up to half as long again: nodes that lost each other do not come back at one moment.
+            let until = now.mono.after(rest + rest / 2 * spread / 1000);
+            candidate.rest_until = candidate.rest_until.max(until);
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! Which nodes do we know to be of use, across restarts too (P8.9)?
+//!
+//! A candidate is proven when it says, over a connection, that it speaks our chain's protocols. It is handed out to be stored then and when
+//! it goes, at most once in [`KEEP_EVERY`]; its score has a record of its own (P7.7). A node that is given them back dials them like any
+//! candidate, the proven first, and tells discovery to begin from them, so that it needs no bootnode.
+
+use std::time::Duration;
+
+use crate::discovery::record::NodeRecord;
+use crate::id::PeerId;
+use crate::machine::Core;
+use crate::output::Action;
+use crate::record::Record;
+use crate::time::{Now, UnixTime};
+
+/// How often one node is handed out to be stored, at most. Ours: a connection that flaps must not wear out a disk.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
+/// How old a stored node may be and still be taken back. Ours: a month.
+const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
+
+/// A node that spoke our chain's protocols.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownNode {
+    /// What it said of itself.
+    pub record: NodeRecord,
+    /// When it was last of use.
+    pub last_success: UnixTime,
+}
+
+impl Core {
+    /// A connected peer may have said what it speaks.
+    pub(crate) fn candidate_identified(&mut self, now: Now, peer: PeerId) {
+        if self.peers.get(&peer).is_some_and(|connected| !connected.spoken.supports_none()) {
+            self.discovery.candidates.change(&peer, |candidate| (candidate.is_proven, candidate.failures) = (true, 0));
+            self.keep_candidate(now, &peer);
+        }
+    }
+
+    /// Has a proven candidate stored, unless that was done lately.
+    pub(crate) fn keep_candidate(&mut self, now: Now, peer: &PeerId) {
+        let Some(candidate) = self.discovery.candidates.get(peer).filter(|candidate| candidate.is_proven) else { return };
+        if candidate.kept_at.is_some_and(|at| now.mono.since(at) < KEEP_EVERY) {
+            return;
+        }
+        let known = KnownNode { record: candidate.record.clone(), last_success: now.unix };
+        self.discovery.candidates.change(peer, |candidate| candidate.kept_at = Some(now.mono));
+        self.remember(Record::Known(Box::new(known)));
+    }
+
+    /// Takes back what was known in an earlier life of this node. Bounded like what records say today.
+    pub(crate) fn restore_known(&mut self, now: Now, known: &KnownNode) {
+        let Some(config) = self.config.discovery else { return };
+        let age = Duration::from_micros(now.unix.0.saturating_sub(known.last_success.0));
+        let Ok(record) = known.record.clone().fit(self.config.chain_id, &config) else { return };
+        if age > KNOWN_FOR {
+            return;
+        }
+        let (peer, text) = (record.peer, record.text.clone());
+        self.take_candidate(now, record);
+        if self.discovery.candidates.change(&peer, |candidate| candidate.is_proven = true) {
+            self.count_candidates();
+            if !text.is_empty() {
+                self.act(Action::Introduce { record: text });
+            }
+            self.plan_dials(now, &config);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for a while, one after the other on one core, and prints what came of it. Exit status 1 on a crash.
+#
+#     fuzz/run-all.sh SECONDS [TARGET...]
+#
+# Needs a nightly toolchain and cargo-fuzz. What is found goes to fuzz/found/TARGET (kept between runs, not committed), inputs that crash to
+# fuzz/artifacts/TARGET. No sanitizer: our crates forbid unsafe code, and comparisons are not traced: the generators know what is legal.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+seconds=${1:?"usage: run-all.sh SECONDS [TARGET...]"}
+shift
+targets=("$@")
+if [ ${#targets[@]} -eq 0 ]; then
+    targets=(wire_decode wire_rival frame_decoder codec_stream crypto enr_and_config trace_reader machine_bytes sim_model)
+fi
+# The codec's target alone needs libp2p, which takes long to build.
+features=libfuzzer
+case " ${targets[*]} " in *" codec_stream "*) features=libfuzzer,codec ;; esac
+flags=(--release --sanitizer none --no-trace-compares --features "$features")
+
+longest() {
+    case $1 in
+    machine_bytes) echo 800 ;; # two hundred moves
+    sim_model) echo 125 ;;     # all forty moves
+    trace_reader) echo 12000 ;;
+    *) echo 4096 ;;
+    esac
+}
+
+for target in "${targets[@]}"; do
+    cargo +nightly fuzz build "${flags[@]}" "$target"
+done
+
+# The value of one of libFuzzer's final numbers.
+stat() {
+    sed -n "s/^stat::$1: *//p" "$log" | tail -1
+}
+
+log=$(mktemp)
+table=$(mktemp)
+trap 'rm -f "$log" "$table"' EXIT
+crashed=0
+printf '%-15s %12s %9s %7s %9s %7s %8s\n' target executions exec/s edges features new crashes >"$table"
+for target in "${targets[@]}"; do
+    mkdir -p "found/$target" "artifacts/$target"
+    before=$(find "artifacts/$target" -type f | wc -l)
+    status=0
+    cargo +nightly fuzz run "${flags[@]}" "$target" "found/$target" "corpus/$target" -- \
+        -max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=20 -dict=wire.dict -print_final_stats=1 >"$log" 2>&1 || status=$?
+    crashes=$(($(find "artifacts/$target" -type f | wc -l) - before))
+    [ "$status" -eq 0 ] || crashed=1
+    if [ "$status" -ne 0 ]; then
+        printf '\n%s failed with status %d:\n' "$target" "$status" >&2
+        tail -60 "$log" >&2
+    fi
+    edges=$(grep -o 'cov: [0-9]*' "$log" | tail -1 | cut -d' ' -f2 || true)
+    reached=$(grep -o 'ft: [0-9]*' "$log" | tail -1 | cut -d' ' -f2 || true)
+    printf '%-15s %12s %9s %7s %9s %7s %8s\n' "$target" "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" \
+        "${edges:--}" "${reached:--}" "$(stat new_units_added)" "$crashes" >>"$table"
+done
+cat "$table"
+exit "$crashed"

@@ -1,0 +1,279 @@
+//! What operators and other people hand us: subnets, addresses, evidence, configurations, lookaheads, what was kept before a restart.
+
+use std::time::Duration;
+
+use preconf_bundle::Bundle;
+use preconf_core::{
+    Action, Address, B256, ByteBudget, ByteLimit, Cidr, Command, Config, Core, Input, LimitKind, Limiter, LookaheadEntry, LookaheadEpoch,
+    Now, Output, POINT, Pace, PeerId, RateLimit, Record, Time, UnixTime, memory_bound, windows_from_lookahead,
+};
+
+use crate::dice::Dice;
+use crate::machine::{CHAIN, START, peer};
+
+/// Which text an input was, and whether it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Text {
+    /// A subnet.
+    Subnet(bool),
+    /// A multiaddr.
+    Address(bool),
+    /// Evidence as JSON.
+    Evidence(bool),
+    /// Numbers of a configuration.
+    Config(bool),
+    /// An L1 lookahead.
+    Lookahead(bool),
+    /// Records of an earlier life.
+    Records(bool),
+    /// A limiter's life.
+    Limits(bool),
+}
+
+/// Reads an input: one byte says as what.
+///
+/// # Panics
+/// Something taken is not what it says, or something refused has an effect.
+pub fn enr_and_config(data: &[u8]) -> Text {
+    let mut dice = Dice::new(data);
+    match dice.below(7) {
+        0 => Text::Subnet(subnet(&String::from_utf8_lossy(dice.rest()))),
+        1 => Text::Address(address(&String::from_utf8_lossy(dice.rest()))),
+        2 => Text::Evidence(evidence(&String::from_utf8_lossy(dice.rest()))),
+        3 => Text::Config(config(&mut dice)),
+        4 => Text::Lookahead(lookahead(&mut dice)),
+        5 => Text::Records(records(&mut dice)),
+        _ => Text::Limits(limits(&mut dice)),
+    }
+}
+
+fn subnet(text: &str) -> bool {
+    let Ok(subnet) = text.parse::<Cidr>() else { return false };
+    let written = subnet.to_string();
+    assert_eq!(written.parse::<Cidr>().ok(), Some(subnet), "{text:?} is written as {written:?}");
+    let base = written.split('/').next().and_then(|base| base.parse().ok()).expect("an address");
+    assert!(subnet.contains(base), "{subnet} does not hold its own base");
+    true
+}
+
+/// P8.1: what is dialed is the text as it was given, and names a peer.
+fn address(text: &str) -> bool {
+    let id = text.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default();
+    if let Ok(peer) = id.parse::<PeerId>() {
+        assert_eq!(peer.to_string(), id, "a peer id with two texts");
+        assert_eq!(PeerId::from_bytes(peer.as_bytes()), Some(peer));
+    }
+    let mut core = node(Config::new(CHAIN)).expect("the defaults are allowed");
+    let taken = core.handle_command(Now::default(), Command::Dial { address: text.to_owned() });
+    let dialed = std::iter::from_fn(|| core.poll_output()).find_map(|output| match output {
+        Output::Net(Action::Dial { address, .. }) => Some(address),
+        _ => None,
+    });
+    assert_eq!(dialed.as_deref(), taken.is_ok().then_some(text), "P8.1: {taken:?}");
+    let static_peers = vec![text.to_owned()];
+    assert_eq!(Config { static_peers, ..Config::new(CHAIN) }.check().is_ok(), taken.is_ok(), "P8.5: static means what dialed means");
+    taken.is_ok()
+}
+
+fn evidence(text: &str) -> bool {
+    match text.parse::<Bundle>() {
+        Ok(bundle) => {
+            let written = bundle.to_json().to_string();
+            assert_eq!(written.parse::<Bundle>().expect("what we write"), bundle, "it reads as something else than was written");
+            bundle.verify().is_ok()
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    }
+}
+
+/// Numbers that a person may come to write.
+fn number(dice: &mut Dice<'_>) -> u64 {
+    match dice.below(8) {
+        0 => 0,
+        1 => 1,
+        2 => u64::MAX,
+        3 => u64::from(u32::MAX),
+        4 => 1 << dice.below(64),
+        5 => u64::from(dice.byte()),
+        6 => u64::from(u16::from_le_bytes(dice.bytes())),
+        _ => dice.number(),
+    }
+}
+
+/// Either the check takes it and a machine starts and lives with it, or both refuse it for the same reason.
+fn config(dice: &mut Dice<'_>) -> bool {
+    let mut config = Config::new(CHAIN);
+    while !dice.is_exhausted() {
+        let (key, number) = (dice.below(34), number(dice));
+        let (count, span) = (usize::try_from(number).unwrap_or(usize::MAX), Duration::from_millis(number));
+        let small = u32::try_from(number).unwrap_or(u32::MAX);
+        match key {
+            0 => config.txlist_cap = count,
+            1 => config.max_blocks_ahead = number,
+            2 => config.late_grace = span,
+            3 => config.verdict_timeout = span,
+            4 => config.hold_for = span,
+            5 => config.max_held = count,
+            6 => config.max_held_per_peer = count,
+            7 => config.max_held_per_place = count,
+            8 => config.max_jobs_per_peer = count,
+            9 => config.max_commitments = count,
+            10 => config.max_evidence = count,
+            11 => config.max_txlist_bytes = count,
+            12 => config.max_orphan_bytes = count,
+            13 => config.max_orphan_bytes_per_peer = count,
+            14 => config.orphan_for = span,
+            15 => config.txlist_quota = ByteLimit { bytes: count, ..config.txlist_quota },
+            16 => config.txlist_grace = span,
+            17 => config.max_unsent = count,
+            18 => config.max_unsent_bytes = count,
+            19 => config.request_timeout = span,
+            20 => config.max_requests_per_peer = count,
+            21 => config.max_requests = count,
+            22 => config.request_limit.limit = small,
+            23 => config.request_limit.window = span,
+            24 => config.response_limit = ByteLimit { bytes: count, window: span },
+            25 => config.max_served_per_peer = count,
+            26 => config.max_served = count,
+            27 => config.response_budget_bytes = count,
+            28 => config.score.ban_for = span,
+            29 => config.score.weights.gossip_rejected = number.cast_signed(),
+            30 => config.connections.target_peers = small,
+            31 => config.gate.redial_limit = Some(small),
+            32 => config.heads_from = count,
+            _ => (config.page_near, config.page_far) = (small, small),
+        }
+    }
+    let checked = config.check();
+    if checked.is_ok() {
+        assert!(memory_bound(&config) > 0);
+    }
+    match (checked, node(config)) {
+        (Ok(()), Ok(mut core)) => {
+            core.handle_timeout(Now { mono: Time::from_millis(1_000_000), unix: UnixTime::from_secs(START) });
+            true
+        }
+        (Err(checked), Err(started)) => {
+            assert_eq!(checked, started, "the check and the start give two reasons");
+            assert!(checked.to_string().contains(checked.key), "{checked}");
+            false
+        }
+        (checked, started) => panic!("the check says {checked:?}, the start {:?}", started.map(drop)),
+    }
+}
+
+fn node(config: Config) -> Result<Core, preconf_core::ConfigError> {
+    Core::new(config, [1; 32], Now::default())
+}
+
+/// P9.2: what comes of a lookahead in order is a schedule in order; what comes of any other is refused or in order, never a panic.
+fn lookahead(dice: &mut Dice<'_>) -> bool {
+    let start = if dice.byte().is_multiple_of(2) { START } else { number(dice) };
+    let mut epochs: Vec<LookaheadEpoch> = Vec::new();
+    let mut in_order = (12..u64::MAX / 2).contains(&start);
+    while !dice.is_exhausted() && epochs.len() < 16 {
+        let start = start.saturating_add(preconf_core::EPOCH_SECS.saturating_mul(epochs.len() as u64));
+        let mut entries: Vec<LookaheadEntry> = Vec::new();
+        for _ in 0..dice.below(5) {
+            let at = dice.byte();
+            // Slots of the epoch, ascending; or any number at all.
+            let slot = entries.last().map_or(0, |last| last.timestamp.saturating_sub(start) / 12 + 1) + u64::from(at % 8);
+            let wild = at >= 240 || slot >= 32;
+            in_order &= !wild;
+            let timestamp = if wild { number(dice) } else { start.saturating_add(12 * slot) };
+            entries.push(LookaheadEntry { timestamp, preconfer: Address::repeat_byte(at), blacklisted: at.is_multiple_of(3) });
+        }
+        epochs.push(LookaheadEpoch { start, entries, settled: dice.byte().is_multiple_of(2) });
+    }
+    let windows = windows_from_lookahead(&epochs, Address::ZERO);
+    assert!(windows.iter().all(|window| window.start < window.end), "P9.2: an empty window");
+    let mut core = node(Config::new(CHAIN)).expect("the defaults are allowed");
+    let taken = core.handle_command(Now::default(), Command::UpdateSchedule(windows));
+    assert!(taken.is_ok() || !in_order, "P9.2: a lookahead in order gives {taken:?}");
+    taken.is_ok()
+}
+
+/// P7.7: whatever stands on the disk, scores stay in their range and bans end.
+fn records(dice: &mut Dice<'_>) -> bool {
+    let mut records = Vec::new();
+    while !dice.is_exhausted() && records.len() < 40 {
+        let who = peer(dice.below(8));
+        records.push(match dice.below(3) {
+            0 => Record::Committed { block_number: number(dice), hash: B256::repeat_byte(dice.byte()) },
+            kind => Record::Peer {
+                peer: who,
+                score: number(dice).cast_signed(),
+                as_of: UnixTime(number(dice)),
+                ban_ends: (kind == 1).then(|| UnixTime(number(dice))),
+            },
+        });
+    }
+    let mut now = Now { mono: Time(number(dice) / 2), unix: UnixTime(number(dice)) };
+    let mut core = Core::new(Config::new(CHAIN), [1; 32], now).expect("the defaults are allowed");
+    let restored = core.handle_command(now, Command::Restore(records));
+    for who in 0..8 {
+        core.handle_input(now, Input::RequestBroken { peer: peer(who) });
+    }
+    for _ in 0..8 {
+        let Some((at, _)) = core.poll_timeout() else { break };
+        now = now.after(at.since(now.mono));
+        core.handle_timeout(now);
+        assert!(core.poll_timeout().is_none_or(|(next, _)| next > now.mono), "a deadline that is due was left");
+    }
+    while let Some(output) = core.poll_output() {
+        if let Output::Net(Action::SetScore { score, .. }) = output {
+            assert!(score.abs() <= 10 * POINT, "P7.1: a score of {score}");
+        }
+    }
+    for who in 0..8 {
+        let sum = core.explain(now, peer(who)).iter().map(|change| change.delta).sum::<i64>();
+        assert!(sum.abs() <= 10 * POINT, "P7.1: a score of {sum}");
+    }
+    restored.is_ok()
+}
+
+/// P6.6, P6.7: in no window more than its limit, whatever the clock does; and whoever waits as told is let in.
+fn limits(dice: &mut Dice<'_>) -> bool {
+    let kind = if dice.byte().is_multiple_of(2) { LimitKind::TokenBucket } else { LimitKind::FixedWindow };
+    let rule = RateLimit { limit: 1 + u32::from(dice.byte() % 16), window: Duration::from_millis(1 + u64::from(dice.byte()) * 40), kind };
+    let bytes = ByteLimit { bytes: 1 + usize::from(dice.byte()) * 100, window: rule.window };
+    let (mut limiter, mut pace, mut budget) = (Limiter::new(rule), Pace::new(&rule), ByteBudget::new(bytes));
+    let (mut now, mut admitted) = (Time(number(dice) / 4), Vec::new());
+    while !dice.is_exhausted() {
+        match dice.below(5) {
+            0 => now = now.after(Duration::from_micros(u64::from(u16::from_le_bytes(dice.bytes())))),
+            1 => now = now.after(rule.window),
+            2 => {
+                let next = limiter.next_admit_at(now);
+                if limiter.admit(now) {
+                    assert_eq!(next, now, "it lets in before it said it would");
+                    admitted.push(now);
+                } else {
+                    assert!(next > now && limiter.clone().admit(next), "it does not let in when it said it would");
+                }
+            }
+            3 => {
+                let len = usize::from(u16::from_le_bytes(dice.bytes()));
+                let next = budget.next_admit_at(now, len);
+                let room = budget.room(now);
+                let let_in = budget.admit(now, len);
+                assert_eq!(let_in, len <= room, "room for {room}, and {len} bytes are let in: {let_in}");
+                assert!(next.is_some() || len > bytes.bytes, "it never lets in what fits");
+            }
+            _ => {
+                if pace.admit(now) {
+                    pace.end(now);
+                } else if let Some(at) = pace.next_admit_at(now) {
+                    assert!(pace.clone().admit(at.max(now)), "we hold ourselves back for longer than we said");
+                }
+            }
+        }
+    }
+    // A token bucket lets at most twice its limit into one window, a fixed window likewise across its edge.
+    let most = admitted.iter().map(|from| admitted.iter().filter(|at| *at >= from && at.since(*from) < rule.window).count()).max();
+    assert!(most.unwrap_or(0) <= 2 * rule.limit as usize, "P6.6: {most:?} in one window, the limit is {}", rule.limit);
+    !admitted.is_empty()
+}

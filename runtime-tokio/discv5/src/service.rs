@@ -1,0 +1,390 @@
+//! Discovery as the node sees it: orders in, news out; and the one task behind it.
+//!
+//! The task owns the discv5 service. It ends, and its sockets with it, when [`Discv5`] is dropped.
+
+use std::collections::BTreeMap;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use discv5::{ConfigBuilder, Event};
+use enr::{CombinedKey, NodeId};
+use futures::channel::mpsc;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use futures::{FutureExt, SinkExt};
+use libp2p_identity::Keypair;
+use multiaddr::Multiaddr;
+use preconf_core::{LookupId, PeerId};
+use preconf_enr::{Bootnode, Enr, describe, parse, record_key};
+use preconf_node::{Discovery, DiscoveryNews};
+use tokio::runtime::Handle;
+
+use crate::config::{Discv5Config, Discv5Error};
+use crate::own;
+use crate::sockets::Sockets;
+
+/// News that may wait for the node. Ours: two look-ups' worth; then the task waits, and strangers with it.
+const MAX_NEWS: usize = 64;
+/// Orders that may wait for the task. Ours: all the nodes that a machine knows after a restart, and some listeners.
+const MAX_ORDERS: usize = 2048;
+/// How many others must see us at one address before we believe it. Ours: the crate's ten would keep a small network silent; five liars out
+/// of those that we ourselves asked are not had for nothing.
+const VOTES: usize = 5;
+/// How long a look-up waits for the first boot node to tell its record, while no other node is known. Ours: a round trip anywhere.
+const BOOT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Discovery with discv5.
+#[derive(Debug)]
+pub struct Discv5 {
+    orders: mpsc::Sender<Order>,
+    news: mpsc::Receiver<DiscoveryNews>,
+    local: Enr,
+}
+
+#[derive(Debug)]
+enum Order {
+    LookUp(LookupId),
+    Introduce(String),
+    Listening(Multiaddr),
+    Silent(Multiaddr),
+}
+
+impl Discv5 {
+    /// Binds the sockets and starts to serve others on a tokio runtime.
+    ///
+    /// # Errors
+    /// A key, an address or a socket that cannot be used.
+    pub fn start(config: Discv5Config, identity: &Keypair, runtime: &Handle) -> Result<Self, Discv5Error> {
+        let key = record_key(identity)?;
+        let sockets = Sockets::bind(&config.listen)?;
+        let local = own::first(&key, &config, &sockets.addresses)?;
+        let is_fixed = own::is_fixed(&config, &sockets.addresses);
+        let entered = runtime.enter();
+        let mut settings = ConfigBuilder::new(sockets.into_config()?);
+        settings.enr_peer_update_min(VOTES).disable_report_discovered_peers().executor(Box::new(Tasks(runtime.clone())));
+        if is_fixed {
+            settings.disable_enr_update();
+        }
+        let service = discv5::Discv5::new(local.clone(), record_key(identity)?, settings.build()).map_err(Discv5Error::Service)?;
+        drop(entered);
+        let (orders, taken) = mpsc::channel(MAX_ORDERS);
+        let (told, news) = mpsc::channel(MAX_NEWS);
+        let us = describe(&local).ok().map(|record| record.peer);
+        let task = Task { service, key, us, bootnodes: config.bootnodes, ports: BTreeMap::new(), told };
+        runtime.spawn(task.run(taken));
+        Ok(Self { orders, news, local })
+    }
+
+    /// Our record as it was at the start. Its later forms are [`DiscoveryNews::OwnRecord`].
+    pub fn first_record(&self) -> &Enr {
+        &self.local
+    }
+
+    fn order(&mut self, order: Order) {
+        if let Err(error) = self.orders.try_send(order) {
+            tracing::warn!(%error, "an order to discovery is lost");
+        }
+    }
+}
+
+impl Discovery for Discv5 {
+    fn look_up(&mut self, lookup: LookupId) {
+        self.order(Order::LookUp(lookup));
+    }
+
+    fn introduce(&mut self, record: String) {
+        self.order(Order::Introduce(record));
+    }
+
+    fn listening(&mut self, address: &Multiaddr) {
+        self.order(Order::Listening(address.clone()));
+    }
+
+    fn silent(&mut self, address: &Multiaddr) {
+        self.order(Order::Silent(address.clone()));
+    }
+
+    fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<DiscoveryNews> {
+        match self.news.poll_next_unpin(context) {
+            Poll::Ready(Some(news)) => Poll::Ready(news),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending, // a task that ended has said why in the log
+        }
+    }
+}
+
+/// Runs discv5's tasks where ours runs.
+#[derive(Clone)]
+struct Tasks(Handle);
+
+impl discv5::Executor for Tasks {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        drop(self.0.spawn(future));
+    }
+}
+
+type Found = (LookupId, Result<Vec<Enr>, discv5::QueryError>);
+
+/// What the task has.
+struct Task {
+    service: discv5::Discv5,
+    key: CombinedKey,
+    us: Option<PeerId>,
+    bootnodes: Vec<Bootnode>,
+    /// The listeners' ports in our record, by key.
+    ports: BTreeMap<&'static str, u16>,
+    told: mpsc::Sender<DiscoveryNews>,
+}
+
+impl Task {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        if let Err(error) = self.service.start().await {
+            tracing::error!(%error, "discv5 does not start; nobody is looked for");
+            return;
+        }
+        let mut events = match self.service.event_stream().await {
+            Ok(events) => events,
+            Err(error) => return tracing::error!(%error, "discv5 tells nothing; nobody is looked for"),
+        };
+        let mut answers = self.ask_bootnodes();
+        self.tell_own().await;
+        let mut lookup = None;
+        loop {
+            tokio::select! {
+                order = orders.next() => match order {
+                    Some(Order::LookUp(id)) => {
+                        if self.service.connected_peers() == 0 {
+                            answers.extend(self.ask_bootnodes());
+                            self.await_first(&mut answers).await;
+                        }
+                        let query = self.service.find_node(NodeId::random());
+                        lookup = Some(query.map(move |found| (id, found)).boxed());
+                    }
+                    Some(Order::Introduce(record)) => self.introduce(&record),
+                    Some(Order::Listening(address)) => self.listening(&address).await,
+                    Some(Order::Silent(address)) => self.silent(&address).await,
+                    None => break, // the node is gone
+                },
+                (id, found) = next_found(&mut lookup) => {
+                    lookup = None;
+                    self.tell_found(id, found).await;
+                }
+                Some(answer) = answers.next() => self.take_answer(answer),
+                event = events.recv() => match event {
+                    Some(Event::SessionEstablished(enr, _)) => self.tell_record(&enr).await,
+                    Some(Event::SocketUpdated(address)) => {
+                        tracing::info!(%address, "others see this node here");
+                        self.tell_own().await;
+                    }
+                    Some(_) => {}
+                    None => break,
+                },
+            }
+        }
+        self.service.shutdown();
+    }
+
+    /// Hands every boot node to discv5. Those that are only an address are asked for their record.
+    fn ask_bootnodes(&self) -> FuturesUnordered<BoxFuture<'static, Result<Enr, discv5::RequestError>>> {
+        let answers = FuturesUnordered::new();
+        for node in &self.bootnodes {
+            match node {
+                Bootnode::Record(enr) => self.add(enr),
+                Bootnode::Discovery(address) => answers.push(self.service.request_enr(address.clone()).boxed()),
+                Bootnode::Peer(_) => {}
+            }
+        }
+        answers
+    }
+
+    /// Waits until one of the boot nodes has told its record; one that is down delays nothing but a node that knows nobody else.
+    async fn await_first(&self, answers: &mut FuturesUnordered<BoxFuture<'static, Result<Enr, discv5::RequestError>>>) {
+        let first = async {
+            while let Some(answer) = answers.next().await {
+                let is_good = answer.is_ok();
+                self.take_answer(answer);
+                if is_good {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(BOOT_LIMIT, first).await; // the others' answers come later
+    }
+
+    fn take_answer(&self, answer: Result<Enr, discv5::RequestError>) {
+        match answer {
+            Ok(enr) => self.add(&enr),
+            Err(error) => tracing::debug!(%error, "a boot node does not tell its record"),
+        }
+    }
+
+    fn introduce(&self, record: &str) {
+        match parse(record) {
+            Ok(enr) => self.add(&enr),
+            Err(error) => tracing::debug!(%error, "a stored record is none"),
+        }
+    }
+
+    fn add(&self, enr: &Enr) {
+        if let Err(error) = self.service.add_enr(enr.clone()) {
+            tracing::debug!(error, %enr, "discv5 does not take a record");
+        }
+    }
+
+    async fn tell_found(&mut self, lookup: LookupId, found: Result<Vec<Enr>, discv5::QueryError>) {
+        let succeeded = match found {
+            Ok(records) => {
+                for enr in &records {
+                    self.tell_record(enr).await;
+                }
+                !records.is_empty()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a look-up failed");
+                false
+            }
+        };
+        self.tell(DiscoveryNews::Finished { lookup, succeeded }).await;
+    }
+
+    async fn tell_record(&mut self, enr: &Enr) {
+        match describe(enr) {
+            Ok(record) if Some(record.peer) == self.us => {}
+            Ok(record) => self.tell(DiscoveryNews::Found(Box::new(record))).await,
+            Err(error) => tracing::debug!(%error, "a record of no use"),
+        }
+    }
+
+    async fn listening(&mut self, address: &Multiaddr) {
+        let Some((key, port)) = own::port_of(address, &self.service.local_enr()) else { return };
+        if self.ports.insert(key, port) != Some(port) {
+            match self.service.enr_insert(key, &port) {
+                Ok(_) => self.tell_own().await,
+                Err(error) => tracing::warn!(%error, %address, "our record does not tell this listener"),
+            }
+        }
+    }
+
+    async fn silent(&mut self, address: &Multiaddr) {
+        let local = self.service.local_enr();
+        let Some((key, port)) = own::port_of(address, &local) else { return };
+        if self.ports.get(key) != Some(&port) {
+            return;
+        }
+        self.ports.remove(key);
+        // The record is shared with the service, which must not keep it locked across an await.
+        let removed = self.service.external_enr().write().remove_key(key, &self.key);
+        match removed {
+            Ok(()) => self.tell_own().await,
+            Err(error) => tracing::warn!(%error, %address, "our record still tells a listener that is gone"),
+        }
+    }
+
+    async fn tell_own(&mut self) {
+        let text = self.service.local_enr().to_base64();
+        self.tell(DiscoveryNews::OwnRecord(text)).await;
+    }
+
+    async fn tell(&mut self, news: DiscoveryNews) {
+        let _ = self.told.send(news).await; // a node that is gone is noticed by its orders
+    }
+}
+
+/// The end of the query under way, if one is. Cancel safe.
+async fn next_found(lookup: &mut Option<BoxFuture<'static, Found>>) -> Found {
+    match lookup {
+        Some(query) => query.await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use preconf_core::{ChainId, ChainLabel};
+
+    use super::*;
+
+    fn start(bootnodes: Vec<Bootnode>) -> (Discv5, Keypair) {
+        let identity = Keypair::generate_secp256k1();
+        let config = Discv5Config { listen: vec![([127, 0, 0, 1], 0).into()], bootnodes, ..Discv5Config::new(Some(ChainId(7))) };
+        (Discv5::start(config, &identity, &Handle::current()).expect("a free port"), identity)
+    }
+
+    /// The next news that the test cares for; a test that waits in vain fails by its limit.
+    async fn news<T>(discovery: &mut Discv5, wanted: impl Fn(DiscoveryNews) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                if let Some(found) = wanted(poll_fn(|context| discovery.poll_news(context)).await) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), search).await.expect("news within a minute")
+    }
+
+    fn found(news: DiscoveryNews) -> Option<Box<preconf_core::NodeRecord>> {
+        if let DiscoveryNews::Found(record) = news { Some(record) } else { None }
+    }
+
+    #[tokio::test]
+    async fn a_listener_is_told_in_our_record_and_no_longer_when_it_is_gone() {
+        let (mut discovery, identity) = start(Vec::new());
+        let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/4001/p2p/{}", identity.public().to_peer_id()).parse().expect("a multiaddr");
+        let port = |news| if let DiscoveryNews::OwnRecord(text) = news { Some(parse(&text).expect("ours").tcp4()) } else { None };
+        assert_eq!(news(&mut discovery, port).await, None);
+        discovery.listening(&address);
+        assert_eq!(news(&mut discovery, port).await, Some(4001));
+        discovery.silent(&address);
+        assert_eq!(news(&mut discovery, port).await, None);
+    }
+
+    #[tokio::test]
+    async fn two_nodes_find_each_other_through_a_third_that_is_named_by_its_address_alone() {
+        let (boot, identity) = start(Vec::new());
+        let socket = boot.first_record().udp4_socket().expect("a bound socket");
+        let address = format!("/ip4/{}/udp/{}/p2p/{}", socket.ip(), socket.port(), identity.public().to_peer_id());
+        let node = || start(vec![address.parse().expect("a boot node")]);
+        let ((mut alice, _), (mut bob, bobs)) = (node(), node());
+        bob.listening(&format!("/ip4/127.0.0.1/tcp/4001").parse().expect("a multiaddr"));
+        let bobs = bobs.public().to_peer_id().to_string();
+        let mut lookup = 0;
+        let record = loop {
+            lookup += 1;
+            bob.look_up(LookupId(lookup));
+            news(&mut bob, |news| matches!(news, DiscoveryNews::Finished { .. }).then_some(())).await;
+            alice.look_up(LookupId(lookup));
+            let either = |news| match news {
+                DiscoveryNews::Found(record) => Some(Some(record)),
+                DiscoveryNews::Finished { .. } => Some(None),
+                DiscoveryNews::OwnRecord(_) => None,
+            };
+            if let Some(record) = news(&mut alice, either).await
+                && record.peer.to_string() == bobs
+            {
+                break record;
+            }
+            assert!(lookup < 50, "alice never finds bob");
+        };
+        assert_eq!(
+            (record.chain, record.addresses.as_slice()),
+            (ChainLabel::Chain(ChainId(7)), ["/ip4/127.0.0.1/tcp/4001".to_owned()].as_slice())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_knows_nobody_ends_without_success() {
+        let (mut discovery, _) = start(Vec::new());
+        discovery.look_up(LookupId(1));
+        let ended = |news| if let DiscoveryNews::Finished { lookup, succeeded } = news { Some((lookup, succeeded)) } else { None };
+        assert_eq!(news(&mut discovery, ended).await, (LookupId(1), false));
+    }
+
+    #[tokio::test]
+    async fn a_node_is_found_by_the_record_that_it_is_introduced_with() {
+        let ((mut alice, _), (bob, _)) = (start(Vec::new()), start(Vec::new()));
+        alice.introduce(bob.first_record().to_base64());
+        alice.look_up(LookupId(1));
+        assert_eq!(news(&mut alice, found).await.text, bob.first_record().to_base64());
+    }
+}
