@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use futures::executor::{ThreadPool, block_on};
 use futures::future::{BoxFuture, FutureExt, pending};
-use futures::stream::{self, StreamExt};
 use libp2p_core::transport::MemoryTransport;
 use preconf_core::{ChainId, Command, Config, Now, Time, Window};
 use preconf_libp2p::upgrade;
 use preconf_node::{
-    BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Parts, RecordConfig, StartError,
+    BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, RecordConfig,
+    StartError,
 };
 use preconf_trace::{Call, Ending, Replay};
 
@@ -51,7 +51,7 @@ fn node(threads: &ThreadPool, record: RecordConfig) -> Result<(NetworkDriver, Ne
         executor: Box::new(move |task| tasks.spawn_ok(task)),
         jobs: Box::new(Closed),
         clock: Box::new(Still),
-        discovery: stream::empty().boxed(),
+        discovery: Box::new(Nobody::default()),
         admit: Box::new(|_| true),
     };
     NetworkDriver::new(config, parts)
