@@ -32,6 +32,7 @@ mod carry;
 mod check;
 mod connect;
 mod dice;
+mod discovery;
 mod faults;
 mod flight;
 mod gossip;

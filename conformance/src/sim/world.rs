@@ -11,6 +11,7 @@ use preconf_core::{ChannelId, ConnectionId, Input, MessageId, RequestId, Time, W
 
 use super::check::{Failure, Violation};
 use super::dice::Dice;
+use super::discovery::Directory;
 use super::flight::Flights;
 use super::jobs::Jobs;
 use super::link::{Link, Terms};
@@ -67,6 +68,8 @@ pub struct World {
     pub(crate) bans: BTreeSet<(NodeId, NodeId)>,
     pub(crate) put_out: BTreeSet<(NodeId, NodeId)>,
     pub(crate) flights: Flights,
+    /// Whom look-ups find.
+    pub(crate) directory: Directory,
 }
 
 impl World {
@@ -98,6 +101,7 @@ impl World {
             bans: BTreeSet::new(),
             put_out: BTreeSet::new(),
             flights: Flights::default(),
+            directory: Directory::default(),
         }
     }
 
