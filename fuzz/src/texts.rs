@@ -173,7 +173,7 @@ fn node(config: Config) -> Result<Core, preconf_core::ConfigError> {
 fn lookahead(dice: &mut Dice<'_>) -> bool {
     let start = if dice.byte().is_multiple_of(2) { START } else { number(dice) };
     let mut epochs: Vec<LookaheadEpoch> = Vec::new();
-    let mut in_order = start < u64::MAX / 2;
+    let mut in_order = (12..u64::MAX / 2).contains(&start);
     while !dice.is_exhausted() && epochs.len() < 16 {
         let start = start.saturating_add(preconf_core::EPOCH_SECS.saturating_mul(epochs.len() as u64));
         let mut entries: Vec<LookaheadEntry> = Vec::new();

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, Event, GateConfig, HostRule, Input, Job,
-    LimitKind, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record, RequestId, Response,
-    Standing, Time, UnixTime, memory_bound,
+    Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, DiscoveryConfig, Event, GateConfig, HostRule,
+    Input, Job, LimitKind, LookupId, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record,
+    RequestId, Response, Standing, Time, UnixTime, memory_bound,
 };
 
 use super::material::{self, CHAIN, Material, SLASHER, START};
@@ -40,6 +40,7 @@ pub(crate) struct Bench {
     pub(crate) channels: Vec<ChannelId>,
     pub(crate) publishes: Vec<PublishId>,
     pub(crate) dials: Vec<(DialId, PeerId)>,
+    pub(crate) lookups: Vec<LookupId>,
     pub(crate) connections: BTreeMap<ConnectionId, PeerId>,
     pub(crate) kept: Vec<Record>,
     pub(crate) reached: Reached,
@@ -68,6 +69,7 @@ impl Bench {
             channels: Vec::new(),
             publishes: Vec::new(),
             dials: Vec::new(),
+            lookups: Vec::new(),
             connections: BTreeMap::new(),
             kept: Vec::new(),
             reached: Reached::default(),
@@ -94,6 +96,7 @@ impl Bench {
             Kind::Written => !self.channels.is_empty(),
             Kind::Published => !self.publishes.is_empty(),
             Kind::DialEnds => !self.dials.is_empty(),
+            Kind::LookUpEnds => !self.lookups.is_empty(),
             Kind::Execute => self.reached.ready > 0,
             Kind::Wait
             | Kind::PublishCommitment
@@ -102,6 +105,7 @@ impl Bench {
             | Kind::Schedule
             | Kind::Operate
             | Kind::Dial
+            | Kind::RecordFound
             | Kind::ClockJumps
             | Kind::Drain
             | Kind::Restart
@@ -150,6 +154,8 @@ impl Bench {
             Kind::Operate => self.operate(from, which, how),
             Kind::Dial => self.dial(from, which),
             Kind::DialEnds => self.dial_ends(usize::from(which), how),
+            Kind::RecordFound => self.record_found(from, which, how),
+            Kind::LookUpEnds => self.look_up_ends(how),
             Kind::Close => self.close(from),
             Kind::OpenOnly => self.open(from, which, None),
             Kind::Identify => self.identify(from, how),
@@ -235,7 +241,7 @@ impl Bench {
         self.core = Core::new(self.config.clone(), [8; 32], self.now).expect("presets are allowed");
         self.oracle.restart();
         (self.jobs, self.sent, self.channels) = Default::default();
-        (self.publishes, self.dials, self.connections) = Default::default();
+        (self.publishes, self.dials, self.lookups, self.connections) = Default::default();
         self.held_back = false;
         self.reached.restarts += 1;
         let kept = self.kept.clone();
@@ -322,9 +328,10 @@ impl Bench {
                 self.reached.pages_served += usize::from(matches!(&response, Response::Commitments(page) if page.len() > 4));
                 self.reached.txlists_served += usize::from(matches!(&response, Response::TxList(list) if !list.txlist.is_empty()));
             }
+            Action::LookUp { lookup } => self.lookups.push(lookup),
             // That connections close is an input of its own, which may come late.
             Action::CloseConnection { .. } | Action::Disconnect { .. } | Action::Block { .. } | Action::Unblock { .. } => {}
-            Action::ReportGossip { .. } | Action::SetScore { .. } | Action::DropRequest { .. } => {}
+            Action::ReportGossip { .. } | Action::SetScore { .. } | Action::DropRequest { .. } | Action::Introduce { .. } => {}
         }
     }
 
@@ -385,6 +392,9 @@ impl Bench {
         while !self.dials.is_empty() {
             self.dial_ends(0, 0);
         }
+        while !self.lookups.is_empty() {
+            self.look_up_ends(1);
+        }
     }
 }
 
@@ -420,6 +430,7 @@ fn config(preset: u8) -> Config {
             trusted: vec![peer(5)],
             connections: ConnectionLimits { target_peers: 4, reserved_outbound: 2, pending_out: 2, ..ConnectionLimits::TEST },
             gate: GateConfig { redial_limit: Some(2), max_per_neighbourhood: 2, exempt_private: false, ..GateConfig::default() },
+            discovery: Some(DiscoveryConfig { dials_at_once: 2, ..DiscoveryConfig::TEST }),
             ..base
         },
         _ => Config {

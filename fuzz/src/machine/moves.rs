@@ -62,6 +62,10 @@ kinds! {
     Dial,
     /// A dial ends.
     DialEnds,
+    /// Discovery finds a peer's record.
+    RecordFound,
+    /// A look-up ends.
+    LookUpEnds,
     /// A connection closes.
     Close,
     /// A connection and nothing more, from some address.

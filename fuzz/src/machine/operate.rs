@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use preconf_core::{Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, PeerId, Spoken, Topic};
+use preconf_core::{ChainLabel, Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, NodeRecord, PeerId, Spoken, Topic};
 
 use super::bench::Bench;
+use super::material::CHAIN;
 
 /// How addresses look that can be dialed; a peer's id goes where the braces are.
 const DIALS: [&str; 8] = [
@@ -102,6 +103,25 @@ impl Bench {
             0 => self.input(Input::DialFailed { dial, failure: FAILURES[usize::from(how / 4) % FAILURES.len()] }),
             1 | 2 => self.open(peer_meant, how, Some(dial)),
             _ => self.open(peer(usize::from(how) % 8), how, Some(dial)),
+        }
+    }
+
+    /// As discovery reads it: of our chain, of another, or of none; with addresses that are good for something, or not.
+    pub(crate) fn record_found(&mut self, peer: PeerId, which: u8, how: u8) {
+        let chain = match how % 4 {
+            0 | 1 => ChainLabel::Chain(CHAIN),
+            2 => ChainLabel::Missing,
+            _ => ChainLabel::Unreadable,
+        };
+        let addresses = (0..usize::from(how / 32)).map(|form| DIALS[(usize::from(which) + form) % DIALS.len()].replace("/p2p/{}", ""));
+        let (sequence, text) = (u64::from(how), "enr:".repeat(1 + 100 * usize::from(which / 128)));
+        let record = NodeRecord { peer, sequence, chain, addresses: addresses.collect(), text };
+        self.input(Input::RecordFound { record: Box::new(record) });
+    }
+
+    pub(crate) fn look_up_ends(&mut self, how: u8) {
+        if let Some(lookup) = self.lookups.pop() {
+            self.input(Input::LookupFinished { lookup, succeeded: how.is_multiple_of(2) });
         }
     }
 

@@ -112,6 +112,8 @@ impl Oracle {
             Action::Publish { .. }
             | Action::CancelRequest { .. }
             | Action::Dial { .. }
+            | Action::LookUp { .. }
+            | Action::Introduce { .. }
             | Action::Disconnect { .. }
             | Action::CloseConnection { .. }
             | Action::Block { .. }

@@ -331,6 +331,20 @@ pub const STORIES: &[Story] = &[
         reaches: |reached| reached.gated + reached.restarts < 40,
     },
     Story {
+        name: "finds_peers_and_dials_the_best",
+        preset: Operated,
+        tell: |node| {
+            node.waits(Wait::Second);
+            for (who, how) in [(Alice, 64), (Bob, 97), (Carol, 130), (Dave, 163), (Erin, 224), (Alice, 32)] {
+                node.go(Kind::RecordFound, who, 0, how);
+            }
+            node.go(Kind::RecordFound, Dave, 130, 100).go(Kind::LookUpEnds, Alice, 0, 0).waits(Wait::Secs10);
+            node.go(Kind::DialEnds, Alice, 0, 1).go(Kind::DialEnds, Alice, 0, 0).waits(Wait::Minute).go(Kind::LookUpEnds, Alice, 0, 1);
+            node.waits(Wait::Minute).go(Kind::Restart, Alice, 0, 0).waits(Wait::Minute);
+        },
+        reaches: |reached| reached.restarts == 1,
+    },
+    Story {
         name: "lets_the_worst_peer_go_for_others",
         preset: Operated,
         tell: |node| {
