@@ -346,7 +346,7 @@ mod tests {
         let address = format!("/ip4/{}/udp/{}/p2p/{}", socket.ip(), socket.port(), identity.public().to_peer_id());
         let node = || start(vec![address.parse().expect("a boot node")]);
         let ((mut alice, _), (mut bob, bobs)) = (node(), node());
-        bob.listening(&format!("/ip4/127.0.0.1/tcp/4001").parse().expect("a multiaddr"));
+        bob.listening(&"/ip4/127.0.0.1/tcp/4001".parse().expect("a multiaddr"));
         let bobs = bobs.public().to_peer_id().to_string();
         let mut lookup = 0;
         let record = loop {
