@@ -43,9 +43,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         command: format!("cargo run --release -p preconf-conformance --example report -- {file} {nodes} {seed}"),
         ..Summary::default()
     };
-    let report = Report::new(summary, spectator.take().into_timeline());
-    std::fs::write(&file, report.html())?;
-    println!("{}", report.json());
+    let timeline = spectator.take().into_timeline();
+    let bans = timeline.bans();
+    std::fs::write(&file, Report::new(summary, timeline).html())?;
+    println!("{file}: {} steps, {} bans of hostile peers", world.steps(), bans.hostile);
     Ok(())
 }
 

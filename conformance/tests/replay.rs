@@ -75,6 +75,18 @@ fn another_process_relives_a_trace_to_the_same_digest() {
 }
 
 #[test]
+fn a_replay_writes_a_page_and_the_object_of_any_run() {
+    let trace = file("page.trace", &traces(12, 4)[0]);
+    let page = trace.with_extension("html");
+    let report = json(&program(&trace, &["--json", "--html", page.to_str().unwrap()]), true);
+    let keys = ["ok", "scenario", "seed", "nodes", "virtual_s", "wall_s", "steps", "trace_digest", "violations", "propagation_ms", "bans"];
+    assert!(keys.iter().all(|key| report.get(key).is_some()), "{report}");
+    assert!(report["virtual_s"].as_f64().unwrap() > 10.0, "{report}");
+    let html = fs::read_to_string(page).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.contains("page.trace"), "{html}");
+}
+
+#[test]
 fn a_trace_that_is_cut_or_damaged_says_where() {
     let trace = traces(5, 2).remove(0);
     let offsets = offsets(&trace);

@@ -64,7 +64,7 @@ const CONNECTED: usize = entry::<PeerId, Connected>()
         * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
     + entry::<(Rank, PeerId), ()>()
     + 3 * entry::<(Time, PeerId), ()>() // its place in each protocol's room
-    + 2 * entry::<PeerId, u64>() // its seat, and that it has a score
+    + 3 * entry::<PeerId, u64>() // its seat, that it has a score, and that it is left out
     + entry::<PeerId, [u64; 2]>() + 2 * entry::<(u64, PeerId), ()>() // what it claims
     + 3 * TIMER;
 /// A dial under way.

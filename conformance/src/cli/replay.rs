@@ -58,13 +58,13 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     });
     let too_short = args.until.filter(|until| relived.ok() && relived.steps < *until);
     let ok = relived.ok() && too_short.is_none();
+    let report = Report::new(summary(args, &relived, reliving.span()), reliving.into_timeline());
     if let Some(file) = &args.html {
-        let report = Report::new(summary(args, &relived, reliving.span()), reliving.into_timeline());
         fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
     if args.json {
-        println!("{}", relived_json(ok, &relived, ledger.as_ref()));
+        println!("{}", relived_json(ok, report.json(), &relived, ledger.as_ref()));
         return Ok(ok);
     }
     let header = replay.header();
@@ -116,7 +116,8 @@ fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
     }
 }
 
-fn relived_json(ok: bool, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
+/// The object of any run, and beside it what only a replay knows.
+fn relived_json(ok: bool, mut report: Value, relived: &Relived, ledger: Option<&(PeerId, Vec<Change>)>) -> Value {
     let change = |change: &Change| {
         json!({
             "at": change.at.0,
@@ -127,16 +128,15 @@ fn relived_json(ok: bool, relived: &Relived, ledger: Option<&(PeerId, Vec<Change
             "score": change.score,
         })
     };
-    json!({
-        "ok": ok,
-        "steps": relived.steps,
-        "trace_digest": hex::encode(relived.digest),
-        "ending": relived.ending.map(words::ending),
-        "difference": relived.difference.as_ref().map(|step| step.json()),
-        "last": relived.last.as_ref().map(|step| step.json()),
-        "error": relived.error.as_ref().map(ToString::to_string),
-        "ledger": ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() })),
-    })
+    let ledger =
+        ledger.map(|(peer, changes)| json!({ "peer": peer.to_string(), "changes": changes.iter().map(change).collect::<Vec<_>>() }));
+    report["ok"] = json!(ok);
+    report["ending"] = json!(relived.ending.map(words::ending));
+    report["difference"] = json!(relived.difference.as_ref().map(|step| step.json()));
+    report["last"] = json!(relived.last.as_ref().map(|step| step.json()));
+    report["error"] = json!(relived.error.as_ref().map(ToString::to_string));
+    report["ledger"] = json!(ledger);
+    report
 }
 
 fn diff(args: &ReplayArgs, other: &Path) -> Result<bool, Box<dyn Error>> {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use preconf_conformance::report::{self, Spectator, Summary};
 use preconf_conformance::scenario::{self, Change, Report, Scenario, ScenarioError};
-use preconf_conformance::sim::{Observer, Tapes};
+use preconf_conformance::sim::World;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Switch the scenario's defence off: it must fail then.
     #[arg(long)]
     without_defence: bool,
+    /// Put a naive model beside every so manieth machine; 0 for none. Without it, some eight machines have one.
+    #[arg(long, value_name = "NODES")]
+    model_every: Option<usize>,
     /// Threads that do the machines' jobs in each world; 0 has the world do them itself.
     #[arg(long, default_value_t = 0)]
     job_threads: usize,
@@ -85,6 +88,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         nodes: args.nodes.map(|nodes| nodes as usize),
         seconds: args.seconds,
         without_defence: args.without_defence,
+        model_every: args.model_every,
         job_threads: args.job_threads,
     };
     if let [scenario] = &scenarios[..]
@@ -108,23 +112,23 @@ fn find(args: &Args) -> Result<Vec<Scenario>, ScenarioError> {
 /// Plays one seed, and writes down what happens.
 fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
     let spectator = Rc::new(RefCell::new(Spectator::default()));
-    let mut observers: Vec<Box<dyn Observer>> = Vec::new();
-    if args.html.is_some() {
-        observers.push(Box::new(spectator.clone()));
-    }
-    if let Some(dir) = &args.trace {
-        match Tapes::into(dir) {
-            Ok(tapes) => observers.push(Box::new(tapes)),
-            Err(error) => {
-                eprintln!("{}: {error}", dir.display());
-                return ExitCode::FAILURE;
-            }
-        }
-    }
     let bar = bar(&[(scenario, args.seed)], change);
-    let report = scenario.run_with(args.seed, change, observers, |progress| bar.set_position(progress.at_s));
+    let mut recorded = Ok(());
+    let prepare = |world: &mut World| {
+        if args.html.is_some() {
+            world.observe(spectator.clone());
+        }
+        if let Some(dir) = &args.trace {
+            recorded = world.record_in(dir);
+        }
+    };
+    let report = scenario.run_with(args.seed, change, prepare, |progress| bar.set_position(progress.at_s));
     bar.finish_and_clear();
     print(&report, change, args.json);
+    if let (Some(dir), Err(error)) = (&args.trace, recorded) {
+        eprintln!("{}: {error}", dir.display());
+        return ExitCode::FAILURE;
+    }
     if let Some(file) = &args.html {
         let summary = Summary {
             scenario: scenario.name.clone(),
@@ -155,11 +159,16 @@ fn play_all(plays: &[(&Scenario, u64)], change: &Change, json: bool) -> usize {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some((scenario, seed)) = plays.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let report = scenario.run_with(*seed, change, Vec::new(), |progress| {
-                        if plays.len() == 1 {
-                            bar.set_position(progress.at_s);
-                        }
-                    });
+                    let report = scenario.run_with(
+                        *seed,
+                        change,
+                        |_| {},
+                        |progress| {
+                            if plays.len() == 1 {
+                                bar.set_position(progress.at_s);
+                            }
+                        },
+                    );
                     let mut done = done.lock().expect("nobody panics while printing");
                     let (printed, waiting, failed) = &mut *done;
                     *failed += usize::from(!report.ok);

@@ -33,7 +33,8 @@ pub(super) struct Data {
 
 #[derive(Debug, Serialize)]
 struct MarkData {
-    number: usize,
+    /// As in the list above the plots; `None` for what only ends another.
+    number: Option<usize>,
     at_us: u64,
     until_us: Option<u64>,
     kind: &'static str,
@@ -119,7 +120,7 @@ impl Data {
             width_us: axis.width,
             bins: axis.closed,
             end_us,
-            marks: marks.placed.iter().enumerate().map(|(place, placed)| mark(place + 1, placed)).collect(),
+            marks: numbered(&marks.placed),
             height,
             peers,
             behind: blocks.rows.iter().map(row).collect(),
@@ -149,14 +150,19 @@ pub(super) fn drawn_scores(subjects: &[Subject]) -> Vec<&Subject> {
     ranked.into_iter().take(fell.clamp(ENOUGH_SCORES, MAX_SCORES)).map(|(_, subject)| subject).collect()
 }
 
-fn mark(number: usize, placed: &Placed) -> MarkData {
-    MarkData {
-        number,
-        at_us: placed.at.0,
-        until_us: placed.until.map(|until| until.0),
-        kind: placed.kind().label(),
-        what: placed.what().to_owned(),
-    }
+fn numbered(placed: &[Placed]) -> Vec<MarkData> {
+    let mut last = 0;
+    let mark = |placed: &Placed| {
+        last += usize::from(!placed.ends);
+        MarkData {
+            number: (!placed.ends).then_some(last),
+            at_us: placed.at.0,
+            until_us: placed.until.map(|until| until.0),
+            kind: placed.kind().label(),
+            what: placed.what().to_owned(),
+        }
+    };
+    placed.iter().map(mark).collect()
 }
 
 fn score(subject: &Subject) -> ScoreData {

@@ -73,9 +73,6 @@ fn head(summary: &Summary) -> String {
     }
     facts.push(("length", span(summary.virtual_time)));
     facts.push(("steps", grouped(summary.steps)));
-    if let Some(wall) = summary.wall_time {
-        facts.push(("computed in", span(wall)));
-    }
     if !summary.digest.is_empty() {
         facts.push(("digest", summary.digest.clone()));
     }
@@ -163,14 +160,15 @@ fn plots(summary: &Summary, timeline: &Timeline) -> String {
 
 fn marks(timeline: &Timeline) -> String {
     let mut lines = String::new();
-    for placed in &timeline.marks.placed {
+    let listed: Vec<_> = timeline.marks.placed.iter().filter(|placed| !placed.ends).collect();
+    for placed in &listed {
         let (at, what, kind) = (moment(placed.at.0), escape(placed.what()), placed.kind().label());
         let until = placed.until.map(|until| format!("\u{2013}{}", moment(until.0))).unwrap_or_default();
         let nodes = placed.nodes();
         let nodes = if nodes.is_empty() { nodes } else { format!(" <small>{nodes}</small>") };
         let _ = writeln!(lines, "<li class=\"{kind}\"><time>{at}{until}</time> {what}{nodes}</li>");
     }
-    match timeline.marks.placed.len() {
+    match listed.len() {
         0 => String::new(),
         1..=12 => format!("<ol class=\"marks\">\n{lines}</ol>\n"),
         count => {

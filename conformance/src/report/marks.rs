@@ -100,6 +100,8 @@ impl Mark {
 pub(super) struct Placed {
     pub(super) at: Time,
     pub(super) until: Option<Time>,
+    /// It ends a mark that stands already, and says no more than that.
+    pub(super) ends: bool,
     pub(super) mark: Mark,
 }
 
@@ -145,16 +147,17 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn mark(&mut self, at: Time, mark: Mark, near: u64) {
+        let mut ended = false;
         if let Some(ends) = &mark.ends
             && let Some(fault) = self.placed.iter_mut().rev().find(|placed| placed.mark.what == *ends && placed.mark.meets(&mark))
         {
-            fault.until = Some(at); // for whom it lasted longest
+            (fault.until, ended) = (Some(at), true); // for whom it lasted longest
         }
         let mut lately = self.placed.iter_mut().rev().take_while(|placed| at.0.saturating_sub(placed.at.0) < near);
         if let Some(placed) = lately.find(|placed| placed.mark.what == mark.what && placed.mark.kind == mark.kind) {
             placed.mark.nodes.extend(mark.nodes);
         } else if self.placed.len() < MAX_MARKS {
-            self.placed.push(Placed { at, until: None, mark });
+            self.placed.push(Placed { at, until: None, ends: ended, mark });
         } else {
             self.left_out += 1;
         }

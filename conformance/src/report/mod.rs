@@ -2,7 +2,7 @@
 //!
 //! A [`Timeline`] watches machines from outside: it is told each [`Output`](preconf_core::Output) with its time and node, and what befell
 //! the network as [`Mark`]s. It never grows with the length of a run: time lies in bins that double their width, delays in buckets, rare
-//! events in bounded lists. A [`Report`] puts it beside a [`Summary`] and writes one page of HTML that needs no network, or one JSON object.
+//! events in bounded lists. A [`Report`] puts it beside a [`Summary`] and writes one page of HTML that needs no network.
 //!
 //! A simulation has many nodes and knows who is hostile: a [`Spectator`] looks on at its world. A trace has one node, and peers that it knows
 //! by their scores: [`Reliving`] follows it as it is relived. Both feed the same timeline.
@@ -20,9 +20,8 @@
 //! timeline.output(Time::from_millis(700), alice, &Output::Net(Action::Block { peer: liar }));
 //!
 //! let summary = Summary { scenario: "a liar".into(), virtual_time: Duration::from_secs(1), ..Summary::default() };
-//! let report = Report::new(summary, timeline);
-//! assert_eq!(report.json()["bans"]["hostile"], 1);
-//! assert!(report.html().starts_with("<!doctype html>"));
+//! assert_eq!(timeline.bans().hostile, 1);
+//! assert!(Report::new(summary, timeline).html().starts_with("<!doctype html>"));
 //! ```
 
 mod axis;

@@ -40,7 +40,11 @@ pub struct Spectator {
     rows: BTreeMap<NodeId, usize>,
     /// Peers that have a name.
     named: BTreeSet<PeerId>,
+    /// Whom a fault that was told hits now: that it takes them down or brings them up says nothing more.
+    hit: BTreeSet<NodeId>,
     down: BTreeSet<NodeId>,
+    /// Whom the last fault that ended had hit, and when it did.
+    over: (Time, BTreeSet<NodeId>),
     /// Who went down at this moment, and whether it is up again.
     downs: (Time, BTreeMap<NodeId, bool>),
 }
@@ -116,17 +120,26 @@ impl Observer for Spectator {
     fn mark(&mut self, at: Time, mark: &sim::Mark) {
         self.meanwhile(at);
         match mark {
-            sim::Mark::FaultBegins(what, nodes) => self.timeline.mark(at, Mark::fault(what).at_nodes(nodes.iter().copied())),
+            sim::Mark::FaultBegins(what, nodes) => {
+                self.timeline.mark(at, Mark::fault(what).at_nodes(nodes.iter().copied()));
+                self.hit.extend(nodes);
+            }
             sim::Mark::FaultEnds(what, nodes) => {
                 self.timeline.mark(at, Mark::relief(format!("{what}: over"), what).at_nodes(nodes.iter().copied()));
+                // Who comes back, does so in the same moment.
+                self.over = (at, nodes.iter().copied().filter(|node| self.hit.remove(node)).collect());
             }
             sim::Mark::Down(node) => {
-                self.down.insert(*node);
-                self.downs.1.insert(*node, false);
+                // Who is down from the first moment on has yet to join.
+                if !self.hit.contains(node) && at > Time::ZERO {
+                    self.down.insert(*node);
+                    self.downs.1.insert(*node, false);
+                }
                 if let Some(row) = self.rows.get(node) {
                     self.timeline.stopped(at, *row);
                 }
             }
+            sim::Mark::Up(node) if self.hit.contains(node) || (self.over.0 == at && self.over.1.contains(node)) => {}
             sim::Mark::Up(node) => {
                 let was_down = self.down.remove(node);
                 if let Some(back) = self.downs.1.get_mut(node) {

@@ -46,10 +46,10 @@ impl Spread {
         self.total
     }
 
-    /// The delay that so many in a hundred do not exceed; `None` when nothing was counted.
+    /// The delay at so many hundredths of the way from the shortest to the longest, by rank; `None` when nothing was counted.
     pub fn quantile(&self, percent: u64) -> Option<Duration> {
-        let wanted = (u128::from(self.total) * u128::from(percent.min(100))).div_ceil(100).max(1);
-        let (micros, _) = self.curve().into_iter().find(|(_, up_to)| u128::from(*up_to) >= wanted)?;
+        let before = u128::from(self.total.saturating_sub(1)) * u128::from(percent.min(100)) / 100;
+        let (micros, _) = self.curve().into_iter().find(|(_, up_to)| u128::from(*up_to) > before)?;
         Some(Duration::from_micros(micros))
     }
 

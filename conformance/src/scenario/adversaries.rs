@@ -152,7 +152,11 @@ impl Puppet for Flood {
             // T1
             4 => hands.gossip_poison(Topic::TxLists, &garbage.into()),
             // P3.4
-            _ => hands.peers.to_vec().into_iter().for_each(|to| hands.break_frame(to)),
+            _ => {
+                for to in hands.peers {
+                    hands.break_frame(*to);
+                }
+            }
         }
         if self.sent.is_multiple_of(50) {
             (0..self.honest).filter(|node| !hands.peers.contains(node)).collect::<Vec<_>>().into_iter().for_each(|node| hands.dial(node));
@@ -212,7 +216,7 @@ impl Puppet for SlowReader {
         hands.turn_after(Duration::from_millis(1_300)); // within P6.6
         self.turns += 1;
         let txlist = self.ear.txlists.last().copied().unwrap_or_default();
-        for to in hands.peers.to_vec() {
+        for to in hands.peers.iter().copied() {
             hands.ask(to, Protocol::GetTxList, GetTxListRequest { hash: txlist }.encode());
             hands.ask(to, Protocol::GetHead, Bytes::from_static(&GetHeadRequest::BYTES));
             let page = GetCommitmentsRequest { start_block_number: U256::from(1 + self.turns % 8), max_count: 256 };

@@ -8,10 +8,13 @@ use super::file::{Fault, Scenario};
 use super::must::Keeper;
 use super::report::{Bans, Report};
 use super::stage::{Stage, last, millionths};
-use crate::sim::{Failure, Mark, NodeId, Observer, World};
+use crate::sim::{Failure, Mark, NodeId, World};
 
 /// How often the world is looked at as a whole. Ours: short beside anything that must hold, long beside a step.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How many models a run has where nobody says otherwise. Ours: the small scenarios have one for each node, the large ones stay fast.
+const MODELS: usize = 8;
 
 /// What a run changes of its scenario.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +25,8 @@ pub struct Change {
     pub seconds: Option<u64>,
     /// Switches the scenario's defence off.
     pub without_defence: bool,
+    /// Beside every so manieth machine stands a model; 0 for none. A scenario's own choice is some eight of them.
+    pub model_every: Option<usize>,
     /// Threads that do the machines' jobs; 0 has the world do them itself. It changes nothing but the time that it takes.
     pub job_threads: usize,
 }
@@ -61,14 +66,16 @@ impl Scenario {
 
     /// Plays the scenario from a seed.
     pub fn run(&self, seed: u64, change: &Change) -> Report {
-        self.run_with(seed, change, Vec::new(), |_| {})
+        self.run_with(seed, change, |_| {}, |_| {})
     }
 
-    /// The same, with somebody who looks on, and somebody who wants to know how far it is.
-    pub fn run_with(&self, seed: u64, change: &Change, observers: Vec<Box<dyn Observer>>, progress: impl FnMut(Progress)) -> Report {
+    /// The same, with somebody who prepares the empty world (to look on, or to record it), and somebody who wants to know how far it is.
+    pub fn run_with(&self, seed: u64, change: &Change, prepare: impl FnOnce(&mut World), progress: impl FnMut(Progress)) -> Report {
         let (start, scenario) = (Instant::now(), self.changed(change));
-        let (mut stage, mut violations) = (Stage::new(&scenario, seed, observers), Vec::new());
+        let (mut stage, mut violations) = (Stage::new(&scenario, seed), Vec::new());
+        prepare(&mut stage.world);
         stage.world.job_threads(change.job_threads);
+        stage.world.model_every(change.model_every.unwrap_or((scenario.nodes.honest / MODELS).max(1)));
         let played = stage.open(&scenario, seed).and_then(|()| stage.play(&scenario, progress, &mut violations));
         violations.extend(played.err().map(|failure| failure.to_string()));
         let world = &stage.world;

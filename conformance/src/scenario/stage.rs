@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::adversaries::{Equivocator, Flood, Liar, SlowReader, Sybil, TxListFlood, Withholder};
 use super::file::{Adversary, Fault, Links, Scenario};
-use crate::sim::{Dice, Election, Failure, JobOrder, NodeId, Observer, Setup, Terms, World};
+use crate::sim::{Dice, Election, Failure, JobOrder, NodeId, Setup, Terms, World};
 
 /// A world with everybody in it.
 pub(crate) struct Stage {
@@ -38,10 +38,8 @@ fn terms(links: &Links) -> Terms {
 
 impl Stage {
     /// An empty stage.
-    pub(crate) fn new(scenario: &Scenario, seed: u64, observers: Vec<Box<dyn Observer>>) -> Self {
-        let mut world = World::new(seed);
-        world.observers.extend(observers);
-        Self { world, honest: scenario.nodes.honest }
+    pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
+        Self { world: World::new(seed), honest: scenario.nodes.honest }
     }
 
     /// Brings everybody on, and lets the preconfers begin.

@@ -14,6 +14,7 @@ use super::observe::Mark;
 use super::puppet::Puppet;
 use super::queue::Happening;
 use super::world::World;
+use crate::model::Model;
 
 /// How long a node takes until it connects. Ours.
 const UP_AFTER: Duration = Duration::from_millis(100);
@@ -92,6 +93,9 @@ impl World {
         let (seed, now) = (self.dice.seed(), Now { mono: Time::ZERO, unix: setup.unix(self.now) });
         for observer in &mut self.observers {
             observer.boot(self.now, node, &setup.config, seed, now);
+        }
+        if self.model_every > 0 && node.is_multiple_of(self.model_every) {
+            self.models.insert(node, Model::new(&setup.config));
         }
         let tape = self.tapes.as_mut().and_then(|tapes| tapes(node));
         Recorder::start(setup.config.clone(), seed, now, tape).expect("a configuration that a node can start with")

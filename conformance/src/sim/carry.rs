@@ -62,8 +62,8 @@ impl World {
                 }
             }
             Action::Dial { dial, address } => self.dial_out(node, &address, dial),
-            Action::LookUp { lookup } => self.soon(node, Input::LookupFinished { lookup, succeeded: false }), // nobody is to be found
-            Action::Introduce { .. } => {}
+            Action::LookUp { lookup } => self.look_up(node, lookup),
+            Action::Introduce { .. } => {} // the directory is the same for all
             Action::Disconnect { peer } => {
                 if let Some(other) = node_of(&peer) {
                     self.disconnect(ends(node, other))?;

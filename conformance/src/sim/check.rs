@@ -11,6 +11,7 @@ use preconf_core::{
 };
 
 use super::node::NodeId;
+use crate::model::Disagreement;
 
 /// A rule that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +100,9 @@ pub enum Violation {
         /// The request.
         request: RequestId,
     },
+    /// The naive model would have said otherwise.
+    #[error(transparent)]
+    Disagrees(Box<Disagreement>),
     /// At the end: the world does not come to rest.
     #[error("not settled: {0}")]
     Unsettled(String),

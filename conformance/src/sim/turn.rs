@@ -75,10 +75,13 @@ impl World {
     }
 
     fn show(&mut self, node: NodeId, call: Call<'_>) {
-        if self.observers.is_empty() || self.nodes[node].core().is_none() || !self.nodes[node].up {
+        if self.nodes[node].core().is_none() || !self.nodes[node].up {
             return;
         }
         let now = self.nodes[node].now(self.now);
+        if let Some(model) = self.models.get_mut(&node) {
+            model.call(now, call);
+        }
         self.observers.iter_mut().for_each(|observer| observer.call(self.now, node, now, call));
     }
 
@@ -145,8 +148,15 @@ impl World {
         let checked = watch.outputs(&outputs, &self.poison, |peer| node_of(peer).filter(|peer| self.is_honest(*peer)));
         self.nodes[node].watch = watch;
         checked.map_err(|violation| self.failure(node, violation))?;
+        self.check_model(node, &outputs)?;
         self.check_memory(node)?;
         Ok(outputs)
+    }
+
+    fn check_model(&mut self, node: NodeId, outputs: &[Output]) -> Result<(), Failure> {
+        let now = self.nodes[node].now(self.now);
+        let (Some(model), Some(core)) = (self.models.get_mut(&node), self.nodes[node].core()) else { return Ok(()) };
+        model.done(now, outputs, core).map_err(|parted| self.failure(node, Violation::Disagrees(Box::new(parted))))
     }
 
     /// P10.3: what the machine counts never passes its bound.

@@ -11,6 +11,7 @@ use preconf_core::{ChannelId, ConnectionId, Input, MessageId, RequestId, Time, W
 
 use super::check::{Failure, Violation};
 use super::dice::Dice;
+use super::discovery::Directory;
 use super::flight::Flights;
 use super::jobs::Jobs;
 use super::link::{Link, Terms};
@@ -21,6 +22,7 @@ use super::preconfer::Office;
 use super::queue::{Happening, Queue};
 use super::record::Tapes;
 use super::trace::Trace;
+use crate::model::Model;
 
 /// How often the end of a wait is looked for. Ours: the answer is asked of every node, so not after every step.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -53,6 +55,9 @@ pub struct World {
     pub(crate) last_loss: Time,
     pub(crate) last_block: Time,
     pub(crate) observers: Vec<Box<dyn Observer>>,
+    /// Beside every so manieth machine stands a model.
+    pub(crate) model_every: usize,
+    pub(crate) models: BTreeMap<NodeId, Model>,
     /// Where machines that start are recorded.
     pub(crate) tapes: Option<Tapes>,
     /// The terms of links that dials make.
@@ -63,6 +68,8 @@ pub struct World {
     pub(crate) bans: BTreeSet<(NodeId, NodeId)>,
     pub(crate) put_out: BTreeSet<(NodeId, NodeId)>,
     pub(crate) flights: Flights,
+    /// Whom look-ups find.
+    pub(crate) directory: Directory,
 }
 
 impl World {
@@ -85,6 +92,8 @@ impl World {
             last_loss: Time::ZERO,
             last_block: Time::ZERO,
             observers: Vec::new(),
+            model_every: 0,
+            models: BTreeMap::new(),
             tapes: None,
             usual: Terms::default(),
             office: None,
@@ -92,6 +101,7 @@ impl World {
             bans: BTreeSet::new(),
             put_out: BTreeSet::new(),
             flights: Flights::default(),
+            directory: Directory::default(),
         }
     }
 
@@ -124,6 +134,11 @@ impl World {
     /// is the same.
     pub fn job_threads(&mut self, threads: usize) {
         self.jobs.on_threads(threads);
+    }
+
+    /// Puts a [`Model`] beside every so manieth machine that starts from now on (1: each of them; 0: none), and fails where the two part.
+    pub fn model_every(&mut self, nodes: usize) {
+        self.model_every = nodes;
     }
 
     /// Notes for those who look on that something is done to the world.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, select};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Time, Verdict};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
 use preconf_trace::Recorder;
 
@@ -122,12 +122,10 @@ impl NetworkDriver {
                 yield_now().await;
             }
             // Once even the reserve is full, only the application can help; until it reads, nothing that could add to it goes on.
-            let choked = self.events.is_choked();
-            if !choked && self.machine.wake() {
+            if !self.events.is_choked() && self.machine.wake() {
                 continue;
             }
-            let due = self.machine.due().filter(|_| !choked);
-            match poll_fn(|context| self.poll_next(due, choked, context)).await {
+            match poll_fn(|context| self.poll_next(context)).await {
                 Next::Due => {}
                 Next::Wish(NetworkCommand::Shutdown) | Next::NoHandle => break,
                 Next::Wish(command) => self.take_command(command),
@@ -141,7 +139,11 @@ impl NetworkDriver {
     }
 
     /// What comes next: timers, then our own user, then finished work, then strangers.
-    fn poll_next(&mut self, due: Option<Time>, choked: bool, context: &mut Context<'_>) -> Poll<Next> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        // Asked first, and at each poll anew: every event that is read wakes us, and may be the one that was in the way.
+        let has_room = self.events.poll_room(context).is_ready();
+        let choked = !has_room && self.events.is_choked();
+        let due = self.machine.due().filter(|_| !choked);
         if self.alarm.poll_ring(self.machine.clock(), due, context).is_ready() {
             return Poll::Ready(Next::Due);
         }
@@ -151,11 +153,11 @@ impl NetworkDriver {
         if !choked && let Poll::Ready(done) = self.jobs.poll_next(context) {
             return Poll::Ready(Next::Done(done));
         }
-        if self.events.poll_room(context).is_pending() {
-            // Nobody reads what a stranger might cause.
-        } else if let Poll::Ready(news) = self.discovery.poll_news(context) {
+        if has_room && let Poll::Ready(news) = self.discovery.poll_news(context) {
             return Poll::Ready(Next::Found(news));
-        } else if self.jobs.has_room()
+        }
+        if has_room
+            && self.jobs.has_room()
             && let Poll::Ready(event) = self.net.poll_event(context)
         {
             return Poll::Ready(Next::Event(event));
@@ -384,4 +386,92 @@ fn random_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     Ok(seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use libp2p_core::transport::MemoryTransport;
+    use libp2p_identity::Keypair;
+    use preconf_core::{Bytes, ChainId, Config, Job, JobId, MAX_OUTPUTS_PER_STEP, Now, Time, Work};
+
+    use super::*;
+    use crate::discovery::Nobody;
+    use crate::jobs::BoxedWork;
+
+    /// Time stands still, and slow work is done on the spot.
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Now {
+            Now::default()
+        }
+
+        fn sleep_until(&self, _: Time) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    impl JobRunner for Still {
+        fn run(&self, work: BoxedWork) {
+            work();
+        }
+
+        fn width(&self) -> usize {
+            1
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn node(event_capacity: usize) -> (NetworkDriver, NetworkHandle, NetworkEvents) {
+        let config = NetworkConfig::new(Config::new(ChainId(1)), Keypair::generate_ed25519());
+        let parts = Parts {
+            transport: preconf_libp2p::upgrade(MemoryTransport::new(), &config.keypair).expect("a key for noise"),
+            executor: Box::new(drop),
+            jobs: Box::new(Still),
+            clock: Box::new(Still),
+            discovery: Box::new(Nobody::default()),
+            admit: Box::new(|_| true),
+        };
+        NetworkDriver::new(NetworkConfig { event_capacity, ..config }, parts).expect("a node that starts")
+    }
+
+    #[test]
+    fn finished_work_goes_on_with_the_first_event_that_is_read_of_too_many() {
+        let (mut driver, _handle, mut events) = node(2);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        (0..2 + MAX_OUTPUTS_PER_STEP).for_each(|_| driver.events.push(NetworkEvent::Listening { address: Multiaddr::empty() }));
+        driver.jobs.push(Job { id: JobId(1), work: Work::Hash { txlist: Bytes::from(vec![7; 1 << 20]) } });
+        driver.jobs.start();
+        assert!(driver.poll_next(&mut context).is_pending(), "even the reserve is used up");
+        let before = woken.0.load(Ordering::Relaxed);
+        assert!(events.try_recv().is_some());
+        assert!(woken.0.load(Ordering::Relaxed) > before, "who waits is told that there is room");
+        assert!(matches!(driver.poll_next(&mut context), Poll::Ready(Next::Done(done)) if done.id == JobId(1)));
+    }
+
+    #[test]
+    fn our_own_user_comes_before_finished_work() {
+        let (mut driver, handle, _events) = node(2);
+        driver.jobs.push(Job { id: JobId(1), work: Work::Hash { txlist: Bytes::from_static(b"txs") } });
+        driver.jobs.start();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut asked = Box::pin(handle.status());
+        assert!(asked.as_mut().poll(&mut context).is_pending());
+        assert!(matches!(driver.poll_next(&mut context), Poll::Ready(Next::Wish(NetworkCommand::Status { .. }))));
+        assert!(matches!(driver.poll_next(&mut context), Poll::Ready(Next::Done(_))));
+        assert!(driver.poll_next(&mut context).is_pending());
+    }
 }

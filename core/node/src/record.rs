@@ -22,8 +22,6 @@ use crate::jobs::JobRunner;
 
 /// Most bytes that may wait for the disk. Ours: sixteen of the longest txlists.
 const MAX_BEHIND_BYTES: usize = 32 << 20;
-/// Bytes that are worth a piece of work; fewer wait until the recorder flushes, about once a second. Ours.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// How a node is recorded.
 ///
@@ -140,16 +138,6 @@ impl Shared {
     }
 }
 
-impl Behind {
-    fn fetch(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        if !mem::replace(&mut waiting.is_fetched, true) {
-            drop(waiting); // a runner may do the work on the spot
-            let shared = Arc::clone(&self.shared);
-            self.runner.run(Box::new(move || shared.write_out()));
-        }
-    }
-}
-
 impl Write for Behind {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut waiting = self.shared.waiting();
@@ -160,17 +148,17 @@ impl Write for Behind {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "the disk is too far behind"));
         }
         waiting.bytes.extend_from_slice(bytes);
-        if waiting.bytes.len() >= PIECE_BYTES {
-            self.fetch(waiting);
-        }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let waiting = self.shared.waiting();
-        if !waiting.bytes.is_empty() {
-            self.fetch(waiting);
+        let mut waiting = self.shared.waiting();
+        if waiting.bytes.is_empty() || mem::replace(&mut waiting.is_fetched, true) {
+            return Ok(());
         }
+        drop(waiting); // a runner may do the work on the spot
+        let shared = Arc::clone(&self.shared);
+        self.runner.run(Box::new(move || shared.write_out()));
         Ok(())
     }
 }
@@ -241,20 +229,45 @@ mod tests {
     }
 
     #[test]
+    fn each_start_begins_a_new_file_and_only_so_many_old_ones_stay() {
+        let folder = std::env::temp_dir().join(format!("preconf-record-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let record = RecordConfig { keep: 2, ..RecordConfig::new(folder.join("node.trace")) };
+        for start in 0..5 {
+            record.open().expect("a file").write_all(&[start]).expect("room");
+        }
+        let read = |name: &str| fs::read(folder.join(name)).ok();
+        assert_eq!(["node.trace", "node.trace.1", "node.trace.2"].map(read), [Some(vec![4]), Some(vec![3]), Some(vec![2])]);
+        assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 3);
+        let record = RecordConfig { keep: 0, ..record };
+        record.open().expect("a file");
+        assert_eq!(["node.trace", "node.trace.1"].map(read), [Some(vec![]), Some(vec![3])], "nothing is kept, and nothing else is touched");
+        fs::remove_dir_all(&folder).expect("it was there");
+        assert_eq!(record.open().expect_err("no folder").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_key() {
+        let key = |record: RecordConfig| record.check().expect_err("refused").key;
+        assert_eq!(key(RecordConfig { keep: 1_001, ..RecordConfig::new("x") }), "record.keep");
+        assert_eq!(key(RecordConfig { max_bytes: 1, ..RecordConfig::new("x") }), "record.max_bytes");
+        assert_eq!(RecordConfig::new("x").check(), Ok(()));
+    }
+
+    #[test]
     fn nothing_is_written_on_the_loop_and_one_piece_of_work_is_out_at_a_time() {
         let disk = Disk::of(usize::MAX);
         let (mut to, _rest, runner) = behind(&disk);
         to.write_all(&[1; 100]).expect("room");
-        assert_eq!(runner.run_all(), 0, "a few bytes wait for more, or for a flush");
+        assert_eq!(runner.run_all(), 0, "bytes wait for a flush");
         to.flush().expect("room");
-        to.write_all(&vec![2; 2 * PIECE_BYTES]).expect("room");
+        to.write_all(&[2; 1000]).expect("room");
         to.flush().expect("room");
         assert_eq!(disk.len(), 0);
-        assert_eq!(runner.run_all(), 1);
-        assert_eq!(disk.len(), 100 + 2 * PIECE_BYTES);
+        assert_eq!((runner.run_all(), disk.len()), (1, 1_100));
         to.write_all(&[3; 7]).expect("room");
         to.flush().expect("room");
-        assert_eq!((runner.run_all(), disk.len()), (1, 107 + 2 * PIECE_BYTES));
+        assert_eq!((runner.run_all(), disk.len()), (1, 1_107));
     }
 
     #[test]

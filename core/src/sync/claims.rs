@@ -6,7 +6,8 @@
 //! | left out | has not answered, or outran our schedule | `lag` |
 //! | void | is pruned (P7.4) | nothing |
 //!
-//! Invariant: `followed` and `valid` hold the claims that are followed, and those that are not void, by height. Only `put` touches them.
+//! Invariant: `followed` and `valid` hold the claims that are followed, and those that are not void, by height; `left_out` those that are
+//! left out. Only `put` touches them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ pub(crate) struct Claims {
     of: BTreeMap<PeerId, Claim>,
     followed: BTreeSet<(u64, PeerId)>,
     valid: BTreeSet<(u64, PeerId)>,
+    left_out: BTreeSet<PeerId>,
 }
 
 impl Claims {
@@ -58,9 +60,9 @@ impl Claims {
 
     /// All that were left out are followed again.
     pub(crate) fn follow_all(&mut self) {
-        let left_out = self.of.iter().filter(|(_, claim)| claim.is_left_out).map(|(peer, claim)| (*peer, *claim));
-        for (peer, claim) in left_out.collect::<Vec<_>>() {
-            self.put(peer, Some(Claim { is_left_out: false, ..claim }));
+        while let Some(peer) = self.left_out.first().copied() {
+            let followed = self.of.get(&peer).map(|claim| Claim { is_left_out: false, ..*claim });
+            self.put(peer, followed);
         }
     }
 
@@ -109,6 +111,10 @@ impl Claims {
             self.followed.remove(&(old.head, peer));
             self.valid.remove(&(old.head, peer));
         }
+        self.left_out.remove(&peer);
+        if new.is_some_and(|claim| claim.is_left_out) {
+            self.left_out.insert(peer);
+        }
         if let Some(Claim { head, is_left_out, is_void: false }) = new {
             self.valid.insert((head, peer));
             if !is_left_out {
@@ -152,6 +158,6 @@ mod tests {
         assert_eq!((claims.of(&peer(1)), claims.target(), claims.best(), claims.len()), (Some(12), 12, 12, 2));
         claims.forget(&peer(1));
         assert_eq!((claims.of(&peer(1)), claims.target(), claims.best(), claims.len()), (None, 0, 0, 1));
-        assert!(claims.followed.is_empty() && claims.valid.is_empty());
+        assert!(claims.followed.is_empty() && claims.valid.is_empty() && claims.left_out.is_empty());
     }
 }

@@ -18,11 +18,14 @@ use crate::writer::{Header, Last, Room, Writer};
 
 /// How much of the node's own time may be lost when its process is killed: the writer is flushed at the first step after it. Ours.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How many bytes may gather until then. Ours: a write that is worth its call.
+const FLUSH_BYTES: u64 = 256 << 10;
 
 /// Where a trace goes, and how long it may get.
 #[derive(Debug)]
 pub struct Tape<W> {
-    /// Takes the bytes. It should neither wait nor write a few bytes at a time: a buffer, or a thread's queue.
+    /// Takes the bytes. It should neither wait nor write a few bytes at a time: a buffer, or a thread's queue. It is flushed once a second or
+    /// so, and not when the recorder is dropped, since that may be anywhere: what it holds then, it must write on being dropped itself.
     pub to: W,
     /// Most bytes that it is given.
     pub max_bytes: u64,
@@ -121,7 +124,7 @@ impl<W: Write> Recorder<W> {
             Ok(Room::Left) => return,
             Ok(Room::None(last)) => {
                 tracing::warn!(steps = recording.writer.steps(), bytes = recording.writer.bytes(), why = ?last, "recording has ended, the node goes on");
-                recording.writer.end(last).err()
+                recording.writer.end(last).and_then(|()| recording.writer.flush()).err()
             }
             Err(error) => Some(error),
         };
@@ -163,7 +166,8 @@ fn warn(error: &io::Error) {
 struct Recording<W: Write> {
     writer: Writer<W>,
     open: Option<Open>,
-    flushed: Time,
+    /// When it was flushed last, and how many bytes it had then.
+    flushed: (Time, u64),
 }
 
 /// The step that the machine is at, or was at last.
@@ -177,7 +181,7 @@ struct Open {
 impl<W: Write> Recording<W> {
     fn start(header: &Header, tape: Tape<W>) -> Option<Self> {
         match Writer::new(tape.to, header, tape.max_bytes) {
-            Ok(writer) => Some(Self { writer, open: None, flushed: header.start.mono }),
+            Ok(writer) => Some(Self { writer, open: None, flushed: (header.start.mono, 0) }),
             Err(error) => {
                 warn(&error);
                 None
@@ -187,8 +191,9 @@ impl<W: Write> Recording<W> {
 
     /// Puts down what the machine is about to be told.
     fn note(&mut self, now: Now, call: CallRef<'_>) -> io::Result<()> {
-        if now.mono.since(self.flushed) >= FLUSH_EVERY {
-            self.flushed = now.mono;
+        let bytes = self.writer.bytes();
+        if now.mono.since(self.flushed.0) >= FLUSH_EVERY || bytes - self.flushed.1 >= FLUSH_BYTES {
+            self.flushed = (now.mono, bytes);
             self.writer.flush()?;
         }
         self.writer.begin(now, call);

@@ -164,7 +164,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// The writer's.
     pub fn finish(mut self) -> io::Result<()> {
-        self.end(Last::Closed)
+        self.end(Last::Closed)?;
+        self.flush()
     }
 
     /// Bytes written so far.
@@ -205,8 +206,7 @@ impl<W: Write> Writer<W> {
         self.payload.put(&[TRAILER]);
         last.encode(&mut self.payload);
         self.steps.encode(&mut self.payload);
-        self.frames.record(&self.payload)?;
-        self.frames.flush()
+        self.frames.record(&self.payload)
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {

@@ -3,6 +3,8 @@
 //! One object an event: `"event"` names it, the other fields are its own. Hashes, addresses and bytes are hex, numbers are numbers, peer ids
 //! and multiaddrs are the text that operators know.
 
+use std::collections::BTreeMap;
+
 use preconf_bundle::Bundle;
 use preconf_core::{
     Accepted, B256, BlockHealth, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256, UnixTime,
@@ -145,6 +147,7 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "requests_served": stats.requests_served,
         "connections_refused": stats.connections_refused,
         "peers_pruned": stats.peers_pruned,
+        "discovery": stats.discovery.metrics().into_iter().collect::<BTreeMap<_, _>>(),
         "events_waiting": status.events_waiting,
     })
 }

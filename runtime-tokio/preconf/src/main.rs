@@ -1,14 +1,16 @@
 //! `preconf`: a preconfirmation node on the command line.
 //!
 //! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities,
-//! `preconf evidence` verifies what a node found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well,
+//! `preconf enr` node records, `preconf bootnode` is a network's first contact, `preconf evidence` verifies what a node found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well,
 //! 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
 
+mod bootnode;
 mod devnet;
 mod evidence;
 mod hexes;
 mod json;
 mod key;
+mod record;
 mod run;
 mod stop;
 
@@ -21,7 +23,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 /// What is logged unless somebody says otherwise. Gossipsub prints the whole message when a queue is full; the glue tells and counts the same.
-const DEFAULT_LOG: &str = "warn,libp2p_gossipsub=error";
+/// Discv5 warns of every stranger that does not answer.
+const DEFAULT_LOG: &str = "warn,libp2p_gossipsub=error,discv5=error";
 /// How long threads that still read or write may hold up the end. Ours: nothing that matters is left to them.
 const EXIT_LIMIT: Duration = Duration::from_millis(200);
 
@@ -41,6 +44,10 @@ enum Command {
     Devnet(devnet::DevnetArgs),
     /// Run one node until Ctrl-C.
     Run(run::RunArgs),
+    /// Run discovery alone, as a network's first contact, until Ctrl-C.
+    Bootnode(bootnode::BootnodeArgs),
+    /// Make or read a node record.
+    Enr(record::EnrArgs),
     /// Verify evidence of a preconfer's fault.
     Evidence(evidence::EvidenceArgs),
     /// Make or show a node's key.
@@ -58,6 +65,16 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
+        Command::Enr(args) => match record::run(args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Command::Bootnode(args) => block_on(async {
+            match bootnode::run(args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            }
+        }),
         Command::Run(args) => block_on(async {
             match run::run(args).await {
                 Ok(()) => ExitCode::SUCCESS,

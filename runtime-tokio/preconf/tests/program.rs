@@ -1,14 +1,17 @@
 //! The program `preconf`, as its users meet it: flags, files, stdin, stdout, exit status.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
 use preconf_core::{
-    B256, Bytes, MAX_TXLIST_BYTES, PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, U256, address_of, keccak256, sign,
+    B256, Bytes, Command as Wish, MAX_TXLIST_BYTES, PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, U256, address_of,
+    keccak256, sign,
 };
+use preconf_trace::{Call, Ending, Reader, Replay};
 use serde_json::{Value, json};
 
 /// Longer than anything may take on a busy machine.
@@ -103,8 +106,13 @@ fn a_bad_flag_or_file_says_what_is_allowed() {
 
 #[test]
 fn a_devnet_with_a_late_and_a_hostile_node_agrees_on_every_block() {
-    let output = preconf(&["devnet", "--nodes", "4", "--blocks", "6", "--block-ms", "200", "--txlist-kib", "4", "--json"]);
+    let folder = directory("devnet-traces");
+    let args = ["devnet", "--nodes", "4", "--blocks", "6", "--block-ms", "200", "--txlist-kib", "4", "--json", "--record"];
+    let output = preconf(&[&args[..], &[folder.to_str().expect("UTF-8")]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
+    for name in ["node-0", "node-1", "node-2", "late-0"] {
+        assert!(relive(&folder.join(format!("{name}.trace"))) > 50, "a life with something in it");
+    }
     let report: Value = serde_json::from_slice(&output.stdout).expect("exactly one object");
     assert_eq!((&report["ok"], &report["blocks"]), (&json!(true), &json!(6)));
     assert!(report["propagation_ms"]["p50"].as_f64().expect("measured") <= report["propagation_ms"]["p99"].as_f64().expect("measured"));
@@ -124,6 +132,40 @@ fn a_devnet_with_a_late_and_a_hostile_node_agrees_on_every_block() {
         assert_eq!(opinion["score_millionths"], sum, "{opinion}");
         assert!(why.iter().all(|line| line["rule"].as_str().is_some_and(|rule| !rule.is_empty())), "{opinion}");
     }
+}
+
+/// Relives what a node was told over real sockets; each step must say what it said then.
+fn relive(trace: &Path) -> u64 {
+    let mut replay = Replay::open(BufReader::new(File::open(trace).expect("a trace"))).expect("a trace");
+    while let Some(step) = replay.step().expect("whole") {
+        assert!(step.matches(), "{}: {step:#?}", trace.display());
+    }
+    assert_eq!(replay.ending(), Some(Ending::Closed), "{}", trace.display());
+    replay.steps()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_node_records_each_of_its_lives_to_a_file_of_its_own() {
+    let folder = directory("run-traces");
+    let block = block("run-traces");
+    let trace = folder.join("node.trace");
+    for life in 0..3 {
+        let mut node = Node::start(&block.schedule, &["--record", trace.to_str().expect("UTF-8"), "--record-keep", "1"]);
+        if life == 1 {
+            let refused = node.ask(json!({"command": "get_head"}));
+            assert!(refused["error"].is_string(), "it knows nobody: {refused}");
+        }
+        assert_eq!(node.interrupt(), Some(0));
+    }
+    let asked = |trace: &Path| {
+        relive(trace);
+        let mut reader = Reader::new(BufReader::new(File::open(trace).expect("a trace"))).expect("a trace");
+        std::iter::from_fn(|| reader.step().expect("whole")).any(|step| matches!(step.call, Call::Command(Wish::GetHead { .. })))
+    };
+    assert!(asked(&folder.join("node.trace.1")), "the second life");
+    assert!(!asked(&trace), "the third");
+    assert_eq!(std::fs::read_dir(&folder).expect("it is there").count(), 2, "the first one's file is gone");
 }
 
 #[cfg(feature = "async-std")]

@@ -22,7 +22,7 @@ function spreadPlot() {
   }
 
   function quantile(curve, part) {
-    return curve.points.find(([, count]) => count >= part * total(curve))[0];
+    return curve.points.find(([, count]) => count > Math.floor((total(curve) - 1) * part))[0];
   }
 
   function draw() {

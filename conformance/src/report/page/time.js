@@ -79,6 +79,7 @@ function drawMarks(area, back, front, colored) {
       back.append(drawn('rect', { class: colored ? 'fault-bar' : 'fault-band', x, y, width, height }));
     }
     front.append(drawn('line', { class: `mark ${mark.kind}`, x1: x, x2: x, y1: area.top - 3, y2: area.bottom }));
+    if (mark.number === null) continue;
     if (last && x - last.x < 17) {
       last.text.textContent = `${last.number}\u2013${mark.number}`;
     } else {
@@ -138,7 +139,7 @@ function showCursor(plot) {
   cursorLayer.append(drawn('line', { x1: x, x2: x, y1: area.top, y2: area.bottom }));
   plot.point?.(cursor, plot.row, cursorLayer, area);
   const near = data.marks.filter((mark) => Math.floor(mark.at_us / data.width_us) === cursor);
-  const said = near.slice(0, 3).map((mark) => `\u2003${mark.number} ${mark.what}`).join('');
+  const said = near.slice(0, 3).map((mark) => `\u2003${mark.number ?? ''} ${mark.what}`).join('');
   const text = `${plot.read(cursor, plot.row)}${said}`;
   readout.replaceChildren(made('b', '', period(cursor)), `\u2003${text}`);
   stage.setAttribute('aria-valuenow', String(cursor));

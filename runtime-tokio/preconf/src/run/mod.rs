@@ -7,8 +7,10 @@
 
 mod answers;
 mod commands;
+mod finding;
 mod lines;
 mod schedule_file;
+mod store;
 
 use std::io;
 use std::path::PathBuf;
@@ -18,14 +20,18 @@ use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
-use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, PeerId, SyncTip, keccak256};
-use preconf_tokio::{HandleError, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError};
+use preconf_core::{Address, B256, ChainId, Cidr, Command, Config, ConnectionLimits, DiscoveryConfig, PeerId, SyncTip, keccak256};
+use preconf_tokio::{
+    Discv5Error, HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError,
+};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::finding::FindingArgs;
 use self::lines::Lines;
 use self::schedule_file::ScheduleFileError;
+use self::store::{Memory, StoreError};
 use crate::key::{KeyError, NodeKey};
 use crate::stop::Stop;
 use crate::{hexes, json};
@@ -36,6 +42,8 @@ const MAX_LINES_WAITING: usize = 64;
 const MAX_COMMANDS: usize = 512;
 /// How long the sockets may take to tell their addresses. Ours: they take milliseconds.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
+/// How long records may wait to be written together. Ours: a flapping peer must not wear out a disk. What we committed to waits for nothing.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
 /// How long the last lines may take to be read. Ours: a reader that is gone must not keep us.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -52,6 +60,12 @@ pub(crate) struct RunArgs {
     /// up, and never made to leave for others.
     #[arg(long, visible_alias = "static-peer", value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr)]
     peer: Vec<Multiaddr>,
+    #[command(flatten)]
+    finding: FindingArgs,
+    /// Directory in which the node remembers, across restarts, what it committed to, how its peers stand and which nodes are of use. Without
+    /// it a node that restarts begins from nothing, and a preconfer can contradict itself.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Ids of peers that are never charged, never banned, and never made to leave for others.
     #[arg(long, value_name = "PEER_ID", num_args = 1..)]
     trusted: Vec<PeerId>,
@@ -111,6 +125,14 @@ enum Preset {
 }
 
 impl Preset {
+    fn discovery(self) -> DiscoveryConfig {
+        match self {
+            Self::Prod => DiscoveryConfig::PROD,
+            Self::Dev => DiscoveryConfig::DEV,
+            Self::Test => DiscoveryConfig::TEST,
+        }
+    }
+
     fn limits(self) -> ConnectionLimits {
         match self {
             Self::Prod => ConnectionLimits::PROD,
@@ -129,6 +151,12 @@ pub(crate) enum RunError {
     /// The schedule.
     #[error(transparent)]
     Schedule(#[from] ScheduleFileError),
+    /// Discovery does not start.
+    #[error(transparent)]
+    Discovery(#[from] Discv5Error),
+    /// The node's memory across restarts.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The node does not start.
     #[error(transparent)]
     Start(#[from] Box<StartError>),
@@ -174,7 +202,8 @@ impl RunArgs {
         core.connections = self.preset.limits();
         core.gate.blocked_subnets.clone_from(&self.block_subnet);
         core.trusted.clone_from(&self.trusted);
-        core.static_peers = self.peer.iter().map(ToString::to_string).collect();
+        core.static_peers = self.peer.iter().chain(self.finding.peers()).map(ToString::to_string).collect();
+        core.discovery = self.finding.pace(self.preset.discovery(), &self.listen);
         let mut config = NetworkConfig::new(core, key.identity().clone());
         config.seed = self.seed.map(|seed| keccak256(seed.to_be_bytes()).0);
         config.listen.clone_from(&self.listen);
@@ -189,17 +218,28 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let windows = schedule_file::load(&args.schedule)?;
     let config = args.config()?;
     let domain = config.core.domain;
-    let (driver, handle, mut events) = preconf_tokio::node(config).map_err(Box::new)?;
+    let (memory, records) = Memory::open(args.data_dir.as_deref())?;
+    let mut parts = preconf_tokio::parts(&config).map_err(Box::new)?;
+    if args.finding.is_on() {
+        let found = args.finding.discv5(config.core.chain_id, &args.listen);
+        parts.discovery = Box::new(preconf_tokio::discv5(found, &config.keypair)?);
+    }
+    let (driver, handle, mut events) = NetworkDriver::new(config, parts).map_err(Box::new)?;
     let driver = tokio::spawn(driver.run());
+    handle.command(Command::Restore(records)).await?;
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
     let (out, writer) = writer();
     let early = addresses(&mut events, args.listen.len(), &out).await?;
-    let mut session = Session { stop, handle: handle.clone(), events, out, domain };
+    let mut session = Session { stop, handle: handle.clone(), events, out, domain, memory };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
     handle.shutdown().await;
     let ended = driver.await;
+    while let Some(event) = session.events.try_recv() {
+        session.memory.remember(&event)?; // what its end still told
+    }
+    session.memory.save()?;
     drop(session);
     // Whoever no longer reads has nothing to lose.
     let _ = tokio::time::timeout(FLUSH_LIMIT, writer).await;
@@ -249,6 +289,8 @@ struct Session {
     out: mpsc::Sender<String>,
     /// The chain's signing domain.
     domain: B256,
+    /// What it remembers across restarts, if it does.
+    memory: Memory,
 }
 
 impl Session {
@@ -256,6 +298,7 @@ impl Session {
         let mut stdin = takes_commands.then(|| Lines::new(BufReader::new(tokio::io::stdin())));
         let mut answers = FuturesUnordered::new();
         let mut early = early.into_iter();
+        let mut pause = tokio::time::interval(SAVE_EVERY);
         loop {
             // Nothing is taken in before there is room for what it leads to.
             let room = tokio::select! {
@@ -268,6 +311,7 @@ impl Session {
                 return Ok(());
             };
             if let Some(event) = early.next() {
+                self.memory.remember(&event)?;
                 room.send(json::event(&event, self.domain).to_string());
                 continue;
             }
@@ -283,8 +327,10 @@ impl Session {
                     Some(Ok(line)) if line.trim().is_empty() => {}
                     Some(line) => answers.push(answers::answer(self.handle.clone(), commands::parse(line))),
                 },
+                _ = pause.tick() => self.memory.save()?,
                 event = self.events.recv() => {
                     let event = event.ok_or(RunError::Ended)?;
+                    self.memory.remember(&event)?;
                     room.send(json::event(&event, self.domain).to_string());
                 }
             }

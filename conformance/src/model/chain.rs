@@ -1,0 +1,221 @@
+//! Which blocks form the chain, and which are ready (C8, C9, P5.5, P9)?
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use preconf_core::{Accepted, Address, B256, Status, SyncTip, U256, Window, preconfirmation_hash};
+
+use super::verdict::Copy;
+use super::{Disagreement, differ};
+
+/// The chain, as plain lists.
+#[derive(Debug)]
+pub(super) struct Chain {
+    max: usize,
+    tip: SyncTip,
+    windows: Vec<Window>,
+    canonical: Vec<Arc<Accepted>>,
+    forks: Vec<Arc<Accepted>>,
+    /// Numbers of which the machine may keep more than it showed: a move of the tip has it judge again what it has.
+    unsure: BTreeSet<u64>,
+    next_ready: u64,
+    stored: BTreeSet<B256>,
+    ever_stored: BTreeSet<B256>,
+}
+
+impl Chain {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max,
+            tip: SyncTip::default(),
+            windows: Vec::new(),
+            canonical: Vec::new(),
+            forks: Vec::new(),
+            unsure: BTreeSet::new(),
+            next_ready: 1,
+            stored: BTreeSet::new(),
+            ever_stored: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.canonical.len() + self.forks.len()
+    }
+
+    pub(super) fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.windows.iter()
+    }
+
+    /// Is a time within what the schedule says? `None` when it is not; else whether what it says there is settled.
+    pub(super) fn covering(&self, time: U256) -> Option<bool> {
+        let last = self.windows.last().filter(|last| time <= U256::from(last.end))?;
+        let there = self.windows.iter().find(|window| time <= U256::from(window.end)).unwrap_or(last);
+        Some(there.settled)
+    }
+
+    /// P9.1
+    pub(super) fn update_schedule(&mut self, windows: &[Window]) {
+        for new in windows {
+            self.windows.retain(|old| old.end <= new.start || old.start >= new.end);
+            self.windows.push(*new);
+        }
+        self.windows.sort_by_key(|window| window.end);
+    }
+
+    fn at(&self, number: u64) -> Option<&Arc<Accepted>> {
+        self.canonical.iter().rev().find(|block| block.block_number == number)
+    }
+
+    pub(super) fn get(&self, hash: &B256) -> Option<&Arc<Accepted>> {
+        self.canonical.iter().rev().chain(&self.forks).find(|block| block.hash == *hash)
+    }
+
+    pub(super) fn has(&self, hash: &B256) -> bool {
+        self.get(hash).is_some()
+    }
+
+    pub(super) fn is_unsure_of(&self, number: u64) -> bool {
+        self.unsure.contains(&number)
+    }
+
+    pub(super) fn has_fork(&self, copy: &Copy) -> bool {
+        let hash = copy.signed.as_ref().map(preconfirmation_hash);
+        self.forks.iter().any(|fork| Some(fork.hash) == hash)
+    }
+
+    pub(super) fn was_stored(&self, txlist: &B256) -> bool {
+        self.ever_stored.contains(txlist)
+    }
+
+    pub(super) fn head_number(&self) -> u64 {
+        self.head().map_or(self.tip.block_number, |head| head.block_number)
+    }
+
+    fn head(&self) -> Option<&Arc<Accepted>> {
+        self.canonical.last().filter(|head| head.block_number > self.tip.block_number)
+    }
+
+    pub(super) fn floor(&self) -> u64 {
+        self.canonical.first().map_or(0, |first| first.block_number - 1).max(self.tip.block_number)
+    }
+
+    pub(super) fn tip_hash(&self) -> Option<B256> {
+        self.tip.preconfirmation_hash
+    }
+
+    /// C8: has the signer said something else of this number, or ended this window before it?
+    pub(super) fn contradicts(&self, signer: Address, number: u64, window_end: U256) -> bool {
+        self.canonical.iter().chain(&self.forks).filter(|block| block.signer == signer).any(|block| {
+            let ended = block.signed.preconf().eop && block.signed.preconf().submission_window_end == window_end;
+            block.block_number == number || (ended && number > block.block_number)
+        })
+    }
+
+    /// Is this the parent of the first block behind the sync tip?
+    pub(super) fn is_behind_tip(&self, parent: &B256, number: u64) -> bool {
+        let is_next = number == self.tip.block_number + 1;
+        match self.tip.preconfirmation_hash {
+            Some(hash) => is_next && hash == *parent,
+            None => is_next && self.at(self.tip.block_number).is_none(),
+        }
+    }
+
+    /// Does a block with this parent extend the canonical chain?
+    pub(super) fn links(&self, parent: &B256, number: u64) -> bool {
+        let on_chain = self.canonical.iter().any(|block| block.hash == *parent) || self.is_behind_tip(parent, number);
+        on_chain && self.at(number).is_none()
+    }
+
+    /// Puts a block on top.
+    pub(super) fn extend(&mut self, block: Arc<Accepted>) -> Result<(), Disagreement> {
+        let next = self.canonical.last().map_or(self.tip.block_number, |last| last.block_number) + 1;
+        if block.block_number != next {
+            return Err(differ("C9", ("accepted block", block.block_number), ("the next is", next)));
+        }
+        self.forks.retain(|fork| fork.hash != block.hash);
+        while self.kept() >= self.max && self.canonical.first().is_some_and(|first| first.block_number < self.next_ready) {
+            // P10.1: a fork that lies behind goes first.
+            match self.forks.iter().position(|fork| fork.block_number < self.next_ready) {
+                Some(fork) => drop(self.forks.remove(fork)),
+                None => drop(self.canonical.remove(0)),
+            }
+        }
+        let hash = block.signed.preconf().raw_tx_list_hash;
+        self.stored.remove(&hash); // it may have been an orphan, and be gone
+        self.canonical.push(block);
+        Ok(())
+    }
+
+    pub(super) fn fork(&mut self, block: Arc<Accepted>) {
+        if !self.has(&block.hash) {
+            self.forks.push(block);
+        }
+    }
+
+    /// P9.3
+    pub(super) fn move_tip(&mut self, tip: SyncTip) {
+        let old = std::mem::replace(&mut self.tip, tip);
+        let number = tip.block_number;
+        let is = |hash: B256| tip.preconfirmation_hash.is_none_or(|of_tip| of_tip == hash);
+        let still_links = match (self.canonical.first(), self.at(number)) {
+            (None, _) => true,
+            (_, Some(at)) => is(at.hash),
+            (Some(first), None) if number + 1 < first.block_number => number >= old.block_number,
+            (Some(first), None) => first.block_number == number + 1 && is(first.signed.preconf().parent_preconfirmation_hash),
+        };
+        let goes_back = tip.block_number < old.block_number;
+        if !still_links || goes_back {
+            // What still holds is told again, but for forks of blocks that are not there.
+            self.unsure.extend(self.forks.drain(..).map(|fork| fork.block_number));
+        }
+        if !still_links {
+            self.unsure.extend(self.canonical.drain(..).map(|block| block.block_number));
+            self.next_ready = number + 1;
+        } else if goes_back {
+            self.next_ready = number + 1;
+        } else {
+            self.next_ready = self.next_ready.max(number + 1);
+        }
+    }
+
+    pub(super) fn execute_again(&mut self, from: u64) {
+        self.next_ready = from;
+    }
+
+    pub(super) fn stored(&mut self, hash: B256) {
+        self.stored.insert(hash);
+        self.ever_stored.insert(hash);
+    }
+
+    /// P5.5: in order, each once, and of the chain.
+    pub(super) fn ready(&mut self, block: &Accepted, has_txlist: bool) -> Result<(), Disagreement> {
+        let expected = self.at(self.next_ready).map(|next| (next.block_number, next.hash));
+        if expected != Some((block.block_number, block.hash)) {
+            return Err(differ("P5.5", ("ready", block.block_number, block.hash), expected));
+        }
+        if has_txlist == block.signed.preconf().raw_tx_list_hash.is_zero() {
+            return Err(differ("P5.3", ("a txlist", has_txlist), block.signed.preconf().raw_tx_list_hash));
+        }
+        self.next_ready += 1;
+        Ok(())
+    }
+
+    /// The chain as the machine shows it.
+    pub(super) fn compare(&self, status: &Status) -> Result<(), Disagreement> {
+        let head = self.head().map(|head| (head.block_number, head.hash));
+        if (status.head, status.sync_tip) != (head, self.tip) {
+            return Err(differ("C9", (status.head, status.sync_tip), (head, self.tip)));
+        }
+        if status.ready_to + 1 != self.next_ready {
+            return Err(differ("P5.5", ("ready to", status.ready_to), ("the next is", self.next_ready)));
+        }
+        // A block whose txlist came while it waited for nothing else must not wait any longer.
+        if let Some(next) = self.at(self.next_ready) {
+            let txlist = next.signed.preconf().raw_tx_list_hash;
+            if txlist.is_zero() || self.stored.contains(&txlist) {
+                return Err(differ("P5.5", ("not ready", next.block_number), "its txlist is here"));
+            }
+        }
+        Ok(())
+    }
+}
