@@ -55,7 +55,7 @@
 //! use tokio::sync::mpsc;
 //!
 //! async fn run(mut core: Core, mut net: Net, mut commands: mpsc::Receiver<Command>, mut told: impl FnMut(Event)) {
-//!     let clock = SystemClock::new();
+//!     let clock = SystemClock::new(tokio::runtime::Handle::current());
 //!     loop {
 //!         while let Some(output) = core.poll_output() {
 //!             match output {
