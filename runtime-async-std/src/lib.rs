@@ -70,6 +70,6 @@ pub use transport::transport;
 
 pub use preconf_node::{
     BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
-    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving,
+    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,
     StartError, preconf_core, preconf_libp2p,
 };
