@@ -79,6 +79,6 @@ pub use preconf_discv5::{Discv5, Discv5Config, Discv5Error};
 pub use preconf_enr;
 pub use preconf_node::{
     BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
-    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving,
+    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,
     StartError, preconf_core, preconf_libp2p,
 };

@@ -9,12 +9,12 @@
 use std::collections::VecDeque;
 use std::future::{self, Ready};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use async_std::net::{TcpListener, TcpStream};
+use async_io::{Async, Timer};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt};
 use if_watch::IfEvent;
@@ -29,7 +29,7 @@ const BACKLOG: i32 = 1024;
 /// How long a listener rests after an error. Source: libp2p-tcp. A process without free file descriptors must not spin until it has one.
 const PAUSE: Duration = Duration::from_millis(100);
 
-type Event = TransportEvent<Ready<io::Result<TcpStream>>, io::Error>;
+type Event = TransportEvent<Ready<io::Result<Async<TcpStream>>>, io::Error>;
 
 /// TCP sockets, without encryption or multiplexing.
 #[derive(Default)]
@@ -56,10 +56,10 @@ impl Tcp {
 }
 
 impl Transport for Tcp {
-    type Output = TcpStream;
+    type Output = Async<TcpStream>;
     type Error = io::Error;
-    type ListenerUpgrade = Ready<io::Result<TcpStream>>;
-    type Dial = BoxFuture<'static, io::Result<TcpStream>>;
+    type ListenerUpgrade = Ready<io::Result<Async<TcpStream>>>;
+    type Dial = BoxFuture<'static, io::Result<Async<TcpStream>>>;
 
     fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<io::Error>> {
         let wanted = socket_address(&address).ok_or(TransportError::MultiaddrNotSupported(address))?;
@@ -68,6 +68,9 @@ impl Transport for Tcp {
             self.tell(TransportEvent::NewAddress { listener_id: id, listen_addr: multiaddr(listener.local) });
         }
         self.listeners.push(listener);
+        if let Some(waker) = self.waker.take() {
+            waker.wake(); // a wildcard has nothing to tell until it is polled
+        }
         Ok(())
     }
 
@@ -82,7 +85,7 @@ impl Transport for Tcp {
         let wanted = socket_address(&address).filter(|wanted| wanted.port() != 0 && !wanted.ip().is_unspecified());
         let wanted = wanted.ok_or(TransportError::MultiaddrNotSupported(address))?;
         let dial = async move {
-            let stream = TcpStream::connect(wanted).await?;
+            let stream = Async::<TcpStream>::connect(wanted).await?;
             send_at_once(&stream)?;
             Ok(stream)
         };
@@ -109,7 +112,7 @@ impl Transport for Tcp {
 struct Listener {
     id: ListenerId,
     local: SocketAddr,
-    incoming: BoxStream<'static, io::Result<(TcpStream, SocketAddr)>>,
+    incoming: BoxStream<'static, io::Result<(Async<TcpStream>, SocketAddr)>>,
     /// Tells the machine's addresses, for a wildcard.
     watcher: Option<IfWatcher>,
     pause: Option<BoxFuture<'static, ()>>,
@@ -125,11 +128,10 @@ impl Listener {
         socket.set_reuse_address(true)?; // connections of a node that has just stopped are no conflict
         socket.bind(&wanted.into())?;
         socket.listen(BACKLOG)?;
-        let socket = std::net::TcpListener::from(socket);
-        socket.set_nonblocking(true)?;
-        let local = socket.local_addr()?;
+        let socket = Async::new(TcpListener::from(socket))?;
+        let local = socket.get_ref().local_addr()?;
         let watcher = if local.ip().is_unspecified() { Some(IfWatcher::new()?) } else { None };
-        Ok(Self { id, local, incoming: incoming(TcpListener::from(socket)), watcher, pause: None })
+        Ok(Self { id, local, incoming: incoming(socket), watcher, pause: None })
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Event> {
@@ -144,14 +146,14 @@ impl Listener {
         Poll::Ready(match accepted {
             Ok((stream, from)) => TransportEvent::Incoming {
                 listener_id: self.id,
-                local_addr: multiaddr(stream.local_addr().unwrap_or(self.local)), // a peer that has left already has none
+                local_addr: multiaddr(stream.get_ref().local_addr().unwrap_or(self.local)), // a peer that has left already has none
                 upgrade: future::ready(send_at_once(&stream).map(|()| stream)),
                 send_back_addr: multiaddr(from),
             },
             Err(error) => {
                 // Whoever breaks a connection before it is accepted must not keep others waiting.
                 if !matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) {
-                    self.pause = Some(async_std::task::sleep(PAUSE).boxed());
+                    self.pause = Some(FutureExt::map(Timer::after(PAUSE), drop).boxed());
                 }
                 TransportEvent::ListenerError { listener_id: self.id, error }
             }
@@ -184,14 +186,14 @@ impl Listener {
 }
 
 /// Accepting is an async function; as a stream that owns its listener it can be polled.
-fn incoming(listener: TcpListener) -> BoxStream<'static, io::Result<(TcpStream, SocketAddr)>> {
-    let accept = |listener: TcpListener| async move { Some((listener.accept().await, listener)) };
+fn incoming(listener: Async<TcpListener>) -> BoxStream<'static, io::Result<(Async<TcpStream>, SocketAddr)>> {
+    let accept = |listener: Async<TcpListener>| async move { Some((listener.accept().await, listener)) };
     stream::unfold(listener, accept).boxed()
 }
 
 /// Small messages go out at once: a commitment must not wait for an acknowledgement of the one before.
-fn send_at_once(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)
+fn send_at_once(stream: &Async<TcpStream>) -> io::Result<()> {
+    stream.get_ref().set_nodelay(true)
 }
 
 /// The socket address that a multiaddr names, if it is one of plain TCP. Who is meant to be there does not matter here.
@@ -213,7 +215,33 @@ fn multiaddr(address: SocketAddr) -> Multiaddr {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::task::{ArcWake, waker};
+
     use super::*;
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl ArcWake for Counting {
+        fn wake_by_ref(this: &Arc<Self>) {
+            this.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_polls_is_woken_for_a_listener_that_comes_late() {
+        for late in ["/ip4/127.0.0.1/tcp/0", "/ip4/0.0.0.0/tcp/0"] {
+            let (mut tcp, woken) = (Tcp::new(), Arc::new(Counting::default()));
+            let task = waker(Arc::clone(&woken));
+            assert!(Pin::new(&mut tcp).poll(&mut Context::from_waker(&task)).is_pending());
+            tcp.listen_on(ListenerId::next(), late.parse().expect("a multiaddr")).expect("a free port");
+            assert_eq!(woken.0.load(Ordering::Relaxed), 1, "{late}");
+        }
+    }
 
     #[test]
     fn only_plain_tcp_is_spoken() {

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use libp2p_core::Transport as _;
@@ -14,25 +13,19 @@ use preconf_node::Resolving;
 
 use crate::tcp::Tcp;
 
-/// How long a name is looked up. Ours: half of what a whole dial may take.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
-
 /// The default transport: TCP, noise, yamux, names.
 ///
 /// # Errors
 /// A key that noise cannot use.
 pub fn transport(keypair: &Keypair) -> Result<Transport, NetError> {
     let tcp = preconf_libp2p::upgrade(Tcp::new(), keypair)?;
-    Ok(Resolving::new(tcp, look_up).boxed())
+    Ok(Resolving::new(tcp, look_up, |span| async_std::task::sleep(span).boxed()).boxed())
 }
 
 fn look_up(name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
     async move {
-        let wanted = name.clone();
         // On the pool itself, as async-std's own lookup does, but without waking its executor: under smol there is another one.
-        let lookup = blocking::unblock(move || (wanted, 0).to_socket_addrs());
-        let found = async_std::future::timeout(LOOKUP_LIMIT, lookup).await;
-        let found = found.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{name} was not found in {LOOKUP_LIMIT:?}")))??;
+        let found = blocking::unblock(move || (name, 0).to_socket_addrs()).await?;
         Ok(found.map(|address| address.ip()).collect())
     }
     .boxed()

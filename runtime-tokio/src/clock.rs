@@ -5,24 +5,21 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 use preconf_core::{Now, Time, UnixTime};
 use preconf_node::Clock;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// The machine's own clocks, through tokio's timer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SystemClock {
     start: Instant,
+    // Held, so that the driver may be polled by any executor.
+    runtime: Handle,
 }
 
 impl SystemClock {
-    /// A clock whose monotonic time starts now.
-    pub fn new() -> Self {
-        Self { start: Instant::now() }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
+    /// A clock whose monotonic time starts now, and that sleeps on this runtime.
+    pub fn new(runtime: Handle) -> Self {
+        Self { start: Instant::now(), runtime }
     }
 }
 
@@ -34,6 +31,7 @@ impl Clock for SystemClock {
     }
 
     fn sleep_until(&self, at: Time) -> BoxFuture<'static, ()> {
+        let _inside = self.runtime.enter();
         Box::pin(tokio::time::sleep_until(self.start + Duration::from_micros(at.0)))
     }
 }

@@ -55,7 +55,7 @@
 //! use tokio::sync::mpsc;
 //!
 //! async fn run(mut core: Core, mut net: Net, mut commands: mpsc::Receiver<Command>, mut told: impl FnMut(Event)) {
-//!     let clock = SystemClock::new();
+//!     let clock = SystemClock::new(tokio::runtime::Handle::current());
 //!     loop {
 //!         while let Some(output) = core.poll_output() {
 //!             match output {
@@ -101,6 +101,6 @@ pub use preconf_discv5::{Discv5, Discv5Config, Discv5Error};
 pub use preconf_enr;
 pub use preconf_node::{
     BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
-    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving,
+    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,
     StartError, preconf_core, preconf_libp2p,
 };

@@ -17,7 +17,8 @@ pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, Netw
     NetworkDriver::new(config, parts)
 }
 
-/// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it.
+/// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it, with its timers and its
+/// network switched on; the driver itself may then be polled by any executor.
 ///
 /// # Errors
 /// No runtime, or a key that cannot be used.
@@ -26,9 +27,9 @@ pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
     let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime { runtime: "tokio", advice })?;
     Ok(Parts {
         transport: transport(&config.keypair)?,
+        jobs: Box::new(BlockingPool::new(runtime.clone())),
+        clock: Box::new(SystemClock::new(runtime.clone())),
         executor: Box::new(move |task| drop(runtime.spawn(task))),
-        jobs: Box::new(BlockingPool),
-        clock: Box::new(SystemClock::new()),
         discovery: Box::new(Nobody::default()),
         admit: Box::new(|_| true),
     })

@@ -161,6 +161,10 @@ impl Discovery for Rumour {
 
     fn silent(&mut self, _: &Multiaddr) {}
 
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     fn poll_news(&mut self, _: &mut Context<'_>) -> Poll<DiscoveryNews> {
         self.news.pop().map_or(Poll::Pending, Poll::Ready) // the look-up itself keeps the loop awake
     }

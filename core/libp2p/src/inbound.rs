@@ -52,16 +52,32 @@ impl Net {
                 tracing::debug!(%send_back_addr, %error, "inbound connection failed");
             }
             SwarmEvent::NewListenAddr { address, .. } => {
-                let us = Part::P2p(*self.swarm.local_peer_id());
-                self.events.push_back(NetEvent::Listening { address: address.with(us) });
+                let address = self.of_us(address);
+                self.events.push_back(NetEvent::Listening { address });
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                let address = self.of_us(address);
+                self.events.push_back(NetEvent::ListenExpired { address });
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                let addresses = addresses.into_iter().map(|address| self.of_us(address)).collect();
                 self.events.push_back(NetEvent::ListenerClosed { addresses, reason: reason.err() });
             }
             SwarmEvent::ListenerError { error, .. } => self.events.push_back(NetEvent::ListenerError { error }),
-            // Addresses of ours and of peers, dials and handshakes that have only begun.
-            _ => {}
+            // Dials and handshakes that have only begun, and what behaviours guess of addresses.
+            SwarmEvent::IncomingConnection { .. }
+            | SwarmEvent::Dialing { .. }
+            | SwarmEvent::NewExternalAddrCandidate { .. }
+            | SwarmEvent::ExternalAddrConfirmed { .. }
+            | SwarmEvent::ExternalAddrExpired { .. }
+            | SwarmEvent::NewExternalAddrOfPeer { .. } => {}
+            event => tracing::debug!(?event, "an event that this version of libp2p did not have"),
         }
+    }
+
+    /// An address of ours as others dial it.
+    fn of_us(&self, address: Multiaddr) -> Multiaddr {
+        address.with(Part::P2p(*self.swarm.local_peer_id()))
     }
 
     fn take_in_behaviour(&mut self, event: BehaviourEvent) {

@@ -65,9 +65,14 @@ pub enum NetEvent {
         /// The address, with `/p2p/<us>` at its end.
         address: Multiaddr,
     },
+    /// A listener no longer has this address: the machine lost it. The listener goes on with the others.
+    ListenExpired {
+        /// The address, with `/p2p/<us>` at its end.
+        address: Multiaddr,
+    },
     /// A listener is gone.
     ListenerClosed {
-        /// Where it listened.
+        /// Where it listened, with `/p2p/<us>` at the end of each.
         addresses: Vec<Multiaddr>,
         /// The error that ended it, if one did.
         reason: Option<io::Error>,

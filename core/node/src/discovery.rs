@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use multiaddr::Multiaddr;
 use preconf_core::{LookupId, NodeRecord};
 
@@ -39,6 +41,9 @@ pub trait Discovery: Send {
     /// It no longer does.
     fn silent(&mut self, address: &Multiaddr);
 
+    /// Stops for good. Ends when every socket is free again, so that the next node can have it.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+
     /// What is there to tell? Pending for ever when there never is anything.
     fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<DiscoveryNews>;
 }
@@ -63,6 +68,10 @@ impl Discovery for Nobody {
     fn listening(&mut self, _: &Multiaddr) {}
 
     fn silent(&mut self, _: &Multiaddr) {}
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
+    }
 
     fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<DiscoveryNews> {
         match self.unanswered.pop_front() {

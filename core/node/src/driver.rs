@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{BoxFuture, Either, join, ready, select};
 use multiaddr::Multiaddr;
 use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Verdict};
 use preconf_libp2p::{Net, NetEvent, Transport};
@@ -29,10 +30,13 @@ use crate::jobs::{JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::machine::Machine;
 use crate::record;
 
-/// Steps before other tasks of the same thread get their turn. Ours: a step takes some microseconds, so a turn stays under a millisecond.
+/// Steps before other tasks of the same thread get their turn. Ours: it bounds their number, not their time. Most steps take microseconds; one
+/// that recovers two signatures here, or names a gossip message of megabytes, takes far longer.
 const STEPS_PER_TURN: u32 = 64;
 /// How long a shutdown waits for connections to close. Ours: they close at once unless the other end is stuck.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// How long it waits for discovery's sockets and the end of the trace. Ours: 32 MiB for the slowest disk that can still be called one.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a node stands on. Each runtime has its own; a simulated world has others.
 pub struct Parts {
@@ -261,6 +265,9 @@ impl NetworkDriver {
                 }
             }
             NetEvent::Listening { address } => {
+                if self.listening.contains(&address) {
+                    return; // one address, however often its interface comes and goes
+                }
                 tracing::info!(%address, "listening");
                 self.discovery.listening(&address);
                 self.listening.push(address.clone());
@@ -268,12 +275,20 @@ impl NetworkDriver {
             }
             NetEvent::ListenerClosed { addresses, reason } => {
                 tracing::warn!(?addresses, ?reason, "no longer listening");
-                addresses.iter().for_each(|address| self.discovery.silent(address));
-                self.listening.retain(|address| !addresses.iter().any(|closed| starts_with(address, closed)));
-                self.events.push(NetworkEvent::ListenerClosed { addresses, reason: reason.map(|error| error.to_string()) });
+                self.fall_silent(addresses, reason.map(|error| error.to_string()));
+            }
+            NetEvent::ListenExpired { address } => {
+                tracing::info!(%address, "no longer an address of this machine");
+                self.fall_silent(vec![address], None);
             }
             NetEvent::ListenerError { error } => tracing::warn!(%error, "a listener failed to take a connection"),
         }
+    }
+
+    fn fall_silent(&mut self, addresses: Vec<Multiaddr>, reason: Option<String>) {
+        addresses.iter().for_each(|address| self.discovery.silent(address));
+        self.listening.retain(|address| !addresses.contains(address));
+        self.events.push(NetworkEvent::ListenerClosed { addresses, reason });
     }
 
     fn take_found(&mut self, news: DiscoveryNews) {
@@ -319,7 +334,8 @@ impl NetworkDriver {
         }
     }
 
-    /// Closes every connection, tells what comes of that, and then lets go of sockets, wishes and events, in this order.
+    /// Closes every connection, tells what comes of that, and then lets go of sockets, trace, events and wishes, in this order: neither a disk
+    /// that hangs nor a discovery that is slow to end keeps a port taken.
     async fn close(mut self) {
         for peer in self.connections.values() {
             self.net.apply(Action::Disconnect { peer: *peer });
@@ -334,8 +350,15 @@ impl NetworkDriver {
                 self.carry_out();
             }
         }
-        drop(self.machine); // and with it the end of its trace is written
         drop(self.net);
+        drop(self.jobs);
+        drop(self.waiting);
+        let (rest, clock) = self.machine.end();
+        let limit = clock.now().mono.after(END_LIMIT);
+        let ended = join(self.discovery.close(), rest.map_or_else(|| ready(()).boxed(), |rest| rest.finish().boxed()));
+        if let Either::Left(_) = select(clock.sleep_until(limit), pin!(ended)).await {
+            tracing::warn!(limit = ?END_LIMIT, "discovery, or the end of the trace, takes too long to finish and is left behind");
+        }
         drop(self.events);
         drop(self.wishes); // last: `shutdown` waits for it
     }
@@ -375,11 +398,6 @@ async fn yield_now() {
 /// Did a peer say it, rather than our own side of the network?
 fn is_word_of_peer(input: &Input) -> bool {
     matches!(input, Input::GossipReceived { .. } | Input::RequestReceived { .. } | Input::ResponseReceived { .. })
-}
-
-/// Listeners tell their end without the `/p2p/…` that we put behind their addresses.
-fn starts_with(address: &Multiaddr, start: &Multiaddr) -> bool {
-    start.iter().zip(address.iter()).all(|(a, b)| a == b) && start.len() <= address.len()
 }
 
 fn random_seed() -> io::Result<[u8; 32]> {

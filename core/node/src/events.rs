@@ -3,7 +3,8 @@
 //! A queue between the driver, which alone writes, and the application, which alone reads. Nothing is dropped while there is a reader.
 //! The bound is kept by the driver: it reads from strangers only while [`EventSender::has_room`], and takes timers, wishes and finished
 //! jobs only while not [`EventSender::is_choked`]. So at most `capacity` events and one step's outputs wait after a stranger's input, and
-//! never more than `capacity` and two steps' outputs.
+//! while the node runs never more than `capacity` and two steps' outputs. Its last words, one event or two for each connection that a
+//! shutdown closes, come on top.
 //!
 //! Invariant: `bytes` is the sum of the weights of what is in `queue`. Only `push` and `pop` touch them.
 
@@ -16,7 +17,7 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::task::AtomicWaker;
 use multiaddr::Multiaddr;
-use preconf_core::{Event, MAX_OUTPUTS_PER_STEP, Record};
+use preconf_core::{Event, MAX_OUTPUTS_PER_STEP, Outcome, Record, SIGNED_COMMITMENT_BYTES};
 
 /// What a node tells its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,11 @@ impl NetworkEvent {
     fn weight(&self) -> usize {
         match self {
             Self::Core(Event::BlockReady { txlist: Some(txlist), .. }) => txlist.len(),
+            Self::Core(Event::CommandFinished { outcome, .. }) => match outcome {
+                Outcome::TxList { txlist: Some(txlist), .. } => txlist.len(),
+                Outcome::Commitments { commitments, .. } => commitments.len() * SIGNED_COMMITMENT_BYTES,
+                _ => 0,
+            },
             _ => 0,
         }
     }
@@ -83,10 +89,9 @@ impl NetworkEvents {
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<NetworkEvent>> {
         self.shared.reader.register(context.waker());
-        if let Some(event) = self.try_recv() {
-            return Poll::Ready(Some(event));
-        }
-        if self.shared.lock().writer_gone { Poll::Ready(None) } else { Poll::Pending }
+        let next = self.shared.lock().next();
+        self.shared.writer.wake();
+        next
     }
 }
 
@@ -141,9 +146,10 @@ impl EventSender {
         queue.queue.len() < self.capacity && queue.bytes < self.max_bytes
     }
 
-    /// Is even the reserve used up, which timers and our own user may fill?
+    /// Is even the reserve used up, which timers and our own user may fill? One step's outputs, or as many bytes again.
     pub(crate) fn is_choked(&self) -> bool {
-        self.waiting() >= self.capacity + MAX_OUTPUTS_PER_STEP
+        let queue = self.shared.lock();
+        queue.queue.len() >= self.capacity + MAX_OUTPUTS_PER_STEP || queue.bytes / 2 >= self.max_bytes
     }
 
     /// How many events wait.
@@ -193,6 +199,16 @@ impl Queue {
         self.bytes -= event.weight();
         Some(event)
     }
+
+    /// What a reader gets. Both questions are asked under one lock: a writer that adds its last event and leaves between two looks would
+    /// else take that event with it.
+    fn next(&mut self) -> Poll<Option<NetworkEvent>> {
+        match self.pop() {
+            Some(event) => Poll::Ready(Some(event)),
+            None if self.writer_gone => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -230,6 +246,35 @@ mod tests {
         assert!(!sender.is_choked());
         sender.push(event(1));
         assert!(sender.is_choked());
+    }
+
+    #[test]
+    fn answers_weigh_as_much_as_blocks() {
+        let (sender, mut events) = queue(100, 10);
+        let peer = PeerId::from_bytes(&[1]).expect("one byte");
+        let command = preconf_core::CommandId(1);
+        let finished = |outcome| NetworkEvent::Core(Event::CommandFinished { command, outcome });
+        let answer = |len| finished(Outcome::TxList { peer, txlist: Some(vec![0; len].into()) });
+        sender.push(finished(Outcome::TxList { peer, txlist: None }));
+        sender.push(answer(9));
+        assert!(sender.has_room());
+        sender.push(answer(1));
+        assert!(!sender.has_room() && !sender.is_choked());
+        sender.push(answer(10));
+        assert!(sender.is_choked(), "the reserve is as many bytes again");
+        while events.try_recv().is_some() {}
+        assert!(sender.has_room());
+        sender.push(finished(Outcome::Commitments { peer, commitments: Vec::new() }));
+        assert!(sender.has_room());
+    }
+
+    #[test]
+    fn the_last_event_of_a_driver_that_vanishes_between_two_looks_is_read() {
+        let mut queue = Queue::default();
+        assert_eq!(queue.next(), Poll::Pending);
+        queue.queue.push_back(event(1));
+        queue.writer_gone = true;
+        assert_eq!([queue.next(), queue.next()], [Poll::Ready(Some(event(1))), Poll::Ready(None)]);
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub use error::{HandleError, StartError};
 pub use events::{NetworkEvent, NetworkEvents};
 pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 pub use jobs::{BoxedWork, JobRunner};
-pub use names::{LookUp, Resolving};
+pub use names::{LookUp, Resolving, Sleep};
 pub use record::RecordConfig;
 
 pub use libp2p_identity::Keypair;

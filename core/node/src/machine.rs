@@ -12,14 +12,14 @@ use crate::record::{Behind, Rest};
 /// The core, what records its steps, and the clock that tells it the time.
 pub(crate) struct Machine {
     core: Recorder<Behind>,
-    /// Dropped after the recorder, and so writes all that it had to say.
-    _rest: Option<Rest>,
+    /// Dropped after the recorder, and so writes all that it had to say, unless [`end`](Self::end) took it.
+    rest: Option<Rest>,
     clock: Box<dyn Clock>,
 }
 
 impl Machine {
     pub(crate) fn new(core: Recorder<Behind>, rest: Option<Rest>, clock: Box<dyn Clock>) -> Self {
-        Self { core, _rest: rest, clock }
+        Self { core, rest, clock }
     }
 
     /// Tells it what happened.
@@ -55,6 +55,12 @@ impl Machine {
     /// What it knows, to be looked at.
     pub(crate) fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// Ends it and its trace. What of that is not on the disk yet is handed back, with the clock.
+    pub(crate) fn end(self) -> (Option<Rest>, Box<dyn Clock>) {
+        drop(self.core);
+        (self.rest, self.clock)
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -5,8 +5,14 @@
 //! the node goes on.
 //!
 //! Every start of a node begins a new file, because only a start brings a machine into the state of its trace. The file before becomes
-//! `FILE.1`, that one `FILE.2`, and so on; the oldest goes. So what is on the disk always replays from its beginning, and is never more than
-//! `max_bytes * (keep + 1)`. A node that fills its file goes on unrecorded.
+//! `FILE.1`, that one `FILE.2`, and so on; the oldest goes. So what is on the disk always replays from its beginning, and what one setting
+//! of `keep` leaves is never more than `max_bytes * (keep + 1)`; files of an earlier, larger `keep` are not touched. A node that fills its file
+//! goes on unrecorded.
+//!
+//! **A stranger can end a recording.** What strangers send is in it whole, also what costs them nothing (a txlist over its quota is ignored): 128 messages of
+//! 2 MiB fill the default 256 MiB, and a burst of [`MAX_BEHIND_BYTES`] that a disk cannot follow ends it at once. No share is kept for each
+//! peer: a step that is left out would leave the rest without a replay. So a trace shows the time from a start until it is full, with one
+//! warning in the log where it ends; it is no evidence that nothing came after.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,6 +21,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::channel::oneshot;
 use preconf_core::ConfigError;
 use preconf_trace::Tape;
 
@@ -36,7 +43,8 @@ pub struct RecordConfig {
     pub path: PathBuf,
     /// How many earlier files are kept. Default 3. Ours: those of a node that crashes a few times before somebody looks.
     pub keep: u32,
-    /// Most bytes of one file. Default 256 MiB. Ours: hours of a calm network, since what strangers send is in it whole.
+    /// Most bytes of one file. Default 256 MiB. Ours: hours of a calm network; a flood fills it in minutes or
+    /// less, since what strangers send is in it whole, and a full file ends the recording until the next start.
     pub max_bytes: u64,
 }
 
@@ -78,7 +86,8 @@ fn with_number(path: &Path, number: u32) -> PathBuf {
 /// Begins to write behind the loop's back. What still waits when everything else is over, [`Rest`] writes.
 pub(crate) fn tape(to: impl Write + Send + 'static, max_bytes: u64, runner: Arc<dyn JobRunner>) -> (Tape<Behind>, Rest) {
     let shared = Arc::new(Shared { waiting: Mutex::default(), file: Mutex::new(Box::new(to)) });
-    (Tape { to: Behind { shared: Arc::clone(&shared), runner }, max_bytes }, Rest(shared))
+    let rest = Rest { shared: Some(Arc::clone(&shared)), runner: Arc::clone(&runner) };
+    (Tape { to: Behind { shared, runner }, max_bytes }, rest)
 }
 
 /// Takes a trace into memory and sees that it gets to its file.
@@ -87,12 +96,32 @@ pub(crate) struct Behind {
     runner: Arc<dyn JobRunner>,
 }
 
-/// Writes on being dropped, waiting for the disk, what nobody has written yet. To be dropped after the recorder.
-pub(crate) struct Rest(Arc<Shared>);
+/// What nobody has written yet. To be finished, or dropped, after the recorder.
+pub(crate) struct Rest {
+    /// `None` once somebody else sees to it.
+    shared: Option<Arc<Shared>>,
+    runner: Arc<dyn JobRunner>,
+}
+
+impl Rest {
+    /// Has it written by the runner, and waits for that. Whoever stops waiting loses nothing but the news: the work goes on.
+    pub(crate) async fn finish(mut self) {
+        let Some(shared) = self.shared.take().filter(|shared| !shared.is_written()) else { return };
+        let (done, written) = oneshot::channel::<()>();
+        self.runner.run(Box::new(move || {
+            shared.write_out();
+            let _ = done.send(()); // nobody may wait any more
+        }));
+        let _ = written.await; // a runner that is itself at its end drops the work
+    }
+}
 
 impl Drop for Rest {
+    /// For a driver that is dropped in the middle: nobody can be relied on any more, so this waits for the disk.
     fn drop(&mut self) {
-        self.0.write_out();
+        if let Some(shared) = &self.shared {
+            shared.write_out();
+        }
     }
 }
 
@@ -117,6 +146,12 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Is there nothing left to do? A disk that failed gets no more.
+    fn is_written(&self) -> bool {
+        let waiting = self.waiting();
+        !waiting.is_fetched && (waiting.bytes.is_empty() || waiting.failed.is_some())
+    }
+
     /// Writes until nothing waits.
     fn write_out(&self) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +167,9 @@ impl Shared {
                 mem::swap(&mut bytes, &mut waiting.bytes);
             }
             if let Err(error) = file.write_all(&bytes).and_then(|()| file.flush()) {
-                self.waiting().failed = Some(error);
+                let mut waiting = self.waiting();
+                waiting.failed = Some(error);
+                waiting.bytes = Vec::new(); // nobody will write it
             }
         }
     }
@@ -166,6 +203,8 @@ impl Write for Behind {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+
+    use futures::FutureExt;
 
     use super::*;
     use crate::jobs::BoxedWork;
@@ -284,8 +323,35 @@ mod tests {
         let (mut to, _rest, runner) = behind(&disk);
         to.write_all(&[0; 11]).expect("room in memory");
         to.flush().expect("nothing is known yet");
+        to.write_all(&[0; 100]).expect("room in memory");
         runner.run_all();
         assert_eq!(to.write_all(&[0]).expect_err("full").kind(), io::ErrorKind::StorageFull);
+        assert_eq!(to.shared.waiting().bytes.capacity(), 0, "what nobody will write takes no memory");
+    }
+
+    #[test]
+    fn at_an_orderly_end_the_loop_waits_for_the_disk_but_never_writes_itself() {
+        let disk = Disk::of(usize::MAX);
+        let (mut to, rest, runner) = behind(&disk);
+        to.write_all(&[1; 50]).expect("room");
+        drop(to);
+        let mut finish = Box::pin(rest.finish());
+        assert_eq!((&mut finish).now_or_never(), None);
+        assert_eq!(disk.len(), 0);
+        assert_eq!((runner.run_all(), disk.len()), (1, 50));
+        assert_eq!(finish.now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_at_the_end_can_be_left_behind() {
+        let disk = Disk::of(usize::MAX);
+        let (mut to, rest, runner) = behind(&disk);
+        to.write_all(&[1; 50]).expect("room");
+        drop(to);
+        assert_eq!(rest.finish().now_or_never(), None); // and dropped
+        assert_eq!(disk.len(), 0, "the loop has not written");
+        runner.run_all();
+        assert_eq!(disk.len(), 50);
     }
 
     #[test]

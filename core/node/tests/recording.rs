@@ -41,7 +41,25 @@ impl JobRunner for Closed {
     }
 }
 
-fn node(threads: &ThreadPool, record: RecordConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
+/// A thread for each piece of work.
+struct Threads;
+
+impl JobRunner for Threads {
+    fn run(&self, work: BoxedWork) {
+        #[expect(clippy::disallowed_methods, reason = "a test is its own runtime")]
+        std::thread::spawn(work);
+    }
+
+    fn width(&self) -> usize {
+        1
+    }
+}
+
+fn node(
+    threads: &ThreadPool,
+    record: RecordConfig,
+    jobs: impl JobRunner,
+) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
     let mut config = NetworkConfig::new(Config::new(ChainId(167_000)), Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().unwrap());
     config.record = Some(record);
@@ -49,7 +67,7 @@ fn node(threads: &ThreadPool, record: RecordConfig) -> Result<(NetworkDriver, Ne
     let parts = Parts {
         transport: upgrade(MemoryTransport::new(), &config.keypair).unwrap(),
         executor: Box::new(move |task| tasks.spawn_ok(task)),
-        jobs: Box::new(Closed),
+        jobs: Box::new(jobs),
         clock: Box::new(Still),
         discovery: Box::new(Nobody::default()),
         admit: Box::new(|_| true),
@@ -77,7 +95,7 @@ fn folder(name: &str) -> PathBuf {
 #[test]
 fn when_a_node_has_shut_down_its_trace_is_whole() {
     let (threads, trace) = (ThreadPool::new().unwrap(), folder("shut_down").join("node.trace"));
-    let (driver, handle, _events) = node(&threads, RecordConfig::new(&trace)).unwrap();
+    let (driver, handle, _events) = node(&threads, RecordConfig::new(&trace), Threads).unwrap();
     threads.spawn_ok(driver.run());
     let window = Window { start: 1, end: 9, preconfer: [1; 20].into(), settled: true };
     block_on(async {
@@ -90,14 +108,14 @@ fn when_a_node_has_shut_down_its_trace_is_whole() {
 #[test]
 fn a_node_that_never_ran_leaves_an_empty_trace_and_asks_nobody_for_work() {
     let (threads, trace) = (ThreadPool::new().unwrap(), folder("never_ran").join("node.trace"));
-    drop(node(&threads, RecordConfig::new(&trace)).unwrap());
+    drop(node(&threads, RecordConfig::new(&trace), Closed).unwrap());
     assert_eq!(relive(&trace), (vec![], Ending::Closed));
 }
 
 #[test]
 fn a_file_that_cannot_be_made_is_told_at_the_start() {
     let (threads, trace) = (ThreadPool::new().unwrap(), folder("no_folder").join("missing/node.trace"));
-    let error = node(&threads, RecordConfig::new(&trace)).err().unwrap();
+    let error = node(&threads, RecordConfig::new(&trace), Closed).err().unwrap();
     assert!(matches!(&error, StartError::Record { path, .. } if *path == trace), "{error:?}");
     assert!(error.to_string().contains("give a file in a folder that is there"), "{error}");
 }

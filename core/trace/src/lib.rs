@@ -8,7 +8,8 @@
 //!  Recorder  = Core + Writer   ->  FILE  ->   Replay = Reader + Core
 //! ```
 //!
-//! - **Faithful.** A step is put down before the machine hears of it: a panic is in the trace. Outputs are counted when the driver takes
+//! - **Faithful.** A step is put down before the machine hears of it: a panic that unwinds is in the trace; a process that aborts loses
+//!   what it had not flushed. Outputs are counted when the driver takes
 //!   them, however late, and a replay takes as many at the same place.
 //! - **Small.** A job's result is not in it, only when it came back: [`Job::run`](preconf_core::Job::run) is pure. Nor are outputs, only
 //!   their digest. What strangers sent is in it whole, since nothing else brings it back.

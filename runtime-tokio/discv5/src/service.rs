@@ -3,6 +3,7 @@
 //! The task owns the discv5 service. It ends, and its sockets with it, when [`Discv5`] is dropped.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Discv5 {
     orders: mpsc::Sender<Order>,
     news: mpsc::Receiver<DiscoveryNews>,
     local: Enr,
+    /// Ends when the last of discv5's tasks has, and with it the last socket.
+    ended: mpsc::Receiver<Infallible>,
 }
 
 #[derive(Debug)]
@@ -62,8 +65,12 @@ impl Discv5 {
         let is_fixed = own::is_fixed(&config, &sockets.addresses);
         let sockets_are_local = sockets.addresses.iter().all(|address| address.ip().is_loopback());
         let entered = runtime.enter();
+        let (alive, ended) = mpsc::channel(0);
         let mut settings = ConfigBuilder::new(sockets.into_config()?);
-        settings.enr_peer_update_min(VOTES).disable_report_discovered_peers().executor(Box::new(Tasks(runtime.clone())));
+        settings
+            .enr_peer_update_min(VOTES)
+            .disable_report_discovered_peers()
+            .executor(Box::new(Tasks { runtime: runtime.clone(), alive: alive.clone() }));
         // The crate would take our address out of our record for hours when few strangers come within minutes, which in a small and settled
         // network is the usual thing. What cannot be dialed is found out by those who dial.
         settings.auto_nat_listen_duration(None);
@@ -80,8 +87,11 @@ impl Discv5 {
         let (told, news) = mpsc::channel(MAX_NEWS);
         let us = describe(&local).ok().map(|record| record.peer);
         let task = Task { service, key, us, bootnodes: config.bootnodes, listeners: BTreeSet::new(), told_sequence: None, told };
-        runtime.spawn(task.run(taken));
-        Ok(Self { orders, news, local })
+        runtime.spawn(async move {
+            task.run(taken).await;
+            drop(alive);
+        });
+        Ok(Self { orders, news, local, ended })
     }
 
     /// Our record as it was at the start. Its later forms are [`DiscoveryNews::OwnRecord`].
@@ -113,6 +123,12 @@ impl Discovery for Discv5 {
         self.order(Order::Silent(address.clone()));
     }
 
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        let Self { orders, news, mut ended, .. } = *self;
+        drop((orders, news)); // which is how the task hears of it, whatever it waits for
+        async move { while ended.next().await.is_some() {} }.boxed()
+    }
+
     fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<DiscoveryNews> {
         match self.news.poll_next_unpin(context) {
             Poll::Ready(Some(news)) => Poll::Ready(news),
@@ -123,11 +139,19 @@ impl Discovery for Discv5 {
 
 /// Runs discv5's tasks where ours runs.
 #[derive(Clone)]
-struct Tasks(Handle);
+struct Tasks {
+    runtime: Handle,
+    /// Never sends anything; each task holds one.
+    alive: mpsc::Sender<Infallible>,
+}
 
 impl discv5::Executor for Tasks {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
-        drop(self.0.spawn(future));
+        let alive = self.alive.clone();
+        drop(self.runtime.spawn(async move {
+            future.await;
+            drop(alive);
+        }));
     }
 }
 

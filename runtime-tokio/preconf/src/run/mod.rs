@@ -94,7 +94,7 @@ pub(crate) struct RunArgs {
     /// addresses of peers and what they sent; no key.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// MiB after which the recording ends; the node goes on.
+    /// MiB after which the recording ends; the node goes on. What strangers send counts too: a flood can fill the file and so end it early.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20), requires = "record")]
     record_mib: u64,
     /// Files of earlier starts to keep, as FILE.1 to FILE.N.
