@@ -12,9 +12,9 @@ seconds=${1:?"usage: run-all.sh SECONDS [TARGET...]"}
 shift
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(wire_decode wire_rival frame_decoder codec_stream crypto enr_and_config trace_reader machine_bytes sim_model)
+    targets=(wire_decode wire_rival frame_decoder crypto enr_and_config trace_reader machine_bytes sim_model)
 fi
-# The codec's target alone needs libp2p, which takes long to build.
+# The codec's target alone needs libp2p, which takes long to build: it is run when it is named.
 features=libfuzzer
 case " ${targets[*]} " in *" codec_stream "*) features=libfuzzer,codec ;; esac
 flags=(--release --sanitizer none --no-trace-compares --features "$features")

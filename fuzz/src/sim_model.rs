@@ -1,7 +1,7 @@
-//! Bytes drive a small network, and the plainest model there is: the chain that its preconfers publish.
+//! Bytes drive a small network, and a naive model beside every machine in it.
 //!
-//! Whatever links do and strangers say in between, honest nodes never punish each other (P7.10), never accept what breaks a rule, and tell
-//! blocks in order (P5.5): the simulator checks that after every step. In the end the world heals, and every node must come to have the
+//! Whatever links do and strangers say in between, honest nodes never punish each other (P7.10), never accept what breaks a rule, tell
+//! blocks in order (P5.5), and say of every message what their models say: the simulator checks that after every step. In the end the world heals, and every node must come to have the
 //! whole chain, block for block, and come to rest.
 
 use std::sync::OnceLock;
@@ -59,6 +59,7 @@ fn history() -> &'static History {
 fn live(data: &[u8]) -> Result<Lived, Failure> {
     let (history, mut dice, mut lived) = (history(), Dice::new(data), Lived::default());
     let mut world = World::new(u64::from(dice.byte()));
+    world.model_every(1);
     for _ in 0..NODES {
         let how = dice.byte();
         let skew_micros = i64::from(how & 7) * 2 * MOST_SKEW_MICROS / 7 - MOST_SKEW_MICROS;
