@@ -21,7 +21,7 @@ flags=(--release --sanitizer none --no-trace-compares --features "$features")
 
 longest() {
     case $1 in
-    machine_bytes) echo 800 ;; # two hundred moves
+    machine_bytes) echo 500 ;; # a hundred and twenty moves
     sim_model) echo 125 ;;     # all forty moves
     trace_reader) echo 12000 ;;
     *) echo 4096 ;;

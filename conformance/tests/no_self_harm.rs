@@ -9,11 +9,11 @@
 //! `SIM_SCHEDULES=100000` runs as many, on all cores; `SIM_SEED=n` repeats one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use preconf_conformance::sim::{Dice, Election, Failure, JobOrder, NodeId, Setup, Terms, Violation, World, at_scale, each_seed, peer_id};
+use preconf_conformance::sim::{
+    Dice, Election, Failure, JobOrder, NodeId, Setup, Terms, Violation, World, at_scale, each_seed, each_seed_on_all_cores, peer_id,
+};
 use preconf_core::{B256, Command, POINT, RateLimit, ScoreRules};
 
 const MILLIONTHS: u64 = 1_000_000;
@@ -147,28 +147,9 @@ fn blameless(world: &World, nodes: usize) -> Result<(), Failure> {
     pairs.into_iter().try_for_each(|(node, peer)| world.charged_only_for_absence(node, peer))
 }
 
-/// Runs seeds on all cores until one fails.
-fn on_all_cores(seeds: u64, run: impl Fn(u64) -> Result<(), Failure> + Sync) -> Result<(), Failure> {
-    let next = AtomicU64::new(0);
-    let worker = || -> Result<(), Failure> {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
-                return Ok(());
-            }
-            run(seed).inspect_err(|_| next.store(seeds, Ordering::Relaxed))?;
-        }
-    };
-    thread::scope(|scope| {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker panicked, and said why"))
-    })
-}
-
 #[test]
 fn p7_10_no_honest_node_is_ever_pruned_or_banned_by_another() -> Result<(), Failure> {
-    on_all_cores(at_scale("SIM_SCHEDULES", 100, 5_000), |seed| schedule(seed, Rules::default()).map(drop))
+    each_seed_on_all_cores(0..at_scale("SIM_SCHEDULES", 100, 5_000), |seed| schedule(seed, Rules::default()).map(drop))
 }
 
 #[test]

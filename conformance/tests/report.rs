@@ -56,6 +56,16 @@ fn the_head_of_the_page_says_what_ran_how_it_ended_and_how_to_repeat_it() {
 }
 
 #[test]
+fn the_json_object_has_the_agreed_keys() {
+    let expected = json!({
+        "ok": true, "scenario": "a small run", "seed": 7, "nodes": 3, "virtual_s": 0.275, "wall_s": null, "steps": 12,
+        "trace_digest": "c0ffee", "violations": [], "propagation_ms": { "p50": 30.0, "p99": 30.0 },
+        "bans": { "honest": 0, "hostile": 1 },
+    });
+    assert_eq!(small().json(), expected);
+}
+
+#[test]
 fn the_same_run_writes_the_same_page() {
     assert_eq!(small().html(), small().html());
 }
@@ -163,6 +173,7 @@ fn a_thousand_nodes_a_day_and_a_flood_of_everything_still_make_a_page() {
 fn a_run_without_anything_is_a_page_too() {
     let report = Report::new(Summary::default(), Timeline::default());
     assert_eq!(data_of(&report.html())["bins"], 1);
+    assert_eq!(report.json()["propagation_ms"], json!({ "p50": null, "p99": null }));
 }
 
 /// Alice publishes a block, Bob gets it late; then Mallory lies to Bob and is banned.

@@ -238,8 +238,7 @@ fn heads(crowd: &mut Crowd) -> Vec<Duration> {
         crowd.now = crowd.now.after(Duration::from_millis(100));
         crowd.core.handle_timeout(crowd.now);
         crowd.drain();
-        let well_behaved = peer(CONNECTED / 10 + n % (CONNECTED - CONNECTED / 10));
-        let asked = crowd.core.handle_command(crowd.now, Command::GetHead { peer: Some(well_behaved) });
+        let asked = crowd.core.handle_command(crowd.now, Command::GetHead { peer: Some(peer(n % CONNECTED)) });
         let mut sent = None;
         while let Some(output) = crowd.core.poll_output() {
             if let Output::Net(Action::SendRequest { request, protocol: Protocol::GetHead, .. }) = output {

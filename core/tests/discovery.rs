@@ -231,14 +231,11 @@ fn p8_8_one_neighbourhood_is_no_more_candidates_than_it_may_have_connections() {
         found(&mut node, NodeRecord { addresses: vec![format!("/ip4/203.0.113.{host}/tcp/1")], ..record(host) });
     }
     assert_eq!(node.core.stats().discovery.candidates, 8);
-    let mut outputs = Vec::new();
     for _ in 0..3 {
-        outputs = node.wait(SECOND);
-        for (dial, ..) in dials(&outputs) {
+        for (dial, ..) in dials(&node.wait(SECOND)) {
             node.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
         }
     }
-    drop(outputs);
     found(&mut node, NodeRecord { addresses: vec!["/ip4/203.0.113.200/tcp/1".to_owned()], ..record(200) });
     assert_eq!(node.core.stats().discovery.candidates, 8);
     assert_eq!(dials(&node.wait(SECOND)).first().map(|(_, peer, _)| *peer), Some(stranger(200)), "who failed gave way");
@@ -310,6 +307,49 @@ fn p8_8_who_is_connected_is_not_dialed_and_who_left_is_dialed_again_after_a_rest
 }
 
 #[test]
+fn p8_8_an_address_that_cannot_be_dialed_from_here_says_nothing_against_its_node() {
+    let mut node = searching();
+    found(&mut node, record(1));
+    for _ in 0..20 {
+        let (dial, ..) = dials(&node.wait(50 * SECOND)).remove(0);
+        node.input(Input::DialFailed { dial, failure: DialFailure::Undialable });
+    }
+    assert_eq!(node.core.stats().discovery.candidates, 1, "nobody has failed");
+}
+
+#[test]
+fn p8_8_a_newer_record_that_finds_no_room_costs_a_node_nothing() {
+    let mut node = searching();
+    let near = |host: u32| NodeRecord { addresses: vec![format!("/ip4/203.0.113.{host}/tcp/1")], ..record(host) };
+    (1..=8).for_each(|host| found(&mut node, near(host)));
+    found(&mut node, record(1_000));
+    found(&mut node, NodeRecord { sequence: 2, addresses: near(9).addresses, ..record(1_000) });
+    assert_eq!(node.core.stats().discovery.candidates, 9);
+    let places: Vec<_> = (0..2).flat_map(|_| dials(&node.wait(SECOND))).map(|(_, _, place)| place).collect();
+    assert!(places.contains(&record(1_000).addresses[0]), "{places:?}");
+}
+
+#[test]
+fn p8_8_the_dead_who_were_of_use_once_keep_no_neighbourhood_shut() {
+    let place = |host: u32| vec![format!("/ip4/203.0.113.{host}/tcp/1")];
+    let known = |host: u32| KnownNode {
+        record: NodeRecord { addresses: place(host), text: format!("enr:-{host}"), ..record(host) },
+        last_success: UnixTime::from_secs(START),
+    };
+    let mut node = searching();
+    node.command(Command::Restore((1..=8).map(|host| Record::Known(Box::new(known(host)))).collect())).unwrap();
+    for _ in 0..300 {
+        for (dial, ..) in dials(&node.wait(60 * SECOND)) {
+            node.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
+        }
+    }
+    found(&mut node, record(1_000)); // somebody fresh elsewhere
+    found(&mut node, NodeRecord { addresses: place(100), ..record(100) });
+    assert_eq!(node.core.stats().discovery.no_room, 0);
+    assert_eq!(node.core.stats().discovery.candidates, 9, "one of the dead gave way");
+}
+
+#[test]
 fn p8_8_a_blocked_node_is_not_dialed_and_costs_no_dial() {
     let mut node = searching();
     node.command(Command::BlockPeer { peer: stranger(1) }).unwrap();
@@ -338,6 +378,16 @@ fn p8_9_a_node_that_speaks_our_protocols_is_kept_once_in_a_while() {
     assert_eq!(kept, [Record::Known(Box::new(known))]);
     assert!(records(&identify(&mut node, stranger(1), EVERYTHING)).is_empty(), "that was just said");
     assert_eq!(node.core.stats().discovery.connected, 1);
+}
+
+#[test]
+fn p8_9_who_was_connected_for_days_is_not_forgotten_when_the_connection_breaks() {
+    let mut node = searching();
+    let (connection, _) = node.link(stranger(1), None, None);
+    found(&mut node, record(1));
+    node.wait(30 * HOUR);
+    node.unlink(stranger(1), connection);
+    assert_eq!(dials(&node.wait(60 * SECOND)).len(), 1);
 }
 
 #[test]

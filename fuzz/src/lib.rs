@@ -11,6 +11,7 @@ mod dice;
 mod frame_decoder;
 mod machine;
 pub mod seeds;
+#[cfg(feature = "sim")]
 mod sim_model;
 mod texts;
 mod trace_reader;
@@ -22,6 +23,7 @@ pub use codec_stream::{Read, codec_stream};
 pub use crypto::{Signed, crypto};
 pub use frame_decoder::{Reached, frame_decoder};
 pub use machine::{Reached as NodeReached, machine_bytes, tell};
+#[cfg(feature = "sim")]
 pub use sim_model::{Lived, sim_model};
 pub use texts::{Text, enr_and_config};
 pub use trace_reader::{Told, trace_reader};
@@ -56,5 +58,6 @@ targets! {
     enr_and_config,
     trace_reader,
     machine_bytes,
+    #[cfg(feature = "sim")]
     sim_model,
 }

@@ -3,7 +3,8 @@
 //! The protocol lives in [`preconf_core`], a value that is told what happened and answers with what to do; [`preconf_libp2p`] carries its
 //! orders to the network; [`preconf_node`] is the loop that passes things between them and you. What is left for this crate is thin:
 //! async-std's sockets, its clock, its tasks and its threads for slow work. It has the files, the names and the functions of `preconf-tokio`,
-//! and TCP on top, which libp2p has for tokio alone. No tokio is among its dependencies.
+//! and TCP on top, which libp2p has for tokio alone. No tokio is among its dependencies, unless the
+//! feature `discv5` is wished for.
 //!
 //! # Who should use it
 //!
@@ -57,17 +58,25 @@
 //! refused with [`HandleError::EventsUnread`].
 
 mod clock;
+#[cfg(feature = "discv5")]
+mod discovery;
 mod jobs;
 mod node;
 mod tcp;
 mod transport;
 
 pub use clock::SystemClock;
+#[cfg(feature = "discv5")]
+pub use discovery::{Discv5Thread, discv5};
 pub use jobs::BlockingPool;
 pub use node::{node, parts};
 pub use tcp::Tcp;
 pub use transport::transport;
 
+#[cfg(feature = "discv5")]
+pub use preconf_discv5::{Discv5, Discv5Config, Discv5Error};
+#[cfg(feature = "discv5")]
+pub use preconf_enr;
 pub use preconf_node::{
     BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
     NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,

@@ -189,7 +189,7 @@ impl Model {
             Event::Forked { other, .. } => {
                 let found = verdict::of_commitment(&self.config, &self.chain, &other.signed, Some(Some(other.signer)), false);
                 self.chain.fork(other.clone());
-                let is_one = matches!(found, Expect::Rule("C9", Verdict::Ignore)) || self.chain.is_unsure_of(other.block_number);
+                let is_one = matches!(found, Expect::Rule("C9", Verdict::Ignore)) || self.is_unsure_of(&other.signed);
                 if is_one { Ok(()) } else { Err(differ("C9", ("a fork", other.block_number), found)) }
             }
             Event::BlockReady { commitment, txlist } => self.chain.ready(commitment, txlist.is_some()),
@@ -243,14 +243,20 @@ impl Model {
             Expect::Open | Expect::Wait => self.late_word(now, &copy),
         };
         let said = Expect::Rule(refusal.rule(), verdict);
-        let number = copy.signed.as_ref().and_then(|signed| u64::try_from(signed.preconf().block_number).ok());
-        if said == expected || number.is_some_and(|number| self.paged.contains(&number) || self.chain.is_unsure_of(number)) {
+        if said == expected || copy.signed.as_ref().is_some_and(|signed| self.is_unsure_of(signed)) {
             if refusal == Refusal::Fork {
                 self.keep_fork(&copy);
             }
             return Ok(());
         }
         Err(differ(refusal.rule(), (refusal, verdict), expected))
+    }
+
+    /// May the machine keep another block of this number, or this one's parent, without having shown it?
+    fn is_unsure_of(&self, signed: &SignedCommitment) -> bool {
+        let Ok(number) = u64::try_from(signed.preconf().block_number) else { return false };
+        let unsure = |number: u64| self.paged.contains(&number) || self.chain.is_unsure_of(number);
+        unsure(number) || (unsure(number.saturating_sub(1)) && !self.chain.has(&signed.preconf().parent_preconfirmation_hash))
     }
 
     /// A fork that the machine keeps without showing it.

@@ -73,6 +73,9 @@ fn head(summary: &Summary) -> String {
     }
     facts.push(("length", span(summary.virtual_time)));
     facts.push(("steps", grouped(summary.steps)));
+    if let Some(wall) = summary.wall_time {
+        facts.push(("computed in", span(wall)));
+    }
     if !summary.digest.is_empty() {
         facts.push(("digest", summary.digest.clone()));
     }

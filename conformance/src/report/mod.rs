@@ -2,7 +2,7 @@
 //!
 //! A [`Timeline`] watches machines from outside: it is told each [`Output`](preconf_core::Output) with its time and node, and what befell
 //! the network as [`Mark`]s. It never grows with the length of a run: time lies in bins that double their width, delays in buckets, rare
-//! events in bounded lists. A [`Report`] puts it beside a [`Summary`] and writes one page of HTML that needs no network.
+//! events in bounded lists. A [`Report`] puts it beside a [`Summary`] and writes one page of HTML that needs no network, or one JSON object.
 //!
 //! A simulation has many nodes and knows who is hostile: a [`Spectator`] looks on at its world. A trace has one node, and peers that it knows
 //! by their scores: [`Reliving`] follows it as it is relived. Both feed the same timeline.

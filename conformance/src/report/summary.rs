@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use preconf_core::Time;
+use serde_json::json;
 
 use super::timeline::Timeline;
 
@@ -42,6 +43,8 @@ pub struct Summary {
     pub nodes: usize,
     /// How long it was, on the run's own clock.
     pub virtual_time: Duration,
+    /// How long it took on ours; `None` leaves it out, so that the same run writes the same page.
+    pub wall_time: Option<Duration>,
     /// Calls of machines.
     pub steps: u64,
     /// Digest over all outputs, in hex.
@@ -77,6 +80,26 @@ impl Report {
             summary.violations.push(format!("and {more} more"));
         }
         Self { summary, timeline }
+    }
+
+    /// The run as one JSON object, for scripts. What a single node cannot know is null.
+    pub fn json(&self) -> serde_json::Value {
+        let Self { summary, timeline } = self;
+        let (spread, bans) = (timeline.to_accepted(), timeline.bans());
+        let ms = |percent| spread.quantile(percent).map(|delay| delay.as_micros() as f64 / 1e3);
+        json!({
+            "ok": summary.ok(),
+            "scenario": summary.scenario,
+            "seed": summary.seed,
+            "nodes": summary.nodes,
+            "virtual_s": summary.virtual_time.as_secs_f64(),
+            "wall_s": summary.wall_time.map(|wall| wall.as_secs_f64()),
+            "steps": summary.steps,
+            "trace_digest": summary.digest,
+            "violations": summary.violations,
+            "propagation_ms": { "p50": ms(50), "p99": ms(99) },
+            "bans": { "honest": bans.honest, "hostile": bans.hostile },
+        })
     }
 
     /// The run as one page that needs nothing else: no network, no fonts, no script but its own.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use super::check::Failure;
 
@@ -19,6 +21,32 @@ pub fn each_seed(seeds: Range<u64>, scenario: impl Fn(u64) -> Result<[u8; 32], F
         assert_eq!(hex::encode(first), hex::encode(second), "two runs of seed {seed} differ");
     }
     Ok(())
+}
+
+/// Runs a scenario once for each seed, on all cores, until one fails. `SIM_SEED=n` runs that seed only.
+///
+/// # Errors
+/// A failure; it names the seed that repeats it.
+///
+/// # Panics
+/// A scenario does.
+pub fn each_seed_on_all_cores(seeds: Range<u64>, scenario: impl Fn(u64) -> Result<(), Failure> + Sync) -> Result<(), Failure> {
+    let seeds = from_env("SIM_SEED").map_or(seeds, |seed: u64| seed..seed + 1);
+    let next = AtomicU64::new(seeds.start);
+    let work = || -> Result<(), Failure> {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return Ok(());
+            }
+            scenario(seed).inspect_err(|_| next.store(seeds.end, Ordering::Relaxed))?;
+        }
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker panicked, and said why"))
+    })
 }
 
 /// A test's size: small in debug builds, full in release builds, and whatever the environment says.

@@ -186,7 +186,7 @@ async fn whom_discovery_finds_is_dialed<A: Runtime, B: Runtime>() {
     let config = config();
     let mut parts = B::parts(&config);
     parts.discovery = Box::new(Rumour { record, news: Vec::new() });
-    let (driver, _bob, mut events) = NetworkDriver::new(config, parts).expect("a node that starts");
+    let (driver, _bob, mut events) = B::node_on(config, parts).expect("a node that starts");
     B::spawn(Box::pin(driver.run()));
     let met = until(&mut events, "a connection", |event| match event {
         NetworkEvent::Core(Event::PeerConnected { peer }) => Some(peer),

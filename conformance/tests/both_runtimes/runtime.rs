@@ -17,6 +17,10 @@ pub(crate) trait Runtime: 'static {
     fn spawn(task: BoxFuture<'static, ()>);
     /// Prepares a node with the runtime's own parts.
     fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError>;
+    /// The same on parts of the caller's, which may be the runtime's own.
+    fn node_on(config: NetworkConfig, parts: Parts) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
+        NetworkDriver::new(config, parts)
+    }
     /// The runtime's own parts.
     fn parts(config: &NetworkConfig) -> Parts;
     /// The runtime's own transport. To be polled by a task of the runtime.
@@ -41,6 +45,11 @@ impl Runtime for Tokio {
     fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
         let _inside = Self::runtime().enter();
         preconf_tokio::node(config)
+    }
+
+    fn node_on(config: NetworkConfig, parts: Parts) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
+        let _inside = Self::runtime().enter();
+        NetworkDriver::new(config, parts)
     }
 
     fn parts(config: &NetworkConfig) -> Parts {

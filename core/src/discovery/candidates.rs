@@ -1,8 +1,8 @@
 //! Which nodes have records named that we might connect to (P8.8)?
 //!
 //! At most [`MAX_CANDIDATES`], each once, and no more of one neighbourhood than may be connected from there (P8.3). A full table, or a full
-//! neighbourhood, gives up only who failed or has not been named for long: otherwise the newest loses, so that a flood of fresh records
-//! cannot wash out those that nobody has tried yet.
+//! neighbourhood, gives up only who failed or has not been named for long, and of those who were of use only who failed as often as makes a
+//! stranger forgotten: otherwise the newest loses, so that a flood of fresh records cannot wash out those that nobody has tried yet.
 //!
 //! Invariant: `by_worth` holds each candidate under its present worth, and `crowds` counts their neighbourhoods without zeros. Only `insert`,
 //! `remove` and `change` touch the three.
@@ -33,7 +33,7 @@ pub(crate) struct Candidate {
     pub(crate) record: NodeRecord,
     /// Where its addresses lie, as far as that counts (P8.3).
     neighbourhoods: BTreeSet<Cidr>,
-    /// When a record named it last.
+    /// When a record named it last, or its last connection ended: that says more than any record.
     pub(crate) heard: Time,
     /// Tries since it was last found to be of use.
     pub(crate) failures: u32,
@@ -59,6 +59,18 @@ pub(crate) struct Worth {
     heard: Time,
 }
 
+impl Worth {
+    /// May it be given up for somebody new?
+    fn is_weak(&self, now: Time) -> bool {
+        let Reverse(failures) = self.failures;
+        if self.is_proven { failures >= MAX_FAILURES } else { failures > 0 || is_old(self.heard, now) }
+    }
+}
+
+fn is_old(heard: Time, now: Time) -> bool {
+    now.since(heard) > FRESH_FOR
+}
+
 impl Candidate {
     fn worth(&self) -> Worth {
         Worth { is_proven: self.is_proven, failures: Reverse(self.failures), heard: self.heard }
@@ -72,7 +84,7 @@ impl Candidate {
 
     /// Has no record named it for a while?
     pub(crate) fn is_old(&self, now: Time) -> bool {
-        now.since(self.heard) > FRESH_FOR
+        is_old(self.heard, now)
     }
 }
 
@@ -81,7 +93,7 @@ impl Candidate {
 pub(crate) enum Taken {
     /// A node that was not known.
     New,
-    /// A node that was known, and lives.
+    /// A node that was known.
     Known,
     /// No room for it.
     NoRoom,
@@ -125,6 +137,7 @@ impl Candidates {
                 // It may have moved: there must be room where it lives now, like for anybody.
                 let Some(known) = self.remove(&peer) else { return Taken::NoRoom };
                 if known.connected_since.is_none() && !self.make_room(now, &neighbourhoods) {
+                    self.insert(known); // where it was, it had its place
                     return Taken::NoRoom;
                 }
                 self.insert(Candidate { record, neighbourhoods, heard: now, turn: 0, ..known });
@@ -166,9 +179,7 @@ impl Candidates {
     }
 
     fn weakest(&self, now: Time, fits: impl Fn(&Candidate) -> bool) -> Option<PeerId> {
-        let ranked = self.by_worth.iter().filter_map(|(_, peer)| self.by_peer.get(peer));
-        // The failed come first and the old next, so the walk ends at the first that is neither.
-        let weak = ranked.take_while(|candidate| candidate.failures > 0 || candidate.is_old(now));
+        let weak = self.by_worth.iter().filter(|(worth, _)| worth.is_weak(now)).filter_map(|(_, peer)| self.by_peer.get(peer));
         weak.filter(|candidate| candidate.connected_since.is_none()).find(|candidate| fits(candidate)).map(|weak| weak.record.peer)
     }
 

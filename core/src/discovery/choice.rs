@@ -147,7 +147,13 @@ impl Core {
     pub(crate) fn candidate_unreached(&mut self, now: Now, peer: &PeerId, failures: u32) {
         let Some(config) = self.config.discovery else { return };
         self.candidate_failed(now, &config, peer, failures);
-        self.plan_dials(now, &config);
+    }
+
+    /// A dial has ended, so there may be room for the next.
+    pub(crate) fn dial_ended(&mut self, now: Now) {
+        if let Some(config) = self.config.discovery {
+            self.plan_dials(now, &config);
+        }
     }
 
     /// A peer's first connection stands.
@@ -168,6 +174,7 @@ impl Core {
         let mut was_steady = false;
         self.discovery.candidates.change(peer, |candidate| {
             was_steady = candidate.connected_since.take().is_some_and(|since| now.mono.since(since) >= STEADY);
+            candidate.heard = now.mono; // P8.9: while it was connected, nobody had to name it
         });
         self.candidate_failed(now, &config, peer, u32::from(!was_steady));
         self.look_again(now);

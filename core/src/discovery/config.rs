@@ -73,11 +73,11 @@ impl DiscoveryConfig {
             let ok = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&value);
             rule(ok, key, format!("{value:?}"), "100 ms to 1 h")
         };
-        span("eager_every", self.eager_every)?;
+        span("discovery.eager_every", self.eager_every)?;
         span("discovery.every", self.every)?;
-        span("dial_every", self.dial_every)?;
-        span("retry_after", self.retry_after)?;
-        rule((1..=64).contains(&self.dials_at_once), "dials_at_once", self.dials_at_once.to_string(), "1 to 64")
+        span("discovery.dial_every", self.dial_every)?;
+        span("discovery.retry_after", self.retry_after)?;
+        rule((1..=64).contains(&self.dials_at_once), "discovery.dials_at_once", self.dials_at_once.to_string(), "1 to 64")
     }
 }
 
@@ -99,6 +99,6 @@ mod tests {
     fn a_bad_value_names_its_key() {
         let key = |config: DiscoveryConfig| config.check().expect_err("refused").key;
         assert_eq!(key(DiscoveryConfig { every: Duration::ZERO, ..DiscoveryConfig::PROD }), "discovery.every");
-        assert_eq!(key(DiscoveryConfig { dials_at_once: 0, ..DiscoveryConfig::PROD }), "dials_at_once");
+        assert_eq!(key(DiscoveryConfig { dials_at_once: 0, ..DiscoveryConfig::PROD }), "discovery.dials_at_once");
     }
 }

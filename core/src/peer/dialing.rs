@@ -206,6 +206,7 @@ impl Core {
         if !is_connected {
             self.candidate_unreached(now, &peer, 1);
         }
+        self.dial_ended(now);
         if let Some(command) = command {
             self.finish(command, outcome);
         }
@@ -229,7 +230,10 @@ impl Core {
             }
         }
         self.discovery.dialing.remove(&dial);
-        self.candidate_unreached(now, &peer, u32::from(failure != DialFailure::Denied));
+        // An address of a kind that we cannot dial says nothing against the peer, and the next turn is another address's.
+        let is_ours = matches!(failure, DialFailure::Denied | DialFailure::Undialable);
+        self.candidate_unreached(now, &peer, u32::from(!is_ours));
+        self.dial_ended(now);
         if let Some(command) = command {
             self.finish(command, Outcome::NotConnected(failure));
         }

@@ -352,7 +352,6 @@ impl Bench {
 
     /// Everyone leaves, all work ends, time goes on: what is still there would be there for ever.
     pub(crate) fn settle(&mut self) {
-        self.look();
         self.lazy = false;
         self.after_step();
         self.end_what_is_out();

@@ -29,8 +29,8 @@ const PER_WINDOW: u64 = 8;
 const WINDOW_SECS: u64 = 1_000;
 /// Order of secp256k1. Source: SEC 2.
 const ORDER: U256 = U256::from_limbs([0xbfd2_5e8c_d036_4141, 0xbaae_dce6_af48_a03b, 0xffff_ffff_ffff_fffe, 0xffff_ffff_ffff_ffff]);
-/// Most recoveries remembered; then all are forgotten. Ours: some 4 MiB.
-const MAX_REMEMBERED: usize = 8 << 10;
+/// Most recoveries remembered; then all are forgotten. Ours: more than every item in every form that `spoil` gives it, some 20 MiB.
+const MAX_REMEMBERED: usize = 32 << 10;
 
 /// What may be answered to a commitment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

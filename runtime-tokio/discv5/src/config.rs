@@ -50,6 +50,9 @@ pub enum Discv5Error {
     /// Our own record cannot be made.
     #[error(transparent)]
     Record(#[from] BuildError),
+    /// No thread to run on, where it brings its own.
+    #[error("discovery has no thread to run on: {0}")]
+    Thread(io::Error),
     /// The discovery crate refuses its settings.
     #[error("discv5 does not start: {0}")]
     Service(&'static str),

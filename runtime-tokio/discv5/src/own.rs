@@ -1,5 +1,6 @@
 //! What does this node's own record say (P8.7)?
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::UNIX_EPOCH;
 
@@ -35,18 +36,31 @@ pub(crate) fn first(key: &CombinedKey, config: &Discv5Config, bound: &[SocketAdd
     Ok(build(key, sequence(), config.chain, &endpoints)?)
 }
 
-/// Unix seconds: higher than that of any record that an earlier life of this node has signed, without a file to remember it in.
+/// Unix milliseconds: higher than that of any record that an earlier life of this node has signed, without a file to remember it in, as long
+/// as a record changes less than a thousand times a second and the clock was not set back.
 fn sequence() -> u64 {
-    UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs())
+    UNIX_EPOCH.elapsed().map_or(1, |since| since.as_millis() as u64)
 }
 
-/// Is our address what we say it is, whatever others see?
+/// Is our address what we say it is, whatever others see? One external address fixes both families, since discv5 knows one switch for both.
 pub(crate) fn is_fixed(config: &Discv5Config, bound: &[SocketAddr]) -> bool {
     !config.external.is_empty() || bound.iter().all(|address| address.ip().is_loopback())
 }
 
+/// The keys of our record that tell a port.
+pub(crate) const PORT_KEYS: [&str; 4] = ["tcp", "tcp6", preconf_enr::QUIC_KEY, preconf_enr::QUIC6_KEY];
+
+/// What our record should tell of these listeners: the first port of each key.
+pub(crate) fn ports(listeners: &BTreeSet<Multiaddr>, own: &Enr) -> BTreeMap<&'static str, u16> {
+    let mut ports = BTreeMap::new();
+    for (key, port) in listeners.iter().filter_map(|listener| port_of(listener, own)) {
+        ports.entry(key).or_insert(port);
+    }
+    ports
+}
+
 /// Which key of our record a listener belongs to, and its port; `None` if others could not reach it there.
-pub(crate) fn port_of(address: &Multiaddr, own: &Enr) -> Option<(&'static str, u16)> {
+fn port_of(address: &Multiaddr, own: &Enr) -> Option<(&'static str, u16)> {
     let mut parts = address.iter();
     let (is_v4, is_loopback) = match parts.next()? {
         Protocol::Ip4(ip) => (true, ip.is_loopback()),

@@ -2,7 +2,7 @@
 //!
 //! The task owns the discv5 service. It ends, and its sockets with it, when [`Discv5`] is dropped.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -28,8 +28,9 @@ use crate::sockets::Sockets;
 const MAX_NEWS: usize = 64;
 /// Orders that may wait for the task. Ours: all the nodes that a machine knows after a restart, and some listeners.
 const MAX_ORDERS: usize = 2048;
-/// How many others must see us at one address before we believe it. Ours: the crate's ten would keep a small network silent; five liars out
-/// of those that we ourselves asked are not had for nothing.
+/// How many others must see us at one address before we believe it. Ours: the crate's ten would keep a small network silent. Whoever can
+/// bring five node ids near us can point our record elsewhere, and a network of fewer than six nodes never agrees: who knows the address
+/// gives it ([`external`](Discv5Config::external)).
 const VOTES: usize = 5;
 /// How long a look-up waits for the first boot node to tell its record, while no other node is known. Ours: a round trip anywhere.
 const BOOT_LIMIT: Duration = Duration::from_secs(1);
@@ -62,6 +63,7 @@ impl Discv5 {
         let sockets = Sockets::bind(&config.listen)?;
         let local = own::first(&key, &config, &sockets.addresses)?;
         let is_fixed = own::is_fixed(&config, &sockets.addresses);
+        let sockets_are_local = sockets.addresses.iter().all(|address| address.ip().is_loopback());
         let entered = runtime.enter();
         let (alive, ended) = mpsc::channel(0);
         let mut settings = ConfigBuilder::new(sockets.into_config()?);
@@ -69,15 +71,22 @@ impl Discv5 {
             .enr_peer_update_min(VOTES)
             .disable_report_discovered_peers()
             .executor(Box::new(Tasks { runtime: runtime.clone(), alive: alive.clone() }));
+        // The crate would take our address out of our record for hours when few strangers come within minutes, which in a small and settled
+        // network is the usual thing. What cannot be dialed is found out by those who dial.
+        settings.auto_nat_listen_duration(None);
         if is_fixed {
             settings.disable_enr_update();
+        }
+        if !sockets_are_local {
+            // One subnet cannot fill the table, and one address opens no sessions without limit. On loopback all have one address.
+            settings.ip_limit().enable_packet_filter();
         }
         let service = discv5::Discv5::new(local.clone(), record_key(identity)?, settings.build()).map_err(Discv5Error::Service)?;
         drop(entered);
         let (orders, taken) = mpsc::channel(MAX_ORDERS);
         let (told, news) = mpsc::channel(MAX_NEWS);
         let us = describe(&local).ok().map(|record| record.peer);
-        let task = Task { service, key, us, bootnodes: config.bootnodes, ports: BTreeMap::new(), told };
+        let task = Task { service, key, us, bootnodes: config.bootnodes, listeners: BTreeSet::new(), told_sequence: None, told };
         runtime.spawn(async move {
             task.run(taken).await;
             drop(alive);
@@ -154,8 +163,10 @@ struct Task {
     key: CombinedKey,
     us: Option<PeerId>,
     bootnodes: Vec<Bootnode>,
-    /// The listeners' ports in our record, by key.
-    ports: BTreeMap<&'static str, u16>,
+    /// What the node listens on. Our record follows.
+    listeners: BTreeSet<Multiaddr>,
+    /// Which form of our record was told last.
+    told_sequence: Option<u64>,
     told: mpsc::Sender<DiscoveryNews>,
 }
 
@@ -170,9 +181,9 @@ impl Task {
             Err(error) => return tracing::error!(%error, "discv5 tells nothing; nobody is looked for"),
         };
         let mut answers = self.ask_bootnodes();
-        self.tell_own().await;
         let mut lookup = None;
         loop {
+            self.tell_own().await;
             tokio::select! {
                 order = orders.next() => match order {
                     Some(Order::LookUp(id)) => {
@@ -184,8 +195,14 @@ impl Task {
                         lookup = Some(query.map(move |found| (id, found)).boxed());
                     }
                     Some(Order::Introduce(record)) => self.introduce(&record),
-                    Some(Order::Listening(address)) => self.listening(&address).await,
-                    Some(Order::Silent(address)) => self.silent(&address).await,
+                    Some(Order::Listening(address)) => {
+                        self.listeners.insert(address);
+                        self.write_ports();
+                    }
+                    Some(Order::Silent(address)) => {
+                        self.listeners.remove(&address);
+                        self.write_ports();
+                    }
                     None => break, // the node is gone
                 },
                 (id, found) = next_found(&mut lookup) => {
@@ -197,7 +214,7 @@ impl Task {
                     Some(Event::SessionEstablished(enr, _)) => self.tell_record(&enr).await,
                     Some(Event::SocketUpdated(address)) => {
                         tracing::info!(%address, "others see this node here");
-                        self.tell_own().await;
+                        self.write_ports(); // a listener may mean something to others now
                     }
                     Some(_) => {}
                     None => break,
@@ -278,34 +295,31 @@ impl Task {
         }
     }
 
-    async fn listening(&mut self, address: &Multiaddr) {
-        let Some((key, port)) = own::port_of(address, &self.service.local_enr()) else { return };
-        if self.ports.insert(key, port) != Some(port) {
-            match self.service.enr_insert(key, &port) {
-                Ok(_) => self.tell_own().await,
-                Err(error) => tracing::warn!(%error, %address, "our record does not tell this listener"),
+    /// Puts the listeners' ports into our record, and takes out those that are gone (P8.7).
+    fn write_ports(&self) {
+        let wanted = own::ports(&self.listeners, &self.service.local_enr());
+        for key in own::PORT_KEYS {
+            let told = self.service.local_enr().get_decodable::<u16>(key).and_then(Result::ok);
+            let wanted = wanted.get(key).copied();
+            if told == wanted {
+                continue;
+            }
+            let written = match wanted {
+                Some(port) => self.service.enr_insert(key, &port).map(drop),
+                None => self.service.external_enr().write().remove_key(key, &self.key),
+            };
+            if let Err(error) = written {
+                tracing::warn!(%error, key, "our record does not tell what we listen on; the next change tries again");
             }
         }
     }
 
-    async fn silent(&mut self, address: &Multiaddr) {
-        let local = self.service.local_enr();
-        let Some((key, port)) = own::port_of(address, &local) else { return };
-        if self.ports.get(key) != Some(&port) {
-            return;
-        }
-        self.ports.remove(key);
-        // The record is shared with the service, which must not keep it locked across an await.
-        let removed = self.service.external_enr().write().remove_key(key, &self.key);
-        match removed {
-            Ok(()) => self.tell_own().await,
-            Err(error) => tracing::warn!(%error, %address, "our record still tells a listener that is gone"),
-        }
-    }
-
+    /// Tells our record, if it is another one since the last time, whoever changed it.
     async fn tell_own(&mut self) {
-        let text = self.service.local_enr().to_base64();
-        self.tell(DiscoveryNews::OwnRecord(text)).await;
+        let own = self.service.local_enr();
+        if self.told_sequence.replace(own.seq()) != Some(own.seq()) {
+            self.tell(DiscoveryNews::OwnRecord(own.to_base64())).await;
+        }
     }
 
     async fn tell(&mut self, news: DiscoveryNews) {
@@ -364,13 +378,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_port_stays_in_our_record_while_any_listener_has_it() {
+        let (mut discovery, _) = start(Vec::new());
+        let port = |news| if let DiscoveryNews::OwnRecord(text) = news { Some(parse(&text).expect("ours").tcp4()) } else { None };
+        assert_eq!(news(&mut discovery, port).await, None);
+        let listener = |text: &str| text.parse::<Multiaddr>().expect("a multiaddr");
+        let (one, other) = (listener("/ip4/127.0.0.1/tcp/4001"), listener("/ip4/127.0.0.2/tcp/4002"));
+        discovery.listening(&one);
+        assert_eq!(news(&mut discovery, port).await, Some(4001));
+        discovery.listening(&other);
+        discovery.silent(&one);
+        assert_eq!(news(&mut discovery, port).await, Some(4002));
+        discovery.silent(&other);
+        assert_eq!(news(&mut discovery, port).await, None);
+    }
+
+    #[tokio::test]
     async fn two_nodes_find_each_other_through_a_third_that_is_named_by_its_address_alone() {
         let (boot, identity) = start(Vec::new());
         let socket = boot.first_record().udp4_socket().expect("a bound socket");
         let address = format!("/ip4/{}/udp/{}/p2p/{}", socket.ip(), socket.port(), identity.public().to_peer_id());
         let node = || start(vec![address.parse().expect("a boot node")]);
         let ((mut alice, _), (mut bob, bobs)) = (node(), node());
-        bob.listening(&format!("/ip4/127.0.0.1/tcp/4001").parse().expect("a multiaddr"));
+        bob.listening(&"/ip4/127.0.0.1/tcp/4001".parse().expect("a multiaddr"));
         let bobs = bobs.public().to_peer_id().to_string();
         let mut lookup = 0;
         let record = loop {

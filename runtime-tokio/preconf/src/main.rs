@@ -43,7 +43,7 @@ enum Command {
     /// Run a network of nodes in one process, let it build blocks, and check that all of them agree.
     Devnet(devnet::DevnetArgs),
     /// Run one node until Ctrl-C.
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Run discovery alone, as a network's first contact, until Ctrl-C.
     Bootnode(bootnode::BootnodeArgs),
     /// Make or read a node record.
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
             }
         }),
         Command::Run(args) => block_on(async {
-            match run::run(args).await {
+            match run::run(*args).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) if error.is_misuse() => misused(&error),
                 Err(error) => fail(&error),

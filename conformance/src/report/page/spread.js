@@ -50,7 +50,7 @@ function spreadPlot() {
     for (const curve of curves) {
       const steps = curve.points.map(([micros, count]) => `H${area.x(micros).toFixed(1)}V${area.y(count / total(curve)).toFixed(1)}`).join('');
       front.append(drawn('path', { class: `line ${curve.id}`, d: `M${area.x(low)} ${area.y(0)}${steps}H${area.right}` }));
-      for (const part of [0.5, 0.99]) dot(front, curve.id, area.x(quantile(curve, part)), area.y(part));
+      for (const micros of [0.5, 0.99].map((part) => quantile(curve, part))) dot(front, curve.id, area.x(micros), area.y(upTo(curve, micros) / total(curve)));
       labels.push({ y: area.y(1) + 2, text: curve.name, name: curve.id });
     }
     endLabels(area, front, labels);
