@@ -6,6 +6,7 @@
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
+use futures::future::BoxFuture;
 use libp2p_identity::Keypair;
 use multiaddr::Multiaddr;
 use preconf_core::LookupId;
@@ -64,6 +65,11 @@ impl Discovery for Discv5Thread {
 
     fn silent(&mut self, address: &Multiaddr) {
         self.service.silent(address);
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        drop(self); // joins the thread, and with it every socket is gone
+        Box::pin(std::future::ready(()))
     }
 
     fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<DiscoveryNews> {

@@ -41,13 +41,12 @@ impl JobRunner for Closed {
     }
 }
 
-/// A thread for each piece of work.
-struct Threads;
+/// Runs work on the threads of the test.
+struct Threads(ThreadPool);
 
 impl JobRunner for Threads {
     fn run(&self, work: BoxedWork) {
-        #[expect(clippy::disallowed_methods, reason = "a test is its own runtime")]
-        std::thread::spawn(work);
+        self.0.spawn_ok(async move { work() });
     }
 
     fn width(&self) -> usize {
@@ -95,7 +94,7 @@ fn folder(name: &str) -> PathBuf {
 #[test]
 fn when_a_node_has_shut_down_its_trace_is_whole() {
     let (threads, trace) = (ThreadPool::new().unwrap(), folder("shut_down").join("node.trace"));
-    let (driver, handle, _events) = node(&threads, RecordConfig::new(&trace), Threads).unwrap();
+    let (driver, handle, _events) = node(&threads, RecordConfig::new(&trace), Threads(threads.clone())).unwrap();
     threads.spawn_ok(driver.run());
     let window = Window { start: 1, end: 9, preconfer: [1; 20].into(), settled: true };
     block_on(async {
