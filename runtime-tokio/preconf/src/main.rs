@@ -12,6 +12,7 @@ mod json;
 mod key;
 mod record;
 mod run;
+mod runtime;
 mod stop;
 
 use std::io::{self, IsTerminal};

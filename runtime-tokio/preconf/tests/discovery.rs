@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -124,19 +125,37 @@ fn until_connected(nodes: &mut [Node], within: Duration) -> Duration {
     }
 }
 
+/// Networks of ten processes, one at a time: thirty at once would measure the machine.
+static ONE_NETWORK: Mutex<()> = Mutex::new(());
+
 #[test]
 fn p8_2_ten_nodes_that_know_one_boot_node_find_each_other_and_need_it_no_longer() {
-    let home = directory("ten");
+    find_each_other("tokio", |_| "tokio");
+}
+
+#[test]
+fn p8_2_ten_nodes_on_async_std_find_each_other_too() {
+    find_each_other("async-std", |_| "async-std");
+}
+
+#[test]
+fn p8_2_ten_nodes_on_either_runtime_find_each_other_too() {
+    find_each_other("mixed", |n| ["tokio", "async-std"][n % 2]);
+}
+
+fn find_each_other(name: &str, runtime: impl Fn(usize) -> &'static str) {
+    let _alone = ONE_NETWORK.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = directory(name);
     let boot = Process::start(&["bootnode", "--listen", "127.0.0.1:0"]);
     let record = boot.line();
     assert!(record.starts_with("enr:"), "{record}");
-    let flags = ["--bootnode", record.as_str()];
+    let flags = |n| ["--bootnode", record.as_str(), "--runtime", runtime(n)];
     let place = |n: usize| home.join(n.to_string());
-    let mut nodes: Vec<Node> = (0..NODES).map(|n| Node::start(&place(n), 167_000, &flags)).collect();
+    let mut nodes: Vec<Node> = (0..NODES).map(|n| Node::start(&place(n), 167_000, &flags(n))).collect();
     // P8.7: it shares the boot node and the table, and nothing else.
-    let mut stranger = Node::start(&home.join("stranger"), 1, &flags);
+    let mut stranger = Node::start(&home.join("stranger"), 1, &flags(0));
     let took = until_connected(&mut nodes, FORMED_WITHIN);
-    println!("{NODES} nodes were connected to {ENOUGH} others each after {took:?}");
+    println!("{name}: {NODES} nodes were connected to {ENOUGH} others each after {took:?}");
 
     let ours: BTreeSet<String> = nodes.iter().map(|node| node.id.clone()).collect();
     for node in &mut nodes {
@@ -163,10 +182,11 @@ fn p8_2_ten_nodes_that_know_one_boot_node_find_each_other_and_need_it_no_longer(
         std::thread::sleep(Duration::from_millis(100)); // a file tells nobody when it is written
     }
     drop(first); // killed, not asked
-    let mut back = [Node::start(&place(0), 167_000, &[])];
+    let mut back = [Node::start(&place(0), 167_000, &["--runtime", runtime(0)])];
     assert_eq!(back[0].id, id);
     let took = until_connected(&mut back, FORMED_WITHIN);
-    println!("one of them was back after {took:?} without the boot node");
+    println!("{name}: one of them was back after {took:?} without the boot node");
+    drop((back, nodes, stranger)); // before the directory in which they store
     std::fs::remove_dir_all(&home).expect("ours");
 }
 

@@ -4,7 +4,6 @@
 //!  plan    who builds which block, in which window, with which bytes
 //!  world   starts everyone, publishes block after block, waits until all have everything
 //!  node    an honest node: driver, handle, events
-//!  runtime what each of them lives on
 //!  loss    which gossip never reaches an honest node
 //!  hostile a peer without a machine that sends what malice makes
 //!  record  is told what was published and what every node saw, and names what went wrong
@@ -20,7 +19,6 @@ mod node;
 mod plan;
 mod record;
 mod report;
-mod runtime;
 mod table;
 mod world;
 
@@ -33,8 +31,8 @@ use preconf_libp2p::NetError;
 use preconf_tokio::HandleError;
 
 use self::node::NodeError;
-use self::runtime::Runtimes;
 use self::world::World;
+use crate::runtime::Runtimes;
 
 /// Bytes of all txlists of a run. Source: what a node keeps (P10.1); with more, a late node could not catch up.
 const MAX_TXLIST_BYTES: u64 = 256 << 20;

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use super::loss::Loss;
 use super::plan::{Plan, digest};
 use super::report::Role;
-use super::runtime::{Life, Runtime};
 use crate::key::NodeKey;
+use crate::runtime::{Life, Runtime};
 
 /// The chain id of every devnet. Ours: no public chain has it.
 pub(crate) const CHAIN: ChainId = ChainId(7_357_357);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::conduct::Opinion;
-use super::runtime::{Runtime, Runtimes};
+use crate::runtime::{Runtime, Runtimes};
 
 /// What a node is in a devnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

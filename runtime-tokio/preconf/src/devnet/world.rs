@@ -28,9 +28,9 @@ use super::node::{Around, Node, Sighting, core_config};
 use super::plan::{Block, LEAD_SECS, Plan, Shape, digest, node_key};
 use super::record::Record;
 use super::report::{NodeReport, Propagation, Report, Role, seconds};
-use super::runtime::Runtime;
 use super::table::Table;
 use super::{DevnetArgs, DevnetError};
+use crate::runtime::Runtime;
 use crate::stop::Stop;
 
 /// Peers that a joining node dials. Ours: with those that dial it, about the six that a mesh wants at least (gossipsub's low mark).

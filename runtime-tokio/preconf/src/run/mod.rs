@@ -33,6 +33,7 @@ use self::lines::Lines;
 use self::schedule_file::ScheduleFileError;
 use self::store::{Memory, StoreError};
 use crate::key::{KeyError, NodeKey};
+use crate::runtime::Runtime;
 use crate::stop::Stop;
 use crate::{hexes, json};
 
@@ -72,6 +73,9 @@ pub(crate) struct RunArgs {
     /// Subnets to have nothing to do with, such as 10.0.0.0/8 or 2001:db8::/32.
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     block_subnet: Vec<Cidr>,
+    /// Which runtime the node lives on.
+    #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
+    runtime: Runtime,
     /// How many connections and peers to have: 220 connections in production, 110 for development, 32 for tests.
     #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::Prod)]
     preset: Preset,
@@ -219,13 +223,13 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let config = args.config()?;
     let domain = config.core.domain;
     let (memory, records) = Memory::open(args.data_dir.as_deref())?;
-    let mut parts = preconf_tokio::parts(&config).map_err(Box::new)?;
+    let mut parts = args.runtime.parts(&config).map_err(Box::new)?;
     if args.finding.is_on() {
         let found = args.finding.discv5(config.core.chain_id, &args.listen);
-        parts.discovery = Box::new(preconf_tokio::discv5(found, &config.keypair)?);
+        parts.discovery = args.runtime.discv5(found, &config.keypair)?;
     }
     let (driver, handle, mut events) = NetworkDriver::new(config, parts).map_err(Box::new)?;
-    let driver = tokio::spawn(driver.run());
+    let life = args.runtime.run(driver);
     handle.command(Command::Restore(records)).await?;
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
@@ -235,7 +239,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
     handle.shutdown().await;
-    let ended = driver.await;
+    let ended = life.end().await;
     while let Some(event) = session.events.try_recv() {
         session.memory.remember(&event)?; // what its end still told
     }
@@ -243,7 +247,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     drop(session);
     // Whoever no longer reads has nothing to lose.
     let _ = tokio::time::timeout(FLUSH_LIMIT, writer).await;
-    result.and(ended.map_err(|_| RunError::Ended))
+    result.and(if ended { Ok(()) } else { Err(RunError::Ended) })
 }
 
 /// Prints one address for each listener, at least, and gives back what else was told meanwhile.

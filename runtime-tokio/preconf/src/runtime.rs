@@ -1,13 +1,13 @@
-//! On which runtime does each node of a devnet live?
+//! On which runtime does a node live?
 //!
-//! The scene around the nodes, hostile peers included, always lives on tokio.
+//! What is around the nodes (the program's own input and output, a devnet's scene and its hostile peers) always lives on tokio.
 
 use clap::ValueEnum;
 use futures::channel::oneshot;
-use preconf_tokio::{NetworkConfig, NetworkDriver, Parts, StartError};
+use preconf_tokio::{Discovery, Discv5Config, Discv5Error, Keypair, NetworkConfig, NetworkDriver, Parts, StartError};
 use serde::Serialize;
 
-/// What `--runtime` takes.
+/// What `devnet --runtime` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Runtimes {
@@ -35,8 +35,8 @@ impl Runtimes {
     }
 }
 
-/// What one node lives on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What one node lives on; what `run --runtime` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Runtime {
     /// Tokio.
@@ -63,6 +63,15 @@ impl Runtime {
             #[cfg(feature = "async-std")]
             Self::AsyncStd => preconf_async_std::parts(config),
         }
+    }
+
+    /// Discovery for a node that lives on it.
+    pub(crate) fn discv5(self, config: Discv5Config, identity: &Keypair) -> Result<Box<dyn Discovery>, Discv5Error> {
+        Ok(match self {
+            Self::Tokio => Box::new(preconf_tokio::discv5(config, identity)?),
+            #[cfg(feature = "async-std")]
+            Self::AsyncStd => Box::new(preconf_async_std::discv5(config, identity)?),
+        })
     }
 
     /// Lets a driver run on it.
