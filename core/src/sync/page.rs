@@ -19,6 +19,9 @@ use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
 
 /// How long a child may wait for its parent before the parent is asked for. Ours: gossip reorders neighbours by less.
 const GAP_GRACE: Duration = Duration::from_millis(100);
+/// Among how many peers that claim to have a page the one to ask is chosen: those that claim most. Ours: within P6.7 so many bring more than
+/// a processor core can judge, and a step does not walk over all peers.
+const MAX_ASKED_AMONG: usize = 64;
 
 impl Core {
     /// A new peer said what it speaks: while few told us their head, it is asked for its own.
@@ -180,13 +183,13 @@ impl Core {
         let Some(run) = &self.sync.run else { return false };
         // A peer that is pruned is not waited for: that may take longer than anyone has time.
         let speaks = |peer: &PeerId| self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments));
-        let claimants: Vec<PeerId> = self.sync.claims.followed_to(start).collect();
-        let able: Vec<PeerId> = claimants.iter().copied().filter(|peer| !run.is_barred(start, peer) && speaks(peer)).collect();
+        let able = self.sync.claims.followed_to(start).filter(|peer| !run.is_barred(start, peer) && speaks(peer));
+        let able: Vec<PeerId> = able.take(MAX_ASKED_AMONG).collect();
         if able.is_empty() {
             // A head that nobody backs is dropped: the claims that reach this far end before it. Silence is no such answer: who only did not
             // answer is left out for now.
             let (silent, mut changed) = (run.silent.clone(), false);
-            for peer in claimants {
+            for peer in self.sync.claims.followed_to(start).collect::<Vec<_>>() {
                 let claims = &mut self.sync.claims;
                 changed |= if silent.contains(&peer) { claims.leave_out(&peer) } else { claims.lower(&peer, start - 1) };
             }
