@@ -13,7 +13,7 @@
 //!
 //! # A node
 //!
-//! [`node`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries wishes to it, each
+//! [`node()`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries wishes to it, each
 //! with its answer. [`NetworkEvents`] is what the node has to tell. Here a node finds another one and asks for its head:
 //!
 //! ```
