@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     {
         return watch(args, scenario, &change);
     }
-    let range = args.seeds.clone().unwrap_or(args.seed..args.seed + 1);
+    let range = args.seeds.clone().unwrap_or(args.seed..args.seed.saturating_add(1));
     let plays: Vec<(&Scenario, u64)> = scenarios.iter().flat_map(|scenario| range.clone().map(move |seed| (scenario, seed))).collect();
     let failed = play_all(&plays, &change, args.json);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

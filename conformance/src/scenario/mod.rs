@@ -70,7 +70,7 @@ pub enum ScenarioError {
     },
 }
 
-/// Every committed scenario, in the order of the issue that asked for them.
+/// Every committed scenario, the calm one first.
 ///
 /// # Panics
 /// A committed file is broken; a test holds that none is.
