@@ -131,7 +131,7 @@ impl Bench {
             (_, Protocol::GetTxList) => {
                 let hash = GetTxListRequest::decode(&body).expect("P6.7: what we ask is well formed").hash;
                 let (other, txlist) = pick(&material.txlists, number(0)).clone();
-                RawTxList { hash: if how % 2 == 0 { hash } else { other }, txlist }.encode()
+                RawTxList { hash: if how.is_multiple_of(2) { hash } else { other }, txlist }.encode()
             }
         };
         self.input(Input::ResponseReceived { request, body });
@@ -177,7 +177,7 @@ impl Bench {
     }
 
     pub(crate) fn fetch(&mut self, from: PeerId, which: u8, how: u8) {
-        let peer = (how % 2 == 0).then_some(from);
+        let peer = how.is_multiple_of(2).then_some(from);
         let (start, hash) = (u64::from(how / 2) % 32, pick(&Material::get().txlists, usize::from(how / 2)).0);
         let counts = [256, 1, 0, 257];
         self.command(match which % 3 {
@@ -204,7 +204,7 @@ impl Bench {
 
     pub(crate) fn execute(&mut self, which: u8, how: u8) {
         let block_number = u64::from(which) % (BLOCKS + 2);
-        self.command(if how % 2 == 0 { Command::MarkExecuted { block_number } } else { Command::MarkFailed { block_number } });
+        self.command(if how.is_multiple_of(2) { Command::MarkExecuted { block_number } } else { Command::MarkFailed { block_number } });
     }
 
     pub(crate) fn schedule(&mut self, which: u8) {
@@ -235,7 +235,7 @@ impl Bench {
     /// Ids that were never given out, or were used up.
     pub(crate) fn stray(&mut self, from: PeerId, which: u8, how: u8) {
         let id = u64::from(how) + 100_000;
-        let request = RequestId(if how % 2 == 0 { id } else { u64::from(how) });
+        let request = RequestId(if how.is_multiple_of(2) { id } else { u64::from(how) });
         let known = self.sent.iter().any(|sent| sent.request == request);
         match which % 7 {
             0 if !known => self.input(Input::ResponseReceived { request, body: vec![how; 64].into() }),
