@@ -31,9 +31,8 @@ fn start(bootnode: &Bootnode) -> (NetworkHandle, NetworkEvents) {
 async fn met(events: &mut NetworkEvents) {
     let search = async {
         loop {
-            match events.recv().await.expect("the node runs") {
-                NetworkEvent::Core(Event::PeerConnected { .. }) => return,
-                _ => {}
+            if let NetworkEvent::Core(Event::PeerConnected { .. }) = events.recv().await.expect("the node runs") {
+                return;
             }
         }
     };
