@@ -106,6 +106,26 @@ fn every_file_of_the_folder_is_among_the_scenarios() {
 }
 
 #[test]
+fn a_senseless_value_is_refused_with_its_key() {
+    let least = "about = \"x\"\nseconds = 1\nsettle_s = 1\n";
+    assert!(Scenario::read("mine", least).is_ok());
+    for (key, rest) in [
+        ("window_s", "[blocks]\nwindow_s = 0\n"),
+        ("every_ms", "[blocks]\nevery_ms = 0\n"),
+        ("honest", "[nodes]\nhonest = 0\n"),
+        ("drops", "[nodes]\ndrops = nan\n"),
+        ("skew_s", "[nodes]\nskew_s = -1.0\n"),
+        ("at_s", "[[fault]]\nkind = \"stall\"\nat_s = inf\nfor_s = 1\n"),
+        ("share", "[[adversary]]\nkind = \"sybils\"\nshare = 1.0\nat_s = 0\n"),
+    ] {
+        let error = Scenario::read("mine", &format!("{least}{rest}")).expect_err("refused").to_string();
+        assert!(error.contains("is not within"), "{key}: {error}");
+        // A table with a kind is read in one piece: its error names the place, and the value.
+        assert!(error.contains(key) || rest.contains("kind"), "{key}: {error}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_refused_by_name() {
     let refused = |text: &str| match Scenario::read("mine", text) {
         Err(error @ ScenarioError::Unreadable { .. }) => error.to_string(),

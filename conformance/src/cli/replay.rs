@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use preconf_conformance::replay::{self, Parting, Relived, words};
-use preconf_conformance::report::{Reliving, Report, RunKind, Summary, Timeline};
+use preconf_conformance::report::{Reliving, Report, RunKind, Summary};
 use preconf_core::{Change, Now, PeerId};
 use preconf_trace::Replay;
 use serde_json::{Value, json};
@@ -59,15 +59,14 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     });
     let too_short = args.until.filter(|until| relived.ok() && relived.steps < *until);
     let ok = relived.ok() && too_short.is_none();
-    let (summary, timeline) = (summary(args, &relived, reliving.span()), reliving.into_timeline());
-    let object = run_json(&summary, &timeline, began.elapsed());
-    let report = Report::new(summary, timeline);
+    let summary = Summary { wall_time: Some(began.elapsed()), ..summary(args, &relived, reliving.span()) };
+    let report = Report::new(summary, reliving.into_timeline());
     if let Some(file) = &args.html {
         fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
     if args.json {
-        println!("{}", relived_json(ok, object, &relived, ledger.as_ref()));
+        println!("{}", relived_json(ok, report.json(), &relived, ledger.as_ref()));
         return Ok(ok);
     }
     let header = replay.header();
@@ -117,24 +116,6 @@ fn print_ledger(peer: PeerId, now: Now, changes: &[Change]) {
     for change in changes {
         println!("  {}", words::change(change));
     }
-}
-
-/// The object that `sim` prints of a run too.
-fn run_json(summary: &Summary, timeline: &Timeline, wall: Duration) -> Value {
-    let (spread, bans) = (timeline.to_accepted(), timeline.bans());
-    let ms = |percent| spread.quantile(percent).map(|delay| delay.as_secs_f64() * 1e3);
-    json!({
-        "scenario": summary.scenario,
-        "seed": summary.seed,
-        "nodes": summary.nodes,
-        "virtual_s": summary.virtual_time.as_secs_f64(),
-        "wall_s": wall.as_secs_f64(),
-        "steps": summary.steps,
-        "trace_digest": summary.digest,
-        "violations": summary.violations,
-        "propagation_ms": { "p50": ms(50), "p99": ms(99) },
-        "bans": { "honest": bans.honest, "hostile": bans.hostile },
-    })
 }
 
 /// The object of any run, and beside it what only a replay knows.

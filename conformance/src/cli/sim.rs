@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     nodes: Option<u32>,
     /// The seed.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..u64::MAX))]
     seed: u64,
     /// Every seed from A up to B, without B.
     #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with = "seed")]
@@ -96,9 +96,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     {
         return watch(args, scenario, &change);
     }
-    let range = args.seeds.clone().unwrap_or(args.seed..args.seed.saturating_add(1));
+    let range = args.seeds.clone().unwrap_or(args.seed..args.seed + 1);
     let plays: Vec<(&Scenario, u64)> = scenarios.iter().flat_map(|scenario| range.clone().map(move |seed| (scenario, seed))).collect();
-    let failed = play_all(&plays, &change, args.json);
+    let failed = play_all(&plays, &change, args);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -124,7 +124,7 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
     };
     let report = scenario.run_with(args.seed, change, prepare, |progress| bar.set_position(progress.at_s));
     bar.finish_and_clear();
-    print(&report, change, args.json);
+    print(&report, args);
     if let (Some(dir), Err(error)) = (&args.trace, recorded) {
         eprintln!("{}: {error}", dir.display());
         return ExitCode::FAILURE;
@@ -138,7 +138,7 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
             steps: report.steps,
             digest: report.trace_digest.clone(),
             violations: report.violations.clone(),
-            command: repeat(&report, change),
+            command: repeat(&report, args),
             ..Summary::default()
         };
         let page = report::Report::new(summary, spectator.take().into_timeline()).html();
@@ -151,7 +151,7 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
 }
 
 /// Plays them on all processors, prints them in order, and says how many failed.
-fn play_all(plays: &[(&Scenario, u64)], change: &Change, json: bool) -> usize {
+fn play_all(plays: &[(&Scenario, u64)], change: &Change, args: &Args) -> usize {
     let bar = bar(plays, change);
     let (next, done) = (AtomicUsize::new(0), Mutex::new((0, BTreeMap::new(), 0)));
     let threads = thread::available_parallelism().map_or(1, usize::from).min(plays.len());
@@ -177,7 +177,7 @@ fn play_all(plays: &[(&Scenario, u64)], change: &Change, json: bool) -> usize {
                     while let Some(report) =
                         plays.get(*printed).and_then(|(scenario, seed)| waiting.remove(&(scenario.name.clone(), *seed)))
                     {
-                        bar.suspend(|| print(&report, change, json));
+                        bar.suspend(|| print(&report, args));
                         *printed += 1;
                         if plays.len() > 1 {
                             bar.set_position(*printed as u64);
@@ -203,8 +203,8 @@ fn bar(plays: &[(&Scenario, u64)], change: &Change) -> ProgressBar {
     ProgressBar::new(len).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn print(report: &Report, change: &Change, json: bool) {
-    if json {
+fn print(report: &Report, args: &Args) {
+    if args.json {
         println!("{}", serde_json::to_string(report).expect("a report is plain data"));
     } else {
         let Report { scenario, seed, nodes, virtual_s, wall_s, steps, propagation_ms, bans, .. } = report;
@@ -224,35 +224,41 @@ fn print(report: &Report, change: &Change, json: bool) {
     for violation in &report.violations {
         eprintln!("    {violation}");
     }
-    eprintln!("    repeat with: {}", repeat(report, change));
-    // A run that was made to fail is no news.
-    if !change.without_defence
-        && let Some(file) = remember(report, change)
+    eprintln!("    repeat with: {}", repeat(report, args));
+    // A run that was made to fail is no news, and what is not committed nobody else can play.
+    let is_committed = args.scenario.as_deref().is_none_or(|name| Scenario::named(name).is_some());
+    if !args.without_defence
+        && is_committed
+        && let Some(file) = remember(report, args)
     {
         eprintln!("    noted in {}", file.display());
     }
 }
 
-fn repeat(report: &Report, change: &Change) -> String {
-    let mut command = format!("cargo run --release -p preconf-conformance -- sim {} --seed {}", report.scenario, report.seed);
-    if let Some(nodes) = change.nodes {
+fn repeat(report: &Report, args: &Args) -> String {
+    let name = args.scenario.as_deref().unwrap_or(&report.scenario);
+    let mut command = format!("cargo run --release -p preconf-conformance -- sim {name} --seed {}", report.seed);
+    if let Some(nodes) = args.nodes {
         command += &format!(" --nodes {nodes}");
     }
-    if let Some(seconds) = change.seconds {
+    if let Some(seconds) = args.seconds {
         command += &format!(" --seconds {seconds}");
     }
-    if change.without_defence {
+    if let Some(every) = args.model_every {
+        command += &format!(" --model-every {every}");
+    }
+    if args.without_defence {
         command += " --without-defence";
     }
     command
 }
 
 /// Notes a failing seed with its story, where the repository is.
-fn remember(report: &Report, change: &Change) -> Option<PathBuf> {
+fn remember(report: &Report, args: &Args) -> Option<PathBuf> {
     let dir = ["conformance/seeds", "seeds"].map(Path::new).into_iter().find(|dir| dir.is_dir())?;
     let file = dir.join(format!("{}.txt", report.scenario));
     let story = report.violations.first().map_or("", String::as_str).replace('\n', " ");
-    let (nodes, seconds) = (change.nodes.unwrap_or(0), change.seconds.unwrap_or(0));
+    let (nodes, seconds) = (args.nodes.unwrap_or(0), args.seconds.unwrap_or(0));
     let line = format!("{} {nodes} {seconds} # {story}\n", report.seed);
     if !fs::read_to_string(&file).is_ok_and(|text| text.contains(&line)) {
         OpenOptions::new().create(true).append(true).open(&file).and_then(|mut file| file.write_all(line.as_bytes())).ok()?;

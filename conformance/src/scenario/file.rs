@@ -8,6 +8,8 @@ use std::time::Duration;
 use preconf_core::{Config, POINT};
 use serde::Deserialize;
 
+use super::values;
+
 /// A scenario, as its file says it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,7 @@ pub struct Scenario {
     /// What it shows, in a sentence or two.
     pub about: String,
     /// How long it goes on, in seconds of its own time.
+    #[serde(deserialize_with = "values::positive")]
     pub seconds: u64,
     /// How long it may take to come to rest when all is healed and nobody makes blocks any more.
     pub settle_s: u64,
@@ -51,12 +54,15 @@ pub struct Scenario {
 #[serde(deny_unknown_fields, default)]
 pub struct Nodes {
     /// How many.
+    #[serde(deserialize_with = "values::some")]
     pub honest: usize,
     /// Links of each; 0 links all to all.
     pub degree: usize,
     /// Clocks are off by up to so much, either way.
+    #[serde(deserialize_with = "values::seconds")]
     pub skew_s: f64,
     /// Share of the gossip that each loses on arrival.
+    #[serde(deserialize_with = "values::share")]
     pub drops: f64,
     /// Slow work comes back after so long; at once without it.
     pub jobs_ms: Option<[u64; 2]>,
@@ -79,8 +85,10 @@ pub struct Links {
     /// KiB a second in each direction.
     pub bandwidth_kib: Option<u64>,
     /// Share of gossip lost on the way.
+    #[serde(deserialize_with = "values::share")]
     pub loss: f64,
     /// Share of gossip that comes twice.
+    #[serde(deserialize_with = "values::share")]
     pub repeats: f64,
     /// Nothing overtakes anything else.
     pub ordered: bool,
@@ -97,6 +105,7 @@ impl Default for Links {
 #[serde(deny_unknown_fields)]
 pub struct Tail {
     /// Share of them.
+    #[serde(deserialize_with = "values::share")]
     pub share: f64,
     /// How much longer at most.
     pub ms: u64,
@@ -107,14 +116,18 @@ pub struct Tail {
 #[serde(deny_unknown_fields, default)]
 pub struct Blocks {
     /// Honest nodes that take windows in turn; hostile ones may hold seats beside them.
+    #[serde(deserialize_with = "values::some")]
     pub preconfers: usize,
     /// Length of a window.
+    #[serde(deserialize_with = "values::positive")]
     pub window_s: u64,
     /// How often a block is made.
+    #[serde(deserialize_with = "values::positive")]
     pub every_ms: u64,
     /// Length of each txlist.
     pub txlist_bytes: usize,
     /// How long a preconfer waits for its predecessor's EOP.
+    #[serde(deserialize_with = "values::seconds")]
     pub patience_s: f64,
     /// How old a block is when L1 settles it; without it, L1 never does.
     pub settles_after_s: Option<u64>,
@@ -133,80 +146,104 @@ pub enum Fault {
     /// Gossip is lost on arrival.
     Drops {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// For how long.
+        #[serde(deserialize_with = "values::seconds")]
         for_s: f64,
         /// Share of the nodes.
+        #[serde(deserialize_with = "values::share")]
         share: f64,
         /// Share of the gossip.
+        #[serde(deserialize_with = "values::share")]
         rate: f64,
     },
     /// Nothing passes between two parts of the network.
     Partition {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// For how long.
+        #[serde(deserialize_with = "values::seconds")]
         for_s: f64,
         /// Share of the nodes on one side.
+        #[serde(deserialize_with = "values::share")]
         share: f64,
         /// When both ends of a link notice.
+        #[serde(deserialize_with = "values::seconds")]
         noticed_s: f64,
     },
     /// Nodes crash, and start again with what storage kept.
     Restart {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// For how long they are down.
+        #[serde(deserialize_with = "values::seconds")]
         down_s: f64,
         /// Share of the nodes.
+        #[serde(deserialize_with = "values::share")]
         share: f64,
     },
     /// Nodes join late. Their usual links come up a while after they do.
     Join {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// How many.
         count: usize,
         /// How long only strangers reach them.
+        #[serde(deserialize_with = "values::seconds")]
         alone_s: f64,
     },
     /// Nodes leave for good.
     Leave {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// Share of the nodes.
+        #[serde(deserialize_with = "values::share")]
         share: f64,
     },
     /// Wall clocks are set.
     ClockJump {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// By how much.
+        #[serde(deserialize_with = "values::difference")]
         by_s: f64,
         /// Share of the nodes.
+        #[serde(deserialize_with = "values::share")]
         share: f64,
     },
     /// Nodes hear of each window only after it has begun.
     LateSchedule {
         /// How long after.
+        #[serde(deserialize_with = "values::seconds")]
         by_s: f64,
         /// Share of the nodes.
+        #[serde(deserialize_with = "values::share")]
         share: f64,
     },
     /// Nobody makes blocks.
     Stall {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// For how long.
+        #[serde(deserialize_with = "values::seconds")]
         for_s: f64,
     },
     /// L1 takes back what it had settled.
     Reorg {
         /// When.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
         /// How many blocks.
         depth: u64,
         /// For how long it settles nothing.
+        #[serde(deserialize_with = "values::seconds")]
         for_s: f64,
     },
 }
@@ -227,6 +264,7 @@ pub enum Adversary {
         /// How many peers.
         count: usize,
         /// Messages of each to every peer.
+        #[serde(deserialize_with = "values::rate")]
         per_s: f64,
     },
     /// Txlists that are right in themselves and belong to nothing.
@@ -234,6 +272,7 @@ pub enum Adversary {
         /// How many peers.
         count: usize,
         /// Messages of each to every peer.
+        #[serde(deserialize_with = "values::rate")]
         per_s: f64,
         /// Length of each.
         kib: usize,
@@ -243,6 +282,7 @@ pub enum Adversary {
         /// How many peers.
         count: usize,
         /// How fast they read.
+        #[serde(deserialize_with = "values::positive")]
         bytes_per_s: u64,
     },
     /// Claim heads that nobody has, and back them with broken pages.
@@ -253,8 +293,10 @@ pub enum Adversary {
     /// Take every place that they get, and say nothing.
     Sybils {
         /// Their share of all addresses.
+        #[serde(deserialize_with = "values::part")]
         share: f64,
         /// When they begin to dial.
+        #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
     },
 }

@@ -18,6 +18,7 @@ mod must;
 mod report;
 mod run;
 mod stage;
+mod values;
 
 use std::path::Path;
 

@@ -9,9 +9,9 @@
 //! of `keep` leaves is never more than `max_bytes * (keep + 1)`; files of an earlier, larger `keep` are not touched. A node that fills its file
 //! goes on unrecorded.
 //!
-//! **A stranger can end a recording.** What strangers send is in it whole, also what costs them nothing (a txlist over its quota is ignored): 128 messages of
-//! 2 MiB fill the default 256 MiB, and a burst of [`MAX_BEHIND_BYTES`] that a disk cannot follow ends it at once. No share is kept for each
-//! peer: a step that is left out would leave the rest without a replay. So a trace shows the time from a start until it is full, with one
+//! **A stranger can end a recording.** What strangers send is in it whole, also what costs them nothing (a txlist over its quota is ignored):
+//! 128 messages of 2 MiB fill the default 256 MiB, and a burst of [`MAX_BEHIND_BYTES`] that a disk cannot follow ends it at once. No share is
+//! kept for each peer: a step that is left out would leave the rest without a replay. So a trace shows the time from a start until it is full, with one
 //! warning in the log where it ends; it is no evidence that nothing came after.
 
 use std::ffi::OsString;
@@ -43,8 +43,8 @@ pub struct RecordConfig {
     pub path: PathBuf,
     /// How many earlier files are kept. Default 3. Ours: those of a node that crashes a few times before somebody looks.
     pub keep: u32,
-    /// Most bytes of one file. Default 256 MiB. Ours: hours of a calm network; a flood fills it in minutes or
-    /// less, since what strangers send is in it whole, and a full file ends the recording until the next start.
+    /// Most bytes of one file. Default 256 MiB. Ours: hours of a calm network; a flood fills it in minutes or less, since what
+    /// strangers send is in it whole, and a full file ends the recording until the next start.
     pub max_bytes: u64,
 }
 
