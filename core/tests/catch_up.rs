@@ -247,6 +247,20 @@ fn p6_9_a_run_that_nobody_backs_ends_at_once() {
 }
 
 #[test]
+fn p6_9_a_claim_of_the_last_number_there_is_ends_like_any_other() {
+    for tip in [u64::MAX - 3, u64::MAX - 1, u64::MAX] {
+        let mut node = Node::new();
+        node.command(Command::MoveSyncTip(SyncTip { block_number: tip, preconfirmation_hash: None })).unwrap();
+        node.open(9);
+        let asked = heads(&node.drain());
+        for page in pages(&claims(&mut node, &asked[0], u64::MAX)) {
+            node.input(Input::ResponseReceived { request: page.0, body: CommitmentsPage::encode(std::iter::empty()) });
+        }
+        assert!(!node.status().syncing, "nobody backs it");
+    }
+}
+
+#[test]
 fn p5_2_a_peer_that_left_before_its_child_was_judged_leaves_no_claim_behind() {
     let mut node = Node::connected_to(&[8, 9]);
     let child = chain(2).remove(1);

@@ -251,6 +251,17 @@ fn p7_7_no_stored_ban_is_longer_than_any_ban_and_none_comes_back_when_it_is_over
 }
 
 #[test]
+fn p7_1_a_stored_score_out_of_its_range_comes_back_within_it() {
+    let mut node = Node::new();
+    let as_of = UnixTime(node.now.unix.0 - 10_000_000); // one decay ago
+    let record = |name, score| Record::Peer { peer: peer(name), score, as_of, ban_ends: None };
+    node.command(Command::Restore(vec![record(8, i64::MIN), record(9, i64::MAX)])).unwrap();
+    node.connect(8);
+    node.connect(9);
+    assert_eq!((node.score(8), node.score(9)), (-9_000_000, 9_000_000));
+}
+
+#[test]
 fn p2_5_a_peer_of_another_chain_is_dropped_without_blame() {
     let mut node = Node::new();
     node.link(peer(9), None, None);

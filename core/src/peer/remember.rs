@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::score::{TICK_MICROS, decayed};
+use crate::peer::score::{CLAMP, TICK_MICROS, decayed};
 use crate::record::Record;
 use crate::time::{Now, Time, Timer, UnixTime};
 
@@ -29,7 +29,8 @@ impl Core {
         if ban_ends.is_some_and(|left| left.is_zero()) {
             return; // P7.4: a ban ends with score 0
         }
-        let score = decayed(score, now.unix.0.saturating_sub(as_of.0) / TICK_MICROS);
+        // P7.1: whatever stands on the disk.
+        let score = decayed(score.clamp(-CLAMP, CLAMP), now.unix.0.saturating_sub(as_of.0) / TICK_MICROS);
         let ban_ends = ban_ends.map(|left| now.mono.after(left));
         if score == 0 && ban_ends.is_none() || !self.peers.restore(now.mono, peer, score, ban_ends) {
             return;

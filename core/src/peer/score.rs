@@ -18,7 +18,7 @@ use super::conduct::{Conduct, POINT, ScoreRules};
 use crate::time::Time;
 
 /// Highest score, and lowest with the sign turned. Source: P7.1.
-const CLAMP: i64 = 10 * POINT;
+pub(crate) const CLAMP: i64 = 10 * POINT;
 /// How long a window of changes lasts. Source: P7.2.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Most that failures take in one window. Source: P7.2.

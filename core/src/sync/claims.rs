@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::PeerId;
 
+/// The highest head that a peer can claim. Ours: the block behind it has a number too, so a page never ends past the last number.
+const MAX_HEAD: u64 = u64::MAX - 1;
+
 /// What one peer claims.
 #[derive(Clone, Copy, Debug, Default)]
 struct Claim {
@@ -34,7 +37,7 @@ impl Claims {
     /// A peer says that this is its head.
     pub(crate) fn claim(&mut self, peer: PeerId, head: u64, is_pruned: bool) {
         let claim = self.of.get(&peer).copied().unwrap_or_default();
-        self.put(peer, Some(Claim { head, is_void: is_pruned, ..claim }));
+        self.put(peer, Some(Claim { head: head.min(MAX_HEAD), is_void: is_pruned, ..claim }));
     }
 
     /// The peer can back no more than this. Says whether it had claimed more.
