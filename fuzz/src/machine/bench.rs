@@ -291,7 +291,8 @@ impl Bench {
         }
     }
 
-    fn take_outputs(&mut self) -> usize {
+    /// Reads all that the machine has said so far.
+    pub(crate) fn take_outputs(&mut self) -> usize {
         let mut taken = 0;
         while let Some(output) = self.core.poll_output() {
             taken += 1;

@@ -198,6 +198,8 @@ impl Bench {
             2 => SyncTip { block_number: number, preconfirmation_hash: Some(keccak256([which])) },
             _ => SyncTip { block_number: *pick(&[400, 700, u64::MAX - 1, u64::MAX], usize::from(which)), preconfirmation_hash: None },
         };
+        // What it said before is judged by the tip that held then.
+        self.take_outputs();
         self.oracle.moves_tip(tip);
         self.command(Command::MoveSyncTip(tip));
     }
