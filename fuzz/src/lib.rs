@@ -10,6 +10,8 @@ mod crypto;
 mod dice;
 mod frame_decoder;
 mod machine;
+#[cfg(feature = "enr")]
+mod node_records;
 pub mod seeds;
 #[cfg(feature = "sim")]
 mod sim_model;

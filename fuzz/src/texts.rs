@@ -1,4 +1,5 @@
-//! What operators and other people hand us: subnets, addresses, evidence, configurations, lookaheads, what was kept before a restart.
+//! What operators and other people hand us: subnets, addresses, node records, evidence, configurations, scenarios, lookaheads, what was kept
+//! before a restart.
 
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use preconf_core::{
 
 use crate::dice::Dice;
 use crate::machine::{CHAIN, START, peer};
+#[cfg(feature = "enr")]
+use crate::node_records::{bootnode, record_built, record_text};
 
 /// Which text an input was, and whether it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +31,18 @@ pub enum Text {
     Records(bool),
     /// A limiter's life.
     Limits(bool),
+    /// A node record as text.
+    #[cfg(feature = "enr")]
+    NodeRecord(bool),
+    /// What a node says of itself in its record.
+    #[cfg(feature = "enr")]
+    OwnRecord(bool),
+    /// A boot node.
+    #[cfg(feature = "enr")]
+    Bootnode(bool),
+    /// A simulator's scenario.
+    #[cfg(feature = "sim")]
+    Scenario(bool),
 }
 
 /// Reads an input: one byte says as what.
@@ -36,13 +51,21 @@ pub enum Text {
 /// Something taken is not what it says, or something refused has an effect.
 pub fn enr_and_config(data: &[u8]) -> Text {
     let mut dice = Dice::new(data);
-    match dice.below(7) {
+    match dice.below(11) {
         0 => Text::Subnet(subnet(&String::from_utf8_lossy(dice.rest()))),
         1 => Text::Address(address(&String::from_utf8_lossy(dice.rest()))),
         2 => Text::Evidence(evidence(&String::from_utf8_lossy(dice.rest()))),
         3 => Text::Config(config(&mut dice)),
         4 => Text::Lookahead(lookahead(&mut dice)),
         5 => Text::Records(records(&mut dice)),
+        #[cfg(feature = "enr")]
+        7 => Text::NodeRecord(record_text(&String::from_utf8_lossy(dice.rest()))),
+        #[cfg(feature = "enr")]
+        8 => Text::OwnRecord(record_built(&mut dice)),
+        #[cfg(feature = "enr")]
+        9 => Text::Bootnode(bootnode(&String::from_utf8_lossy(dice.rest()))),
+        #[cfg(feature = "sim")]
+        10 => Text::Scenario(scenario(&String::from_utf8_lossy(dice.rest()))),
         _ => Text::Limits(limits(&mut dice)),
     }
 }
@@ -84,6 +107,21 @@ fn evidence(text: &str) -> bool {
         }
         Err(error) => {
             assert!(!error.to_string().is_empty());
+            false
+        }
+    }
+}
+
+/// What is refused says where, and what is taken can be run: that its values make sense is seen while it is read.
+#[cfg(feature = "sim")]
+fn scenario(text: &str) -> bool {
+    match preconf_conformance::scenario::Scenario::read("fuzzed", text) {
+        Ok(scenario) => {
+            assert!(scenario.seconds > 0 && scenario.nodes.honest > 0, "{text:?}");
+            true
+        }
+        Err(error) => {
+            assert!(error.to_string().contains("fuzzed"), "{error}");
             false
         }
     }

@@ -62,6 +62,8 @@ pub(crate) struct Material {
     pub(crate) windows: Vec<Window>,
     /// Preconfirmation hashes of the chain.
     pub(crate) hashes: Vec<B256>,
+    /// Whom none of these windows elects.
+    pub(crate) nobody: Address,
 }
 
 impl Material {
@@ -101,7 +103,7 @@ impl Material {
             settled: true,
         };
         let txlists = lists.map(|list| (keccak256(&list), list)).collect();
-        Self { items, txlists, windows: (0..4).map(window).collect(), hashes: hashes.split_off(1) }
+        Self { items, txlists, windows: (0..4).map(window).collect(), hashes: hashes.split_off(1), nobody: address_of(&key(3)) }
     }
 }
 

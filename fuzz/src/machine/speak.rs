@@ -5,11 +5,11 @@ use std::time::Duration;
 use preconf_core::{
     Bytes, ChannelId, Command, CommitmentsPage, ConnectionId, Core, DialFailure, DialId, Found, GetCommitmentsRequest, GetHeadRequest,
     GetTxListRequest, Input, JobDone, JobId, Now, Outcome, PeerId, PreconfHead, Protocol, PublishId, PublishOutcome, RawTxList,
-    RequestFailure, RequestId, SignedCommitment, SyncTip, Topic, U256, Window, address_of, keccak256, message_id,
+    RequestFailure, RequestId, SignedCommitment, SyncTip, Topic, U256, Window, keccak256, message_id,
 };
 
 use super::bench::{Bench, Sent};
-use super::material::{BLOCKS, CHAIN, GENESIS, Item, Material, Nature, key, spoil};
+use super::material::{BLOCKS, CHAIN, GENESIS, Item, Material, Nature, spoil};
 
 /// How long a wait is: to the next deadline, to right before it, or one of the spans that rules speak of.
 pub(crate) const WAITS: [Duration; 12] = [
@@ -218,7 +218,7 @@ impl Bench {
             2 => windows.truncate(1),
             3 => windows.iter_mut().for_each(|window| window.settled = false),
             4 => windows = vec![Window { start: far, end: far + 6_000, ..windows[0] }],
-            5 => windows.iter_mut().for_each(|window| window.preconfer = address_of(&key(3))),
+            5 => windows.iter_mut().for_each(|window| window.preconfer = Material::get().nobody),
             6 => windows.swap(0, 1),
             7 => windows[0].end = windows[0].start,
             8 => windows = vec![Window { start: windows[0].start + 100, end: windows[0].end + 100, ..windows[0] }],

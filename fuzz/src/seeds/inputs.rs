@@ -56,6 +56,27 @@ fn signatures() -> Vec<Input> {
     seeds
 }
 
+/// The example of EIP-778.
+const EXAMPLE: &str = "enr:-IS4QHCYrYZbAKWCBRlAy5zzaDZXJBGkcnh4MHcBFZntXNFrdvJjX04jRzjzCBOonrkTfj499SZuOh8R33Ls8RRcy5wBgmlkgnY0gmlwhH8AAAGJc2VjcDI1NmsxoQPKY0yuDUmstAHYpMa2_oxVtw0RW_QAdpzBQA8yWM0xOIN1ZHCCdl8";
+/// Where discovery asks a peer whose key stands in its id.
+const BOOTNODE: &str = "/ip4/203.0.113.7/udp/9000/p2p/16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp";
+
+/// A scenario with some of everything.
+const SCENARIO: &str = r#"about = "Of everything a little."
+seconds = 60
+settle_s = 30
+
+[nodes]
+honest = 4
+degree = 3
+
+[links]
+loss = 0.1
+
+[blocks]
+every_ms = 2000
+"#;
+
 /// A first byte says what text it is.
 fn texts() -> Vec<Input> {
     let text = |kind: u8, name: &str, text: &str| input("enr_and_config", name, [&[kind][..], text.as_bytes()].concat());
@@ -83,6 +104,18 @@ fn texts() -> Vec<Input> {
         text(2, "evidence_of_another_version", &bundle.replace("\"version\":1", "\"version\":2")),
         text(2, "evidence_of_no_json", "{"),
         text(2, "evidence_with_odd_digits", &bundle.replacen("0x", "0x0", 1)),
+        text(7, "record_of_the_specification", EXAMPLE),
+        text(7, "record_cut_off", &EXAMPLE[..80]),
+        text(7, "record_with_another_signature", &EXAMPLE.replace("QHCY", "QHCZ")),
+        input("enr_and_config", "own_record", [&[8, 0, 0, 0][..], &[7; 16], &[0, 9, 0, 5, 2, 2, 2, 2, 2, 2, 60, 0, 3]].concat()),
+        input("enr_and_config", "own_record_of_no_peer", [&[8, 0, 1, 1][..], &[0; 8], &[2, 127, 0, 0, 1, 1, 2, 2]].concat()),
+        input("enr_and_config", "own_record_of_nowhere", [&[8, 0, 0, 1][..], &[0; 8], &[3, 3]].concat()),
+        text(9, "boot_node_by_record", EXAMPLE),
+        text(9, "boot_node_by_address", BOOTNODE),
+        text(9, "boot_node_without_a_peer", "/ip4/203.0.113.7/udp/9000"),
+        text(10, "scenario", SCENARIO),
+        text(10, "scenario_without_seconds", &SCENARIO.replace("60", "0")),
+        text(10, "scenario_with_one_more_key", &SCENARIO.replace("degree", "degrees")),
     ]
 }
 
@@ -97,6 +130,10 @@ fn numbers() -> Vec<Input> {
     seeds.push(input("enr_and_config", "lookahead_of_three_epochs", [4, 0, 2, 1, 5, 0, 1, 3, 0, 0, 0]));
     seeds.push(input("enr_and_config", "lookahead_at_the_end_of_time", [4, 1, 2, 4, 250, 2, 251, 2, 252, 2, 253, 2, 0, 0, 0]));
     seeds.push(input("enr_and_config", "records_of_a_ban", [5, 1, 1, 7, 0, 0, 0, 0, 0, 0, 0, 128, 0, 2, 1, 0, 5, 4, 0, 0]));
+    // A score of i64::MIN, and one of i64::MAX.
+    let score = |name: u8, low: u8, high: u8| [name, 1, 7, low, low, low, low, low, low, low, high, 0, 0];
+    let out_of_range = [&[5][..], &score(0, 0, 128), &score(1, 255, 127)].concat();
+    seeds.push(input("enr_and_config", "records_of_scores_out_of_range", out_of_range));
     seeds.push(input("enr_and_config", "records_of_extremes", [5, 2, 2, 2, 2, 3, 1, 2, 2, 2, 4, 0, 2, 9, 2, 2]));
     for (name, kind) in [("bucket", 0), ("window", 1)] {
         let calls: Vec<u8> = [2, 2, 2, 4, 2, 3, 200, 1, 3, 255, 0, 2, 0, 255, 255, 2, 4, 4, 1, 2, 2, 3, 10, 0].repeat(3);

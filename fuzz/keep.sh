@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Adds to a target's corpus what of fuzz/found/TARGET reaches code that the corpus does not, and as little of it as does.
+#
+#     fuzz/keep.sh [--anew] TARGET...
+#
+# Needs what run-all.sh needs. Only edges count here, not how often each was passed: that keeps thousands of inputs, and a corpus is replayed
+# by every `cargo test`. --anew forgets first what was kept before; seeds, whose names say what they are, stay.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+anew=false
+if [ "${1:-}" = --anew ]; then
+    anew=true
+    shift
+fi
+[ $# -gt 0 ] || { echo "usage: keep.sh [--anew] TARGET..." >&2; exit 2; }
+
+for target in "$@"; do
+    corpus=corpus/$target
+    if $anew; then
+        find "$corpus" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
+    fi
+    before=$(find "$corpus" -type f | wc -l)
+    cargo +nightly fuzz run --release --sanitizer none --no-trace-compares --features libfuzzer,codec "$target" \
+        "$corpus" "found/$target" -- -merge=1 -use_counters=0 -max_len=4096 >/dev/null 2>&1
+    printf '%-15s %4d files, %d of them new\n' "$target" "$(find "$corpus" -type f | wc -l)" \
+        "$(($(find "$corpus" -type f | wc -l) - before))"
+done
