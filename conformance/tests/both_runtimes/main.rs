@@ -9,6 +9,7 @@
 mod blocks;
 mod injected;
 mod line;
+mod meetings;
 mod names;
 mod nodes;
 mod runtime;
