@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group};
 use preconf_core::{
     Action, B256, Bytes, ChainId, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, Direction, GetHeadRequest, Input,
-    MessageId, Now, Output, PeerId, PreconfHead, Protocol, RawTxList, Spoken, Time, Timer, Topic, UnixTime,
+    MessageId, Now, Output, PeerId, PreconfHead, Protocol, RawTxList, RequestId, Spoken, Time, Timer, Topic, UnixTime,
 };
 
 /// Peers that the machine has met.
@@ -36,9 +36,13 @@ struct Crowd {
 
 impl Crowd {
     fn new() -> Self {
+        Self::with(Config::new(ChainId(1)))
+    }
+
+    fn with(config: Config) -> Self {
         let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_800_000_000) };
         let connections = ConnectionLimits { target_peers: 220, ..ConnectionLimits::PROD };
-        let core = Core::new(Config { connections, ..Config::new(ChainId(1)) }, [7; 32], now).expect("allowed");
+        let core = Core::new(Config { connections, ..config }, [7; 32], now).expect("allowed");
         let mut crowd = Self { core, now, next: 0 };
         for n in CONNECTED..MET {
             crowd.open(peer(n), Direction::Inbound);
@@ -266,14 +270,67 @@ fn blocked(crowd: &mut Crowd) -> Vec<Duration> {
     times
 }
 
+/// Answers to head requests, each a head far ahead of ours, while four pages and 256 requests of our user's wait for room that nobody has:
+/// no request is ever answered but those for heads. With them, the timeouts of the others.
+fn heads_while_all_wait() -> [(&'static str, Vec<Duration>); 2] {
+    let mut crowd = Crowd::with(Config { max_requests: 1024, ..Config::new(ChainId(1)) });
+    let (mut heads, mut timeouts, mut asked) = (Vec::new(), Vec::new(), std::collections::VecDeque::new());
+    for n in 0..40 * CONNECTED {
+        let end = crowd.now.after(Duration::from_millis(100));
+        while let Some((at, _)) = crowd.core.poll_timeout().filter(|(at, _)| *at <= end.mono) {
+            crowd.now = crowd.now.after(at.since(crowd.now.mono));
+            let start = now();
+            crowd.core.handle_timeout(crowd.now);
+            timeouts.push(start.elapsed());
+            asked.extend(heads_asked(&mut crowd.core));
+        }
+        crowd.now = end;
+        // Everybody is asked for as many txlists as may be under way, and then some that wait.
+        for k in 0..16 {
+            let ask = Command::GetTxList { hash: B256::ZERO, peer: Some(peer((16 * n + k) % CONNECTED)) };
+            let _ = crowd.core.handle_command(crowd.now, ask);
+        }
+        let _ = crowd.core.handle_command(crowd.now, Command::GetHead { peer: Some(peer(n.wrapping_mul(7919) % CONNECTED)) });
+        asked.extend(heads_asked(&mut crowd.core));
+        while let Some(request) = asked.pop_front() {
+            let block_number = alloy_primitives::U256::from(1_000_000 + n);
+            let body = PreconfHead { block_number, ..PreconfHead::default() }.encode();
+            let start = now();
+            crowd.core.handle_input(crowd.now, Input::ResponseReceived { request, body });
+            let took = start.elapsed();
+            asked.extend(heads_asked(&mut crowd.core));
+            if n >= 2 * CONNECTED {
+                heads.push(took);
+            }
+        }
+    }
+    [("a peer's head while pages and requests wait", heads), ("a timeout meanwhile", timeouts)]
+}
+
+/// Takes all outputs, and the requests for heads out of them.
+fn heads_asked(core: &mut Core) -> Vec<RequestId> {
+    let mut asked = Vec::new();
+    while let Some(output) = core.poll_output() {
+        if let Output::Net(Action::SendRequest { request, protocol: Protocol::GetHead, .. }) = output {
+            asked.push(request);
+        }
+    }
+    asked
+}
+
+fn show(name: &str, times: &[Duration]) {
+    let at = |permille: usize| times[(times.len() - 1) * permille / 1000].as_nanos();
+    println!("{name}: p50 {} ns, p99 {} ns, p99.9 {} ns, worst {} ns", at(500), at(990), at(999), at(1000));
+}
+
 /// Prints how long steps take, by what happened.
 fn print_steps() {
+    for (name, mut times) in heads_while_all_wait() {
+        times.sort_unstable();
+        show(&format!("apart: {name} ({} times)", times.len()), &times);
+    }
     let mut crowd = Crowd::new();
     let mut steps: Vec<(&'static str, Duration)> = (0..STEPS).map(|n| crowd.step(n)).collect();
-    let show = |name: &str, times: &[Duration]| {
-        let at = |permille: usize| times[(times.len() - 1) * permille / 1000].as_nanos();
-        println!("{name}: p50 {} ns, p99 {} ns, p99.9 {} ns, worst {} ns", at(500), at(990), at(999), at(1000));
-    };
     steps.sort_unstable();
     for same in steps.chunk_by(|a, b| a.0 == b.0) {
         let times: Vec<Duration> = same.iter().map(|step| step.1).collect();

@@ -135,7 +135,7 @@ impl Core {
 
     /// What catch-up waited for may have come.
     fn resume(&mut self, now: Now) {
-        self.sync.resume();
+        self.resume_sync();
         self.plan(now);
     }
 }

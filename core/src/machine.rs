@@ -33,6 +33,7 @@ use crate::request::serve::Serving;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::Sync;
+use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::time::{Now, Time, Timer, Timers};
 use crate::wire::topics::Topic;
 
@@ -271,6 +272,7 @@ impl Core {
     fn begin(&mut self, now: Now) -> Now {
         self.last = self.last.max(now.mono);
         self.emitted = self.outputs.len();
+        self.sync.changes_left = CLAIMS_AT_ONCE;
         Now { mono: self.last, unix: now.unix }
     }
 

@@ -273,3 +273,69 @@ fn p5_2_a_peer_that_left_before_its_child_was_judged_leaves_no_claim_behind() {
     node.wait(Duration::from_secs(60));
     assert_eq!((node.status().lag, node.status().syncing), (0, false), "nothing of it outlives the child");
 }
+
+#[test]
+fn p6_9_claims_that_nobody_backs_fall_a_few_in_each_step_until_none_is_left() {
+    const MOST: usize = 16;
+    let names: Vec<u8> = (1..=60).collect();
+    let mut node = Node::new();
+    // One that could serve a page claims more than all the others, who cannot serve any.
+    node.open(100);
+    let asked = heads(&node.drain());
+    claims(&mut node, &asked[0], 200);
+    for name in &names {
+        node.open(*name);
+        node.quiet(Input::PeerIdentified { peer: peer(*name), spoken: Spoken { get_head: true, ..Spoken::default() } });
+        let mut outputs = node.drain();
+        if heads(&outputs).is_empty() {
+            outputs = node.command(Command::GetHead { peer: Some(peer(*name)) }).unwrap().1;
+        }
+        claims(&mut node, &heads(&outputs)[0], 100);
+    }
+    let claimed = |node: &Node| node.core.peers(node.now).iter().filter(|info| info.claimed_head.unwrap_or(0) > 0).count();
+    assert_eq!((claimed(&node), node.status().syncing), (61, true));
+    node.input(Input::ConnectionClosed { peer: peer(100), connection: ConnectionId(1) });
+    let mut before = claimed(&node);
+    assert!((60 - MOST..60).contains(&before), "the first few fell with it: {before}");
+    while before > 0 {
+        let due = node.core.poll_timeout().unwrap();
+        assert!(due.0 <= node.now.mono.after(Duration::from_millis(1)), "the rest follows at once: {due:?}");
+        node.wait(Duration::from_millis(1));
+        let after = claimed(&node);
+        assert!(after < before && before - after <= MOST, "from {before} to {after} in one step");
+        before = after;
+    }
+    assert_eq!((node.status().syncing, node.status().lag), (false, 0));
+}
+
+#[test]
+fn p6_9_all_who_were_left_out_come_back_however_many_they_are() {
+    let names: Vec<u8> = (1..=40).collect();
+    let mut node = Node::unscheduled(Config { heads_every: Duration::from_secs(3600), ..Config::new(CHAIN) });
+    let (chain, mut asked) = (chain(1), Vec::new());
+    for name in &names {
+        node.open(*name);
+        let mut outputs = node.drain();
+        if heads(&outputs).is_empty() {
+            outputs.extend(node.command(Command::GetHead { peer: Some(peer(*name)) }).unwrap().1);
+        }
+        let head = heads(&outputs).remove(0);
+        asked.extend(pages(&claims(&mut node, &head, 1)));
+        // No window covers the one block: each that brings it is left out.
+        while let Some(page) = asked.pop() {
+            asked.extend(pages(&serves(&mut node, &page, &chain)));
+        }
+    }
+    assert_eq!((node.status().syncing, node.head()), (false, None));
+    let mut outputs = node.command(Command::UpdateSchedule(windows(&[1]))).unwrap().1;
+    let mut met = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        asked.extend(pages(&outputs));
+        while let Some(page) = asked.pop() {
+            met.insert(page.1);
+            asked.extend(pages(&serves(&mut node, &page, &[]))); // nor has any of them the block now
+        }
+        outputs = node.wait(Duration::from_millis(1));
+    }
+    assert_eq!((met.len(), node.status().syncing), (40, false));
+}

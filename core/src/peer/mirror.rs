@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::score::{Standing, last_tick, next_tick};
+use crate::peer::score::{last_tick, next_tick};
 use crate::time::{Now, Time, Timer};
 
 /// Scores told in one step of a round. Ours: each costs about 1 µs.
@@ -64,7 +64,7 @@ impl Core {
     pub(crate) fn mirror(&mut self, now: Now, peer: PeerId, score: i64) -> bool {
         let is_news = self.peers.mirror(now.mono, &peer, score);
         if is_news {
-            self.sync.claims.judge(&peer, self.peers.standing(now.mono, &peer) >= Standing::Pruned);
+            self.judge_claim(now, &peer);
             self.act(Action::SetScore { peer, score });
         }
         is_news

@@ -9,7 +9,8 @@
 //! | resting | time alone makes room | that time |
 //! | shut | it is pruned (P7.4), or only the end of a request makes room | – |
 //!
-//! So the best peer and the next moment of room are looked up; nobody else is looked at, however many are connected.
+//! So the best peer and the next moment of room are looked up; nobody else is looked at, however many are connected. Of those that a
+//! request waits for, the open and the resting ones are listed apart, so that who waits in vain costs nothing either.
 //!
 //! Invariant: a peer is where [`Peers::place`] put it last, and whatever decides its place is followed by a call of that: what it speaks,
 //! its score, the start and the end of a request. Time alone moves it only from resting to open, which [`Peers::wake`] does.
@@ -17,7 +18,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
-use crate::id::PeerId;
+use crate::id::{PeerId, RequestId};
 use crate::peer::pace::Pace;
 use crate::peer::score::Standing;
 use crate::peer::table::{Peers, index};
@@ -27,9 +28,9 @@ use crate::wire::topics::Protocol;
 /// A peer's place in the order of P6.8. The seat is its own: the table knows whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn {
-    standing: Standing,
-    in_flight: usize,
-    seat: u64,
+    pub(super) standing: Standing,
+    pub(super) in_flight: usize,
+    pub(super) seat: u64,
 }
 
 /// Where a peer is.
@@ -42,29 +43,52 @@ pub(crate) enum Place {
     Open(Turn),
 }
 
+/// A place, and the first of the requests that wait for the peer there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(super) place: Place,
+    pub(super) sought_by: Option<RequestId>,
+}
+
 /// The places of all connected peers in one protocol.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     open: BTreeSet<Turn>,
     resting: BTreeSet<(Time, PeerId)>,
+    /// The first of the requests that wait for each of the open ones.
+    ready: BTreeSet<RequestId>,
+    /// The resting ones that a request waits for.
+    sought: BTreeSet<(Time, PeerId)>,
     speakers: usize,
 }
 
 impl Room {
     /// Moves a peer.
-    pub(crate) fn move_to(&mut self, peer: PeerId, from: Place, to: Place) {
-        match from {
-            Place::Open(turn) => drop(self.open.remove(&turn)),
-            Place::Resting(until) => drop(self.resting.remove(&(until, peer))),
-            Place::Mute | Place::Shut => {}
+    pub(crate) fn move_to(&mut self, peer: PeerId, from: Spot, to: Spot) {
+        match (from.place, from.sought_by) {
+            (Place::Open(turn), sought_by) => {
+                self.open.remove(&turn);
+                sought_by.map(|request| self.ready.remove(&request));
+            }
+            (Place::Resting(until), sought_by) => {
+                self.resting.remove(&(until, peer));
+                sought_by.map(|_| self.sought.remove(&(until, peer)));
+            }
+            (Place::Mute | Place::Shut, _) => {}
         }
-        match to {
-            Place::Open(turn) => drop(self.open.insert(turn)),
-            Place::Resting(until) => drop(self.resting.insert((until, peer))),
-            Place::Mute | Place::Shut => {}
+        match (to.place, to.sought_by) {
+            (Place::Open(turn), sought_by) => {
+                self.open.insert(turn);
+                self.ready.extend(sought_by);
+            }
+            (Place::Resting(until), sought_by) => {
+                self.resting.insert((until, peer));
+                self.sought.extend(sought_by.map(|_| (until, peer)));
+            }
+            (Place::Mute | Place::Shut, _) => {}
         }
-        self.speakers -= usize::from(from != Place::Mute);
-        self.speakers += usize::from(to != Place::Mute);
+        self.speakers -= usize::from(from.place != Place::Mute);
+        self.speakers += usize::from(to.place != Place::Mute);
     }
 
     /// The open ones, best first; among equals from a seat on.
@@ -80,29 +104,73 @@ impl Room {
 impl Peers {
     /// Finds a connected peer's places anew.
     pub(crate) fn place(&mut self, now: Time, peer: &PeerId) {
-        let (Some(connected), Some(known)) = (self.connected.get_mut(peer), self.known.get(peer)) else { return };
+        let (Some(connected), Some(known)) = (self.connected.get(peer), self.known.get(peer)) else { return };
         let standing = known.ledger.standing(now);
         let in_flight = known.paces.iter().map(Pace::under_way).sum();
         let takes_any = standing <= Standing::Throttled && in_flight < self.max_requests_per_peer;
-        for protocol in Protocol::ALL {
+        let places = Protocol::ALL.map(|protocol| {
             let place = match known.paces[index(protocol)].next_admit_at(now) {
                 _ if !connected.spoken.supports(protocol) => Place::Mute,
                 Some(at) if takes_any && at <= now => Place::Open(Turn { standing, in_flight, seat: connected.seat }),
                 Some(at) if takes_any => Place::Resting(at),
                 Some(_) | None => Place::Shut,
             };
-            let before = std::mem::replace(&mut connected.places[index(protocol)], place);
-            self.rooms[index(protocol)].move_to(*peer, before, place);
+            (protocol, Spot { place, ..connected.spots[index(protocol)] })
+        });
+        for (protocol, spot) in places {
+            self.take_spot(peer, protocol, spot);
         }
     }
 
+    fn take_spot(&mut self, peer: &PeerId, protocol: Protocol, spot: Spot) {
+        let Some(connected) = self.connected.get_mut(peer).filter(|connected| connected.spots[index(protocol)] != spot) else { return };
+        let backed = connected.backer();
+        let before = std::mem::replace(&mut connected.spots[index(protocol)], spot);
+        self.backers.replace(backed, connected.backer());
+        self.rooms[index(protocol)].move_to(*peer, before, spot);
+    }
+
+    /// A request waits for room with this peer.
+    pub(crate) fn seek(&mut self, peer: PeerId, protocol: Protocol, request: RequestId) {
+        self.change_sought(&peer, protocol, |sought| sought.insert(request));
+    }
+
+    /// It waits no more.
+    pub(crate) fn seek_no_more(&mut self, peer: &PeerId, protocol: Protocol, request: RequestId) {
+        self.change_sought(peer, protocol, |sought| sought.remove(&request));
+    }
+
+    fn change_sought(&mut self, peer: &PeerId, protocol: Protocol, change: impl FnOnce(&mut BTreeSet<RequestId>) -> bool) {
+        let Some(connected) = self.connected.get_mut(peer) else { return };
+        let sought = &mut connected.sought[index(protocol)];
+        change(sought);
+        let spot = Spot { sought_by: sought.first().copied(), ..connected.spots[index(protocol)] };
+        self.take_spot(peer, protocol, spot);
+    }
+
+    /// Of the requests that wait, the first whose peer is open.
+    pub(crate) fn next_ready(&mut self, now: Time) -> Option<RequestId> {
+        self.wake_all(now);
+        self.rooms.iter().filter_map(|room| room.ready.first().copied()).min()
+    }
+
+    /// When time alone makes room for one of the requests that wait.
+    pub(crate) fn next_sought(&mut self, now: Time) -> Option<Time> {
+        self.wake_all(now);
+        self.rooms.iter().filter_map(|room| room.sought.first()).map(|(at, _)| *at).min()
+    }
+
     /// Time has made room with those who only needed time. Costs what they are many; each was asked since it was here last.
-    fn wake(&mut self, now: Time, protocol: Protocol) {
+    pub(super) fn wake(&mut self, now: Time, protocol: Protocol) {
         while let Some((until, peer)) = self.rooms[index(protocol)].resting.first().copied()
             && until <= now
         {
             self.place(now, &peer);
         }
+    }
+
+    fn wake_all(&mut self, now: Time) {
+        Protocol::ALL.into_iter().for_each(|protocol| self.wake(now, protocol));
     }
 
     /// P6.8: the best peer that is open and `fits`, ties by their order from a seat on. Looks only at those that are better and do not fit.
@@ -112,29 +180,10 @@ impl Peers {
         open.copied().find(fits)
     }
 
-    /// The same choice among a few that are named.
-    pub(crate) fn best_open_of(&mut self, now: Time, protocol: Protocol, seat: u64, few: &[PeerId]) -> Option<PeerId> {
+    /// When time alone makes room with one of those who have none.
+    pub(crate) fn next_free(&mut self, now: Time, protocol: Protocol) -> Option<Time> {
         self.wake(now, protocol);
-        let open = few.iter().filter_map(|peer| match self.connected.get(peer)?.places[index(protocol)] {
-            Place::Open(turn) => Some(((turn.standing, turn.in_flight, turn.seat.wrapping_sub(seat)), *peer)),
-            Place::Mute | Place::Shut | Place::Resting(_) => None,
-        });
-        open.min().map(|(_, peer)| peer)
-    }
-
-    /// When time alone makes room for a request to this peer, or to any; `None` when it does not, or there is room now.
-    pub(crate) fn next_free(&mut self, now: Time, peer: Option<PeerId>, protocol: Protocol) -> Option<Time> {
-        match peer {
-            Some(peer) => {
-                let speaks = self.connected.get(&peer).is_some_and(|connected| connected.spoken.supports(protocol));
-                let known = self.known.get(&peer).filter(|_| speaks)?;
-                known.paces[index(protocol)].next_admit_at(now).filter(|at| *at > now)
-            }
-            None => {
-                self.wake(now, protocol);
-                self.rooms[index(protocol)].resting.first().map(|(at, _)| *at)
-            }
-        }
+        self.rooms[index(protocol)].resting.first().map(|(at, _)| *at)
     }
 
     /// How many connected peers speak a protocol.
@@ -190,8 +239,8 @@ mod tests {
         PeerId::from_bytes(&[&[0, 8][..], &n.to_be_bytes()].concat()).expect("ten bytes")
     }
 
-    fn open(standing: Standing, in_flight: usize, seat: u64) -> Place {
-        Place::Open(Turn { standing, in_flight, seat })
+    fn open(standing: Standing, in_flight: usize, seat: u64) -> Spot {
+        Spot { place: Place::Open(Turn { standing, in_flight, seat }), sought_by: None }
     }
 
     fn seats(room: &Room, from: u64) -> Vec<u64> {
@@ -210,7 +259,7 @@ mod tests {
             (Standing::Healthy, 1, 6),
         ];
         for (standing, in_flight, seat) in places {
-            room.move_to(peer(seat), Place::Mute, open(standing, in_flight, seat));
+            room.move_to(peer(seat), Spot::default(), open(standing, in_flight, seat));
         }
         assert_eq!(seats(&room, 0), [0, 3, u64::MAX, 2, 6, 1]);
         assert_eq!(seats(&room, 4), [u64::MAX, 0, 3, 6, 2, 1]);
@@ -220,14 +269,20 @@ mod tests {
     #[test]
     fn a_peer_that_moves_leaves_nothing_behind() {
         let mut room = Room::default();
-        let places = [open(Standing::Healthy, 0, 7), Place::Resting(Time(5)), Place::Shut, open(Standing::Throttled, 2, 7), Place::Mute];
-        let mut before = Place::Mute;
-        for place in places {
-            room.move_to(peer(7), before, place);
-            let in_all = room.open.len() + room.resting.len();
-            assert_eq!(in_all, usize::from(matches!(place, Place::Open(_) | Place::Resting(_))), "{place:?}");
-            assert_eq!(room.speakers, usize::from(place != Place::Mute));
-            before = place;
+        let at = |place| Spot { place, sought_by: None };
+        let places =
+            [open(Standing::Healthy, 0, 7), at(Place::Resting(Time(5))), at(Place::Shut), open(Standing::Throttled, 2, 7), at(Place::Mute)];
+        let sought = places.map(|spot| Spot { sought_by: Some(RequestId(1)), ..spot });
+        let mut before = Spot::default();
+        for spot in places.into_iter().chain(sought).chain(places) {
+            room.move_to(peer(7), before, spot);
+            let (is_open, is_resting) = (matches!(spot.place, Place::Open(_)), matches!(spot.place, Place::Resting(_)));
+            let is_sought = spot.sought_by.is_some();
+            assert_eq!((room.open.len(), room.resting.len()), (usize::from(is_open), usize::from(is_resting)), "{spot:?}");
+            assert_eq!(room.ready.len(), usize::from(is_open && is_sought), "{spot:?}");
+            assert_eq!(room.sought.len(), usize::from(is_resting && is_sought), "{spot:?}");
+            assert_eq!(room.speakers, usize::from(spot.place != Place::Mute));
+            before = spot;
         }
     }
 
@@ -235,7 +290,7 @@ mod tests {
     fn the_first_that_fits_is_found_without_a_look_at_the_rest() {
         let mut room = Room::default();
         for seat in 0..1_000 {
-            room.move_to(peer(seat), Place::Mute, open(Standing::Healthy, usize::from(seat % 10 != 0), seat));
+            room.move_to(peer(seat), Spot::default(), open(Standing::Healthy, usize::from(seat % 10 != 0), seat));
         }
         let looks = Cell::new(0);
         let found = room.turns_from(500).find(|turn| {
@@ -249,11 +304,11 @@ mod tests {
         /// What is looked up against a walk over all peers, whatever came before.
         #[test]
         fn p6_7_p6_8_what_is_looked_up_is_what_a_walk_over_everybody_finds(
-            steps in prop::collection::vec((0u64..12, 0usize..8, 0u64..4_000), 1..200),
+            steps in prop::collection::vec((0u64..12, 0usize..11, 0u64..4_000), 1..200),
         ) {
             let config = Config { max_requests_per_peer: 4, ..Config::new(ChainId(1)) };
             let (mut peers, mut dice, mut now) = (Peers::new(&config), Dice::new([7; 32]), Time::ZERO);
-            for (who, what, wait_ms) in steps {
+            for (request, (who, what, wait_ms)) in (0..).map(RequestId).zip(steps) {
                 let (name, protocol) = (peer(who), Protocol::ALL[who as usize % 3]);
                 now = now.after(Duration::from_millis(wait_ms));
                 told_of_decays(&mut peers, now);
@@ -273,6 +328,13 @@ mod tests {
                     4 if peers.get(&name).is_some() => peers.rest(now, name, protocol),
                     5 if peers.get(&name).is_some() => peers.note_ended(now, name, protocol),
                     6 => peers.does_not_speak(now, &name, protocol),
+                    7 => peers.set_reach(&name, wait_ms / 500),
+                    8 => peers.seek(name, protocol, request),
+                    9 => {
+                        if let Some(request) = peers.connected.get(&name).and_then(|peer| peer.sought[index(protocol)].first().copied()) {
+                            peers.seek_no_more(&name, protocol, request);
+                        }
+                    }
                     _ => {
                         if let Some(peer) = peers.best_open(now, protocol, who, |_| true) {
                             peers.note_sent(now, peer, protocol);
@@ -283,13 +345,37 @@ mod tests {
                     let fits = |peer: &PeerId| *peer != name;
                     let (best, next) = walk(&peers, now, protocol, wait_ms, fits);
                     prop_assert_eq!(peers.best_open(now, protocol, wait_ms, fits), best);
-                    let few: Vec<PeerId> = peers.connected().map(|(peer, _)| *peer).filter(|peer| fits(peer)).collect();
-                    prop_assert_eq!(peers.best_open_of(now, protocol, wait_ms, &few), best);
-                    prop_assert_eq!(peers.next_free(now, None, protocol), next);
+                    prop_assert_eq!(peers.next_free(now, protocol), next);
                     prop_assert_eq!(peers.speakers(protocol), peers.connected().filter(|(_, peer)| peer.spoken.supports(protocol)).count());
+                }
+                let reaches = |peer: &PeerId| *peer != name && peers.connected[peer].reach >= 3;
+                let (best, _) = walk(&peers, now, Protocol::GetCommitments, wait_ms, reaches);
+                prop_assert_eq!(peers.best_backer(now, 3, wait_ms, |peer| *peer != name), best);
+                let (ready, next) = walk_sought(&peers, now);
+                prop_assert_eq!((peers.next_ready(now), peers.next_sought(now)), (ready, next));
+            }
+        }
+    }
+
+    /// P6.7 as it reads: the first of the requests that wait whose peer has room, and when time makes room for the next one.
+    fn walk_sought(peers: &Peers, now: Time) -> (Option<RequestId>, Option<Time>) {
+        let (mut ready, mut next) = (Vec::new(), Vec::new());
+        for (name, peer) in peers.connected() {
+            let known = &peers.known[name];
+            let in_flight = known.paces.iter().map(Pace::under_way).sum::<usize>();
+            for protocol in Protocol::ALL.into_iter().filter(|protocol| peer.spoken.supports(*protocol)) {
+                let (Some(first), Some(at)) = (peer.sought[index(protocol)].first(), known.paces[index(protocol)].next_admit_at(now))
+                else {
+                    continue;
+                };
+                match known.ledger.standing(now) > Standing::Throttled || in_flight >= 4 {
+                    true => {}
+                    false if at <= now => ready.push(*first),
+                    false => next.push(at),
                 }
             }
         }
+        (ready.into_iter().min(), next.into_iter().min())
     }
 
     /// As the machine does after each decay.

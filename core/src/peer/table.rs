@@ -3,8 +3,8 @@
 //! A peer counts once, however many connections lead to it. What is known of a peer's conduct outlives its connections.
 //!
 //! Invariants: a connected peer is always remembered. `by_age` and `banned` together hold exactly the remembered peers that are not
-//! connected, by when they were last seen. `round`, `rooms`, `scored`, `by_address` and `subscribers` hold connected peers only. So no
-//! question and no change walks over the others.
+//! connected, by when they were last seen. `round`, `rooms`, `backers`, `scored`, `by_address` and `subscribers` hold connected peers only.
+//! So no question and no change walks over the others.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,14 +14,15 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dice::Dice;
-use crate::id::{ConnectionId, PeerId};
+use crate::id::{ConnectionId, PeerId, RequestId};
 use crate::input::{Direction, Spoken};
+use crate::peer::backers::Backers;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
 use crate::peer::pace::Pace;
 use crate::peer::pruning::{Rank, Ranks, Side};
-use crate::peer::room::{Place, Room};
+use crate::peer::room::{Room, Spot};
 use crate::peer::score::Standing;
 use crate::peer::subnet::Cidr;
 use crate::time::Time;
@@ -46,7 +47,11 @@ pub(crate) struct Connected {
     /// Its place in the round.
     pub(super) seat: u64,
     /// Where it is in each protocol's room.
-    pub(super) places: [Place; 3],
+    pub(super) spots: [Spot; 3],
+    /// Requests that wait for it (P6.7), by protocol.
+    pub(super) sought: [BTreeSet<RequestId>; 3],
+    /// How far its claim is followed (P6.9), 0 when it is not.
+    pub(super) reach: u64,
     is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     is_leaving: bool,
@@ -109,6 +114,8 @@ pub(crate) struct Peers {
     pub(super) round: BTreeMap<u64, PeerId>,
     /// Who of them can be asked, by protocol.
     pub(super) rooms: [Room; 3],
+    /// Who of them can be asked for a page, by how far their claims reach.
+    pub(super) backers: Backers,
     /// The connected peers of whose scores gossipsub was told last that they are not zero (P7.5).
     scored: BTreeSet<PeerId>,
     /// The connections by the other end's address.
@@ -135,6 +142,7 @@ impl Peers {
             arrivals: 0,
             round: BTreeMap::new(),
             rooms: Default::default(),
+            backers: Backers::default(),
             scored: BTreeSet::new(),
             by_address: BTreeMap::new(),
             subscribers: [0; 2],
@@ -184,7 +192,9 @@ impl Peers {
                 topics: BTreeSet::new(),
                 arrival: *arrivals,
                 seat,
-                places: Default::default(),
+                spots: Default::default(),
+                sought: Default::default(),
+                reach: 0,
                 is_protected,
                 is_leaving: false,
                 rank: None,
@@ -212,8 +222,9 @@ impl Peers {
         let was_last = connected.connections.is_empty();
         if was_last {
             self.round.remove(&connected.seat);
-            for (room, place) in self.rooms.iter_mut().zip(connected.places) {
-                room.move_to(peer, place, Place::Mute);
+            self.backers.remove(connected.backer());
+            for (room, spot) in self.rooms.iter_mut().zip(connected.spots) {
+                room.move_to(peer, spot, Spot::default());
             }
             for topic in &connected.topics {
                 self.subscribers[slot(*topic)] -= 1;

@@ -73,7 +73,7 @@ impl Core {
         }
         if was_last {
             self.timers.cancel(Timer::Use(peer));
-            self.sync.forget(&peer);
+            self.forget_claimant(&peer);
             self.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(now, peer);
             self.pump(now); // a catch-up that only it could back has nobody left

@@ -118,6 +118,8 @@ impl Core {
         self.timers.cancel(Timer::Request(request));
         if was_sent {
             self.peers.note_ended(now.mono, sent.peer, sent.protocol);
+        } else {
+            self.peers.seek_no_more(&sent.peer, sent.protocol, request);
         }
         Some((sent, was_sent))
     }

@@ -22,10 +22,10 @@ impl Core {
         if self.has_room() { self.peers.best_open(now, protocol, seat, fits) } else { None }
     }
 
-    /// The same choice among a few that are named.
-    pub(crate) fn choose_among(&mut self, now: Time, protocol: Protocol, few: &[PeerId]) -> Option<PeerId> {
-        let seat = self.any_seat();
-        if self.has_room() { self.peers.best_open_of(now, protocol, seat, few) } else { None }
+    /// The same choice for a page that starts here, among those whose claims reach so far (P6.9).
+    pub(crate) fn choose_backer(&mut self, now: Time, start: u64) -> Option<PeerId> {
+        let (seat, run) = (self.any_seat(), self.sync.run.as_ref()?);
+        if self.has_room() { self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer)) } else { None }
     }
 
     /// Where in the round a search begins.
@@ -84,7 +84,8 @@ impl Core {
             // Room comes within a window (P6.7); its time with the peer starts when it leaves.
             let patience = self.config.request_limit.window + self.config.request_timeout;
             self.timers.set(Timer::Request(request), now.mono.after(patience));
-            self.requests.waiting.push_back(Waiting { request, sent: Sent { peer, protocol, purpose }, body });
+            self.requests.waiting.insert(request, Waiting { sent: Sent { peer, protocol, purpose }, body });
+            self.peers.seek(peer, protocol, request);
             self.wake_for_room(now);
         }
         Ok(command)
@@ -101,13 +102,13 @@ impl Core {
 
     /// Room may have come free: lets go what waited for it, our user's requests first.
     pub(crate) fn pump(&mut self, now: Now) {
-        for waiting in std::mem::take(&mut self.requests.waiting) {
-            let Sent { peer, protocol, .. } = waiting.sent;
-            if self.can_ask(now.mono, peer, protocol) {
-                self.send(now.mono, waiting.request, waiting.sent, waiting.body);
-            } else {
-                self.requests.waiting.push_back(waiting); // in nobody else's way: the next one may have another peer
-            }
+        // Each that has its peer's room, whoever came before it: it is in nobody's way.
+        while self.has_room()
+            && let Some(request) = self.peers.next_ready(now.mono)
+        {
+            let waiting = self.requests.waiting.remove(&request).expect("what is sought waits");
+            self.peers.seek_no_more(&waiting.sent.peer, waiting.sent.protocol, request);
+            self.send(now.mono, request, waiting.sent, waiting.body);
         }
         self.pump_pages(now);
         self.pump_fetches(now);
@@ -117,16 +118,14 @@ impl Core {
     /// Sets the timer for the next moment at which somebody who waits may find room, if time alone can bring it.
     fn wake_for_room(&mut self, now: Now) {
         self.timers.cancel(Timer::Room);
-        let mut wanted = Vec::new();
-        wanted.extend(self.requests.waiting.iter().map(|waiting| (Some(waiting.sent.peer), waiting.sent.protocol)));
+        let mut free = [self.peers.next_sought(now.mono), None, None, self.sync.goes_on_at];
         if self.deliveries.waits_for_room() {
-            wanted.push((None, Protocol::GetTxList));
+            free[1] = self.peers.next_free(now.mono, Protocol::GetTxList);
         }
         if self.sync.waits_for_room() {
-            wanted.push((None, Protocol::GetCommitments));
+            free[2] = self.peers.next_free(now.mono, Protocol::GetCommitments);
         }
-        let free = wanted.into_iter().filter_map(|(peer, protocol)| self.peers.next_free(now.mono, peer, protocol)).min();
-        if let Some(at) = free {
+        if let Some(at) = free.into_iter().flatten().min() {
             self.timers.set(Timer::Room, at);
         }
     }

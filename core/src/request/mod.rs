@@ -4,13 +4,13 @@
 //! request ends exactly once: by a response, a failure, or its timer (P6.5); what is not in the table changes nothing.
 //!
 //! Invariants: `in_flight_of` counts the requests of `sent`; a request is in `sent` or in `waiting`, never both, and has a timer as long
-//! as it is in either.
+//! as it is in either. Those in `waiting` are sought from their peers ([`Peers::seek`](crate::peer::table::Peers::seek)).
 
 pub(crate) mod answered;
 pub(crate) mod ask;
 pub(crate) mod serve;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use bytes::Bytes;
@@ -55,7 +55,6 @@ pub(crate) struct Sent {
 /// A request of our user's that waits for room with its peer (P6.7).
 #[derive(Debug)]
 struct Waiting {
-    request: RequestId,
     sent: Sent,
     body: Bytes,
 }
@@ -65,7 +64,8 @@ struct Waiting {
 pub(crate) struct Requests {
     sent: BTreeMap<RequestId, Sent>,
     in_flight_of: BTreeMap<PeerId, usize>,
-    waiting: VecDeque<Waiting>,
+    /// In the order in which they came, since ids ascend.
+    waiting: BTreeMap<RequestId, Waiting>,
 }
 
 impl Requests {
@@ -100,14 +100,13 @@ impl Requests {
             }
             return Some((sent, true));
         }
-        let at = self.waiting.iter().position(|waiting| waiting.request == request)?;
-        self.waiting.remove(at).map(|waiting| (waiting.sent, false))
+        self.waiting.remove(&request).map(|waiting| (waiting.sent, false))
     }
 
     /// All requests to a peer, sent or waiting.
     fn of(&self, peer: &PeerId) -> Vec<RequestId> {
         let sent = self.sent.iter().filter(|(_, sent)| sent.peer == *peer).map(|(request, _)| *request);
-        let waiting = self.waiting.iter().filter(|waiting| waiting.sent.peer == *peer).map(|waiting| waiting.request);
+        let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.sent.peer == *peer).map(|(request, _)| *request);
         sent.chain(waiting).collect()
     }
 }

@@ -6,12 +6,23 @@
 //! | left out | has not answered, or outran our schedule | `lag` |
 //! | void | is pruned (P7.4) | nothing |
 //!
-//! Invariant: `followed` and `valid` hold the claims that are followed, and those that are not void, by height; `left_out` those that are
-//! left out. Only `put` touches them.
+//! Many claims can fall or come back at once, when nobody backs a head that all claimed. No step does that for more than
+//! [`CLAIMS_AT_ONCE`] of them; the next step goes on.
+//!
+//! Invariants: `followed` and `valid` hold the claims that are followed, and those that are not void, by height; `left_out` those that are
+//! left out, the first of them first. Only `put` touches them. The table of peers knows how far each is followed
+//! ([`Peers::set_reach`](crate::peer::table::Peers::set_reach)): so only [`Core`] changes claims, by what stands here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::PeerId;
+use crate::machine::Core;
+use crate::peer::score::Standing;
+use crate::time::Now;
+
+/// Claims that one step lets fall or come back, and that it looks at to see whether anybody backs them. Ours: each costs about half a
+/// microsecond.
+pub(crate) const CLAIMS_AT_ONCE: usize = 16;
 
 /// The highest head that a peer can claim. Ours: the block behind it has a number too, so a page never ends past the last number.
 const MAX_HEAD: u64 = u64::MAX - 1;
@@ -20,7 +31,8 @@ const MAX_HEAD: u64 = u64::MAX - 1;
 #[derive(Clone, Copy, Debug, Default)]
 struct Claim {
     head: u64,
-    is_left_out: bool,
+    /// How many had been left out before this one.
+    left_out: Option<u64>,
     is_void: bool,
 }
 
@@ -30,47 +42,98 @@ pub(crate) struct Claims {
     of: BTreeMap<PeerId, Claim>,
     followed: BTreeSet<(u64, PeerId)>,
     valid: BTreeSet<(u64, PeerId)>,
-    left_out: BTreeSet<PeerId>,
+    left_out: BTreeSet<(u64, PeerId)>,
+    /// How many were left out ever.
+    leavings: u64,
+}
+
+impl Core {
+    /// A peer claims a head.
+    pub(super) fn claim(&mut self, now: Now, peer: PeerId, head: u64) {
+        let is_pruned = self.peers.standing(now.mono, &peer) >= Standing::Pruned;
+        self.sync.claims.claim(peer, head, is_pruned);
+        self.note_reach(&peer);
+    }
+
+    /// The peer can back no more than this. Says whether it had claimed more.
+    pub(super) fn lower_claim(&mut self, peer: &PeerId, to: u64) -> bool {
+        let is_news = self.sync.claims.lower(peer, to);
+        self.note_reach(peer);
+        is_news
+    }
+
+    /// The peer is not followed for now. Says whether it was not left out before.
+    pub(super) fn leave_out(&mut self, peer: &PeerId) -> bool {
+        let is_news = self.sync.claims.leave_out(peer);
+        self.note_reach(peer);
+        is_news
+    }
+
+    /// The first that were left out are followed again. Says how many.
+    pub(super) fn follow_again(&mut self, most: usize) -> usize {
+        let first: Vec<PeerId> = self.sync.claims.left_out.iter().map(|(_, peer)| *peer).take(most).collect();
+        for peer in &first {
+            self.sync.claims.follow(peer);
+            self.note_reach(peer);
+        }
+        first.len()
+    }
+
+    /// The peer's score changed, and so perhaps whether its claim counts (P7.4).
+    pub(crate) fn judge_claim(&mut self, now: Now, peer: &PeerId) {
+        self.sync.claims.judge(peer, self.peers.standing(now.mono, peer) >= Standing::Pruned);
+        self.note_reach(peer);
+    }
+
+    /// The peer is gone.
+    pub(crate) fn forget_claimant(&mut self, peer: &PeerId) {
+        self.sync.forget(peer);
+        self.note_reach(peer);
+    }
+
+    fn note_reach(&mut self, peer: &PeerId) {
+        self.peers.set_reach(peer, self.sync.claims.reach(peer));
+    }
 }
 
 impl Claims {
     /// A peer says that this is its head.
-    pub(crate) fn claim(&mut self, peer: PeerId, head: u64, is_pruned: bool) {
+    fn claim(&mut self, peer: PeerId, head: u64, is_pruned: bool) {
         let claim = self.of.get(&peer).copied().unwrap_or_default();
         self.put(peer, Some(Claim { head: head.min(MAX_HEAD), is_void: is_pruned, ..claim }));
     }
 
     /// The peer can back no more than this. Says whether it had claimed more.
-    pub(crate) fn lower(&mut self, peer: &PeerId, to: u64) -> bool {
+    fn lower(&mut self, peer: &PeerId, to: u64) -> bool {
         let Some(claim) = self.of.get(peer).copied().filter(|claim| claim.head > to) else { return false };
         self.put(*peer, Some(Claim { head: to, ..claim }));
         true
     }
 
     /// The peer became pruned, or is it no longer (P7.4).
-    pub(crate) fn judge(&mut self, peer: &PeerId, is_pruned: bool) {
+    fn judge(&mut self, peer: &PeerId, is_pruned: bool) {
         if let Some(claim) = self.of.get(peer).copied().filter(|claim| claim.is_void != is_pruned) {
             self.put(*peer, Some(Claim { is_void: is_pruned, ..claim }));
         }
     }
 
     /// The peer is not followed for now. Says whether it was not left out before.
-    pub(crate) fn leave_out(&mut self, peer: &PeerId) -> bool {
-        let Some(claim) = self.of.get(peer).copied().filter(|claim| !claim.is_left_out) else { return false };
-        self.put(*peer, Some(Claim { is_left_out: true, ..claim }));
+    fn leave_out(&mut self, peer: &PeerId) -> bool {
+        let Some(claim) = self.of.get(peer).copied().filter(|claim| claim.left_out.is_none()) else { return false };
+        self.leavings += 1; // 2^64 of them outlive any node
+        self.put(*peer, Some(Claim { left_out: Some(self.leavings), ..claim }));
         true
     }
 
-    /// All that were left out are followed again.
-    pub(crate) fn follow_all(&mut self) {
-        while let Some(peer) = self.left_out.first().copied() {
-            let followed = self.of.get(&peer).map(|claim| Claim { is_left_out: false, ..*claim });
-            self.put(peer, followed);
+    /// The peer is left out no more.
+    fn follow(&mut self, peer: &PeerId) {
+        if let Some(claim) = self.of.get(peer).copied() {
+            self.put(*peer, Some(Claim { left_out: None, ..claim }));
         }
     }
 
     /// The peer is gone.
-    pub(crate) fn forget(&mut self, peer: &PeerId) {
+    pub(super) fn forget(&mut self, peer: &PeerId) {
         self.put(*peer, None);
     }
 
@@ -82,6 +145,16 @@ impl Claims {
     /// All that is claimed.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&PeerId, u64)> {
         self.of.iter().map(|(peer, claim)| (peer, claim.head))
+    }
+
+    /// How far the peer is followed, 0 when it is not.
+    fn reach(&self, peer: &PeerId) -> u64 {
+        self.of.get(peer).filter(|claim| claim.is_followed()).map_or(0, |claim| claim.head)
+    }
+
+    /// How many are left out.
+    pub(super) fn left_out(&self) -> usize {
+        self.left_out.len()
     }
 
     /// How many peers told us their head.
@@ -113,17 +186,19 @@ impl Claims {
         if let Some(old) = old {
             self.followed.remove(&(old.head, peer));
             self.valid.remove(&(old.head, peer));
+            old.left_out.map(|leaving| self.left_out.remove(&(leaving, peer)));
         }
-        self.left_out.remove(&peer);
-        if new.is_some_and(|claim| claim.is_left_out) {
-            self.left_out.insert(peer);
+        if let Some(new) = new {
+            self.left_out.extend(new.left_out.map(|leaving| (leaving, peer)));
+            self.valid.extend((!new.is_void).then_some((new.head, peer)));
+            self.followed.extend(new.is_followed().then_some((new.head, peer)));
         }
-        if let Some(Claim { head, is_left_out, is_void: false }) = new {
-            self.valid.insert((head, peer));
-            if !is_left_out {
-                self.followed.insert((head, peer));
-            }
-        }
+    }
+}
+
+impl Claim {
+    fn is_followed(&self) -> bool {
+        !self.is_void && self.left_out.is_none()
     }
 }
 
@@ -145,7 +220,7 @@ mod tests {
         assert_eq!((claims.target(), claims.best()), (20, 30));
         claims.judge(&peer(3), true);
         assert_eq!((claims.target(), claims.best()), (20, 20));
-        claims.follow_all();
+        claims.follow(&peer(3));
         assert_eq!((claims.target(), claims.best()), (20, 20), "still pruned");
         claims.judge(&peer(3), false);
         assert_eq!((claims.target(), claims.best()), (30, 30));

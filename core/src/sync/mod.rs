@@ -80,7 +80,7 @@ pub(crate) struct Run {
     pub(crate) pages: BTreeMap<u64, Slot>,
     /// Who was of no use for a page that starts there.
     barred: BTreeSet<(u64, PeerId)>,
-    /// Who did not answer.
+    /// Who of the connected ones did not answer.
     pub(crate) silent: BTreeSet<PeerId>,
 }
 
@@ -119,6 +119,12 @@ pub(crate) struct Sync {
     pub(crate) paused: bool,
     /// When a paused run and those left out are tried again at the latest.
     pub(crate) resume_at: Time,
+    /// How many of those left out are still to be followed again.
+    pub(crate) returning: usize,
+    /// How many claims this step may still let fall or come back; the machine sets it anew for each.
+    pub(crate) changes_left: usize,
+    /// Set while one step was not enough for that: when the next one goes on.
+    pub(crate) goes_on_at: Option<Time>,
     /// When the head moved last.
     pub(crate) moved: Option<Time>,
     /// Who was asked for its head last, so that peers take turns.
@@ -126,15 +132,10 @@ pub(crate) struct Sync {
 }
 
 impl Sync {
-    /// What it waited for may have come.
-    pub(crate) fn resume(&mut self) {
-        self.paused = false;
-        self.claims.follow_all();
-    }
-
-    pub(crate) fn forget(&mut self, peer: &PeerId) {
+    fn forget(&mut self, peer: &PeerId) {
         self.claims.forget(peer);
         self.gaps.retain(|_, sender| sender != peer);
+        self.run.as_mut().map(|run| run.silent.remove(peer));
     }
 
     /// A page is broken. Says whether that is news: a page costs its peer one failure, however many of its items are bad (P6.4).

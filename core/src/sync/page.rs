@@ -9,9 +9,9 @@ use crate::error::Refusal;
 use crate::id::{PeerId, RequestId};
 use crate::machine::Core;
 use crate::output::{Event, Verdict};
-use crate::peer::score::Standing;
 use crate::request::Purpose;
 use crate::request::answered::PageRead;
+use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::sync::{MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES, Page, Run, Slot};
 use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
@@ -19,9 +19,8 @@ use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
 
 /// How long a child may wait for its parent before the parent is asked for. Ours: gossip reorders neighbours by less.
 const GAP_GRACE: Duration = Duration::from_millis(100);
-/// Among how many peers that claim to have a page the one to ask is chosen: those that claim most. Ours: within P6.7 so many bring more than
-/// a processor core can judge, and a step does not walk over all peers.
-const MAX_ASKED_AMONG: usize = 64;
+/// Between two steps that let claims fall or come back. Ours: with all connections of production (P8.2) that takes 28 ms.
+const STEP_PAUSE: Duration = Duration::from_millis(1);
 
 impl Core {
     /// A new peer said what it speaks: while few told us their head, it is asked for its own.
@@ -39,7 +38,7 @@ impl Core {
     pub(crate) fn heads_due(&mut self, now: Now) {
         if self.sync.resume_at <= now.mono {
             self.sync.resume_at = now.mono.after(self.config.heads_every);
-            self.sync.resume();
+            self.resume_sync();
         }
         let (turns, at_once) = (self.turns(), if self.is_moving(now.mono) { 1 } else { self.config.heads_from });
         self.sync.polled.truncate(turns.saturating_sub(1));
@@ -85,11 +84,6 @@ impl Core {
         }
     }
 
-    fn claim(&mut self, now: Now, peer: PeerId, head: u64) {
-        let is_pruned = self.peers.standing(now.mono, &peer) >= Standing::Pruned;
-        self.sync.claims.claim(peer, head, is_pruned);
-    }
-
     /// P5.2: a child came whose parent we do not know. Its sender has what lies before it, or knows who has.
     pub(crate) fn parent_missing(&mut self, now: Now, peer: PeerId, number: u64) {
         // The peer may have left while the child's signer was being recovered; its claim would outlive it.
@@ -119,12 +113,31 @@ impl Core {
         self.plan(now);
     }
 
+    /// What a catch-up waited for may have come. The caller plans.
+    pub(crate) fn resume_sync(&mut self) {
+        self.sync.paused = false;
+        self.sync.returning = self.sync.claims.left_out();
+        self.follow_some();
+    }
+
+    fn follow_some(&mut self) {
+        let most = self.sync.returning.min(self.sync.changes_left);
+        let followed = self.follow_again(most);
+        self.sync.changes_left -= followed;
+        // Fewer than that are left out where some of them have gone.
+        self.sync.returning = if followed < most { 0 } else { self.sync.returning - followed };
+    }
+
     /// Starts a run where claims say that we miss something, sets its pages, and sends what there is room for.
     pub(crate) fn plan(&mut self, now: Now) {
-        let (head, target) = (self.chain.head_number(), self.sync.claims.target());
-        if self.sync.paused {
-            return;
+        if !self.sync.paused {
+            self.begin_run();
+            self.pump(now);
         }
+    }
+
+    fn begin_run(&mut self) {
+        let (head, target) = (self.chain.head_number(), self.sync.claims.target());
         if self.sync.run.is_none() && target > head {
             self.sync.run = Some(Run {
                 from: head,
@@ -135,16 +148,25 @@ impl Core {
             });
             self.tell(Event::SyncProgress { from: head, at: head, to: target });
         }
-        self.pump(now);
     }
 
     /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
     pub(crate) fn pump_pages(&mut self, now: Now) {
+        let goes_on = self.sync.goes_on_at.take_if(|at| *at <= now.mono).is_some();
+        if goes_on && self.sync.returning > 0 {
+            self.follow_some();
+            if !self.sync.paused {
+                self.begin_run();
+            }
+        }
         while self.pump_pages_once(now) {}
+        if self.sync.changes_left == 0 || self.sync.returning > 0 {
+            self.sync.goes_on_at.get_or_insert(now.mono.after(STEP_PAUSE));
+        }
         self.judge_pages(now); // one that waited for another which is not needed any more
     }
 
-    /// Says whether a claim was lowered, so that the pages must be set anew. Claims only fall here, so that comes to an end.
+    /// Says whether claims gave way, so that the pages must be set anew. Claims only fall here, so that comes to an end.
     fn pump_pages_once(&mut self, now: Now) -> bool {
         let (head, target) = (self.chain.head_number(), self.sync.claims.target());
         let best = self.sync.claims.best();
@@ -168,14 +190,10 @@ impl Core {
             run.next += u64::from(count);
         }
         let wanted = run.pages.iter().filter(|(_, slot)| matches!(slot.page, Page::Wanted)).map(|(start, slot)| (*start, slot.count));
-        let mut lowered = false;
-        for (start, count) in wanted.collect::<Vec<_>>() {
-            lowered |= self.ask_page(now, start, count);
-        }
-        lowered
+        wanted.collect::<Vec<_>>().into_iter().any(|(start, count)| self.ask_page(now, start, count))
     }
 
-    /// Says whether nobody can serve the page, so that claims were lowered.
+    /// Asks for a page if somebody has room. Says whether claims gave way because nobody can serve it.
     fn ask_page(&mut self, now: Now, start: u64, count: u32) -> bool {
         if self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED {
             return false; // what an ended run left behind is still being judged; each of its results comes by here
@@ -183,25 +201,32 @@ impl Core {
         let Some(run) = &self.sync.run else { return false };
         // A peer that is pruned is not waited for: that may take longer than anyone has time.
         let speaks = |peer: &PeerId| self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments));
-        let able = self.sync.claims.followed_to(start).filter(|peer| !run.is_barred(start, peer) && speaks(peer));
-        let able: Vec<PeerId> = able.take(MAX_ASKED_AMONG).collect();
-        if able.is_empty() {
-            // A head that nobody backs is dropped: the claims that reach this far end before it. Silence is no such answer: who only did not
-            // answer is left out for now.
-            let (silent, mut changed) = (run.silent.clone(), false);
-            for peer in self.sync.claims.followed_to(start).collect::<Vec<_>>() {
-                let claims = &mut self.sync.claims;
-                changed |= if silent.contains(&peer) { claims.leave_out(&peer) } else { claims.lower(&peer, start - 1) };
-            }
-            return changed;
+        let is_able = |peer: PeerId| !run.is_barred(start, &peer) && speaks(&peer);
+        if !self.sync.claims.followed_to(start).take(CLAIMS_AT_ONCE).any(is_able) {
+            return self.drop_claims(start);
         }
-        let Some(peer) = self.choose_among(now.mono, Protocol::GetCommitments, &able) else { return false };
+        let Some(peer) = self.choose_backer(now.mono, start) else { return false };
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
         let request = self.ask(now.mono, peer, Protocol::GetCommitments, body, Purpose::Page { start, count });
         if let Some(slot) = self.sync.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
             slot.page = Page::Asked { request };
         }
         false
+    }
+
+    /// A head that nobody backs is dropped: of the claims that reach this far, the highest end before it. Silence is no such answer: who only
+    /// did not answer is left out for now. Says whether any gave way.
+    fn drop_claims(&mut self, start: u64) -> bool {
+        let highest: Vec<PeerId> = self.sync.claims.followed_to(start).take(self.sync.changes_left).collect();
+        self.sync.changes_left -= highest.len();
+        for peer in &highest {
+            if self.sync.run.as_ref().is_some_and(|run| run.silent.contains(peer)) {
+                self.leave_out(peer);
+            } else {
+                self.lower_claim(peer, start - 1);
+            }
+        }
+        !highest.is_empty()
     }
 
     /// A page came. Its good items are used; what they leave open goes to another peer.
@@ -214,7 +239,7 @@ impl Core {
             slot.page = Page::Wanted;
             run.bar(start, peer);
             if read.broken.is_none() {
-                self.sync.claims.lower(&peer, start - 1); // it may have pruned or restarted: no blame
+                self.lower_claim(&peer, start - 1); // it may have pruned or restarted: no blame
             }
         } else {
             slot.count = got;
@@ -232,7 +257,9 @@ impl Core {
     pub(crate) fn page_failed(&mut self, now: Now, request: RequestId, peer: PeerId, start: u64) {
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         run.bar(start, peer);
-        run.silent.insert(peer);
+        if self.peers.get(&peer).is_some() {
+            run.silent.insert(peer);
+        }
         if let Some(slot) = run.pages.get_mut(&start) {
             slot.page = Page::Wanted;
         }
@@ -314,7 +341,7 @@ impl Core {
             return;
         }
         if refusal == Refusal::ScheduleUnknown {
-            self.sync.claims.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
+            self.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
         }
         self.page_in_vain(now, peer, start);
     }

@@ -1,0 +1,103 @@
+//! Who can be asked for a page of commitments (P6.9)?
+//!
+//! A peer can while it is open in the room of that protocol (P6.7) and its claim is followed as far as the page. Both have an order of their
+//! own; here they are one, so that a page for which nobody has room is a look into an empty list, and one for which somebody has it is a
+//! look at a few. Within a class of equals in P6.8's order peers lie by how far they reach:
+//!
+//! ```text
+//! healthy, 0 in flight:  …  reaches 90 | 120 | 120 | 300     <- a page from block 100 is asked of one of the last three, by dice
+//! healthy, 1 in flight:  …                                   <- or else of one of these
+//! ```
+//!
+//! Invariant: a peer is here exactly while [`Connected::backer`] says so. [`Peers::place`] moves it when its room changes, and
+//! [`Peers::set_reach`] when its claim does.
+
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
+
+use crate::id::PeerId;
+use crate::peer::room::{Place, Turn};
+use crate::peer::score::Standing;
+use crate::peer::table::{Connected, Peers, index};
+use crate::time::Time;
+use crate::wire::topics::Protocol;
+
+/// Among how many equals the one to ask for a page is chosen: those that reach farthest. Ours: enough that nobody can count on being asked,
+/// few enough that a step does not walk over all peers.
+const MAX_ASKED_AMONG: usize = 16;
+
+/// A peer's place in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Backer {
+    standing: Standing,
+    in_flight: usize,
+    reach: u64,
+    seat: u64,
+}
+
+/// Those who can be asked.
+#[derive(Debug, Default)]
+pub(crate) struct Backers {
+    in_order: BTreeSet<Backer>,
+}
+
+impl Backers {
+    /// A peer that had this place, or none, has that one now.
+    pub(super) fn replace(&mut self, old: Option<Backer>, new: Option<Backer>) {
+        if old != new {
+            self.remove(old);
+            self.in_order.extend(new);
+        }
+    }
+
+    /// A peer that had this place has none any more.
+    pub(super) fn remove(&mut self, old: Option<Backer>) {
+        old.map(|backer| self.in_order.remove(&backer));
+    }
+
+    /// One backer of each class, the best first.
+    fn classes(&self) -> impl Iterator<Item = &Backer> + '_ {
+        let next_class =
+            |of: &&Backer| self.in_order.range((Excluded(Backer { reach: u64::MAX, seat: u64::MAX, ..**of }), Unbounded)).next();
+        std::iter::successors(self.in_order.first(), next_class)
+    }
+
+    /// Some that are equals of this one and reach a block, those that reach farthest.
+    fn equals(&self, of: &Backer, block: u64) -> impl Iterator<Item = &Backer> + '_ {
+        let (first, last) = (Backer { reach: block, seat: 0, ..*of }, Backer { reach: u64::MAX, seat: u64::MAX, ..*of });
+        self.in_order.range(first..=last).rev().take(MAX_ASKED_AMONG)
+    }
+}
+
+impl Connected {
+    /// Its place among the backers.
+    pub(super) fn backer(&self) -> Option<Backer> {
+        match self.spots[index(Protocol::GetCommitments)].place {
+            Place::Open(Turn { standing, in_flight, seat }) if self.reach > 0 => {
+                Some(Backer { standing, in_flight, reach: self.reach, seat })
+            }
+            Place::Open(_) | Place::Resting(_) | Place::Shut | Place::Mute => None,
+        }
+    }
+}
+
+impl Peers {
+    /// A connected peer's claim is followed to this block, or not at all if that is 0.
+    pub(crate) fn set_reach(&mut self, peer: &PeerId, reach: u64) {
+        if let Some(connected) = self.connected.get_mut(peer) {
+            let backed = connected.backer();
+            connected.reach = reach;
+            self.backers.replace(backed, connected.backer());
+        }
+    }
+
+    /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on.
+    pub(crate) fn best_backer(&mut self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
+        self.wake(now, Protocol::GetCommitments);
+        self.backers.classes().find_map(|class| {
+            let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
+            let fitting = equals.filter(|(_, peer)| fits(peer));
+            fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| peer)
+        })
+    }
+}
