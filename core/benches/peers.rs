@@ -275,8 +275,8 @@ fn blocked(crowd: &mut Crowd) -> Vec<Duration> {
 fn heads_while_all_wait() -> [(&'static str, Vec<Duration>); 2] {
     let mut crowd = Crowd::with(Config { max_requests: 1024, ..Config::new(ChainId(1)) });
     let (mut heads, mut timeouts, mut asked) = (Vec::new(), Vec::new(), std::collections::VecDeque::new());
-    for n in 0..40 * CONNECTED {
-        let end = crowd.now.after(Duration::from_millis(100));
+    for n in 0..640 * CONNECTED {
+        let end = crowd.now.after(Duration::from_micros(6_250));
         while let Some((at, _)) = crowd.core.poll_timeout().filter(|(at, _)| *at <= end.mono) {
             crowd.now = crowd.now.after(at.since(crowd.now.mono));
             let start = now();
@@ -285,23 +285,19 @@ fn heads_while_all_wait() -> [(&'static str, Vec<Duration>); 2] {
             asked.extend(heads_asked(&mut crowd.core));
         }
         crowd.now = end;
-        // Everybody is asked for as many txlists as may be under way, and then some that wait.
-        for k in 0..16 {
-            let ask = Command::GetTxList { hash: B256::ZERO, peer: Some(peer((16 * n + k) % CONNECTED)) };
-            let _ = crowd.core.handle_command(crowd.now, ask);
+        // In turn, more than may be under way with each: some have to wait.
+        let _ = crowd.core.handle_command(crowd.now, Command::GetTxList { hash: B256::ZERO, peer: Some(peer(n % CONNECTED)) });
+        if n % 16 == 0 {
+            let _ = crowd.core.handle_command(crowd.now, Command::GetHead { peer: Some(peer((n / 16).wrapping_mul(7919) % CONNECTED)) });
         }
-        let _ = crowd.core.handle_command(crowd.now, Command::GetHead { peer: Some(peer(n.wrapping_mul(7919) % CONNECTED)) });
         asked.extend(heads_asked(&mut crowd.core));
         while let Some(request) = asked.pop_front() {
             let block_number = alloy_primitives::U256::from(1_000_000 + n);
             let body = PreconfHead { block_number, ..PreconfHead::default() }.encode();
             let start = now();
             crowd.core.handle_input(crowd.now, Input::ResponseReceived { request, body });
-            let took = start.elapsed();
+            heads.push(start.elapsed());
             asked.extend(heads_asked(&mut crowd.core));
-            if n >= 2 * CONNECTED {
-                heads.push(took);
-            }
         }
     }
     [("a peer's head while pages and requests wait", heads), ("a timeout meanwhile", timeouts)]

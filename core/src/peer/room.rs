@@ -104,30 +104,26 @@ impl Room {
 impl Peers {
     /// Finds a connected peer's places anew.
     pub(crate) fn place(&mut self, now: Time, peer: &PeerId) {
-        let (Some(connected), Some(known)) = (self.connected.get(peer), self.known.get(peer)) else { return };
+        let (Some(connected), Some(known)) = (self.connected.get_mut(peer), self.known.get(peer)) else { return };
         let standing = known.ledger.standing(now);
         let in_flight = known.paces.iter().map(Pace::under_way).sum();
         let takes_any = standing <= Standing::Throttled && in_flight < self.max_requests_per_peer;
-        let places = Protocol::ALL.map(|protocol| {
+        let backed = connected.backer();
+        for protocol in Protocol::ALL {
             let place = match known.paces[index(protocol)].next_admit_at(now) {
                 _ if !connected.spoken.supports(protocol) => Place::Mute,
                 Some(at) if takes_any && at <= now => Place::Open(Turn { standing, in_flight, seat: connected.seat }),
                 Some(at) if takes_any => Place::Resting(at),
                 Some(_) | None => Place::Shut,
             };
-            (protocol, Spot { place, ..connected.spots[index(protocol)] })
-        });
-        for (protocol, spot) in places {
-            self.take_spot(peer, protocol, spot);
+            let before = connected.spots[index(protocol)];
+            let spot = Spot { place, ..before };
+            if spot != before {
+                connected.spots[index(protocol)] = spot;
+                self.rooms[index(protocol)].move_to(*peer, before, spot);
+            }
         }
-    }
-
-    fn take_spot(&mut self, peer: &PeerId, protocol: Protocol, spot: Spot) {
-        let Some(connected) = self.connected.get_mut(peer).filter(|connected| connected.spots[index(protocol)] != spot) else { return };
-        let backed = connected.backer();
-        let before = std::mem::replace(&mut connected.spots[index(protocol)], spot);
         self.backers.replace(backed, connected.backer());
-        self.rooms[index(protocol)].move_to(*peer, before, spot);
     }
 
     /// A request waits for room with this peer.
@@ -144,8 +140,10 @@ impl Peers {
         let Some(connected) = self.connected.get_mut(peer) else { return };
         let sought = &mut connected.sought[index(protocol)];
         change(sought);
-        let spot = Spot { sought_by: sought.first().copied(), ..connected.spots[index(protocol)] };
-        self.take_spot(peer, protocol, spot);
+        let before = connected.spots[index(protocol)];
+        let spot = Spot { sought_by: sought.first().copied(), ..before };
+        connected.spots[index(protocol)] = spot;
+        self.rooms[index(protocol)].move_to(*peer, before, spot);
     }
 
     /// Of the requests that wait, the first whose peer is open.

@@ -55,18 +55,18 @@ impl Core {
         self.note_reach(&peer);
     }
 
-    /// The peer can back no more than this. Says whether it had claimed more.
-    pub(super) fn lower_claim(&mut self, peer: &PeerId, to: u64) -> bool {
-        let is_news = self.sync.claims.lower(peer, to);
-        self.note_reach(peer);
-        is_news
+    /// The peer can back no more than this.
+    pub(super) fn lower_claim(&mut self, peer: &PeerId, to: u64) {
+        if self.sync.claims.lower(peer, to) {
+            self.note_reach(peer);
+        }
     }
 
-    /// The peer is not followed for now. Says whether it was not left out before.
-    pub(super) fn leave_out(&mut self, peer: &PeerId) -> bool {
-        let is_news = self.sync.claims.leave_out(peer);
-        self.note_reach(peer);
-        is_news
+    /// The peer is not followed for now.
+    pub(super) fn leave_out(&mut self, peer: &PeerId) {
+        if self.sync.claims.leave_out(peer) {
+            self.note_reach(peer);
+        }
     }
 
     /// The first that were left out are followed again. Says how many.
@@ -81,8 +81,9 @@ impl Core {
 
     /// The peer's score changed, and so perhaps whether its claim counts (P7.4).
     pub(crate) fn judge_claim(&mut self, now: Now, peer: &PeerId) {
-        self.sync.claims.judge(peer, self.peers.standing(now.mono, peer) >= Standing::Pruned);
-        self.note_reach(peer);
+        if self.sync.claims.judge(peer, self.peers.standing(now.mono, peer) >= Standing::Pruned) {
+            self.note_reach(peer);
+        }
     }
 
     /// The peer is gone.
@@ -110,11 +111,11 @@ impl Claims {
         true
     }
 
-    /// The peer became pruned, or is it no longer (P7.4).
-    fn judge(&mut self, peer: &PeerId, is_pruned: bool) {
-        if let Some(claim) = self.of.get(peer).copied().filter(|claim| claim.is_void != is_pruned) {
-            self.put(*peer, Some(Claim { is_void: is_pruned, ..claim }));
-        }
+    /// The peer became pruned, or is it no longer (P7.4). Says whether that is news.
+    fn judge(&mut self, peer: &PeerId, is_pruned: bool) -> bool {
+        let Some(claim) = self.of.get(peer).copied().filter(|claim| claim.is_void != is_pruned) else { return false };
+        self.put(*peer, Some(Claim { is_void: is_pruned, ..claim }));
+        true
     }
 
     /// The peer is not followed for now. Says whether it was not left out before.
