@@ -120,7 +120,7 @@ pub use peer::ledger::{Cause, Change, Ledger, MAX_SCORE_CHANGES, Reason};
 pub use peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, MAX_LIMIT, RateLimit};
 pub use peer::pace::Pace;
 pub use peer::score::Standing;
-pub use peer::subnet::Cidr;
+pub use peer::subnet::{Cidr, Neighbours};
 pub use record::Record;
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
 pub use stats::{DiscoveryStats, Stats};

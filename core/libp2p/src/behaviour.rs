@@ -13,11 +13,12 @@ use libp2p_gossipsub::{
 use libp2p_identity::Keypair;
 use libp2p_request_response::ProtocolSupport;
 use libp2p_swarm::{NetworkBehaviour, StreamProtocol};
-use preconf_core::{ChainId, ConnectionLimits, MAX_GOSSIP_BYTES, Protocol, Topic, message_id};
+use preconf_core::{ChainId, ConnectionLimits, MAX_GOSSIP_BYTES, Neighbours, Protocol, Topic, message_id};
 
 use crate::codec::Codec;
 use crate::config::{GossipScores, NetConfig};
 use crate::net::NetError;
+use crate::pending;
 
 /// How nodes of this protocol call their family in identify. Ours: nothing is decided by it.
 const PROTOCOL_VERSION: &str = "preconf/1";
@@ -37,6 +38,7 @@ pub(crate) type Exchange = libp2p_request_response::Behaviour<Codec>;
 #[behaviour(prelude = "libp2p_swarm::derive_prelude")]
 pub(crate) struct Behaviour {
     limits: libp2p_connection_limits::Behaviour,
+    pending: pending::Behaviour,
     pub(crate) blocked: libp2p_allow_block_list::Behaviour<BlockedPeers>,
     ping: libp2p_ping::Behaviour,
     identify: libp2p_identify::Behaviour,
@@ -54,6 +56,7 @@ impl Behaviour {
             .with_cache_size(0); // whom to dial is the machine's choice, never that of a stranger's address list
         Ok(Self {
             limits: libp2p_connection_limits::Behaviour::new(limits(config.connection_limits)),
+            pending: pending::Behaviour::new(Neighbours::new(config.max_pending_per_neighbourhood, config.exempt_private)),
             blocked: libp2p_allow_block_list::Behaviour::default(),
             ping: libp2p_ping::Behaviour::default(),
             identify: libp2p_identify::Behaviour::new(identify),

@@ -6,6 +6,8 @@ use preconf_core::{ChainId, Config, ConnectionLimits};
 
 /// How much longer than the machine a request waits here. Ours: the machine's timer decides (P6.5), this one only frees the stream.
 const REQUEST_MARGIN: Duration = Duration::from_secs(2);
+/// Part of the pending inbound connections that one neighbourhood may hold. Ours: a quarter, so that one host can never hold them all.
+const PENDING_SHARE: u32 = 4;
 /// Streams of one request protocol on one connection, both directions. Ours: four times what P6.6 lets a peer have in flight, because
 /// streams of cancelled requests linger until their timeout.
 const MAX_STREAMS: usize = 16;
@@ -28,6 +30,11 @@ pub struct NetConfig {
     pub agent_version: String,
     /// Connections that may stand or be under way: the machine's own figures, so that both count by the same (P8.2).
     pub connection_limits: ConnectionLimits,
+    /// Inbound connections of one neighbourhood that may be in their handshake (P8.3). Default as many as may stand, but at most a quarter of
+    /// all that may be in theirs.
+    pub max_pending_per_neighbourhood: u32,
+    /// Whether loopback, link-local and private ranges are exempt from that: the machine's own choice (P8.3).
+    pub exempt_private: bool,
     /// Concurrent streams of one request protocol on one connection, both directions. Default 16.
     pub max_streams: usize,
     /// When a request's stream is given up. Default the machine's timeout and 2 s, because the machine's timer decides.
@@ -44,6 +51,8 @@ impl NetConfig {
             txlist_cap: core.txlist_cap,
             agent_version: concat!("preconf/", env!("CARGO_PKG_VERSION")).to_owned(),
             connection_limits: core.connections,
+            max_pending_per_neighbourhood: core.gate.max_per_neighbourhood.min(core.connections.pending_in.div_ceil(PENDING_SHARE)),
+            exempt_private: core.gate.exempt_private,
             max_streams: MAX_STREAMS,
             request_timeout: core.request_timeout.saturating_add(REQUEST_MARGIN),
             gossip_scores: GossipScores::default(),

@@ -235,7 +235,7 @@ fn spoken(chain: ChainId, protocols: &[StreamProtocol]) -> Spoken {
 }
 
 /// The address's first IP, IPv4 in its own form so that limits by subnet see it (P8.3).
-fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+pub(crate) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     address.iter().find_map(|part| match part {
         Part::Ip4(ip) => Some(IpAddr::V4(ip)),
         Part::Ip6(ip) => Some(IpAddr::V6(ip).to_canonical()),

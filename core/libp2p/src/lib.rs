@@ -40,6 +40,7 @@ mod ids;
 mod inbound;
 mod net;
 mod outbound;
+mod pending;
 
 pub use codec::{Body, Codec, FrameFault};
 pub use config::{GossipScores, NetConfig};

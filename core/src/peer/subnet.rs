@@ -90,26 +90,28 @@ impl fmt::Debug for Cidr {
     }
 }
 
-/// How many established connections lead to each neighbourhood (P8.3)? At most one entry for each connection that is up.
+/// How many connections lead to each neighbourhood (P8.3)? At most one entry for each that is counted: the machine counts those that stand,
+/// the glue those that are in their handshake.
 #[derive(Clone, Debug)]
-pub(crate) struct Neighbours {
+pub struct Neighbours {
     max: u32,
     exempt_private: bool,
     counts: BTreeMap<Cidr, u32>,
 }
 
 impl Neighbours {
-    pub(crate) fn new(max: u32, exempt_private: bool) -> Self {
+    /// Lets each have so many; loopback, link-local and private ranges are exempt if that is wished.
+    pub fn new(max: u32, exempt_private: bool) -> Self {
         Self { max, exempt_private, counts: BTreeMap::new() }
     }
 
     /// Has the address's neighbourhood room for one more connection?
-    pub(crate) fn has_room(&self, address: IpAddr) -> bool {
+    pub fn has_room(&self, address: IpAddr) -> bool {
         self.neighbourhood(address).is_none_or(|block| self.count(block) < self.max)
     }
 
     /// A connection is up.
-    pub(crate) fn add(&mut self, address: IpAddr) {
+    pub fn add(&mut self, address: IpAddr) {
         if let Some(block) = self.neighbourhood(address) {
             let count = self.counts.entry(block).or_insert(0);
             *count = count.saturating_add(1);
@@ -117,7 +119,7 @@ impl Neighbours {
     }
 
     /// A connection is gone. One too many changes nothing.
-    pub(crate) fn remove(&mut self, address: IpAddr) {
+    pub fn remove(&mut self, address: IpAddr) {
         if let Some(block) = self.neighbourhood(address)
             && let Some(count) = self.counts.get_mut(&block)
         {
