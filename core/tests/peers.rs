@@ -127,6 +127,38 @@ fn p7_4_a_flood_of_malformed_commitments_bans_within_45_s_and_costs_no_recovery(
 }
 
 #[test]
+fn p7_9_every_change_names_its_rule_and_cause_and_all_of_them_sum_to_the_score() {
+    let mut node = hearing(&[9]);
+    let explain = |node: &Node| node.core.explain(node.now, peer(9));
+    let sums = |node: &Node| {
+        let changes = explain(node);
+        assert_eq!(changes.iter().map(|change| change.delta).sum::<i64>(), node.score(9), "{changes:?}");
+        assert_eq!(changes.last().map_or(0, |change| change.score), node.score(9));
+    };
+    let message = message_id(CHAIN, Topic::Commitments, &[0; 3]);
+    offend(&mut node, 9, 1);
+    let changes = explain(&node);
+    assert_eq!(changes.len(), 1);
+    assert_eq!((changes[0].rule, changes[0].cause, changes[0].delta), ("C1", Cause::Message(message), -1_000_000));
+    node.input(Input::RequestBroken { peer: peer(9) });
+    sums(&node);
+    node.wait(Duration::from_millis(10_100)); // a decay between two of them
+    sums(&node);
+    let list = Bytes::from_static(b"a list whose hash is another");
+    node.gossip(9, Topic::TxLists, RawTxList { hash: B256::ZERO, txlist: list }.encode());
+    sums(&node);
+    let rules: Vec<_> = explain(&node).iter().map(|change| change.rule).collect();
+    assert!(rules.contains(&"P7.3") && rules.last() == Some(&"T4"), "{rules:?}");
+    // Far more than are kept: the oldest become one, and the sum stays.
+    for _ in 0..200 {
+        offend(&mut node, 9, 1);
+        node.wait(Duration::from_millis(700));
+        sums(&node);
+    }
+    assert!(explain(&node).len() <= 65, "the last 64, and what came before in one");
+}
+
+#[test]
 fn p7_5_a_decay_is_told_soon_and_in_steps_that_do_not_grow_with_the_number_of_peers() {
     let names: Vec<u8> = (1..=100).collect();
     let mut node = hearing(&names);
