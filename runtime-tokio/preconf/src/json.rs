@@ -4,15 +4,56 @@
 //! and multiaddrs are the text that operators know.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use preconf_bundle::Bundle;
 use preconf_core::{
-    Accepted, B256, BlockHealth, Event, Outcome, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic, U256, UnixTime,
+    Accepted, B256, BlockHealth, Cause, Change, Event, Outcome, PeerId, PeerInfo, PreconfHead, Reason, Record, SignedCommitment, Source,
+    Topic, U256, UnixTime,
 };
-use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus};
+use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus, PeerLists};
 use serde_json::{Map, Value, json};
 
 use crate::hexes;
+
+/// One change of a peer's score (P7.9).
+pub(crate) fn change(change: &Change) -> Value {
+    let Change { at, rule, reason, cause, delta, score } = change;
+    let cause = match cause {
+        Cause::Message(message) => json!({"message": message.to_string()}),
+        Cause::Request(request) => json!({"request": request.0}),
+        Cause::Neither => Value::Null,
+    };
+    json!({
+        "at_us": at.0, "rule": rule, "what": self::reason(reason).0, "cause": cause, "delta_millionths": delta, "score_millionths": score,
+    })
+}
+
+/// Why a score changed, in a word, and how often it did so at once.
+pub(crate) fn reason(reason: &Reason) -> (&'static str, u32) {
+    match *reason {
+        Reason::Conduct(conduct) => (conduct.label(), 1),
+        Reason::Decay { ticks } => ("decay", ticks),
+        Reason::BanEnded => ("ban_ended", 1),
+        Reason::BanLifted => ("ban_lifted", 1),
+        Reason::Trusted => ("trusted", 1),
+        Reason::Carried => ("carried", 1),
+    }
+}
+
+/// Whom a node keeps out, and whom it favours.
+pub(crate) fn lists(lists: &PeerLists) -> Value {
+    let texts = |peers: &[PeerId]| peers.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let banned = |(peer, left): &(PeerId, Duration)| json!({"peer": peer.to_string(), "seconds_left": left.as_secs()});
+    json!({
+        "blocked_peers": texts(&lists.blocked_peers),
+        "blocked_addresses": lists.blocked_addresses,
+        "blocked_subnets": lists.blocked_subnets.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "protected": texts(&lists.protected),
+        "trusted": texts(&lists.trusted),
+        "banned": lists.banned.iter().map(banned).collect::<Vec<_>>(),
+    })
+}
 
 /// An event of the node. Evidence counts under the chain's signing domain, so its bundle carries it.
 pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {

@@ -360,6 +360,35 @@ fn two_nodes_find_each_other_gossip_a_block_and_answer_all_three_requests() {
 }
 
 #[test]
+fn p8_1_an_operator_blocks_protects_trusts_and_asks_by_command() {
+    let block = block("operator");
+    let mut alice = Node::start(&block.schedule, &["--block-subnet", "203.0.113.0/24"]);
+    let mut bob = Node::start(&block.schedule, &["--peer", &alice.address]);
+    let (alice_id, bob_id) = (alice.peer_id().to_owned(), bob.peer_id().to_owned());
+    alice.event("peer_connected");
+    for (verb, key, value) in [("protect", "peer", &*bob_id), ("block", "target", "192.0.2.7"), ("trust", "peer", &*bob_id)] {
+        assert_eq!(alice.ask(json!({"command": verb, key: value}))["result"], json!({}), "{verb}");
+    }
+    let lists = alice.ask(json!({"command": "lists"}))["result"].take();
+    assert_eq!(lists["blocked_addresses"], json!(["192.0.2.7"]));
+    assert_eq!(lists["blocked_subnets"], json!(["203.0.113.0/24"]));
+    assert_eq!((&lists["protected"], &lists["trusted"]), (&json!([&bob_id]), &json!([&bob_id])), "{lists}");
+    // P7.9: what is explained sums to the score.
+    let sum =
+        |changes: &Value| changes.as_array().expect("a list").iter().filter_map(|change| change["delta_millionths"].as_i64()).sum::<i64>();
+    bob.ask(json!({"command": "get_head", "peer": &alice_id}));
+    let why = bob.ask(json!({"command": "explain", "peer": &alice_id}))["result"]["changes"].take();
+    let score = bob.ask(json!({"command": "peers"}))["result"]["peers"][0]["score_millionths"].as_i64();
+    assert!(score > Some(0) && score <= Some(sum(&why)), "{why}: it may have decayed meanwhile, never grown");
+    // A blocked peer is out at once.
+    assert_eq!(alice.ask(json!({"command": "block", "target": &bob_id}))["result"], json!({}));
+    alice.event("peer_disconnected");
+    assert_eq!(alice.ask(json!({"command": "lists"}))["result"]["blocked_peers"], json!([&bob_id]));
+    assert_eq!(alice.ask(json!({"command": "unblock", "target": &bob_id}))["result"], json!({}));
+    assert_eq!(alice.ask(json!({"command": "lists"}))["result"]["blocked_peers"], json!([]));
+}
+
+#[test]
 fn a_bad_command_is_answered_and_the_node_goes_on() {
     let block = block("bad-command");
     let mut node = Node::start(&block.schedule, &[]);

@@ -1,10 +1,10 @@
 //! What is the answer to a command?
 
-use preconf_core::SyncTip;
+use preconf_core::{Command as Wish, SyncTip};
 use preconf_tokio::{HandleError, NetworkHandle};
 use serde_json::{Value, json};
 
-use super::commands::{Command, Line};
+use super::commands::{Command, Line, Target};
 use crate::{hexes, json};
 
 /// Does what a line asks and gives the line that answers it: `{"id", "result"}`, or `{"id", "error"}`.
@@ -23,6 +23,22 @@ pub(crate) async fn answer(handle: NetworkHandle, Line { id, command }: Line) ->
 /// What takes no time has nothing more to say.
 fn done(result: Result<(), HandleError>) -> Result<Value, HandleError> {
     result.map(|()| json!({}))
+}
+
+fn blocks(target: Target) -> Wish {
+    match target {
+        Target::Peer(peer) => Wish::BlockPeer { peer },
+        Target::Address(address) => Wish::BlockAddress { address },
+        Target::Subnet(subnet) => Wish::BlockSubnet { subnet },
+    }
+}
+
+fn unblocks(target: Target) -> Wish {
+    match target {
+        Target::Peer(peer) => Wish::UnblockPeer { peer },
+        Target::Address(address) => Wish::UnblockAddress { address },
+        Target::Subnet(subnet) => Wish::UnblockSubnet { subnet },
+    }
 }
 
 async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleError> {
@@ -57,6 +73,15 @@ async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleEr
         Command::MarkExecuted { block_number } => done(handle.mark_executed(block_number).await),
         Command::MarkFailed { block_number } => done(handle.mark_failed(block_number).await),
         Command::Health { from } => Ok(json::health(&handle.health(from).await?)),
+        Command::Block { target } => done(handle.command(blocks(target)).await),
+        Command::Unblock { target } => done(handle.command(unblocks(target)).await),
+        Command::Protect { peer } => done(handle.command(Wish::Protect { peer }).await),
+        Command::Unprotect { peer } => done(handle.command(Wish::Unprotect { peer }).await),
+        Command::Trust { peer } => done(handle.command(Wish::Trust { peer }).await),
+        Command::Distrust { peer } => done(handle.command(Wish::Distrust { peer }).await),
+        Command::LiftBan { peer } => done(handle.command(Wish::LiftBan { peer }).await),
+        Command::Explain { peer } => Ok(json!({"changes": handle.explain(peer).await?.iter().map(json::change).collect::<Vec<_>>()})),
+        Command::Lists(_) => Ok(json::lists(&handle.lists().await?)),
         Command::Peers(_) => Ok(json!({"peers": handle.peers().await?.iter().map(json::peer).collect::<Vec<_>>()})),
         Command::Status(_) => Ok(json::status(&handle.status().await?, &handle.listen_addresses().await?)),
     }

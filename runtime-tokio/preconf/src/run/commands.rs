@@ -3,8 +3,10 @@
 //! One JSON object a line: `"id"` is any value and comes back with the answer, `"command"` names what to do, the rest are its arguments. A
 //! line that is not understood is answered like any other, so that who wrote it never waits in vain.
 
+use std::net::IpAddr;
+
 use multiaddr::Multiaddr;
-use preconf_core::{B256, Bytes, PeerId, SignedCommitment};
+use preconf_core::{B256, Bytes, Cidr, ConfigError, PeerId, SignedCommitment};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::Value;
@@ -88,6 +90,54 @@ pub(crate) enum Command {
         #[serde(default)]
         from: u64,
     },
+    /// Keep a peer, an address or a subnet out (P8.1).
+    Block {
+        /// Which.
+        target: Target,
+    },
+    /// Let it in again.
+    Unblock {
+        /// Which.
+        target: Target,
+    },
+    /// The peer never has to leave for others, and passes the redial limit (P8.1, P8.4).
+    Protect {
+        /// Whom.
+        #[serde(deserialize_with = "named_peer")]
+        peer: PeerId,
+    },
+    /// It is a peer like any other again.
+    Unprotect {
+        /// Whom.
+        #[serde(deserialize_with = "named_peer")]
+        peer: PeerId,
+    },
+    /// The peer loses nothing and is never banned (P7.6).
+    Trust {
+        /// Whom.
+        #[serde(deserialize_with = "named_peer")]
+        peer: PeerId,
+    },
+    /// It is a peer like any other again.
+    Distrust {
+        /// Whom.
+        #[serde(deserialize_with = "named_peer")]
+        peer: PeerId,
+    },
+    /// End a ban before its time (P7.4).
+    LiftBan {
+        /// Whose.
+        #[serde(deserialize_with = "named_peer")]
+        peer: PeerId,
+    },
+    /// Tell how a peer's score came about (P7.9).
+    Explain {
+        /// Whose.
+        #[serde(deserialize_with = "named_peer")]
+        peer: PeerId,
+    },
+    /// List who and what is blocked, protected, trusted and banned.
+    Lists(NoArguments),
     /// List the connected peers.
     Peers(NoArguments),
     /// Tell head, lag and counters.
@@ -98,6 +148,28 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoArguments {}
+
+/// What an operator can block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Target {
+    Peer(PeerId),
+    Address(IpAddr),
+    Subnet(Cidr),
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text(deserializer, "target", |text| {
+            if text.contains('/') {
+                return text.parse().map(Self::Subnet).map_err(|error: ConfigError| error.to_string());
+            }
+            let address = text.parse().map(Self::Address);
+            address
+                .or_else(|_| text.parse().map(Self::Peer))
+                .map_err(|_| format!("{text}: a peer id, an IP address, or a subnet such as 10.0.0.0/8"))
+        })
+    }
+}
 
 /// A command with the id that its answer carries.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,6 +229,10 @@ fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<B256, D::Error> {
     text(deserializer, "hash", hexes::hash)
 }
 
+fn named_peer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeerId, D::Error> {
+    text(deserializer, "peer", str::parse::<PeerId>)
+}
+
 fn peer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PeerId>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     text.parse().map(Some).map_err(|error| de::Error::custom(format_args!("peer: {error}")))
@@ -204,6 +280,22 @@ mod tests {
         assert_eq!(command(r#"{"id": 1, "command": "mark_executed", "block_number": 7}"#), Command::MarkExecuted { block_number: 7 });
         assert_eq!(command(r#"{"id": 1, "command": "mark_failed", "block_number": 7}"#), Command::MarkFailed { block_number: 7 });
         assert_eq!(command(r#"{"id": 1, "command": "health"}"#), Command::Health { from: 0 });
+        let name = "16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp";
+        let peer: PeerId = name.parse().expect("a peer id");
+        let about = |verb: &str| command(&json!({"id": 1, "command": verb, "peer": name}).to_string());
+        assert_eq!([about("protect"), about("unprotect")], [Command::Protect { peer }, Command::Unprotect { peer }]);
+        assert_eq!([about("trust"), about("distrust")], [Command::Trust { peer }, Command::Distrust { peer }]);
+        assert_eq!([about("lift_ban"), about("explain")], [Command::LiftBan { peer }, Command::Explain { peer }]);
+        let targets = [
+            (name, Target::Peer(peer)),
+            ("203.0.113.7", Target::Address([203, 0, 113, 7].into())),
+            ("10.0.0.0/8", Target::Subnet("10.0.0.0/8".parse().expect("a subnet"))),
+        ];
+        for (text, target) in targets {
+            let about = |verb: &str| command(&json!({"id": 1, "command": verb, "target": text}).to_string());
+            assert_eq!([about("block"), about("unblock")], [Command::Block { target }, Command::Unblock { target }]);
+        }
+        assert_eq!(command(r#"{"id": 1, "command": "lists"}"#), Command::Lists(NoArguments {}));
         assert_eq!(command(r#"{"id": 1, "command": "peers"}"#), Command::Peers(NoArguments {}));
         assert_eq!(command(r#"{"id": 1, "command": "status"}"#), Command::Status(NoArguments {}));
     }
@@ -224,6 +316,10 @@ mod tests {
         let (id, text) = error(r#"{"id": 6, "command": "publish_commitment", "ssz": "0x00"}"#);
         assert!(id == json!(6) && text.contains("ssz") && text.contains("382"), "{text}");
         let (_, text) = error(r#"{"id": 7, "command": "get_head", "peer": "0OIl"}"#);
+        assert!(text.contains("peer"), "{text}");
+        let (_, text) = error(r#"{"id": 8, "command": "block", "target": "10.0.0.1/8"}"#);
+        assert!(text.contains("target") && text.contains("10.0.0.1/8"), "{text}");
+        let (_, text) = error(r#"{"id": 9, "command": "trust"}"#);
         assert!(text.contains("peer"), "{text}");
     }
 

@@ -111,8 +111,9 @@ pub(crate) struct RunArgs {
     ///
     /// {"id": 1, "command": "publish_commitment", "ssz": HEX}, and likewise publish_txlist {"txlist"}, get_head {"peer"?}, get_commitments
     /// {"start", "count", "peer"?}, get_raw_txlist {"hash", "peer"?}, dial {"addr"}, update_schedule {"windows"}, move_sync_tip
-    /// {"block_number", "hash"?}, mark_executed {"block_number"}, mark_failed {"block_number"}, health {"from"?}, peers, status. Answers are
-    /// {"id", "result"} or {"id", "error"}, in the order in which they come.
+    /// {"block_number", "hash"?}, mark_executed {"block_number"}, mark_failed {"block_number"}, health {"from"?}, block and unblock {"target"}
+    /// (a peer id, an IP address or a subnet), protect, unprotect, trust, distrust, lift_ban and explain {"peer"}, lists, peers, status.
+    /// Answers are {"id", "result"} or {"id", "error"}, in the order in which they come.
     #[arg(long)]
     publish_from_stdin: bool,
 }
