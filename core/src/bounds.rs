@@ -19,6 +19,7 @@ use crate::evidence::Evidence;
 use crate::id::{CommandId, ConnectionId, DialId, HeldId, JobId, PeerId, RequestId};
 use crate::machine::Core;
 use crate::output::{Accepted, MAX_OUTPUTS_PER_STEP, Output};
+use crate::peer::backers::Backer;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::gate::{Gate, MAX_GATE_ENTRIES};
 use crate::peer::ledger::Ledger;
@@ -56,7 +57,9 @@ const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * ent
 const TIMER: usize = 2 * entry::<Timer, Time>();
 const CLAIM: usize = size_of::<Claim>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
 const HELD: usize = CLAIM + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
-const REQUEST: usize = entry::<RequestId, Sent>() + entry::<PeerId, usize>() + size_of::<[u64; 8]>() + TIMER;
+const REQUEST: usize = entry::<RequestId, Sent>() + entry::<PeerId, usize>() + size_of::<[u64; 8]>()
+    + 2 * entry::<RequestId, ()>() // that its peer is sought, and has room
+    + TIMER;
 const ARRIVING: usize = entry::<JobId, [u64; 24]>();
 const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
@@ -64,8 +67,9 @@ const CONNECTED: usize = entry::<PeerId, Connected>()
         * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
     + entry::<(Rank, PeerId), ()>()
     + 3 * entry::<(Time, PeerId), ()>() // its place in each protocol's room
-    + 3 * entry::<PeerId, u64>() // its seat, that it has a score, and that it is left out
-    + entry::<PeerId, [u64; 2]>() + 2 * entry::<(u64, PeerId), ()>() // what it claims
+    + 3 * entry::<PeerId, u64>() // its seat, that it has a score, and that it did not answer
+    + entry::<PeerId, [u64; 4]>() + 3 * entry::<(u64, PeerId), ()>() // what it claims
+    + entry::<Backer, ()>()
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();

@@ -14,6 +14,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod page;
+pub(crate) mod plan;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
