@@ -376,8 +376,11 @@ fn p8_1_an_operator_blocks_protects_trusts_and_asks_by_command() {
     // P7.9: what is explained sums to the score.
     let sum =
         |changes: &Value| changes.as_array().expect("a list").iter().filter_map(|change| change["delta_millionths"].as_i64()).sum::<i64>();
-    bob.ask(json!({"command": "get_head", "peer": &alice_id}));
-    let why = bob.ask(json!({"command": "explain", "peer": &alice_id}))["result"]["changes"].take();
+    let mut why = json!([]);
+    while why == json!([]) {
+        bob.ask(json!({"command": "get_head", "peer": &alice_id})); // refused until she has said what she speaks
+        why = bob.ask(json!({"command": "explain", "peer": &alice_id}))["result"]["changes"].take();
+    }
     let score = bob.ask(json!({"command": "peers"}))["result"]["peers"][0]["score_millionths"].as_i64();
     assert!(score > Some(0) && score <= Some(sum(&why)), "{why}: it may have decayed meanwhile, never grown");
     // A blocked peer is out at once.
