@@ -208,12 +208,13 @@ fn print(report: &Report, args: &Args) {
         println!("{}", serde_json::to_string(report).expect("a report is plain data"));
     } else {
         let Report { scenario, seed, nodes, virtual_s, wall_s, steps, propagation_ms, bans, .. } = report;
+        let ms = |figure: Option<f64>| figure.map_or("-".to_owned(), |ms| format!("{ms:.1}"));
         println!(
             "{} {scenario:<26}seed {seed:<4}{nodes:>5} nodes{virtual_s:>9.1} s in{wall_s:>7.2} s{steps:>10} calls  \
-             p50 {:>6.1} ms  p99 {:>7.1} ms  bans {}+{}",
+             p50 {:>6} ms  p99 {:>7} ms  bans {}+{}",
             if report.ok { "ok  " } else { "FAIL" },
-            propagation_ms.p50,
-            propagation_ms.p99,
+            ms(propagation_ms.p50),
+            ms(propagation_ms.p99),
             bans.honest,
             bans.hostile
         );
