@@ -67,6 +67,6 @@ pub use observe::{Call, Mark, Observer};
 pub use owed::Lost;
 pub use preconfer::{Election, block_of, gossip_of, txlist_of};
 pub use puppet::{Answer, Hands, Puppet, Server, Slot};
-pub use record::{TraceWriter, Traces};
-pub use seeds::{at_scale, each_seed, each_seed_on_all_cores};
+pub use record::{TraceWriter, Traces, Unwritten};
+pub use seeds::{at_scale, each_seed, each_seed_on_all_cores, seeds};
 pub use world::World;
