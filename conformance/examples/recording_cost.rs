@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --bin preconf -- devnet --record traces
-//! cargo run --release -p preconf-trace --example recording_cost -- traces/node-0.trace
+//! cargo run --release -p preconf-conformance --example recording_cost -- traces/node-0.trace
 //! ```
 //!
 //! A clock scatters by more than recording costs, so what is to be proven is counted: with `bare` or `recorded` behind the trace the program
