@@ -6,6 +6,7 @@
 //! [`scenario`] says what a network must live through, [`model`] what a second, naive implementation would have said at every step.
 //! [`report`] makes a page out of either, to look at.
 
+mod deliveries;
 pub mod model;
 #[cfg(doctest)]
 mod readme;

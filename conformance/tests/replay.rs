@@ -186,6 +186,12 @@ fn two_traces_part_at_a_step_that_is_shown() {
     let same = json(&program(&left, &["--json", "--diff", left.to_str().unwrap()]), true);
     assert_eq!(same["why"], Value::Null);
 
+    // The trailer is not there: the same steps, and another end.
+    let open = file("open.trace", &trace[..trace.len() - 1]);
+    let told = text(&program(&left, &["--diff", open.to_str().unwrap()]), false);
+    assert!(told.contains("then they end differently") && told.contains("left.trace: the node ended"), "{told}");
+    assert!(told.contains("open.trace: cut: the record at byte"), "{told}");
+
     let slashed = file("slashed.trace", &with_slasher(&trace));
     let told = text(&program(&left, &["--diff", slashed.to_str().unwrap()]), false);
     assert!(told.contains("started with other values: slasher: None"), "{told}");

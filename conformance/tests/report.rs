@@ -120,7 +120,7 @@ fn the_trace_of_one_node_shows_how_long_blocks_waited_and_what_it_thought_of_its
     assert_eq!(data["curves"][0]["points"], json!([]));
     assert_eq!(data["curves"][2]["points"], json!([[250_000, 3]]));
     assert_eq!((&data["scores"][0]["name"], &data["scores"][0]["side"]), (&json!(peer.to_string()), &json!("unknown")));
-    assert!(page.contains("What this node thought of its peers."));
+    assert!(page.contains("What this node thought of its peers, in points."));
     assert!(page.contains("From accepted to ready."));
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use preconf_conformance::scenario::{self, Change, Scenario, ScenarioError};
-use preconf_conformance::sim::at_scale;
+use preconf_conformance::sim::{at_scale, seeds};
 
 /// The scenarios with hostile peers: each has a defence that can be switched off.
 const HOSTILE: [&str; 7] = [
@@ -23,7 +23,7 @@ const HOSTILE: [&str; 7] = [
 
 fn holds(name: &str) {
     let scenario = Scenario::named(name).unwrap();
-    for seed in 0..at_scale("SIM_SEEDS", 2, 10) {
+    for seed in seeds(0..at_scale("SIM_SEEDS", 2, 10)) {
         let report = scenario.run(seed, &Change::default());
         assert!(report.ok, "{name}, seed {seed}: {:?}", report.violations);
         assert_eq!(report.bans.honest, 0);

@@ -75,8 +75,8 @@ impl Core {
         let ready_to = self.chain.next_ready().saturating_sub(1);
         let best = self.best(now);
         Status {
-            head: self.chain.head().map(|head| (head.block_number, head.hash)),
-            sync_tip: self.chain.tip(),
+            head: self.head(),
+            sync_tip: self.sync_tip(),
             ready_to,
             executed_to: self.executed,
             best,
@@ -91,6 +91,16 @@ impl Core {
             jobs: self.docket.len() + self.deliveries.hashing(),
             unsent: self.outbox.len(),
         }
+    }
+
+    /// Number and preconfirmation hash of the highest linked block, as in [`Status`]: cheap enough to be asked after every step.
+    pub fn head(&self) -> Option<(u64, B256)> {
+        self.chain.head().map(|head| (head.block_number, head.hash))
+    }
+
+    /// The last settled block, as in [`Status`].
+    pub fn sync_tip(&self) -> SyncTip {
+        self.chain.tip()
     }
 
     /// Every connected peer, in the order of their ids.

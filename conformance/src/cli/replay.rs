@@ -1,8 +1,8 @@
 //! `preconf-conformance replay FILE`: relives a trace; exit status 0 only if the machine says in every step what it said then.
 
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -48,8 +48,13 @@ fn open(path: &Path) -> Result<Replay<BufReader<File>>, Box<dyn Error>> {
     Ok(Replay::open(BufReader::new(file)).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
+fn unwritable(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be written: {error}", path.display())
+}
+
 fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     let mut replay = open(&args.file)?;
+    let page = args.html.as_deref().map(|path| File::create(path).map_err(|error| unwritable(path, &error))).transpose()?;
     let mut now = replay.header().start;
     let began = Instant::now();
     let mut reliving = Reliving::of(replay.header());
@@ -61,8 +66,8 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     let ok = relived.ok() && too_short.is_none();
     let summary = Summary { wall_time: Some(began.elapsed()), ..summary(args, &relived, reliving.span()) };
     let report = Report::new(summary, reliving.into_timeline());
-    if let Some(file) = &args.html {
-        fs::write(file, report.html()).map_err(|error| format!("{}: {error}", file.display()))?;
+    if let (Some(mut file), Some(path)) = (page, &args.html) {
+        file.write_all(report.html().as_bytes()).map_err(|error| unwritable(path, &error))?;
     }
     let ledger = args.explain.map(|peer| (peer, replay.core().explain(now, peer)));
     if args.json {
@@ -162,10 +167,11 @@ fn print_parting(parting: &Parting, paths: [&Path; 2]) {
         return println!("and then both end");
     };
     println!("then {}", why.words());
-    for (path, step) in paths.into_iter().zip([&parting.left, &parting.right]) {
-        match step {
-            Some(step) => println!("{}: {step}", path.display()),
-            None => println!("{}: ends", path.display()),
+    for ((path, step), ending) in paths.into_iter().zip([&parting.left, &parting.right]).zip(parting.endings) {
+        match (step, ending) {
+            (Some(step), _) => println!("{}: {step}", path.display()),
+            (None, Some(ending)) => println!("{}: {}", path.display(), words::ending(ending)),
+            (None, None) => println!("{}: ends", path.display()),
         }
     }
 }
@@ -176,6 +182,7 @@ fn parting_json(parting: &Parting) -> Value {
         "headers": parting.headers,
         "common": parting.common,
         "why": parting.why.map(|why| why.words()),
+        "endings": parting.endings.map(|ending| ending.map(words::ending)),
         "left": parting.left.as_ref().map(|step| step.json()),
         "right": parting.right.as_ref().map(|step| step.json()),
     })

@@ -4,8 +4,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{IsTerminal, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,7 +94,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if let [scenario] = &scenarios[..]
         && (args.html.is_some() || args.trace.is_some())
     {
-        return watch(args, scenario, &change);
+        return watch(args, scenario, &change).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        });
     }
     let range = args.seeds.clone().unwrap_or(args.seed..args.seed + 1);
     let plays: Vec<(&Scenario, u64)> = scenarios.iter().flat_map(|scenario| range.clone().map(move |seed| (scenario, seed))).collect();
@@ -109,27 +112,34 @@ fn find(args: &Args) -> Result<Vec<Scenario>, ScenarioError> {
     }
 }
 
-/// Plays one seed, and writes down what happens.
-fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
+/// Plays one seed, and writes down what happens. The error names the file that could not be written.
+fn watch(args: &Args, scenario: &Scenario, change: &Change) -> Result<ExitCode, String> {
+    // Nobody waits an hour to learn that its page has no place.
+    let page = args.html.as_deref().map(|path| File::create(path).map(|file| (path, file)).map_err(|error| unwritable(path, &error)));
+    let page = page.transpose()?;
+    if let Some(dir) = &args.trace {
+        fs::create_dir_all(dir).map_err(|error| unwritable(dir, &error))?;
+    }
     let spectator = Rc::new(RefCell::new(Spectator::default()));
     let bar = bar(&[(scenario, args.seed)], change);
-    let mut recorded = Ok(());
+    let mut recorded = None;
     let prepare = |world: &mut World| {
         if args.html.is_some() {
             world.observe(spectator.clone());
         }
         if let Some(dir) = &args.trace {
-            recorded = world.record_in(dir);
+            recorded = Some(world.record_in(dir));
         }
     };
     let report = scenario.run_with(args.seed, change, prepare, |progress| bar.set_position(progress.at_s));
     bar.finish_and_clear();
     print(&report, args);
-    if let (Some(dir), Err(error)) = (&args.trace, recorded) {
-        eprintln!("{}: {error}", dir.display());
-        return ExitCode::FAILURE;
+    let dir = args.trace.as_deref().unwrap_or(Path::new(""));
+    let unwritten = recorded.transpose().map_err(|error| unwritable(dir, &error))?.and_then(|unwritten| unwritten.take());
+    if let Some((path, error)) = unwritten {
+        return Err(unwritable(&path, &error));
     }
-    if let Some(file) = &args.html {
+    if let Some((path, mut file)) = page {
         let summary = Summary {
             scenario: scenario.name.clone(),
             seed: Some(report.seed),
@@ -142,12 +152,13 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> ExitCode {
             ..Summary::default()
         };
         let page = report::Report::new(summary, spectator.take().into_timeline()).html();
-        if let Err(error) = fs::write(file, page) {
-            eprintln!("{}: {error}", file.display());
-            return ExitCode::FAILURE;
-        }
+        file.write_all(page.as_bytes()).map_err(|error| unwritable(path, &error))?;
     }
-    if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be written: {error}", path.display())
 }
 
 /// Plays them on all processors, prints them in order, and says how many failed.
@@ -208,12 +219,13 @@ fn print(report: &Report, args: &Args) {
         println!("{}", serde_json::to_string(report).expect("a report is plain data"));
     } else {
         let Report { scenario, seed, nodes, virtual_s, wall_s, steps, propagation_ms, bans, .. } = report;
+        let ms = |figure: Option<f64>| figure.map_or("-".to_owned(), |ms| format!("{ms:.1}"));
         println!(
             "{} {scenario:<26}seed {seed:<4}{nodes:>5} nodes{virtual_s:>9.1} s in{wall_s:>7.2} s{steps:>10} calls  \
-             p50 {:>6.1} ms  p99 {:>7.1} ms  bans {}+{}",
+             p50 {:>6} ms  p99 {:>7} ms  bans {}+{}",
             if report.ok { "ok  " } else { "FAIL" },
-            propagation_ms.p50,
-            propagation_ms.p99,
+            ms(propagation_ms.p50),
+            ms(propagation_ms.p99),
             bans.honest,
             bans.hostile
         );

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use preconf_trace::{Header, Replay, TraceError};
+use preconf_trace::{Ending, Header, Replay, TraceError};
 
 use super::view::StepView;
 
@@ -17,6 +17,8 @@ pub enum Why {
     Told,
     /// What they said.
     Said,
+    /// Only how they end: one was closed, the other is cut or was full.
+    Ending,
 }
 
 impl Why {
@@ -27,6 +29,7 @@ impl Why {
             Self::Time => "their clocks differ",
             Self::Told => "their machines were told different things",
             Self::Said => "their machines said different things",
+            Self::Ending => "they end differently",
         }
     }
 }
@@ -44,6 +47,8 @@ pub struct Parting {
     pub left: Option<StepView>,
     /// That step of the second one.
     pub right: Option<StepView>,
+    /// How each ends, where its end was reached.
+    pub endings: [Option<Ending>; 2],
 }
 
 impl Parting {
@@ -62,7 +67,7 @@ pub fn part<A: Read, B: Read>(left: &mut Replay<A>, right: &mut Replay<B>) -> Re
     loop {
         let (a, b) = (left.step().map_err(|error| (0, error))?, right.step().map_err(|error| (1, error))?);
         let why = match (&a, &b) {
-            (None, None) => None,
+            (None, None) => (kind(left.ending()) != kind(right.ending())).then_some(Why::Ending),
             (None, Some(_)) | (Some(_), None) => Some(Why::Length),
             (Some(a), Some(b)) if a.step.now != b.step.now => Some(Why::Time),
             (Some(a), Some(b)) if a.step.call != b.step.call => Some(Why::Told),
@@ -73,12 +78,18 @@ pub fn part<A: Read, B: Read>(left: &mut Replay<A>, right: &mut Replay<B>) -> Re
             }
         };
         parting.why = why;
+        parting.endings = [left.ending(), right.ending()];
         if why.is_some() {
             parting.left = a.map(|step| StepView::of(&step, left.core()));
             parting.right = b.map(|step| StepView::of(&step, right.core()));
         }
         return Ok(parting);
     }
+}
+
+/// How a trace ends, wherever that is: the same steps may lie at other places, behind a longer header.
+fn kind(ending: Option<Ending>) -> Option<std::mem::Discriminant<Ending>> {
+    ending.as_ref().map(std::mem::discriminant)
 }
 
 /// Lines in which two headers differ. Both list the same fields, so the lines stand side by side until a list is longer than the other.

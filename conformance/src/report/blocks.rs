@@ -1,29 +1,18 @@
 //! Where is each block, and how far behind is each node?
 //!
-//! A block is *born* when its publisher accepts it as its own, or, where no publisher is observed, when a node first accepts it. A node is
+//! A block is *born* when its publisher accepts it as its own, or, where no publisher is observed, when a node first accepts it; `deliveries`
+//! knows when that was. A node is
 //! behind by the age of the oldest block that it does not have ready: a figure in time, so it reads the same whatever the blocks' pace, and
 //! in a healthy network it is no more than what propagation takes.
 
-use std::collections::BTreeMap;
-
-use preconf_core::{Accepted, B256, Source, Time};
+use preconf_core::{Accepted, Source, Time};
 
 use super::axis::halve;
 use super::spread::Spread;
+use crate::deliveries::Deliveries;
 
-/// Births that are remembered, oldest out first. Source: a node keeps 3840 commitments (P10.1); whoever lacks older ones is far behind.
-const MAX_BIRTHS: usize = 4096;
 /// Marks a bin in which a node was down.
 pub(super) const DOWN: u32 = u32::MAX;
-
-#[derive(Clone, Copy, Debug)]
-struct Birth {
-    hash: B256,
-    at: Time,
-    node: usize,
-    /// The publisher itself was observed.
-    published: bool,
-}
 
 /// One node's way along the chain.
 #[derive(Clone, Debug)]
@@ -35,8 +24,8 @@ pub(super) struct Row {
     started: Time,
     /// The block that must become ready next, once one has been.
     next: Option<u64>,
-    /// Highest block whose delivery has been counted: accepted, ready.
-    counted: (u64, u64),
+    /// Highest block of which it has been counted when it was ready.
+    counted: u64,
     /// Peers that it is connected with.
     peers: i64,
     /// Commitments accepted.
@@ -75,10 +64,9 @@ pub(super) struct Height {
 pub(super) struct Blocks {
     pub(super) rows: Vec<Row>,
     pub(super) heights: Vec<Height>,
-    births: BTreeMap<u64, Birth>,
+    /// Births, and how long blocks took from publication to acceptance elsewhere.
+    pub(super) deliveries: Deliveries,
     best: u64,
-    /// From publication to acceptance elsewhere.
-    pub(super) to_accepted: Spread,
     /// From publication to ready elsewhere.
     pub(super) to_ready: Spread,
     /// From acceptance to ready, of blocks whose publisher is not observed.
@@ -94,7 +82,7 @@ impl Blocks {
             lives: 0,
             started: Time::ZERO,
             next: None,
-            counted: (0, 0),
+            counted: 0,
             peers: 0,
             accepted: 0,
             ready: 0,
@@ -109,6 +97,7 @@ impl Blocks {
         if let Some(row) = self.rows.get_mut(node) {
             (row.up, row.started, row.next, row.peers) = (true, at, None, 0);
             row.lives += 1;
+            self.deliveries.started(at, node);
         }
     }
 
@@ -119,23 +108,10 @@ impl Blocks {
     }
 
     pub(super) fn accepted(&mut self, at: Time, node: usize, commitment: &Accepted, source: Source) {
-        let (number, hash, published) = (commitment.block_number, commitment.hash, source == Source::Own);
-        self.best = self.best.max(number);
-        let known = self.births.get(&number).copied();
-        if published && known.is_none_or(|birth| birth.hash != hash) || known.is_none() {
-            self.births.insert(number, Birth { hash, at, node, published });
-            if self.births.len() > MAX_BIRTHS {
-                self.births.pop_first();
-            }
-        }
-        let Some(row) = self.rows.get_mut(node) else { return };
-        row.accepted += 1;
-        if let Some(birth) = known.filter(|birth| birth.published && birth.hash == hash)
-            && birth.at >= row.started
-            && number > row.counted.0
-        {
-            row.counted.0 = number;
-            self.to_accepted.add(at.since(birth.at));
+        self.best = self.best.max(commitment.block_number);
+        self.deliveries.accepted(at, node, commitment, source);
+        if let Some(row) = self.rows.get_mut(node) {
+            row.accepted += 1;
         }
     }
 
@@ -143,14 +119,14 @@ impl Blocks {
         let (number, Some(row)) = (commitment.block_number, self.rows.get_mut(node)) else { return };
         row.next = Some(number.saturating_add(1));
         row.ready += 1;
-        let Some(birth) = self.births.get(&number).filter(|birth| birth.hash == commitment.hash) else { return };
+        let Some(birth) = self.deliveries.birth(number, commitment.hash) else { return };
         let delay = at.since(birth.at);
         row.worst = row.worst.max(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
         // What a node missed while it was down says nothing of the network.
-        if birth.at < row.started || number <= row.counted.1 {
+        if birth.at < row.started || number <= row.counted {
             return;
         }
-        row.counted.1 = number;
+        row.counted = number;
         if !birth.published {
             self.waited.add(delay);
         } else if birth.node != node {
@@ -189,8 +165,8 @@ impl Blocks {
         let peers = range(|row| u64::try_from(row.peers).unwrap_or(0));
         self.heights.push(Height { best: self.best, ready: range(Row::ready_to), peers });
         for row in &mut self.rows {
-            let missing = self.births.range(row.next.unwrap_or(0)..).next().filter(|_| row.up);
-            let age = missing.map_or(0, |(_, birth)| end.0.saturating_sub(birth.at.0));
+            let missing = self.deliveries.lowest_from(row.next.unwrap_or(0)).filter(|_| row.up);
+            let age = missing.map_or(0, |birth| end.0.saturating_sub(birth.at.0));
             let worst = std::mem::take(&mut row.worst).max(age) / 1_000;
             row.behind.push(if row.up || worst > 0 { u32::try_from(worst).unwrap_or(DOWN).min(DOWN - 1) } else { DOWN });
         }

@@ -125,7 +125,7 @@ impl Data {
             peers,
             behind: blocks.rows.iter().map(row).collect(),
             curves: vec![
-                curve("accepted", "accepted", &blocks.to_accepted),
+                curve("accepted", "accepted", &blocks.deliveries.spread),
                 curve("ready", "ready", &blocks.to_ready),
                 curve("waited", "wait for ready", &blocks.waited),
             ],

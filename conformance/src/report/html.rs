@@ -124,12 +124,12 @@ fn plots(summary: &Summary, timeline: &Timeline) -> String {
     let alone = timeline.blocks.rows.len() < 2;
     let (blocks, propagation) = if alone {
         (
-            "How far this node's chain reached, and the age of the oldest block that it knew of and could not execute yet.",
+            "How far this node's chain reached, in block numbers, and the age of the oldest block that it knew of and could not execute yet.",
             "From accepted to ready",
         )
     } else {
         (
-            "How far the chain reached, and for every node the age of the oldest block that it could not execute yet.",
+            "How far the chain reached, in block numbers, and for every node the age of the oldest block that it could not execute yet.",
             "From the publisher to everybody else",
         )
     };
@@ -137,8 +137,8 @@ fn plots(summary: &Summary, timeline: &Timeline) -> String {
     let scored = worst_first(&timeline.scores.subjects).len();
     let scores = match (scored, summary.kind) {
         (0, _) => "No peer's score was ever set.".to_owned(),
-        (_, RunKind::Replay) => "What this node thought of its peers.".to_owned(),
-        (_, RunKind::Simulation) => "The lowest score that any node holds each peer at.".to_owned(),
+        (_, RunKind::Replay) => "What this node thought of its peers, in points.".to_owned(),
+        (_, RunKind::Simulation) => "The lowest score that any node holds each peer at, in points.".to_owned(),
     };
     let shown = drawn_scores(&timeline.scores.subjects).len();
     let scores = if shown < scored { format!("{scores} Drawn are the {shown} of {scored} peers that fell lowest.") } else { scores };
@@ -211,7 +211,8 @@ fn incidents(timeline: &Timeline) -> String {
     }
     let mut lines = String::new();
     for (text, incident) in &rows {
-        let until = if incident.last > incident.first { format!("\u{2013}{}", moment(incident.last.0)) } else { String::new() };
+        let (first, last) = (moment(incident.first.0), moment(incident.last.0));
+        let until = if last == first { String::new() } else { format!("\u{2013}{last}") };
         let nodes = match incident.nodes.len() {
             0..=3 => {
                 incident.nodes.iter().filter_map(|node| Some(escape(&timeline.blocks.rows.get(*node)?.name))).collect::<Vec<_>>().join(", ")
@@ -220,8 +221,7 @@ fn incidents(timeline: &Timeline) -> String {
         };
         let _ = writeln!(
             lines,
-            "<tr><td class=\"number\">{}{until}</td><td>{}</td><td>{nodes}</td><td class=\"number\">{}</td></tr>",
-            moment(incident.first.0),
+            "<tr><td class=\"number\">{first}{until}</td><td>{}</td><td>{nodes}</td><td class=\"number\">{}</td></tr>",
             escape(text),
             grouped(incident.count)
         );

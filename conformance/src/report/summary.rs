@@ -6,6 +6,7 @@ use preconf_core::Time;
 use serde_json::json;
 
 use super::timeline::Timeline;
+use crate::deliveries::Propagation;
 
 /// Longest violation that is quoted whole, and how many of them a page shows. Ours: a page stays a page.
 const MAX_VIOLATIONS: usize = 64;
@@ -85,8 +86,7 @@ impl Report {
     /// The run as one JSON object, for scripts. What a single node cannot know is null.
     pub fn json(&self) -> serde_json::Value {
         let Self { summary, timeline } = self;
-        let (spread, bans) = (timeline.to_accepted(), timeline.bans());
-        let ms = |percent| spread.quantile(percent).map(|delay| delay.as_micros() as f64 / 1e3);
+        let bans = timeline.bans();
         json!({
             "ok": summary.ok(),
             "scenario": summary.scenario,
@@ -97,7 +97,7 @@ impl Report {
             "steps": summary.steps,
             "trace_digest": summary.digest,
             "violations": summary.violations,
-            "propagation_ms": { "p50": ms(50), "p99": ms(99) },
+            "propagation_ms": Propagation::of(timeline.to_accepted()),
             "bans": { "honest": bans.honest, "hostile": bans.hostile },
         })
     }

@@ -92,9 +92,9 @@ impl Timeline {
         self.marks.mark(at, mark, self.axis.width);
     }
 
-    /// How long commitments took from their publisher to other nodes that were up.
+    /// How long commitments took from their publisher to other nodes that were up; see [`Propagation`](crate::sim::Propagation).
     pub fn to_accepted(&self) -> &Spread {
-        &self.blocks.to_accepted
+        &self.blocks.deliveries.spread
     }
 
     /// How long blocks took from their publisher until they could be executed on other nodes that were up.

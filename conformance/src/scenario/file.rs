@@ -345,6 +345,9 @@ pub struct Defence {
 pub struct Must {
     /// The chain reaches at least so many blocks a minute.
     pub blocks_a_minute: Option<f64>,
+    /// May two preconfers build on one parent (C9)? Otherwise connected honest nodes never hold different blocks at one number, but where a
+    /// hostile preconfer contradicts itself.
+    pub may_fork: bool,
     /// No honest node is behind the others for longer, while nothing is broken.
     pub behind_s: Option<u64>,
     /// One block in a hundred may take longer to a node.

@@ -24,17 +24,31 @@ pub(crate) struct Keeper {
     best: u64,
 }
 
+/// When something is broken, or has been within [`RECOVERY`].
+fn troubled(scenario: &Scenario, begins: Time) -> Vec<(Time, Time)> {
+    let trouble = |fault: &Fault| {
+        let from = begins.after(fault.at());
+        (from, from.after(fault.span() + RECOVERY))
+    };
+    scenario.faults.iter().map(trouble).collect()
+}
+
+impl Scenario {
+    /// Seconds in which no fault excuses a node that is behind: what [`Must::behind_s`] is held against.
+    pub fn untroubled_s(&self) -> u64 {
+        let troubled = troubled(self, Time::ZERO);
+        let is_calm = |second: &u64| !troubled.iter().any(|(from, to)| (*from..=*to).contains(&Time::from_millis(second * 1_000)));
+        (0..self.seconds).filter(is_calm).count() as u64
+    }
+}
+
 impl Keeper {
     pub(crate) fn new(scenario: &Scenario, honest: usize, begins: Time) -> Self {
-        let trouble = |fault: &Fault| {
-            let from = begins.after(fault.at());
-            (from, from.after(fault.span() + RECOVERY))
-        };
         Self {
             must: scenario.must.clone(),
             honest,
             seconds: scenario.seconds,
-            troubled: scenario.faults.iter().map(trouble).collect(),
+            troubled: troubled(scenario, begins),
             behind_since: vec![None; honest],
             best: 0,
         }
@@ -90,7 +104,7 @@ impl Keeper {
             let peers = world.neighbours(node).into_iter().filter(|peer| world.is_honest(*peer)).count();
             at_least(&format!("honest_peers of node {node}"), peers as f64, self.must.honest_peers.map(|least| least as f64));
         }
-        let p99 = world.propagation().p99;
+        let p99 = world.propagation().p99.unwrap_or(f64::INFINITY); // nothing that arrives is no speed
         if let Some(most) = self.must.propagation_p99_ms.filter(|most| p99 > *most) {
             broken.push(format!("propagation_p99_ms: {p99:.1}, at most {most:.1} may be"));
         }

@@ -48,6 +48,9 @@ impl Stage {
         let (world, mut dice) = (&mut self.world, Dice::new(!seed));
         let (honest, terms) = (scenario.nodes.honest, terms(&scenario.links));
         world.usual_terms(terms.clone());
+        if scenario.must.may_fork {
+            world.allow_forks();
+        }
         for _ in 0..honest {
             let setup = setup(scenario, &mut dice);
             world.add_node(setup);

@@ -97,6 +97,8 @@ impl World {
         if self.model_every > 0 && node.is_multiple_of(self.model_every) {
             self.models.insert(node, Model::new(&setup.config));
         }
+        self.agreement.started(node);
+        self.deliveries.started(self.now, node);
         let tape = self.tapes.as_mut().and_then(|tapes| tapes(node));
         Recorder::start(setup.config.clone(), seed, now, tape).expect("a configuration that a node can start with")
     }

@@ -101,7 +101,7 @@ impl World {
                     self.nodes[node].to_execute = Some(number);
                 }
             }
-            Event::CommitmentAccepted { commitment, .. } => self.arrived(node, commitment.hash),
+            Event::CommitmentAccepted { commitment, source } => self.deliveries.accepted(self.now, node, commitment, *source),
             Event::StandingChanged { peer, standing, .. } if *standing >= Standing::Pruned => {
                 self.put_out.extend(node_of(peer).map(|peer| (node, peer)));
             }

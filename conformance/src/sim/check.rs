@@ -2,15 +2,17 @@
 //!
 //! Safety is checked on each machine's outputs as they come; liveness when the world has been healed and left alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use preconf_core::{
-    Action, CommandId, Conduct, Core, DEFAULT_DOMAIN, Event, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output, PeerId, RequestId,
-    Standing, Status, Time, Timer, Verdict,
+    Action, B256, CommandId, Conduct, Config, Core, DEFAULT_DOMAIN, Event, Input, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output,
+    PeerId, RequestId, Standing, Status, Time, Timer, Verdict,
 };
 
 use super::node::NodeId;
+use super::owed::{Lost, Owed};
 use crate::model::Disagreement;
 
 /// A rule that did not hold.
@@ -100,6 +102,37 @@ pub enum Violation {
         /// The request.
         request: RequestId,
     },
+    /// Something that a machine said, or had to say, never reached the world.
+    #[error("an output is lost: {0}")]
+    OutputLost(Lost),
+    /// C9: a machine's canonical chain changed, and no host had moved its sync tip.
+    #[error("C9: block {number}, {hash}, is no longer in the chain, and the host has not moved the sync tip")]
+    CanonicalMoved {
+        /// The head before.
+        number: u64,
+        /// Its name.
+        hash: B256,
+    },
+    /// Connected honest nodes hold different blocks at one number, where nothing allows a fork.
+    #[error("it has another block {number} than node {other}, which it is connected with: {} and {}", .hashes[0], .hashes[1])]
+    Disagree {
+        /// The other node.
+        other: NodeId,
+        /// The lowest number at which they differ.
+        number: u64,
+        /// The two blocks, the node's and the other's.
+        hashes: Box<[B256; 2]>,
+    },
+    /// C9: two connected honest nodes hold different blocks, and neither says so.
+    #[error("C9: node {other} has another block {number}, and neither of them has noticed within {within:?}")]
+    ForkUnnoticed {
+        /// The other node.
+        other: NodeId,
+        /// The lowest number at which they differ.
+        number: u64,
+        /// How long they had.
+        within: Duration,
+    },
     /// The naive model would have said otherwise.
     #[error(transparent)]
     Disagrees(Box<Disagreement>),
@@ -137,18 +170,29 @@ impl fmt::Debug for Failure {
 
 impl std::error::Error for Failure {}
 
+/// After a machine was told that time has passed, its next deadline lies ahead.
+pub(crate) fn progressed(now: Time, next: Option<(Time, Timer)>) -> Result<(), Violation> {
+    match next {
+        Some((at, timer)) if at <= now => Err(Violation::DueTimerLeft { timer }),
+        _ => Ok(()),
+    }
+}
+
 /// Watches one machine's outputs.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     /// The block that must become ready next; unknown before the first.
     next_ready: Option<u64>,
-    /// Copies of a message from a peer that wait for a verdict each.
-    verdicts_open: BTreeMap<(MessageId, PeerId), u32>,
+    owed: Owed,
     commands_open: BTreeSet<CommandId>,
     requests: BTreeSet<RequestId>,
 }
 
 impl Watch {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { owed: Owed::of(config), ..Self::default() }
+    }
+
     /// A command was taken.
     pub(crate) fn command(&mut self, id: CommandId, takes_time: bool) {
         if takes_time {
@@ -161,15 +205,17 @@ impl Watch {
         self.next_ready = self.next_ready.map(|next| next.max(block_number.saturating_add(1)));
     }
 
-    /// A message was handed to the machine.
-    pub(crate) fn gossip(&mut self, message: MessageId, peer: PeerId) {
-        *self.verdicts_open.entry((message, peer)).or_default() += 1;
+    /// The machine is about to be told this.
+    pub(crate) fn told(&mut self, now: Now, input: &Input) {
+        self.owed.told(now.mono, input);
     }
 
-    /// Outputs of one call.
+    /// Outputs of one call, and the machine after it.
     pub(crate) fn outputs(
         &mut self,
+        now: Now,
         outputs: &[Output],
+        core: Option<&Core>,
         poison: &BTreeSet<MessageId>,
         honest: impl Fn(&PeerId) -> Option<NodeId>,
     ) -> Result<(), Violation> {
@@ -177,13 +223,14 @@ impl Watch {
             return Err(Violation::TooManyOutputs { outputs: outputs.len() });
         }
         for output in outputs {
+            self.owed.said(now.mono, output)?;
             match output {
                 Output::Net(action) => self.action(action, poison, &honest)?,
                 Output::App(event) => self.event(event, &honest)?,
                 Output::Job(_) | Output::Keep(_) => {}
             }
         }
-        Ok(())
+        core.map_or(Ok(()), |core| self.owed.balance(now.mono, core.stats()))
     }
 
     fn action(
@@ -193,18 +240,8 @@ impl Watch {
         honest: &impl Fn(&PeerId) -> Option<NodeId>,
     ) -> Result<(), Violation> {
         match action {
-            Action::ReportGossip { message, verdict, peer } => {
-                let Some(copies) = self.verdicts_open.get_mut(&(*message, *peer)) else {
-                    return Err(Violation::VerdictUnasked { message: *message });
-                };
-                *copies -= 1;
-                if *copies == 0 {
-                    self.verdicts_open.remove(&(*message, *peer));
-                }
-                if *verdict == Verdict::Accept && poison.contains(message) {
-                    return Err(Violation::AcceptedPoison { message: *message });
-                }
-                Ok(())
+            Action::ReportGossip { message, verdict: Verdict::Accept, .. } if poison.contains(message) => {
+                Err(Violation::AcceptedPoison { message: *message })
             }
             Action::SendRequest { request, .. } if !self.requests.insert(*request) => Err(Violation::RequestTwice { request: *request }),
             Action::Block { peer } => match honest(peer) {
@@ -252,12 +289,37 @@ impl Watch {
             ("unsent messages", unsent),
             ("missing txlists", missing_txlists),
             ("catch-ups", usize::from(syncing)),
-            ("messages without a verdict", self.verdicts_open.len()),
+            ("messages without a verdict", self.owed.verdicts()),
             ("commands", self.commands_open.len()),
         ];
         match open.iter().find(|(_, count)| *count > 0) {
             Some((what, count)) => Some(format!("{count} {what} under way")),
             None => (lag > 0).then(|| format!("lag {lag}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::{History, HistoryPlan};
+    use super::super::node::Setup;
+    use super::super::world::World;
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_is_left_is_noticed() {
+        let (now, timer) = (Time::from_millis(5), Timer::Decay);
+        assert_eq!(progressed(now, Some((now, timer))), Err(Violation::DueTimerLeft { timer }));
+        assert_eq!(progressed(now, Some((Time::from_millis(6), timer))), Ok(()));
+    }
+
+    #[test]
+    fn p10_3_a_machine_that_holds_more_than_its_bound_is_noticed() {
+        let (mut world, history) = (World::new(7), History::write(HistoryPlan { blocks: 2, ..HistoryPlan::default() }));
+        let node = world.add_node(Setup::of(&history));
+        world.nodes[node].memory_bound = 1;
+        world.publish(&history, Duration::from_secs(1), &[node]);
+        let failed = world.run_for(Duration::from_secs(60)).expect_err("any machine holds more than a byte");
+        assert!(matches!(failed.violation, Violation::OverMemory { bound: 1, .. }), "{failed}");
     }
 }

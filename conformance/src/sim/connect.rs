@@ -77,7 +77,7 @@ impl World {
             if let Some(link) = self.links.get_mut(&ends(from, to)).filter(|link| link.connection.is_none()) {
                 link.dialer = from;
                 if self.open(ends(from, to), dial)? {
-                    return Ok(());
+                    return self.compare(ends(from, to));
                 }
             }
         }
@@ -89,7 +89,8 @@ impl World {
 
     /// Brings a link's connection up, unless something forbids it.
     pub(crate) fn connect(&mut self, ends: Ends) -> Result<(), Failure> {
-        self.open(ends, None).map(drop)
+        self.open(ends, None)?;
+        self.compare(ends)
     }
 
     fn open(&mut self, ends: Ends, dial: Option<DialId>) -> Result<bool, Failure> {

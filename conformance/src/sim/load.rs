@@ -36,7 +36,6 @@ impl World {
         }
         let (signed, txlist, hash) = (block.signed.clone(), block.txlist.clone(), block.hash);
         self.mark(&Mark::Published { node: publisher, number, hash });
-        self.published(hash);
         if let Some((_, txlist)) = txlist {
             self.command(publisher, Command::PublishTxList(txlist))?.map_err(|error| self.refused(publisher, &error))?;
         }

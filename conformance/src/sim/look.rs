@@ -5,6 +5,7 @@ use preconf_core::{B256, Core, PeerInfo, Reason, Status, Time};
 use super::check::{Failure, Violation};
 use super::node::{NodeId, peer_id};
 use super::world::World;
+use crate::deliveries::Propagation;
 
 impl World {
     /// The world's time.
@@ -128,6 +129,11 @@ impl World {
     /// When a block became ready on a node.
     pub fn ready_at(&self, node: NodeId, number: u64) -> Option<Time> {
         self.nodes[node].ready.iter().find(|ready| ready.number == number).map(|ready| ready.at)
+    }
+
+    /// How long blocks took so far.
+    pub fn propagation(&self) -> Propagation {
+        Propagation::of(&self.deliveries.spread)
     }
 
     /// Calls of machines so far.

@@ -27,6 +27,7 @@
 //! that is lost on the way is told of again (IHAVE). Blocks come from a history that was signed before ([`World::publish`]), or from
 //! preconfers that build on what they know, each by its own clock ([`World::elect`]). The rest stands in `gossip`, `link` and `connect`.
 
+mod agree;
 mod build;
 mod carry;
 mod check;
@@ -34,7 +35,6 @@ mod connect;
 mod dice;
 mod discovery;
 mod faults;
-mod flight;
 mod gossip;
 mod history;
 mod jobs;
@@ -43,6 +43,7 @@ mod load;
 mod look;
 mod node;
 mod observe;
+mod owed;
 mod preconfer;
 mod puppet;
 mod queue;
@@ -54,17 +55,18 @@ mod trace;
 mod turn;
 mod world;
 
+pub use crate::deliveries::Propagation;
 pub use check::{Failure, Violation};
 pub use dice::Dice;
-pub use flight::Propagation;
 pub use history::{Block, CHAIN, History, HistoryPlan, START};
 pub use jobs::JobOrder;
 pub use link::Terms;
 pub(crate) use node::node_of;
 pub use node::{NodeId, Setup, peer_id};
 pub use observe::{Call, Mark, Observer};
+pub use owed::Lost;
 pub use preconfer::{Election, block_of, gossip_of, txlist_of};
 pub use puppet::{Answer, Hands, Puppet, Server, Slot};
-pub use record::{TraceWriter, Traces};
-pub use seeds::{at_scale, each_seed, each_seed_on_all_cores};
+pub use record::{TraceWriter, Traces, Unwritten};
+pub use seeds::{at_scale, each_seed, each_seed_on_all_cores, seeds};
 pub use world::World;

@@ -116,12 +116,13 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(mind: Mind, setup: Option<Setup>, now: Time) -> Self {
         let memory_bound = setup.as_ref().map_or(0, |setup| memory_bound(&setup.config));
+        let watch = setup.as_ref().map(|setup| Watch::of(&setup.config)).unwrap_or_default();
         Self {
             mind,
             setup,
             memory_bound,
             gossip: Gossip::default(),
-            watch: Watch::default(),
+            watch,
             up: true,
             linked: Vec::new(),
             ip: None,

@@ -153,6 +153,15 @@ impl World {
         (made.clone().count(), made.map(|made| made.number).max().unwrap_or(0))
     }
 
+    /// Does this address belong to a preconfer that is no machine?
+    pub(crate) fn is_hostile_seat(&self, signer: Address) -> bool {
+        let seat = self.office.as_ref().and_then(|office| {
+            let place = office.keys.iter().position(|key| address_of(key) == signer)?;
+            office.election.seats.get(place).copied()
+        });
+        seat.is_some_and(|seat| !self.is_honest(seat))
+    }
+
     pub(crate) fn windows_arrive(&mut self, node: NodeId, windows: Vec<Window>) -> Result<(), Failure> {
         if let Some(setup) = &mut self.nodes[node].setup {
             setup.windows.extend(windows.iter().copied());
@@ -272,7 +281,6 @@ impl World {
     pub(crate) fn made(&mut self, node: NodeId, made: Made) {
         self.mark(&Mark::Published { node, number: made.number, hash: made.hash });
         self.last_block = self.now;
-        self.published(made.hash);
         let Some(office) = &mut self.office else { return };
         let next = office.chain.len() as u64 + 1;
         if made.number == next && made.parent == office.chain.last().copied().unwrap_or_default() {

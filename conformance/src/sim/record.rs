@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -90,27 +90,65 @@ impl World {
         traces
     }
 
-    /// Writes the traces of all machines that start from now on into a folder: `node-3.trace`, and after a restart `node-3.2.trace`. One
-    /// that cannot be written is missing, with a warning.
+    /// Writes the traces of all machines that start from now on into a folder: `node-3.trace`, and after a restart `node-3.2.trace`. The world
+    /// goes on without one that cannot be written; what is returned says so once the world is gone.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn record_in(&mut self, folder: impl Into<PathBuf>) -> io::Result<()> {
+    pub fn record_in(&mut self, folder: impl Into<PathBuf>) -> io::Result<Unwritten> {
         let (folder, mut lives) = (folder.into(), BTreeMap::<NodeId, u32>::new());
         fs::create_dir_all(&folder)?;
+        let unwritten = Unwritten::default();
+        let noted = unwritten.clone();
         self.record(move |node| {
             let life = lives.entry(node).or_default();
             *life += 1;
             let name = if *life == 1 { format!("node-{node}.trace") } else { format!("node-{node}.{life}.trace") };
             let path = folder.join(name);
             match File::create(&path) {
-                Ok(file) => Some(Tape { to: Box::new(BufWriter::new(file)), max_bytes: u64::MAX }),
+                Ok(file) => {
+                    let file = Watched { file, path, unwritten: noted.clone() };
+                    Some(Tape { to: Box::new(BufWriter::new(file)), max_bytes: u64::MAX })
+                }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "no trace of this node");
+                    noted.note(&path, error);
                     None
                 }
             }
         });
-        Ok(())
+        Ok(unwritten)
+    }
+}
+
+/// The first trace that could not be written, if there was one.
+#[derive(Clone, Debug, Default)]
+pub struct Unwritten(Arc<Mutex<Option<(PathBuf, io::Error)>>>);
+
+impl Unwritten {
+    /// Which it was, and why.
+    pub fn take(&self) -> Option<(PathBuf, io::Error)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note(&self, path: &Path, error: io::Error) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| (path.to_owned(), error));
+    }
+}
+
+/// A file that notes why it could not be written: what a buffer still holds is written when nobody is left to be told.
+#[derive(Debug)]
+struct Watched {
+    file: File,
+    path: PathBuf,
+    unwritten: Unwritten,
+}
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).inspect_err(|error| self.unwritten.note(&self.path, io::Error::new(error.kind(), error.to_string())))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

@@ -7,6 +7,11 @@ use std::thread;
 
 use super::check::Failure;
 
+/// The seeds of a test: these, or with `SIM_SEED=n` that one only.
+pub fn seeds(seeds: Range<u64>) -> Range<u64> {
+    from_env("SIM_SEED").map_or(seeds, |seed: u64| seed..seed + 1)
+}
+
 /// Runs a scenario twice for each seed and demands the same digest both times. `SIM_SEED=n` runs that seed only.
 ///
 /// # Errors
@@ -14,9 +19,8 @@ use super::check::Failure;
 ///
 /// # Panics
 /// Two runs of one seed differ.
-pub fn each_seed(seeds: Range<u64>, scenario: impl Fn(u64) -> Result<[u8; 32], Failure>) -> Result<(), Failure> {
-    let seeds = from_env("SIM_SEED").map_or(seeds, |seed: u64| seed..seed + 1);
-    for seed in seeds {
+pub fn each_seed(range: Range<u64>, scenario: impl Fn(u64) -> Result<[u8; 32], Failure>) -> Result<(), Failure> {
+    for seed in seeds(range) {
         let (first, second) = (scenario(seed)?, scenario(seed)?);
         assert_eq!(hex::encode(first), hex::encode(second), "two runs of seed {seed} differ");
     }
@@ -30,8 +34,8 @@ pub fn each_seed(seeds: Range<u64>, scenario: impl Fn(u64) -> Result<[u8; 32], F
 ///
 /// # Panics
 /// A scenario does.
-pub fn each_seed_on_all_cores(seeds: Range<u64>, scenario: impl Fn(u64) -> Result<(), Failure> + Sync) -> Result<(), Failure> {
-    let seeds = from_env("SIM_SEED").map_or(seeds, |seed: u64| seed..seed + 1);
+pub fn each_seed_on_all_cores(range: Range<u64>, scenario: impl Fn(u64) -> Result<(), Failure> + Sync) -> Result<(), Failure> {
+    let seeds = seeds(range);
     let next = AtomicU64::new(seeds.start);
     let work = || -> Result<(), Failure> {
         loop {

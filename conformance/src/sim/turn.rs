@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use preconf_core::{Command, CommandError, CommandId, Input, Now, Output};
 use preconf_trace::Recorder;
 
-use super::check::{Failure, Violation};
+use super::check::{Failure, Violation, progressed};
 use super::jobs::JobOrder;
 use super::node::{Mind, Node, NodeId, node_of};
 use super::observe::Call;
@@ -40,9 +40,8 @@ impl World {
 
     /// One input for a machine, and all that follows from it at once.
     pub(crate) fn input(&mut self, node: NodeId, input: Input) -> Result<(), Failure> {
-        if let Input::GossipReceived { message, peer, .. } = &input {
-            self.nodes[node].watch.gossip(*message, *peer);
-        }
+        let now = self.nodes[node].now(self.now);
+        self.nodes[node].watch.told(now, &input);
         self.show(node, Call::Input(&input));
         let Some((core, now)) = self.mind(node) else { return Ok(()) };
         core.handle_input(now, input);
@@ -59,9 +58,8 @@ impl World {
         self.show(node, Call::Timeout);
         let Some((core, now)) = self.mind(node) else { return Ok(()) };
         core.handle_timeout(now);
-        if let Some((_, timer)) = core.poll_timeout().filter(|(at, _)| *at <= now.mono) {
-            return Err(self.failure(node, Violation::DueTimerLeft { timer }));
-        }
+        let next = core.poll_timeout();
+        progressed(now.mono, next).map_err(|violation| self.failure(node, violation))?;
         self.drain(node, None)
     }
 
@@ -133,11 +131,17 @@ impl World {
         let mut outputs = Vec::new();
         let Mind::Machine(core) = &mut self.nodes[node].mind else { return Ok(outputs) };
         while let Some(output) = core.poll_output() {
-            outputs.push(output);
+            match &mut self.planted {
+                Some(fault) => outputs.extend(fault(self.now, node, output)),
+                None => outputs.push(output),
+            }
         }
         self.trace.step(self.now, node);
         for output in &outputs {
             self.trace.output(output);
+            if let Output::App(event) = output {
+                self.agreement.event(node, event);
+            }
             self.observers.iter_mut().for_each(|observer| observer.output(self.now, node, output));
         }
         if let Some(core) = self.nodes[node].core().filter(|_| !self.observers.is_empty()) {
@@ -145,9 +149,11 @@ impl World {
             self.observers.iter_mut().for_each(|observer| observer.done(self.now, node, now, core, answer));
         }
         let mut watch = std::mem::take(&mut self.nodes[node].watch);
-        let checked = watch.outputs(&outputs, &self.poison, |peer| node_of(peer).filter(|peer| self.is_honest(*peer)));
+        let (now, core) = (self.nodes[node].now(self.now), self.nodes[node].core());
+        let checked = watch.outputs(now, &outputs, core, &self.poison, |peer| node_of(peer).filter(|peer| self.is_honest(*peer)));
         self.nodes[node].watch = watch;
         checked.map_err(|violation| self.failure(node, violation))?;
+        self.follow(node)?;
         self.check_model(node, &outputs)?;
         self.check_memory(node)?;
         Ok(outputs)

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use preconf_core::{ChannelId, ConnectionId, Input, MessageId, RequestId, Time, Window};
+use preconf_core::{ChannelId, ConnectionId, Input, MessageId, Output, RequestId, Time, Window};
 
+use super::agree::Agreement;
 use super::check::{Failure, Violation};
 use super::dice::Dice;
 use super::discovery::Directory;
-use super::flight::Flights;
 use super::jobs::Jobs;
 use super::link::{Link, Terms};
 use super::load::Load;
@@ -22,6 +22,7 @@ use super::preconfer::Office;
 use super::queue::{Happening, Queue};
 use super::record::Tapes;
 use super::trace::Trace;
+use crate::deliveries::Deliveries;
 use crate::model::Model;
 
 /// How often the end of a wait is looked for. Ours: the answer is asked of every node, so not after every step.
@@ -35,6 +36,9 @@ pub(crate) struct Asked {
     pub(crate) connection: ConnectionId,
     pub(crate) request: RequestId,
 }
+
+/// A fault between the machines and the world.
+pub(crate) type Planted = Box<dyn FnMut(Time, NodeId, Output) -> Vec<Output>>;
 
 /// Nodes, what lies between them, and what is on its way.
 pub struct World {
@@ -67,7 +71,9 @@ pub struct World {
     /// Who has banned whom, and who has put whom out of its mesh at least, ever.
     pub(crate) bans: BTreeSet<(NodeId, NodeId)>,
     pub(crate) put_out: BTreeSet<(NodeId, NodeId)>,
-    pub(crate) flights: Flights,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) agreement: Agreement,
+    pub(crate) planted: Option<Planted>,
     /// Whom look-ups find.
     pub(crate) directory: Directory,
 }
@@ -100,7 +106,9 @@ impl World {
             schedule: Vec::new(),
             bans: BTreeSet::new(),
             put_out: BTreeSet::new(),
-            flights: Flights::default(),
+            deliveries: Deliveries::default(),
+            agreement: Agreement::default(),
+            planted: None,
             directory: Directory::default(),
         }
     }
@@ -139,6 +147,12 @@ impl World {
     /// Puts a [`Model`] beside every so manieth machine that starts from now on (1: each of them; 0: none), and fails where the two part.
     pub fn model_every(&mut self, nodes: usize) {
         self.model_every = nodes;
+    }
+
+    /// Plants a fault: what this makes of an output is what the machine has said, for all that the world knows. A check that has never
+    /// failed proves nothing, so each is shown to fail by a fault of its own.
+    pub fn plant(&mut self, fault: impl FnMut(Time, NodeId, Output) -> Vec<Output> + 'static) {
+        self.planted = Some(Box::new(fault));
     }
 
     /// Notes for those who look on that something is done to the world.
@@ -191,6 +205,7 @@ impl World {
     fn step(&mut self) -> Result<(), Failure> {
         let Some((at, happening)) = self.queue.pop() else { return Ok(()) };
         self.now = at;
+        self.forks_due()?;
         match happening {
             Happening::Input { node, life, input } if self.nodes[node].life == life => self.input(node, input),
             Happening::Wake { node, life } if self.nodes[node].life == life => self.wake(node),

@@ -16,7 +16,9 @@
 //! - **Strict.** One value has one encoding. Each record has a checksum over itself and all before it: a damaged byte is found, with its
 //!   place. A trace that is cut anywhere replays up to its cut, and [`Ending`] says so.
 //! - **Bounded.** It ends at a size that its owner names, with a trailer; what is on the disk always replays from its start. A trace cannot
-//!   begin in the middle, because only its start brings the machine into the state of the step after.
+//!   begin in the middle, because only its start brings the machine into the state of the step after. For the same reason no kind of step
+//!   has a share of its own: what strangers send counts like all else, so a flood ends a trace early. Who must not lose the end gives it more
+//!   room than strangers can fill in the time.
 //! - **No secrets.** No key ever reaches the core. A trace does tell what its log would tell: addresses of peers, and what they sent. The
 //!   seed of a node that still runs tells its dice; whoever reads it can foresee which peer is asked next.
 //!

@@ -113,6 +113,7 @@ function scoreLines(rows) {
       const up = y(area);
       yTicks(area, layer, ticks(low / 1000, high / 1000, 5).map((value) => value * 1000), up, (value) => String(Number((value / 1000).toFixed(2))).replace('-', '\u2212'));
       let label = null;
+      const labels = [];
       for (const [value, text] of THRESHOLDS.filter(([value]) => value > low)) {
         const at = up(value);
         layer.append(drawn('line', { class: 'threshold', x1: area.left, x2: area.right, y1: at, y2: at }));
@@ -120,10 +121,11 @@ function scoreLines(rows) {
           label.element.textContent += `, ${text}`;
         } else {
           label = { at, element: drawn('text', { class: 'threshold-label', x: area.left + 6, y: at - 3 }, text) };
-          layer.append(label.element);
+          labels.push(label.element);
         }
       }
       for (const row of [...rows].reverse()) layer.append(drawn('path', { class: `line score ${nameOf(row)}`, d: path(area, row.lowest, up) }));
+      layer.append(...labels); // above the lines, which would cross them out
       const ends = rows.filter((row) => lastOf(row) !== undefined);
       endLabels(area, layer, ends.map((row) => ({ y: up(lastOf(row)), text: row.name, name: nameOf(row) })));
     },

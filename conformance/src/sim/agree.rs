@@ -1,0 +1,232 @@
+//! Do connected honest nodes hold the same chain?
+//!
+//! After every step that moves a machine's head, its canonical chain is compared with those of the honest nodes that it is connected with; so
+//! are the two chains of a connection that comes up. Where both are above their sync tips they must be the same, block for block, with one
+//! exception: two preconfers who did not see each other's last block are both honest (C9), in worlds that say so
+//! ([`World::allow_forks`]), and a hostile preconfer contradicts itself wherever it likes. Such a fork must be noticed in time: one of the
+//! two nodes reports it, or proves the fault (P5.4), or L1 settles it.
+//!
+//! What a machine holds follows from its head, since every block names its parent; so a step costs a look at its head, and a moved head one
+//! look-up a neighbour. A head moves by blocks on top of it, and otherwise only when the host moves the sync tip (C9).
+//!
+//! How far a node may be behind the others is a matter of time and of the scenario (`behind_s`), not of every step.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use preconf_core::{Accepted, Address, B256, ConnectionId, Event, SyncTip, Time};
+
+use super::carry::{Ends, ends};
+use super::check::{Failure, Violation};
+use super::node::NodeId;
+use super::world::World;
+
+/// How long two connected nodes may hold different blocks before one of them must have noticed. Ours: two rounds of asking for heads, as
+/// P6.9 has it, and the requests that follow.
+const NOTICED_WITHIN: Duration = Duration::from_secs(40);
+
+/// What is known of a block that some machine took for valid.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    parent: B256,
+    signer: Address,
+}
+
+/// One machine's canonical chain above its sync tip.
+#[derive(Debug, Default)]
+struct Path {
+    head: Option<(u64, B256)>,
+    tip: SyncTip,
+    blocks: BTreeMap<u64, B256>,
+    /// Numbers at which it said that there are two valid blocks, or proved a contradiction.
+    noticed: BTreeSet<u64>,
+}
+
+/// All chains, and where they part.
+#[derive(Debug, Default)]
+pub(crate) struct Agreement {
+    may_fork: bool,
+    known: HashMap<B256, Known>,
+    paths: Vec<Path>,
+    /// Forks that nobody has noticed yet: the lowest number at which two nodes differ, and the connection over which they must notice.
+    open: BTreeMap<(Ends, u64), ConnectionId>,
+    due: BTreeSet<(Time, Ends, u64)>,
+}
+
+impl Agreement {
+    /// A machine starts with nothing in memory.
+    pub(crate) fn started(&mut self, node: NodeId) {
+        if node >= self.paths.len() {
+            self.paths.resize_with(node + 1, Path::default);
+        }
+        self.paths[node] = Path::default();
+    }
+
+    pub(crate) fn event(&mut self, node: NodeId, event: &Event) {
+        match event {
+            Event::CommitmentAccepted { commitment, .. } => self.meet(commitment),
+            Event::Forked { canonical, other } => {
+                self.meet(other);
+                self.noticed(node, canonical.block_number);
+            }
+            Event::EvidenceFound { block_number, .. } => self.noticed(node, *block_number),
+            _ => {}
+        }
+    }
+
+    fn meet(&mut self, block: &Accepted) {
+        let parent = block.signed.preconf().parent_preconfirmation_hash;
+        self.known.entry(block.hash).or_insert(Known { parent, signer: block.signer });
+    }
+
+    fn noticed(&mut self, node: NodeId, number: u64) {
+        self.paths[node].noticed.insert(number);
+    }
+
+    /// Follows a machine to where it stands now. Did its head move?
+    fn follow(&mut self, node: NodeId, head: Option<(u64, B256)>, tip: SyncTip) -> Result<bool, Violation> {
+        let path = &mut self.paths[node];
+        if path.head == head && path.tip == tip {
+            return Ok(false);
+        }
+        let before = path.head.filter(|_| path.tip == tip);
+        if path.tip != tip {
+            (path.tip, path.blocks) = (tip, BTreeMap::new());
+        }
+        path.head = head;
+        let mut below = head;
+        while let Some((number, hash)) = below.filter(|(number, _)| *number > tip.block_number) {
+            if path.blocks.insert(number, hash) == Some(hash) {
+                break;
+            }
+            below = self.known.get(&hash).map(|known| (number - 1, known.parent));
+        }
+        match before {
+            // What was the head lies in the chain still.
+            Some((number, hash)) if path.blocks.get(&number) != Some(&hash) || head.is_none_or(|(top, _)| top < number) => {
+                Err(Violation::CanonicalMoved { number, hash })
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// The lowest number at which two chains differ, above both sync tips.
+    fn root(&self, (a, b): Ends) -> Option<(u64, B256, B256)> {
+        let (a, b) = (self.paths.get(a)?, self.paths.get(b)?);
+        let floor = a.tip.block_number.max(b.tip.block_number);
+        let (mut number, mut lowest) = (a.head?.0.min(b.head?.0), None);
+        while number > floor {
+            match (a.blocks.get(&number), b.blocks.get(&number)) {
+                (Some(x), Some(y)) if x != y => lowest = Some((number, *x, *y)),
+                _ => break, // chains that have a block in common have all before it
+            }
+            number -= 1;
+        }
+        lowest
+    }
+
+    fn has_noticed(&self, (a, b): Ends, number: u64) -> bool {
+        [a, b].iter().any(|node| self.paths[*node].noticed.contains(&number))
+    }
+
+    fn signer(&self, hash: &B256) -> Address {
+        self.known.get(hash).map_or(Address::ZERO, |known| known.signer)
+    }
+}
+
+impl World {
+    /// From now on two preconfers of this world may build on one parent, because they do not see each other's blocks in time (C9). Otherwise
+    /// connected honest nodes never hold different blocks at one number.
+    pub fn allow_forks(&mut self) {
+        self.agreement.may_fork = true;
+    }
+
+    /// A machine's step is over: compares its chain with its neighbours', if its head moved.
+    pub(crate) fn follow(&mut self, node: NodeId) -> Result<(), Failure> {
+        let Some(core) = self.nodes[node].core() else { return Ok(()) };
+        let (head, tip) = (core.head(), core.sync_tip());
+        if !self.agreement.follow(node, head, tip).map_err(|violation| self.failure(node, violation))? {
+            return Ok(());
+        }
+        for place in 0..self.nodes[node].linked.len() {
+            let other = self.nodes[node].linked[place];
+            self.compare(ends(node, other))?;
+        }
+        Ok(())
+    }
+
+    /// Compares the chains of two nodes, if they are honest and connected.
+    pub(crate) fn compare(&mut self, ends: Ends) -> Result<(), Failure> {
+        let Some(connection) = self.links.get(&ends).filter(|link| !link.cut).and_then(|link| link.connection) else { return Ok(()) };
+        let Some((number, left, right)) = self.agreement.root(ends) else { return Ok(()) };
+        let signers = [left, right].map(|hash| self.agreement.signer(&hash));
+        let is_allowed = if signers[0] == signers[1] { self.is_hostile_seat(signers[0]) } else { self.agreement.may_fork };
+        if !is_allowed {
+            let (node, other) = ends;
+            return Err(self.failure(node, Violation::Disagree { other, number, hashes: Box::new([left, right]) }));
+        }
+        if self.agreement.has_noticed(ends, number) {
+            return Ok(());
+        }
+        let Agreement { open, due, .. } = &mut self.agreement;
+        if open.insert((ends, number), connection) != Some(connection) {
+            due.insert((self.now.after(NOTICED_WITHIN), ends, number));
+        }
+        Ok(())
+    }
+
+    /// Forks that somebody must have noticed by now.
+    pub(crate) fn forks_due(&mut self) -> Result<(), Failure> {
+        while let Some((_, ends, number)) = self.agreement.due.first().copied().filter(|(at, ..)| *at <= self.now) {
+            self.agreement.due.pop_first();
+            let later = self.agreement.due.iter().any(|(_, other, same)| (*other, *same) == (ends, number));
+            let Some(over) = self.agreement.open.get(&(ends, number)).copied().filter(|_| !later) else { continue };
+            self.agreement.open.remove(&(ends, number));
+            let stands = self.links.get(&ends).is_some_and(|link| !link.cut && link.connection == Some(over));
+            let differs = self.agreement.root(ends).is_some_and(|(root, ..)| root == number);
+            if stands && differs && !self.agreement.has_noticed(ends, number) {
+                let (node, other) = ends;
+                return Err(self.failure(node, Violation::ForkUnnoticed { other, number, within: NOTICED_WITHIN }));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(byte: u8) -> B256 {
+        B256::repeat_byte(byte)
+    }
+
+    /// One machine, and blocks 1 to 3 on one another, and another block 2.
+    fn agreement() -> Agreement {
+        let mut agreement = Agreement::default();
+        for (block, parent) in [(1, 0), (2, 1), (3, 2), (20, 1)] {
+            agreement.known.insert(hash(block), Known { parent: hash(parent), signer: Address::ZERO });
+        }
+        agreement.started(0);
+        agreement
+    }
+
+    #[test]
+    fn c9_a_head_that_moves_otherwise_than_up_is_noticed() {
+        for wrong in [None, Some((1, hash(1))), Some((2, hash(20)))] {
+            let mut agreement = agreement();
+            assert_eq!(agreement.follow(0, Some((2, hash(2))), SyncTip::default()), Ok(true));
+            let moved = agreement.follow(0, wrong, SyncTip::default());
+            assert_eq!(moved, Err(Violation::CanonicalMoved { number: 2, hash: hash(2) }));
+        }
+    }
+
+    #[test]
+    fn c9_the_host_may_move_it_anywhere() {
+        let mut agreement = agreement();
+        agreement.follow(0, Some((3, hash(3))), SyncTip::default()).expect("up");
+        let tip = SyncTip { block_number: 1, preconfirmation_hash: Some(hash(1)) };
+        assert_eq!(agreement.follow(0, Some((2, hash(20))), tip), Ok(true));
+        assert_eq!(agreement.follow(0, Some((2, hash(20))), tip), Ok(false), "nothing moved");
+    }
+}
