@@ -11,7 +11,7 @@ use preconf_conformance::scenario::{self, Change, Scenario, ScenarioError};
 use preconf_conformance::sim::{at_scale, seeds};
 
 /// The scenarios with hostile peers: each has a defence that can be switched off.
-const HOSTILE: [&str; 7] = [
+const HOSTILE: [&str; 8] = [
     "equivocating_preconfer",
     "txlist_withheld",
     "malformed_flood",
@@ -19,6 +19,7 @@ const HOSTILE: [&str; 7] = [
     "slow_readers",
     "lying_heads",
     "sybil_and_eclipse",
+    "eclipse_by_records",
 ];
 
 fn holds(name: &str) {
@@ -66,6 +67,9 @@ scenarios! {
     p6_9_lying_heads_are_found_out "lying_heads"
     p8_3_sybils_do_not_surround_a_newcomer "sybil_and_eclipse"
     c9_a_handover_at_the_worst_moment_ends_in_one_chain "handover_at_worst_moment"
+    p8_6_a_network_forms_from_one_boot_node "cold_start"
+    p8_7_a_thousand_records_of_the_wrong_chain_are_passed_over "wrong_chain_records"
+    p8_10_hostile_records_eclipse_nobody "eclipse_by_records"
 }
 
 macro_rules! undefended {
@@ -85,6 +89,7 @@ undefended! {
     p6_6_without_a_share_for_each_peer_slow_readers_take_all "slow_readers"
     p6_4_without_charges_lying_heads_are_believed_for_ever "lying_heads"
     p8_3_without_neighbourhoods_a_newcomer_is_surrounded "sybil_and_eclipse"
+    p8_10_without_kept_places_and_exchange_hostile_records_eclipse_somebody "eclipse_by_records"
 }
 
 #[test]

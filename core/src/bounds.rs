@@ -15,6 +15,7 @@ use crate::chain::judge::{Claim, MAX_VERIFYING};
 use crate::config::Config;
 use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Worth};
 use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
+use crate::discovery::seen::{MAX_WORDS, Word};
 use crate::evidence::Evidence;
 use crate::id::{CommandId, ConnectionId, DialId, HeldId, JobId, PeerId, RequestId};
 use crate::machine::Core;
@@ -65,7 +66,7 @@ const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
     + MAX_CONNECTIONS_PER_PEER
         * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
-    + entry::<(Rank, PeerId), ()>()
+    + entry::<(Rank, PeerId), ()>() + entry::<u64, (Time, PeerId)>()
     + 3 * entry::<(Time, PeerId), ()>() // its place in each protocol's room
     + 3 * entry::<PeerId, u64>() // its seat, that it has a score, and that it did not answer
     + entry::<PeerId, [u64; 4]>() + 3 * entry::<(u64, PeerId), ()>() // what it claims
@@ -128,6 +129,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + MAX_CONNECTED * CONNECTED
         + config.connections.pending_out as usize * DIAL
         + config.discovery.map_or(0, |_| MAX_CANDIDATES * CANDIDATE + config.connections.pending_out as usize * entry::<DialId, ()>())
+        + config.discovery.map_or(0, |_| (MAX_WORDS + 1) * entry::<Cidr, Word>())
         + LISTS
         + statics(config)
         + (MAX_OUTPUTS_WAITING + MAX_OUTPUTS_PER_STEP) * size_of::<Output>()
@@ -159,6 +161,7 @@ impl Core {
             + self.dials.under_way() * DIAL
             + self.discovery.candidates.len() * CANDIDATE
             + self.discovery.dialing.len() * entry::<DialId, ()>()
+            + self.discovery.seen.len() * entry::<Cidr, Word>()
             + LISTS
             + statics(&self.config)
             + self.outputs_waiting() * size_of::<Output>()

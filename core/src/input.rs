@@ -156,6 +156,13 @@ pub enum Input {
         /// What of our chain it speaks.
         spoken: Spoken,
     },
+    /// A peer said at which address it sees this node (P8.11).
+    AddressSeen {
+        /// The peer.
+        peer: PeerId,
+        /// The address, without the port that our connection happened to come from.
+        address: IpAddr,
+    },
     /// A peer wants a topic's messages.
     PeerSubscribed {
         /// The peer.

@@ -167,6 +167,7 @@ impl Core {
             Input::RecordFound { record } => self.record_found(now, *record),
             Input::LookupFinished { lookup, succeeded } => self.lookup_finished(now, lookup, succeeded),
             Input::PeerIdentified { peer, spoken } => self.peer_identified(now, peer, spoken),
+            Input::AddressSeen { peer, address } => self.address_seen(now, peer, address),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);
                 self.send_waiting(Some(topic)); // P5.8
@@ -243,6 +244,7 @@ impl Core {
                 Timer::Redial(peer) => self.redial_due(now, peer),
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
+                Timer::Exchange => self.exchange_due(now),
             }
         }
         self.end();

@@ -1,5 +1,6 @@
 //! All that the machine may ask of the network, of idle hands, and all that it tells the application.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,6 +113,11 @@ pub enum Action {
     Introduce {
         /// The node's record as text.
         record: String,
+    },
+    /// Tell discovery at which address others see this node, so that its record names it, unless the operator fixed one (P8.11).
+    SeenAt {
+        /// The address. The ports are those of the listeners.
+        address: IpAddr,
     },
     /// Close all connections to a peer.
     Disconnect {

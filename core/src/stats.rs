@@ -69,13 +69,15 @@ pub struct DiscoveryStats {
     pub connected: u64,
     /// Candidates that spoke nothing of our chain once connected (P2.5).
     pub useless: u64,
+    /// Peers given up for somebody new (P8.10).
+    pub exchanged: u64,
     /// Candidates now.
     pub candidates: u64,
 }
 
 impl DiscoveryStats {
     /// Each figure with the name of its metric. All are counters but the last, which is a gauge.
-    pub fn metrics(&self) -> [(&'static str, u64); 12] {
+    pub fn metrics(&self) -> [(&'static str, u64); 13] {
         [
             ("p2p_discovery_lookups", self.lookups),
             ("p2p_discovery_lookups_failed", self.lookups_failed),
@@ -88,6 +90,7 @@ impl DiscoveryStats {
             ("p2p_discovery_dialed", self.dialed),
             ("p2p_discovery_connected", self.connected),
             ("p2p_discovery_useless", self.useless),
+            ("p2p_discovery_exchanged", self.exchanged),
             ("p2p_discovery_candidates", self.candidates),
         ]
     }

@@ -111,6 +111,8 @@ pub enum Timer {
     LookUp,
     /// The best of those that discovery found are dialed (P8.8).
     DialFound,
+    /// A peer makes room for somebody new (P8.10).
+    Exchange,
 }
 
 /// The one table of deadlines.

@@ -165,6 +165,34 @@ fn p8_4_over_its_share_the_worst_inbound_peer_goes_and_the_newest_among_equals()
     assert_eq!(node.core.stats().peers_pruned, 2);
 }
 
+/// Twelve peers are wanted, four of them by our own dials; eight have come, long ago. Newcomers have two places.
+fn settled() -> Node {
+    let connections = ConnectionLimits { target_peers: 12, reserved_outbound: 4, ..ConnectionLimits::TEST };
+    let mut node = Node::with(Config { connections, ..Config::new(CHAIN) });
+    (1..=8).for_each(|name| assert!(disconnected(&node.link(peer(name), None, None).1).is_empty()));
+    node.wait(Duration::from_secs(30));
+    node
+}
+
+#[test]
+fn p8_4_a_newcomer_has_time_to_show_itself_and_the_newest_of_the_others_goes_for_it() {
+    let mut node = settled();
+    assert_eq!(disconnected(&node.link(peer(9), None, None).1), [peer(8)]);
+    assert_eq!(disconnected(&node.link(peer(10), None, None).1), [peer(7)]);
+    assert_eq!(disconnected(&node.link(peer(11), None, None).1), [peer(11)], "newcomers have two places");
+    node.wait(Duration::from_secs(30));
+    assert_eq!(disconnected(&node.link(peer(12), None, None).1), [peer(10)], "whose time is over, and who earned nothing");
+    assert_eq!(disconnected(&node.link(peer(13), None, None).1), [peer(9)]);
+}
+
+#[test]
+fn p8_4_a_newcomer_that_does_wrong_is_the_first_to_go() {
+    let mut node = settled();
+    assert_eq!(disconnected(&node.link(peer(9), None, None).1), [peer(8)]);
+    node.gossip(9, Topic::Commitments, &[0u8; 3][..]);
+    assert_eq!(disconnected(&node.link(peer(10), None, None).1), [peer(9)]);
+}
+
 #[test]
 fn p8_4_slots_are_kept_for_our_own_dials() {
     let mut node = small();

@@ -412,3 +412,73 @@ fn p8_9_what_was_known_long_ago_or_of_another_chain_is_not_taken_back() {
     node.command(Command::Restore(records)).unwrap();
     assert!(dials(&node.wait(HOUR)).is_empty());
 }
+
+/// A node that wants four peers and has dialed them all: strangers 1 to 4, each in a neighbourhood of its own.
+fn full() -> (Node, Vec<ConnectionId>) {
+    let connections = ConnectionLimits { target_peers: 4, reserved_outbound: 2, ..ConnectionLimits::TEST };
+    let mut node = Node::with(Config { connections, ..config(DiscoveryConfig::PROD) });
+    (1..=4).for_each(|number| found(&mut node, record(number)));
+    let begun = dials(&node.wait(Duration::ZERO));
+    let mut links: Vec<_> = begun.into_iter().map(|(dial, peer, _)| (peer, node.link(peer, None, Some(dial)).0)).collect();
+    links.sort_unstable();
+    assert_eq!(links.len(), 4);
+    (node, links.into_iter().map(|(_, connection)| connection).collect())
+}
+
+fn sent_away(outputs: &[Output]) -> Vec<PeerId> {
+    let away = |action| if let Action::Disconnect { peer } = action { Some(peer) } else { None };
+    actions(outputs).into_iter().filter_map(away).collect()
+}
+
+#[test]
+fn p8_10_a_full_node_gives_up_a_peer_each_minute_and_then_looks_for_others() {
+    let (mut node, links) = full();
+    let quiet = node.wait(59 * SECOND);
+    assert_eq!(sent_away(&quiet), []);
+    let outputs = node.wait(SECOND);
+    let [gone] = sent_away(&outputs)[..] else { panic!("{outputs:?}") };
+    let index = (1..=4).position(|number| stranger(number) == gone).expect("one of ours");
+    let more = node.unlink(gone, links[index]);
+    let outputs = [more, node.wait(SECOND)].concat();
+    assert!(dials(&outputs).is_empty(), "who had to go is not called back at once");
+    found(&mut node, record(5));
+    let begun = dials(&node.wait(SECOND));
+    assert_eq!(begun.iter().map(|(_, peer, _)| *peer).collect::<Vec<_>>(), [stranger(5)], "its place is somebody else's");
+    assert_eq!(node.core.stats().discovery.exchanged, 1);
+}
+
+#[test]
+fn p8_10_who_proved_its_worth_stays_and_of_the_others_the_longest_here_goes() {
+    let (mut node, _) = full();
+    // A message that no rule allows lowers strangers 3 and 4 below the others.
+    for name in [4, 3] {
+        let data = Bytes::from_static(&[0; 3]);
+        node.input(Input::GossipReceived { peer: stranger(name), message: MessageId([name as u8; 20]), topic: Topic::Commitments, data });
+    }
+    let gone = sent_away(&node.wait(60 * SECOND));
+    assert!(gone == [stranger(3)] || gone == [stranger(4)], "{gone:?}");
+}
+
+#[test]
+fn p8_10_who_had_to_go_comes_back_when_nobody_else_is_there() {
+    let (mut node, links) = full();
+    let [gone] = sent_away(&node.wait(60 * SECOND))[..] else { panic!("one goes") };
+    let index = (1..=4).position(|number| stranger(number) == gone).expect("one of ours");
+    node.unlink(gone, links[index]);
+    let begun = dials(&node.wait(50 * SECOND));
+    assert_eq!(begun.iter().map(|(_, peer, _)| *peer).collect::<Vec<_>>(), [gone], "after a rest");
+}
+
+#[test]
+fn p8_10_protected_peers_and_those_that_came_to_us_are_not_exchanged() {
+    let (mut node, _) = full();
+    (1..=4).for_each(|number| drop(node.command(Command::Protect { peer: stranger(number) }).unwrap()));
+    assert_eq!(sent_away(&node.wait(HOUR)), []);
+    let connections = ConnectionLimits { target_peers: 2, reserved_outbound: 0, ..ConnectionLimits::TEST };
+    let mut node = Node::with(Config { connections, ..config(DiscoveryConfig::PROD) });
+    for number in [1, 2] {
+        node.link(stranger(number), None, None);
+        found(&mut node, record(number));
+    }
+    assert_eq!(sent_away(&node.wait(HOUR)), []);
+}

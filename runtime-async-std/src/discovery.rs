@@ -3,6 +3,7 @@
 //! The `discv5` crate runs on tokio alone. So this feature, off by default, brings a tokio runtime of one thread, named `preconf-discv5`, that
 //! runs nothing else and ends with the discovery that it was made for. The node stays on async-std, and polls it through channels.
 
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
@@ -57,6 +58,10 @@ impl Discovery for Discv5Thread {
 
     fn introduce(&mut self, record: String) {
         self.service.introduce(record);
+    }
+
+    fn seen_at(&mut self, address: IpAddr) {
+        self.service.seen_at(address);
     }
 
     fn listening(&mut self, address: &Multiaddr) {

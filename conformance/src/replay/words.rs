@@ -55,6 +55,7 @@ fn input(input: &Input) -> String {
             format!("look-up {lookup} ended, {}", if *succeeded { "somebody answered" } else { "nobody answered" })
         }
         Input::PeerIdentified { peer, spoken } => format!("{peer} speaks {spoken:?}"),
+        Input::AddressSeen { peer, address } => format!("{peer} sees this node at {address}"),
         Input::PeerSubscribed { peer, topic } => format!("{peer} joined {topic:?}"),
         Input::PeerUnsubscribed { peer, topic } => format!("{peer} left {topic:?}"),
         Input::GossipReceived { peer, message, topic, data } => {
@@ -152,6 +153,7 @@ fn action(action: &Action) -> String {
         Action::Dial { dial, address } => format!("dial {dial}: {address}"),
         Action::LookUp { lookup } => format!("look for others, look-up {lookup}"),
         Action::Introduce { record } => format!("begin from {record}"),
+        Action::SeenAt { address } => format!("others see this node at {address}"),
         Action::Disconnect { peer } => format!("disconnect {peer}"),
         Action::CloseConnection { connection } => format!("close connection {connection}"),
         Action::Block { peer } => format!("block {peer}"),

@@ -79,7 +79,7 @@ fn kind(output: &Output) -> &'static str {
             Action::Block { .. } => "peers blocked",
             Action::Unblock { .. } => "peers taken back",
             Action::SetScore { .. } => "scores set",
-            Action::LookUp { .. } | Action::Introduce { .. } => "orders to discovery",
+            Action::LookUp { .. } | Action::Introduce { .. } | Action::SeenAt { .. } => "orders to discovery",
         },
         Output::Job(_) => "jobs started",
         Output::App(_) => "events told",

@@ -259,11 +259,12 @@ impl Puppet for Liar {
 pub(crate) struct Sybil {
     honest: usize,
     begins: Duration,
+    every: Duration,
 }
 
 impl Sybil {
-    pub(crate) fn new(honest: usize, begins: Duration) -> Self {
-        Self { honest, begins }
+    pub(crate) fn new(honest: usize, begins: Duration, every: Duration) -> Self {
+        Self { honest, begins, every }
     }
 }
 
@@ -277,7 +278,7 @@ impl Puppet for Sybil {
         if hands.now < begins {
             return hands.turn_after(begins.since(hands.now));
         }
-        hands.turn_after(Duration::from_secs(1));
+        hands.turn_after(self.every);
         (0..self.honest).filter(|node| !hands.peers.contains(node)).collect::<Vec<_>>().into_iter().for_each(|node| hands.dial(node));
     }
 }

@@ -30,6 +30,8 @@ pub struct Scenario {
     /// What lies between them.
     #[serde(default)]
     pub links: Links,
+    /// How they find each other; without it they are linked from the start.
+    pub discovery: Option<Finding>,
     /// What is published.
     #[serde(default)]
     pub blocks: Blocks,
@@ -72,6 +74,16 @@ impl Default for Nodes {
     fn default() -> Self {
         Self { honest: 8, degree: 0, skew_s: 0.0, drops: 0.0, jobs_ms: None }
     }
+}
+
+/// Nodes find each other by themselves, each by its look-ups alone.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Finding {
+    /// Records of our chain that look-ups find from the start, of nodes that are gone.
+    pub gone: usize,
+    /// Records of another chain that they find from the start.
+    pub foreign: usize,
 }
 
 /// The links.
@@ -299,6 +311,12 @@ pub enum Adversary {
         #[serde(deserialize_with = "values::seconds")]
         at_s: f64,
     },
+    /// Are in the table before anybody else, each in a neighbourhood of its own, dial everybody, answer well, and bring nothing.
+    HostileRecords {
+        /// Their share of all records of our chain.
+        #[serde(deserialize_with = "values::part")]
+        share: f64,
+    },
 }
 
 /// Values that differ from the protocol's defaults.
@@ -323,6 +341,8 @@ pub struct Tuning {
     pub target_peers: Option<u32>,
     /// P8.4
     pub reserved_outbound: Option<u32>,
+    /// P8.10
+    pub exchange_every_s: Option<u64>,
     /// P9.3: does L1 settle blocks at all?
     pub settles: Option<bool>,
 }
@@ -362,6 +382,13 @@ pub struct Must {
     pub txlist_mib: Option<usize>,
     /// Every honest node has at least so many honest peers in the end.
     pub honest_peers: Option<usize>,
+    /// At most this share of the honest nodes has none but hostile peers in the end.
+    #[serde(deserialize_with = "values::some_share")]
+    pub eclipsed: Option<f64>,
+    /// Every honest node that is up has four peers so many seconds after the start, and after anything that goes wrong.
+    pub formed_s: Option<u64>,
+    /// Every honest node has seen at least so many records of another chain, and nobody has dialed one of those.
+    pub wrong_chain: Option<u64>,
 }
 
 impl Tuning {
@@ -377,6 +404,7 @@ impl Tuning {
             max_per_neighbourhood: over.max_per_neighbourhood.or(self.max_per_neighbourhood),
             target_peers: over.target_peers.or(self.target_peers),
             reserved_outbound: over.reserved_outbound.or(self.reserved_outbound),
+            exchange_every_s: over.exchange_every_s.or(self.exchange_every_s),
             settles: over.settles.or(self.settles),
         }
     }
@@ -411,6 +439,9 @@ impl Tuning {
         }
         if let Some(peers) = self.reserved_outbound {
             config.connections.reserved_outbound = peers;
+        }
+        if let (Some(secs), Some(discovery)) = (self.exchange_every_s, &mut config.discovery) {
+            discovery.exchange_every = Duration::from_secs(secs);
         }
     }
 }

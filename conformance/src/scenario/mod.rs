@@ -22,7 +22,7 @@ mod values;
 
 use std::path::Path;
 
-pub use file::{Adversary, Blocks, Defence, Fault, Links, Must, Nodes, Scenario, Tail, Tuning};
+pub use file::{Adversary, Blocks, Defence, Fault, Finding, Links, Must, Nodes, Scenario, Tail, Tuning};
 pub use report::{Bans, Report};
 pub use run::{Change, Progress};
 
@@ -50,6 +50,9 @@ committed! {
     "lying_heads"
     "sybil_and_eclipse"
     "handover_at_worst_moment"
+    "cold_start"
+    "wrong_chain_records"
+    "eclipse_by_records"
 }
 
 /// Why there is no such scenario.

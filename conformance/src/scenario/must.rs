@@ -7,10 +7,12 @@ use std::time::Duration;
 use preconf_core::Time;
 
 use super::file::{Fault, Must, Scenario};
-use crate::sim::World;
+use crate::sim::{NodeId, World};
 
 /// How long after a fault a node may still be behind. Ours: two rounds of asking for heads, and the catch-up.
 const RECOVERY: Duration = Duration::from_secs(40);
+/// Peers with which a node counts as found by the others. Ours: what ten real processes must come to, too.
+const ENOUGH: usize = 4;
 
 /// Keeps an eye on what must hold.
 pub(crate) struct Keeper {
@@ -20,6 +22,8 @@ pub(crate) struct Keeper {
     /// While something is broken, nodes may be behind.
     troubled: Vec<(Time, Time)>,
     behind_since: Vec<Option<Time>>,
+    /// Since when each has had too few peers, while it is up.
+    lonely_since: Vec<Option<Time>>,
     /// The best head a second ago: what everybody has had time to hear of.
     best: u64,
 }
@@ -50,6 +54,7 @@ impl Keeper {
             seconds: scenario.seconds,
             troubled: troubled(scenario, begins),
             behind_since: vec![None; honest],
+            lonely_since: vec![None; honest],
             best: 0,
         }
     }
@@ -58,6 +63,9 @@ impl Keeper {
     pub(crate) fn look(&mut self, world: &World) -> Option<String> {
         let now = world.now();
         let is_troubled = self.troubled.iter().any(|(from, to)| (*from..=*to).contains(&now));
+        if let Some(told) = self.unformed(world) {
+            return Some(told);
+        }
         let mut best = self.best;
         for node in (0..self.honest).filter(|node| world.is_up(*node)) {
             let head = world.head(node);
@@ -82,6 +90,19 @@ impl Keeper {
         None
     }
 
+    /// Somebody who was up all the time that it may take to find others, and has not.
+    fn unformed(&mut self, world: &World) -> Option<String> {
+        let (secs, enough) = (self.must.formed_s?, ENOUGH.min(self.honest - 1));
+        for (node, since) in self.lonely_since.iter_mut().enumerate() {
+            if !world.is_up(node) || world.neighbours(node).len() >= enough {
+                *since = None;
+            } else if world.now().since(*since.get_or_insert(world.now())) > Duration::from_secs(secs) {
+                return Some(format!("formed_s: node {node} has only {:?} for more than {secs} s", world.neighbours(node)));
+            }
+        }
+        None
+    }
+
     /// The end. What does not hold, in words.
     pub(crate) fn close(&self, world: &World) -> Vec<String> {
         let mut broken = Vec::new();
@@ -103,6 +124,18 @@ impl Keeper {
         for node in (0..self.honest).filter(|node| world.is_up(*node)) {
             let peers = world.neighbours(node).into_iter().filter(|peer| world.is_honest(*peer)).count();
             at_least(&format!("honest_peers of node {node}"), peers as f64, self.must.honest_peers.map(|least| least as f64));
+        }
+        if let Some(least) = self.must.wrong_chain {
+            let seen = (0..self.honest).map(|node| world.core(node).stats().discovery.wrong_chain).min().unwrap_or(0);
+            at_least("wrong_chain", seen as f64, Some(least as f64));
+            if world.foreign_dials() > 0 {
+                broken.push(format!("wrong_chain: {} dials of nodes of another chain", world.foreign_dials()));
+            }
+        }
+        let alone = |node: &NodeId| world.is_up(*node) && !world.neighbours(*node).iter().any(|peer| world.is_honest(*peer));
+        let eclipsed = share((0..self.honest).filter(alone).count(), self.honest);
+        if let Some(most) = self.must.eclipsed.filter(|most| eclipsed > *most) {
+            broken.push(format!("eclipsed: {eclipsed:.3} of the honest nodes, at most {most:.3} may be"));
         }
         let p99 = world.propagation().p99.unwrap_or(f64::INFINITY); // nothing that arrives is no speed
         if let Some(most) = self.must.propagation_p99_ms.filter(|most| p99 > *most) {

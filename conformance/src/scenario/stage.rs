@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use preconf_core::{ChainId, ChainLabel, DiscoveryConfig, NodeRecord};
+
 use super::adversaries::{Equivocator, Flood, Liar, SlowReader, Sybil, TxListFlood, Withholder};
-use super::file::{Adversary, Fault, Links, Scenario};
-use crate::sim::{Dice, Election, Failure, JobOrder, NodeId, Setup, Terms, World};
+use super::file::{Adversary, Fault, Finding, Links, Scenario};
+use crate::sim::{CHAIN, Dice, Election, Failure, JobOrder, NodeId, Setup, Terms, World, peer_id};
 
 /// A world with everybody in it.
 pub(crate) struct Stage {
@@ -55,7 +57,10 @@ impl Stage {
             let setup = setup(scenario, &mut dice);
             world.add_node(setup);
         }
-        link_honest(world, &mut dice, honest, scenario.nodes.degree, &terms);
+        match &scenario.discovery {
+            Some(finding) => list(world, finding),
+            None => link_honest(world, &mut dice, honest, scenario.nodes.degree, &terms),
+        }
         let mut seats: Vec<NodeId> = (0..scenario.blocks.preconfers.min(honest)).collect();
         for adversary in &scenario.adversaries {
             add(world, &mut dice, adversary, honest, scenario.nodes.degree, &terms, &mut seats);
@@ -93,8 +98,21 @@ fn setup(scenario: &Scenario, dice: &mut Dice) -> Setup {
     if let Some([least, most]) = scenario.nodes.jobs_ms {
         setup.jobs = JobOrder::After(Duration::from_millis(least)..Duration::from_millis(most));
     }
+    if scenario.discovery.is_some() {
+        setup.config.discovery = Some(DiscoveryConfig::PROD);
+    }
     scenario.config.apply(&mut setup.config);
     setup
+}
+
+/// The records that are in the table before anybody looks; no node of the world has one of their ids.
+fn list(world: &mut World, finding: &Finding) {
+    for number in 0..finding.gone + finding.foreign {
+        let [_, a, b, c] = (number as u32).to_be_bytes();
+        let chain = ChainLabel::Chain(if number < finding.gone { CHAIN } else { ChainId(CHAIN.0 + 1) });
+        let addresses = vec![format!("/ip4/{}.{b}.{c}.1/tcp/4000", 100 + a)];
+        world.list(NodeRecord { peer: peer_id(1_000_000 + number), sequence: 1, chain, addresses, text: String::new() });
+    }
 }
 
 /// All to all, or a ring with random ways across it, so that nobody is left out.
@@ -127,11 +145,19 @@ fn add(world: &mut World, dice: &mut Dice, adversary: &Adversary, honest: usize,
         }
         Adversary::SlowReaders { count, .. } => added.extend((0..count).map(|_| world.add_puppet(SlowReader::default()))),
         Adversary::LyingHeads { count } => added.extend((0..count).map(|_| world.add_puppet(Liar::default()))),
+        Adversary::HostileRecords { share } => {
+            for _ in 0..(honest as f64 * share / (1.0 - share)).round() as usize {
+                let node = world.add_puppet(Sybil::new(honest, Duration::from_millis(dice.below(1_000)), Duration::from_secs(10)));
+                let record = world.record_of(node);
+                world.list(record);
+                world.start_puppet(node);
+            }
+        }
         Adversary::Sybils { share, at_s } => {
             let count = (honest as f64 * share / (1.0 - share)).round() as usize;
             for index in 0..count {
                 let at = Duration::from_secs_f64(at_s) + Duration::from_millis(dice.below(1_000));
-                let node = world.add_puppet(Sybil::new(honest, at));
+                let node = world.add_puppet(Sybil::new(honest, at, Duration::from_secs(1)));
                 // One host, one /24.
                 world.place(node, std::net::Ipv4Addr::new(198, 18, (index / 250) as u8, (index % 250) as u8 + 1));
                 world.start_puppet(node);

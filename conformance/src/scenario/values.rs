@@ -25,6 +25,11 @@ pub(super) fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error>
     within(from, 0.0..=1.0)
 }
 
+/// A share of 1, where one is named.
+pub(super) fn some_share<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    share(from).map(Some)
+}
+
 /// A share that leaves room for others.
 pub(super) fn part<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     within(from, 0.0..=0.95)

@@ -83,7 +83,8 @@ impl World {
             self.tip_of_start(node)?;
         }
         self.mark(&Mark::Up(node));
-        for other in self.nodes[node].linked.clone() {
+        let wished = |other: &NodeId| self.links.get(&ends(node, *other)).is_some_and(|link| link.is_wished);
+        for other in self.nodes[node].linked.iter().copied().filter(wished).collect::<Vec<_>>() {
             self.after(UP_AFTER, Happening::Connect { ends: ends(node, other) });
         }
         Ok(())
@@ -113,12 +114,12 @@ impl World {
 
     /// Links two nodes, of which the first dials; the connection comes up as soon as time goes on.
     pub fn link(&mut self, a: NodeId, b: NodeId, terms: Terms) {
-        self.add_link(a, b, terms);
+        self.add_link(a, b, terms, true);
         self.after(Duration::ZERO, Happening::Connect { ends: ends(a, b) });
     }
 
-    pub(crate) fn add_link(&mut self, dialer: NodeId, other: NodeId, terms: Terms) {
-        if self.links.insert(ends(dialer, other), Link::new(terms, dialer)).is_none() {
+    pub(crate) fn add_link(&mut self, dialer: NodeId, other: NodeId, terms: Terms, is_wished: bool) {
+        if self.links.insert(ends(dialer, other), Link::new(terms, dialer, is_wished)).is_none() {
             self.nodes[dialer].linked.push(other);
             self.nodes[other].linked.push(dialer);
         }

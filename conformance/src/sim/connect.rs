@@ -1,7 +1,7 @@
 //! How do connections come and go?
 //!
 //! A link is a standing wish of two nodes to be connected; its connection comes up when nothing forbids it, and again when a cut heals or a
-//! node comes back. A dial by address makes a link where there was none, on the world's usual terms.
+//! node comes back. A dial by address makes a link where there was none, on the world's usual terms; it does not come up again by itself.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -45,6 +45,7 @@ impl World {
     /// A node dials an address.
     pub(crate) fn dial_out(&mut self, node: NodeId, address: &str, dial: DialId) {
         let to = self.find(address).filter(|to| *to != node);
+        self.directory.count_foreign(address);
         self.dial(node, to, Some(dial));
     }
 
@@ -72,7 +73,7 @@ impl World {
         let there = to.filter(|to| self.nodes[*to].up && self.nodes[from].up);
         if let Some(to) = there {
             if !self.links.contains_key(&ends(from, to)) {
-                self.add_link(from, to, self.usual.clone());
+                self.add_link(from, to, self.usual.clone(), false);
             }
             if let Some(link) = self.links.get_mut(&ends(from, to)).filter(|link| link.connection.is_none()) {
                 link.dialer = from;

@@ -23,6 +23,16 @@ const TAKES: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::f
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     listed: BTreeMap<PeerId, NodeRecord>,
+    /// Dials of nodes whose record names another chain.
+    foreign_dials: u64,
+}
+
+impl Directory {
+    pub(crate) fn count_foreign(&mut self, address: &str) {
+        let peer = address.rsplit_once("/p2p/").and_then(|(_, id)| id.parse::<PeerId>().ok());
+        let record = peer.and_then(|peer| self.listed.get(&peer));
+        self.foreign_dials += u64::from(record.is_some_and(|record| record.chain != ChainLabel::Chain(CHAIN)));
+    }
 }
 
 impl World {
@@ -31,6 +41,11 @@ impl World {
         let address = format!("/ip4/{}/tcp/4000", self.ip_of(node));
         let (peer, chain) = (peer_id(node), ChainLabel::Chain(CHAIN));
         NodeRecord { peer, sequence: 1, chain, addresses: vec![address], text: String::new() }
+    }
+
+    /// How often a node was dialed whose record names another chain, by anybody (P8.7).
+    pub fn foreign_dials(&self) -> u64 {
+        self.directory.foreign_dials
     }
 
     /// Puts a record where look-ups find it.

@@ -49,6 +49,8 @@ pub(crate) struct Link {
     pub(crate) terms: Terms,
     /// Who of the two dials.
     pub(crate) dialer: NodeId,
+    /// It comes up again when a node comes back. Otherwise a dial made it, and only another dial brings it back.
+    pub(crate) is_wished: bool,
     /// The connection that stands, if one does.
     pub(crate) connection: Option<ConnectionId>,
     /// Nothing passes, until it is healed.
@@ -60,8 +62,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(terms: Terms, dialer: NodeId) -> Self {
-        Self { terms, dialer, connection: None, cut: false, last: [Time::ZERO; 2], free: [Time::ZERO; 2] }
+    pub(crate) fn new(terms: Terms, dialer: NodeId, is_wished: bool) -> Self {
+        Self { terms, dialer, is_wished, connection: None, cut: false, last: [Time::ZERO; 2], free: [Time::ZERO; 2] }
     }
 
     /// When something that is sent now arrives; `None` when it may be dropped and the way is jammed.

@@ -1,11 +1,14 @@
 //! A node's transport, executor, job runner and clock all come from outside, so that a whole node can live in a simulated world; so does what
 //! of that world reaches its machine.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p_core::transport::MemoryTransport;
 use preconf_node::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Time};
@@ -23,6 +26,7 @@ on_all_pairs!(
     two_nodes_on_parts_of_our_own_talk_without_a_socket,
     what_is_not_admitted_never_reaches_the_machine_and_is_found_by_asking,
     whom_discovery_finds_is_dialed,
+    where_peers_see_a_node_reaches_its_discovery,
 );
 
 /// How often each part was used.
@@ -157,6 +161,8 @@ impl Discovery for Rumour {
 
     fn introduce(&mut self, _: String) {}
 
+    fn seen_at(&mut self, _: IpAddr) {}
+
     fn listening(&mut self, _: &Multiaddr) {}
 
     fn silent(&mut self, _: &Multiaddr) {}
@@ -193,4 +199,50 @@ async fn whom_discovery_finds_is_dialed<A: Runtime, B: Runtime>() {
         _ => None,
     });
     assert_eq!(met.await, us);
+}
+
+/// Finds nobody, and passes on where others see this node.
+struct Ear(mpsc::UnboundedSender<IpAddr>);
+
+impl Discovery for Ear {
+    fn look_up(&mut self, _: LookupId) {}
+
+    fn introduce(&mut self, _: String) {}
+
+    fn seen_at(&mut self, address: IpAddr) {
+        let _ = self.0.unbounded_send(address); // a test that is over does not listen
+    }
+
+    fn listening(&mut self, _: &Multiaddr) {}
+
+    fn silent(&mut self, _: &Multiaddr) {}
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn poll_news(&mut self, _: &mut Context<'_>) -> Poll<DiscoveryNews> {
+        Poll::Pending
+    }
+}
+
+async fn where_peers_see_a_node_reaches_its_discovery<A: Runtime, B: Runtime>() {
+    // P8.11: on one machine every loopback address is a neighbourhood, and all see the node at the one that it dials from.
+    let mut config = crate::nodes::config();
+    config.core.discovery = Some(DiscoveryConfig::TEST);
+    let mut parts = B::parts(&config);
+    let (tell, mut seen) = mpsc::unbounded();
+    parts.discovery = Box::new(Ear(tell));
+    let (driver, bob, _events) = B::node_on(config, parts).expect("a node that starts");
+    B::spawn(Box::pin(driver.run()));
+    let mut others = Vec::new();
+    for host in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] {
+        let mut config = crate::nodes::config();
+        config.listen = vec![format!("/ip4/{host}/tcp/0").parse().expect("a multiaddr")];
+        let (driver, other, mut heard) = A::node(config).expect("a node that starts");
+        A::spawn(Box::pin(driver.run()));
+        soon("a connection", bob.dial(listening(&mut heard).await)).await.expect("it listens");
+        others.push((other, heard));
+    }
+    assert_eq!(soon("an address", seen.next()).await, Some(IpAddr::from([127, 0, 0, 1])));
 }

@@ -1,6 +1,6 @@
 //! What does a swarm event mean to the machine?
 //!
-//! Called by [`Net::next_event`] for each swarm event; leaves at most one [`NetEvent`] in the queue.
+//! Called by [`Net::next_event`] for each swarm event; leaves at most two [`NetEvent`]s in the queue.
 
 use std::net::IpAddr;
 
@@ -90,6 +90,9 @@ impl Net {
                 if let Some(peer) = from_libp2p(peer_id) {
                     let spoken = spoken(self.config.chain_id, &info.protocols);
                     self.tell(Input::PeerIdentified { peer, spoken });
+                    if let Some(address) = ip_of(&info.observed_addr) {
+                        self.tell(Input::AddressSeen { peer, address }); // P8.11: the port is that of one connection
+                    }
                 }
             }
             BehaviourEvent::Identify(event) => tracing::trace!(?event, "identify"),

@@ -4,6 +4,7 @@
 //! wants and where this node listens, and asked for news like the network. Whatever it finds, the machine judges.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::task::{Context, Poll, Waker};
 
 use futures::FutureExt;
@@ -35,6 +36,9 @@ pub trait Discovery: Send {
     /// Knows of a node to begin from, by its record.
     fn introduce(&mut self, record: String);
 
+    /// Others see this node at this address, on whichever ports it listens on; its record may name it unless another one is fixed.
+    fn seen_at(&mut self, address: IpAddr);
+
     /// This node listens at this address now, `/p2p/…` included; others may be told.
     fn listening(&mut self, address: &Multiaddr);
 
@@ -64,6 +68,8 @@ impl Discovery for Nobody {
     }
 
     fn introduce(&mut self, _: String) {}
+
+    fn seen_at(&mut self, _: IpAddr) {}
 
     fn listening(&mut self, _: &Multiaddr) {}
 

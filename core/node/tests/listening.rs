@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -67,6 +68,8 @@ impl Discovery for Notes {
     fn look_up(&mut self, _: LookupId) {}
 
     fn introduce(&mut self, _: String) {}
+
+    fn seen_at(&mut self, _: IpAddr) {}
 
     fn listening(&mut self, address: &Multiaddr) {
         self.note("listening", address);

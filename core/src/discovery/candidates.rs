@@ -47,6 +47,8 @@ pub(crate) struct Candidate {
     pub(crate) is_proven: bool,
     /// When its first connection came up, while it is connected.
     pub(crate) connected_since: Option<Time>,
+    /// When it was connected and had to go for somebody new last (P8.10).
+    pub(crate) given_up: Option<Time>,
     /// When it was handed out to be stored last.
     pub(crate) kept_at: Option<Time>,
 }
@@ -158,6 +160,7 @@ impl Candidates {
             seat,
             is_proven: false,
             connected_since: None,
+            given_up: None,
             kept_at: None,
         });
         Taken::New

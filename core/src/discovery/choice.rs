@@ -4,7 +4,7 @@
 //! to the peers that we want, than outbound connections are free, and than three quarters of the dials that may be under way, so that our
 //! user's and the static peers' find room beside them.
 //!
-//! The best is whoever failed least; among those, whose neighbourhood has the fewest connections and dials, so that no single network
+//! The best is whoever failed least; among those, who was not given up for somebody new (P8.10), or that longest ago; then whose neighbourhood has the fewest connections and dials, so that no single network
 //! decides what we hear; then who has been of use before, who was named lately, and at last our dice.
 
 use std::collections::BTreeMap;
@@ -133,7 +133,8 @@ impl Core {
             let block = self.neighbourhood_of(address);
             let crowd = block.map_or(0, |block| self.gate.crowd(block) + crowds.get(&block).copied().unwrap_or(0));
             let is_bad = self.peers.standing(now.mono, &candidate.record.peer) > Standing::Healthy;
-            let rating = (is_bad, candidate.failures, crowd, !candidate.is_proven, candidate.is_old(now.mono), candidate.seat);
+            let rating =
+                (is_bad, candidate.failures, candidate.given_up, crowd, !candidate.is_proven, candidate.is_old(now.mono), candidate.seat);
             Some((rating, candidate.record.peer, address))
         });
         rated.min_by_key(|(rating, ..)| *rating).map(|(_, peer, address)| (peer, address.to_owned()))
@@ -173,7 +174,8 @@ impl Core {
         let Some(config) = self.config.discovery else { return };
         let mut was_steady = false;
         self.discovery.candidates.change(peer, |candidate| {
-            was_steady = candidate.connected_since.take().is_some_and(|since| now.mono.since(since) >= STEADY);
+            let is_fine = |since| now.mono.since(since) >= STEADY || candidate.given_up >= Some(since); // P8.10: no fault of its own
+            was_steady = candidate.connected_since.take().is_some_and(is_fine);
             candidate.heard = now.mono; // P8.9: while it was connected, nobody had to name it
         });
         self.candidate_failed(now, &config, peer, u32::from(!was_steady));

@@ -30,7 +30,7 @@ pub(crate) struct Lookups {
 
 impl Core {
     /// As many peers as we want: nobody is looked for (P8.6).
-    fn has_peers_enough(&self) -> bool {
+    pub(crate) fn has_peers_enough(&self) -> bool {
         self.peers.staying().all >= self.config.connections.target_peers as usize
     }
 

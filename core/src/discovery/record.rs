@@ -85,7 +85,7 @@ fn is_usable(address: &str, accept_private: bool) -> bool {
     place.ip.is_some_and(|ip| is_unicast(ip) && (accept_private || !is_private(ip)))
 }
 
-fn is_unicast(ip: IpAddr) -> bool {
+pub(crate) fn is_unicast(ip: IpAddr) -> bool {
     let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
 }

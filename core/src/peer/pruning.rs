@@ -3,15 +3,30 @@
 //! The worst scored inbound peer first, the one that came last among equals; protected peers never. Who only our own dials brought leaves
 //! when no inbound peer can.
 //!
+//! A newcomer had no time yet to earn anything, and would always be the one to go: then whoever came first and does nothing wrong would hold
+//! the places for ever. So for [`TRIAL`] it stays while somebody else is no better, as long as it has lost nothing itself. A quarter of the
+//! inbound places is for such newcomers, so that a crowd of them drives out no more.
+//!
+//! | the worst of the inbound peers | newcomers | who goes |
+//! |---|---|---|
+//! | has lost points | any | it |
+//! | has not | more than their places | the last one |
+//! | has not | as many, or fewer | the worst of the others; the last newcomer where there is none |
+//!
 //! Invariant: a peer is ranked exactly while it is connected, not protected and not told to leave. Only the table touches ranks, and it
-//! does so whenever one of the three, its side or its score changes. So the choice costs a look at the first entry, not a walk.
+//! does so whenever one of the three, its side or its score changes. So the choice costs a look at a few entries, not a walk.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
+use crate::time::{Now, Time};
+
+/// How long a newcomer has to show itself (P8.4). Ours: two rounds of asking for heads, and some blocks.
+const TRIAL: Duration = Duration::from_secs(30);
 
 /// Who opened the connections with a peer; in the order in which they leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,31 +49,56 @@ pub(crate) struct Rank {
 
 /// All who may be told to leave.
 #[derive(Debug, Default)]
-pub(crate) struct Ranks(BTreeSet<(Rank, PeerId)>);
+pub(crate) struct Ranks {
+    by_rank: BTreeSet<(Rank, PeerId)>,
+    /// The inbound ones of them in the order in which they came, and when.
+    by_arrival: BTreeMap<u64, (Time, PeerId)>,
+}
 
 impl Ranks {
-    pub(crate) fn insert(&mut self, rank: Rank, peer: PeerId) {
-        self.0.insert((rank, peer));
+    pub(crate) fn insert(&mut self, rank: Rank, peer: PeerId, since: Time) {
+        self.by_rank.insert((rank, peer));
+        if rank.side == Side::Inbound {
+            self.by_arrival.insert(rank.arrival.0, (since, peer));
+        }
     }
 
     pub(crate) fn remove(&mut self, rank: Rank, peer: PeerId) {
-        self.0.remove(&(rank, peer));
+        self.by_rank.remove(&(rank, peer));
+        self.by_arrival.remove(&rank.arrival.0);
     }
 
-    /// Who leaves first.
-    pub(crate) fn first(&self) -> Option<(Side, PeerId)> {
-        self.0.first().map(|(rank, peer)| (rank.side, *peer))
+    /// Whom our own dials brought, the best scored first.
+    pub(crate) fn outbound(&self) -> impl Iterator<Item = (u64, PeerId)> + '_ {
+        let ours = self.by_rank.iter().rev().take_while(|(rank, _)| rank.side == Side::Outbound);
+        ours.map(|(rank, peer)| (rank.arrival.0, *peer))
+    }
+
+    /// Who leaves first, where so many newcomers have places.
+    pub(crate) fn first(&self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
+        let (worst, peer) = self.by_rank.first()?;
+        if worst.side == Side::Outbound || worst.score < 0 {
+            return Some((worst.side, *peer));
+        }
+        let is_new = |since: Time| now.since(since) < TRIAL;
+        let fresh = self.by_arrival.values().rev().map_while(|(since, peer)| is_new(*since).then_some(*peer));
+        let fresh: BTreeSet<PeerId> = fresh.take(newcomers + 1).collect();
+        let last = self.by_arrival.values().next_back().map(|(_, peer)| *peer);
+        let inbound = self.by_rank.iter().take_while(|(rank, _)| rank.side == Side::Inbound).map(|(_, peer)| *peer);
+        let settled = inbound.take(fresh.len() + 1).find(|peer| !fresh.contains(peer)).filter(|_| fresh.len() <= newcomers);
+        settled.or(last).map(|peer| (Side::Inbound, peer))
     }
 }
 
 impl Core {
     /// A peer has come: somebody else, or it, may have to go.
-    pub(crate) fn make_room(&mut self) {
+    pub(crate) fn make_room(&mut self, now: Now) {
         let limits = self.config.connections;
         let count = self.peers.staying();
         let too_many = count.all > limits.target_peers as usize;
         let too_many_inbound = count.inbound > limits.max_inbound() as usize;
-        let gone = match self.peers.worst() {
+        let newcomers = (limits.max_inbound() as usize).div_ceil(4);
+        let gone = match self.peers.worst(now.mono, newcomers) {
             Some((Side::Inbound, peer)) if too_many || too_many_inbound => peer,
             Some((Side::Outbound, peer)) if too_many => peer,
             Some(_) | None => return,

@@ -44,6 +44,7 @@ pub(crate) struct Connected {
     pub(crate) spoken: Spoken,
     topics: BTreeSet<Topic>,
     arrival: u64,
+    since: Time,
     /// Its place in the round.
     pub(super) seat: u64,
     /// Where it is in each protocol's room.
@@ -191,6 +192,7 @@ impl Peers {
                 spoken: Spoken::default(),
                 topics: BTreeSet::new(),
                 arrival: *arrivals,
+                since: now,
                 seat,
                 spots: Default::default(),
                 sought: Default::default(),
@@ -248,9 +250,20 @@ impl Peers {
         self.staying
     }
 
-    /// Who leaves first when there are too many (P8.4).
-    pub(crate) fn worst(&self) -> Option<(Side, PeerId)> {
-        self.ranks.first()
+    /// Who leaves first when there are too many, where so many newcomers have places (P8.4).
+    pub(crate) fn worst(&self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
+        self.ranks.first(now, newcomers)
+    }
+
+    /// Whom our own dials brought and who may have to go: how many had come before, and who; the best scored first.
+    pub(crate) fn outbound(&self) -> impl Iterator<Item = (u64, PeerId)> + '_ {
+        self.ranks.outbound()
+    }
+
+    /// Where we dialed a peer that is connected; `None` if only it opened connections.
+    pub(crate) fn dialed_at(&self, peer: &PeerId) -> Option<IpAddr> {
+        let links = self.connected.get(peer)?.connections.values();
+        links.filter(|link| link.direction == Direction::Outbound).find_map(|link| link.canonical())
     }
 
     /// A peer is told to leave.
@@ -521,7 +534,7 @@ impl Peers {
         if !connected.is_protected {
             let rank = Rank { side: connected.side(), score, arrival: Reverse(connected.arrival) };
             connected.rank = Some(rank);
-            self.ranks.insert(rank, *peer);
+            self.ranks.insert(rank, *peer, connected.since);
         }
     }
 

@@ -61,7 +61,8 @@ impl Core {
         if is_leaving {
             self.act(Action::CloseConnection { connection }); // the order to leave stands
         } else if is_first {
-            self.make_room(); // P8.4
+            self.make_room(now); // P8.4
+            self.plan_exchange(now); // P8.10
         }
     }
 

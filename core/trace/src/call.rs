@@ -162,6 +162,7 @@ choice!(Input {
     13 => JobFinished(done),
     14 => RecordFound { record },
     15 => LookupFinished { lookup, succeeded },
+    16 => AddressSeen { peer, address },
 });
 
 choice!(Command {

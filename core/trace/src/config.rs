@@ -88,7 +88,17 @@ fields!(ConnectionLimits {
     target_peers,
     reserved_outbound,
 });
-fields!(DiscoveryConfig { eager_every, eager_lookups, every, dial_every, dials_at_once, retry_after, accept_unlabelled, accept_private });
+fields!(DiscoveryConfig {
+    eager_every,
+    eager_lookups,
+    every,
+    dial_every,
+    dials_at_once,
+    retry_after,
+    exchange_every,
+    accept_unlabelled,
+    accept_private
+});
 fields!(GateConfig { redial_limit, redial_period, max_per_neighbourhood, exempt_private, blocked_subnets });
 
 impl Encode for ParentRules {

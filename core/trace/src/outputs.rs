@@ -110,6 +110,7 @@ encode_choice!(Action {
     11 => SetScore { peer, score },
     12 => LookUp { lookup },
     13 => Introduce { record },
+    14 => SeenAt { address },
 });
 encode_choice!(Event {
     0 => CommandFinished { command, outcome },
@@ -193,6 +194,7 @@ encode_choice!(Timer {
     14 => Redial(peer),
     15 => LookUp,
     16 => DialFound,
+    17 => Exchange,
 });
 
 encode_choice!(CommandError {

@@ -40,6 +40,7 @@ fn told() -> Vec<Input> {
         JobFinished(JobDone { id: JobId(8), found: Found::Hash(B256::repeat_byte(1)) }),
         RecordFound { record: Box::new(record()) },
         LookupFinished { lookup: LookupId(2), succeeded: true },
+        AddressSeen { peer, address },
     ]
 }
 

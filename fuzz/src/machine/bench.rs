@@ -88,7 +88,7 @@ impl Bench {
     pub(crate) fn makes_sense(&self, kind: Kind) -> bool {
         match kind {
             Kind::Connect | Kind::OpenOnly => self.connections.len() < 2 * PEERS,
-            Kind::Commitment | Kind::TxList | Kind::Ask | Kind::Close | Kind::Identify | Kind::Subscribe | Kind::Fetch => {
+            Kind::Commitment | Kind::TxList | Kind::Ask | Kind::Close | Kind::Identify | Kind::Subscribe | Kind::Fetch | Kind::AddressSeen => {
                 !self.connections.is_empty()
             }
             Kind::JobDone => !self.jobs.is_empty(),
@@ -175,6 +175,7 @@ impl Bench {
             }
             Kind::Restart => self.restart(),
             Kind::Look => self.look(),
+            Kind::AddressSeen => self.address_seen(from, which),
         }
         self.check_tables();
     }
@@ -332,7 +333,8 @@ impl Bench {
             Action::LookUp { lookup } => self.lookups.push(lookup),
             // That connections close is an input of its own, which may come late.
             Action::CloseConnection { .. } | Action::Disconnect { .. } | Action::Block { .. } | Action::Unblock { .. } => {}
-            Action::ReportGossip { .. } | Action::SetScore { .. } | Action::DropRequest { .. } | Action::Introduce { .. } => {}
+            Action::ReportGossip { .. } | Action::SetScore { .. } | Action::DropRequest { .. } => {}
+            Action::Introduce { .. } | Action::SeenAt { .. } => {}
         }
     }
 

@@ -90,6 +90,8 @@ kinds! {
     Restart,
     /// The node is asked how it is.
     Look,
+    /// A peer says where it sees us.
+    AddressSeen,
 }
 
 /// One move.

@@ -70,6 +70,12 @@ impl Bench {
         self.input(Input::PeerIdentified { peer, spoken });
     }
 
+    pub(crate) fn address_seen(&mut self, peer: PeerId, which: u8) {
+        if let Some(address) = address(usize::from(which)) {
+            self.input(Input::AddressSeen { peer, address });
+        }
+    }
+
     pub(crate) fn subscribe(&mut self, peer: PeerId, which: u8, how: u8) {
         let topic = Topic::ALL[usize::from(which) % 2];
         self.input(if how.is_multiple_of(2) { Input::PeerSubscribed { peer, topic } } else { Input::PeerUnsubscribed { peer, topic } });

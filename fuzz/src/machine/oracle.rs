@@ -114,6 +114,7 @@ impl Oracle {
             | Action::Dial { .. }
             | Action::LookUp { .. }
             | Action::Introduce { .. }
+            | Action::SeenAt { .. }
             | Action::Disconnect { .. }
             | Action::CloseConnection { .. }
             | Action::Block { .. }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub struct Discv5 {
 enum Order {
     LookUp(LookupId),
     Introduce(String),
+    SeenAt(IpAddr),
     Listening(Multiaddr),
     Silent(Multiaddr),
 }
@@ -86,7 +88,7 @@ impl Discv5 {
         let (orders, taken) = mpsc::channel(MAX_ORDERS);
         let (told, news) = mpsc::channel(MAX_NEWS);
         let us = describe(&local).ok().map(|record| record.peer);
-        let task = Task { service, key, us, bootnodes: config.bootnodes, listeners: BTreeSet::new(), told_sequence: None, told };
+        let task = Task { service, key, us, is_fixed, bootnodes: config.bootnodes, listeners: BTreeSet::new(), told_sequence: None, told };
         runtime.spawn(async move {
             task.run(taken).await;
             drop(alive);
@@ -113,6 +115,10 @@ impl Discovery for Discv5 {
 
     fn introduce(&mut self, record: String) {
         self.order(Order::Introduce(record));
+    }
+
+    fn seen_at(&mut self, address: IpAddr) {
+        self.order(Order::SeenAt(address));
     }
 
     fn listening(&mut self, address: &Multiaddr) {
@@ -162,6 +168,8 @@ struct Task {
     service: discv5::Discv5,
     key: CombinedKey,
     us: Option<PeerId>,
+    /// The operator said at which address we are.
+    is_fixed: bool,
     bootnodes: Vec<Bootnode>,
     /// What the node listens on. Our record follows.
     listeners: BTreeSet<Multiaddr>,
@@ -195,6 +203,7 @@ impl Task {
                         lookup = Some(query.map(move |found| (id, found)).boxed());
                     }
                     Some(Order::Introduce(record)) => self.introduce(&record),
+                    Some(Order::SeenAt(address)) => self.write_address(address),
                     Some(Order::Listening(address)) => {
                         self.listeners.insert(address);
                         self.write_ports();
@@ -295,6 +304,21 @@ impl Task {
         }
     }
 
+    /// Puts the address at which peers see us into our record (P8.11), with the ports that we listen on. What discv5's own votes say later
+    /// replaces it.
+    fn write_address(&self, address: IpAddr) {
+        let own = self.service.local_enr();
+        let told = if address.is_ipv4() { own.ip4().map(IpAddr::V4) } else { own.ip6().map(IpAddr::V6) };
+        if self.is_fixed || told == Some(address) {
+            return;
+        }
+        match self.service.external_enr().write().set_ip(address, &self.key) {
+            Ok(_) => tracing::info!(%address, "peers see this node here"),
+            Err(error) => return tracing::warn!(%error, "our record does not tell where peers see us"),
+        }
+        self.write_ports(); // a listener may mean something to others now
+    }
+
     /// Puts the listeners' ports into our record, and takes out those that are gone (P8.7).
     fn write_ports(&self) {
         let wanted = own::ports(&self.listeners, &self.service.local_enr());
@@ -391,6 +415,38 @@ mod tests {
         assert_eq!(news(&mut discovery, port).await, Some(4002));
         discovery.silent(&other);
         assert_eq!(news(&mut discovery, port).await, None);
+    }
+
+    /// Our record once peers have said where they see us; the node listens on every address of its machine.
+    async fn record_seen_at(external: &str, seen: &str) -> Enr {
+        let config = Discv5Config {
+            external: external.parse().into_iter().collect(),
+            listen: vec![([0, 0, 0, 0], 0).into()],
+            ..Discv5Config::new(Some(ChainId(7)))
+        };
+        let mut discovery = Discv5::start(config, &Keypair::generate_secp256k1(), &Handle::current()).expect("a free port");
+        discovery.seen_at(seen.parse().expect("an address"));
+        discovery.listening(&"/ip4/10.0.0.1/tcp/4001".parse().expect("a multiaddr"));
+        let own = |news| if let DiscoveryNews::OwnRecord(text) = news { Some(parse(&text).expect("ours")) } else { None };
+        loop {
+            let record = news(&mut discovery, own).await;
+            if record.tcp4().is_some() {
+                return record;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn p8_11_where_peers_see_us_stands_in_our_record_with_the_ports_that_we_listen_on() {
+        let record = record_seen_at("", "203.0.113.7").await;
+        assert_eq!((record.ip4(), record.tcp4()), (Some([203, 0, 113, 7].into()), Some(4001)));
+        assert!(record.udp4().is_some_and(|port| port != 0 && port != 4001), "discovery's own port, never that of TCP");
+    }
+
+    #[tokio::test]
+    async fn p8_11_an_address_that_the_operator_gave_stays_whatever_peers_see() {
+        let record = record_seen_at("198.51.100.1", "203.0.113.7").await;
+        assert_eq!(record.ip4(), Some([198, 51, 100, 1].into()));
     }
 
     #[tokio::test]

@@ -227,6 +227,7 @@ pub(crate) fn inputs() -> impl Strategy<Value = Input> {
             peer,
             spoken: Spoken { get_head, get_commitments, get_txlist, gossip }
         }),
+        (peers(), any::<std::net::IpAddr>()).prop_map(|(peer, address)| AddressSeen { peer, address }),
         (peers(), topics()).prop_map(|(peer, topic)| PeerSubscribed { peer, topic }),
         (peers(), topics()).prop_map(|(peer, topic)| PeerUnsubscribed { peer, topic }),
         (peers(), any::<[u8; 20]>(), topics(), bytes()).prop_map(|(peer, message, topic, data)| GossipReceived {

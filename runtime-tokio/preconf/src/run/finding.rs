@@ -19,7 +19,7 @@ pub(super) struct FindingArgs {
     #[arg(long, value_name = "PORT")]
     discovery_port: Option<u16>,
     /// Address that others reach this node at, one of each family at most. Without it, discovery tells the one that --listen names, or
-    /// what enough others see.
+    /// what enough others see, over UDP or as peers.
     #[arg(long, value_name = "IP", num_args = 1..)]
     external_ip: Vec<IpAddr>,
 }

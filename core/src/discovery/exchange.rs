@@ -1,0 +1,44 @@
+//! Who leaves although there is room, so that somebody new can show what it is worth (P8.10)?
+//!
+//! Whoever fills a node's places first would keep them, since nobody is looked for while they are full (P8.6): a node that starts in a table
+//! full of hostile records would hear of nobody else. So at every `exchange_every` a full node gives up one of the peers that its own dials
+//! brought. The better half of them by score is safe; of the rest it is the one that has been there longest, so that each has the same time
+//! to show itself. It is dialed again after all others.
+
+use crate::id::PeerId;
+use crate::machine::Core;
+use crate::output::Action;
+use crate::time::{Now, Timer};
+
+impl Core {
+    /// A peer has come: if there are as many as we want, one of them is exchanged in a while.
+    pub(crate) fn plan_exchange(&mut self, now: Now) {
+        if let Some(config) = self.config.discovery
+            && self.has_peers_enough()
+        {
+            self.timers.set_if_idle(Timer::Exchange, now.mono.after(config.exchange_every));
+        }
+    }
+
+    /// P8.10: a full node gives up a peer. Its place is free at once, so that others are looked for and dialed.
+    pub(crate) fn exchange_due(&mut self, now: Now) {
+        if !self.has_peers_enough() {
+            return; // the next peer that fills the last place sets the timer
+        }
+        if let Some(peer) = self.least_shown() {
+            tracing::debug!(%peer, "a place for somebody new");
+            self.discovery.candidates.change(&peer, |candidate| candidate.given_up = Some(now.mono));
+            self.stats.discovery.exchanged += 1;
+            self.peers.send_off(&peer);
+            self.act(Action::Disconnect { peer });
+        }
+        self.plan_exchange(now); // nobody could go: perhaps later
+    }
+
+    /// Of those whom our dials of candidates brought, the worse half by score; of these, who came first.
+    fn least_shown(&self) -> Option<PeerId> {
+        let ours: Vec<_> = self.peers.outbound().filter(|(_, peer)| self.discovery.candidates.get(peer).is_some()).collect();
+        let better = ours.len() / 2;
+        ours.into_iter().skip(better).min_by_key(|(arrival, _)| *arrival).map(|(_, peer)| peer)
+    }
+}

@@ -1,0 +1,103 @@
+//! At which address do others see this node (P8.11)?
+//!
+//! Every peer says at which address our connection to it comes in. One alone may lie, or stand in our own network; so only peers that we
+//! dialed have a word, one for each neighbourhood, and enough of them must agree. A node that learned its address this way tells discovery,
+//! which writes it into the record. The port is never learned: a connection that we open comes from a port that nobody listens on.
+//!
+//! | word | counts |
+//! |---|---|
+//! | of a peer that came to us, or whose address is unknown | no: who comes in numbers must not decide |
+//! | of a peer nearby (private) on a public address, or the other way round | no: it sees another side of us |
+//! | unspecified, multicast, broadcast; private unless configured | no: it is no address in a record (P8.7) |
+//! | of a second peer of one neighbourhood | in place of the first one's |
+//! | older than [`WORD_LASTS`] | no longer |
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::discovery::record::is_unicast;
+use crate::id::PeerId;
+use crate::machine::Core;
+use crate::output::Action;
+use crate::peer::subnet::{Cidr, is_private};
+use crate::time::{Now, Time};
+
+/// Neighbourhoods that must agree. Ours: two that a liar can have by chance, and one more.
+const ENOUGH: usize = 3;
+/// How long a word counts. Ours: twice as long as identify takes to say it again.
+const WORD_LASTS: Duration = Duration::from_secs(600);
+/// Most words that are kept, the oldest out first. Ours: many more than must agree.
+pub(crate) const MAX_WORDS: usize = 64;
+/// Shortest time from one change of our address to the next. Ours: as long as a record takes to spread.
+const CHANGE_AFTER: Duration = Duration::from_secs(300);
+
+/// What peers said.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    words: BTreeMap<Cidr, Word>,
+    told4: Option<Told>,
+    told6: Option<Told>,
+}
+
+/// What a neighbourhood said last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    at: Time,
+    address: IpAddr,
+}
+
+/// What discovery was told last.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    at: Time,
+    address: IpAddr,
+}
+
+impl Seen {
+    pub(crate) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    fn hear(&mut self, now: Time, from: Cidr, address: IpAddr) {
+        self.words.insert(from, Word { at: now, address });
+        self.words.retain(|_, word| now.since(word.at) < WORD_LASTS);
+        if self.words.len() > MAX_WORDS
+            && let Some(oldest) = self.words.iter().min_by_key(|(_, word)| word.at).map(|(from, _)| *from)
+        {
+            self.words.remove(&oldest);
+        }
+    }
+
+    /// Do enough agree on this address, and more than on all others of its family together?
+    fn is_agreed(&self, address: IpAddr) -> bool {
+        let family = self.words.values().filter(|word| word.address.is_ipv4() == address.is_ipv4());
+        let (agree, differ) =
+            family.fold((0, 0), |(agree, differ), word| if word.address == address { (agree + 1, differ) } else { (agree, differ + 1) });
+        agree >= ENOUGH && agree > differ
+    }
+}
+
+impl Core {
+    /// A peer says where it sees us.
+    pub(crate) fn address_seen(&mut self, now: Now, peer: PeerId, address: IpAddr) {
+        let Some(config) = self.config.discovery else { return };
+        let address = address.to_canonical();
+        let Some(from) = self.peers.dialed_at(&peer) else { return };
+        let same_scope = is_private(from) == is_private(address);
+        if !same_scope || !is_unicast(address) || (is_private(address) && !config.accept_private) {
+            return;
+        }
+        let block = self.gate.neighbourhood(from).unwrap_or_else(|| Cidr::around(from, u8::MAX));
+        let seen = &mut self.discovery.seen;
+        seen.hear(now.mono, block, address);
+        if !seen.is_agreed(address) {
+            return;
+        }
+        let told = if address.is_ipv4() { &mut seen.told4 } else { &mut seen.told6 };
+        if told.is_none_or(|told| told.address != address && now.mono.since(told.at) >= CHANGE_AFTER) {
+            *told = Some(Told { at: now.mono, address });
+            self.act(Action::SeenAt { address });
+        }
+    }
+}
