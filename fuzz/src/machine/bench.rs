@@ -88,9 +88,14 @@ impl Bench {
     pub(crate) fn makes_sense(&self, kind: Kind) -> bool {
         match kind {
             Kind::Connect | Kind::OpenOnly => self.connections.len() < 2 * PEERS,
-            Kind::Commitment | Kind::TxList | Kind::Ask | Kind::Close | Kind::Identify | Kind::Subscribe | Kind::Fetch | Kind::AddressSeen => {
-                !self.connections.is_empty()
-            }
+            Kind::Commitment
+            | Kind::TxList
+            | Kind::Ask
+            | Kind::Close
+            | Kind::Identify
+            | Kind::Subscribe
+            | Kind::Fetch
+            | Kind::AddressSeen => !self.connections.is_empty(),
             Kind::JobDone => !self.jobs.is_empty(),
             Kind::Answer | Kind::AnswerBadly => !self.sent.is_empty(),
             Kind::Written => !self.channels.is_empty(),
