@@ -1,8 +1,8 @@
 //! Bytes drive a small network, and a naive model beside every machine in it.
 //!
 //! Whatever links do and strangers say in between, honest nodes never punish each other (P7.10), never accept what breaks a rule, tell
-//! blocks in order (P5.5), and say of every message what their models say: the simulator checks that after every step. In the end the world heals, and every node must come to have the
-//! whole chain, block for block, and come to rest.
+//! blocks in order (P5.5), and say of every message what their models say: the simulator checks that after every step. In the end the world
+//! heals, and every node must come to have the whole chain, block for block, and come to rest.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -17,8 +17,8 @@ pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, Netw
     NetworkDriver::new(config, parts)
 }
 
-/// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it, with its timers and its
-/// network switched on; the driver itself may then be polled by any executor.
+/// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it, with its
+/// timers and its network switched on; the driver itself may then be polled by any executor.
 ///
 /// # Errors
 /// No runtime, or a key that cannot be used.

@@ -38,7 +38,8 @@ pub struct NetworkConfig {
     pub peers: Vec<Multiaddr>,
     /// Events that may wait for the application before the node stops reading from strangers. Default 1024.
     pub event_capacity: usize,
-    /// Bytes of txlists and commitments that those events may hold; as many again are the reserve of timers and of our own user. Default 64 MiB. Ours: a quarter of what the core keeps, and 32 of the longest ones.
+    /// Bytes of txlists and commitments that those events may hold; as many again are the reserve of timers and of our own user. Default 64
+    /// MiB. Ours: a quarter of what the core keeps, and 32 of the longest ones.
     pub event_bytes: usize,
     /// Wishes that may wait for the node before a handle's methods wait. Default 256.
     pub command_capacity: usize,

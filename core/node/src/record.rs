@@ -10,9 +10,9 @@
 //! goes on unrecorded.
 //!
 //! **A stranger can end a recording.** What strangers send is in it whole, also what costs them nothing (a txlist over its quota is ignored):
-//! 128 messages of 2 MiB fill the default 256 MiB, and a burst of [`MAX_BEHIND_BYTES`] that a disk cannot follow ends it at once. No share is
-//! kept for each peer: a step that is left out would leave the rest without a replay. So a trace shows the time from a start until it is full, with one
-//! warning in the log where it ends; it is no evidence that nothing came after.
+//! 128 messages of 2 MiB fill the default 256 MiB, and a burst of [`MAX_BEHIND_BYTES`] that a disk cannot follow ends it at once. No share
+//! is kept for each peer: a step that is left out would leave the rest without a replay. So a trace shows the time from a start until it is
+//! full, with one warning in the log where it ends; it is no evidence that nothing came after.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

@@ -4,7 +4,8 @@
 //! what waits, `txlists` the bytes.
 //!
 //! Invariants: `canonical` is gapless, each linking to the one before. The sync tip is one of its numbers, or lies before the first: right
-//! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks; `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
+//! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks;
+//! `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
 
 pub(crate) mod deliver;
 pub(crate) mod held;

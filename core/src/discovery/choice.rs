@@ -4,8 +4,9 @@
 //! to the peers that we want, than outbound connections are free, and than three quarters of the dials that may be under way, so that our
 //! user's and the static peers' find room beside them.
 //!
-//! The best is whoever failed least; among those, who was not given up for somebody new (P8.10), or that longest ago; then whose neighbourhood has the fewest connections and dials, so that no single network
-//! decides what we hear; then who has been of use before, who was named lately, and at last our dice.
+//! The best is whoever failed least; among those, who was not given up for somebody new (P8.10), or that longest ago; then whose
+//! neighbourhood has the fewest connections and dials, so that no single network decides what we hear; then who has been of use before, who
+//! was named lately, and at last our dice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

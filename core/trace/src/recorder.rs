@@ -1,8 +1,8 @@
 //! A machine that keeps a trace of what it is told.
 //!
 //! [`Recorder`] has the surface of [`Core`], which it wraps; reading goes straight through to the machine. What it is told is put down
-//! before the machine hears of it, so that even a step that panics is in the trace if the panic unwinds; what the machine answered is added when the next step
-//! begins, because a driver may take outputs as late as it likes.
+//! before the machine hears of it, so that even a step that panics is in the trace if the panic unwinds; what the machine answered is added
+//! when the next step begins, because a driver may take outputs as late as it likes.
 //!
 //! A trace that cannot be written never disturbs the node: recording ends with one warning, and the node goes on.
 

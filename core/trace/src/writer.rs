@@ -218,8 +218,9 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Memory that a writer keeps between two steps. Source: the longest txlist (P3.3) and what is around it. More than the system keeps at hand is
-/// returned to it each time, and taking it anew cost half as much again as the machine that is recorded (`recording_cost` among the examples of `conformance`).
+/// Memory that a writer keeps between two steps. Source: the longest txlist (P3.3) and what is around it. More than the system keeps at
+/// hand is returned to it each time, and taking it anew cost half as much again as the machine that is recorded (`recording_cost` among the
+/// examples of `conformance`).
 const KEPT_BYTES: usize = (2 << 20) + (64 << 10);
 
 /// How far both clocks have come since the last step.

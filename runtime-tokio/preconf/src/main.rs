@@ -1,8 +1,8 @@
 //! `preconf`: a preconfirmation node on the command line.
 //!
-//! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities,
-//! `preconf enr` node records, `preconf bootnode` is a network's first contact, `preconf evidence` verifies what a node found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well,
-//! 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
+//! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities, `preconf enr` node
+//! records, `preconf bootnode` is a network's first contact, `preconf evidence` verifies what a node found. Results go to stdout, logs and
+//! errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
 
 mod bootnode;
 mod devnet;
