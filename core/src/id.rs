@@ -11,6 +11,8 @@ use std::str::FromStr;
 /// Longest peer id, in bytes. Source: libp2p peer id specification, a multihash of at most 42 bytes (identity-coded key) plus two.
 const MAX_PEER_ID_BYTES: usize = 44;
 
+const _: () = assert!(MAX_PEER_ID_BYTES.is_multiple_of(4), "peer ids are compared word by word");
+
 /// The multihash codes that peer ids have. Source: libp2p peer id specification.
 const IDENTITY: u8 = 0x00;
 const SHA_256: u8 = 0x12;

@@ -247,6 +247,50 @@ fn p6_9_a_run_that_nobody_backs_ends_at_once() {
 }
 
 #[test]
+fn p6_9_a_page_that_many_could_not_bring_goes_to_whoever_has_not_been_asked() {
+    // More than any choice looks at. Each is asked once; who cannot be reached is not charged, and its claim stands.
+    let names: Vec<u8> = (1..=40).collect();
+    let chain = chain(1);
+    let mut node = Node::new();
+    let mut pages_asked = Vec::new();
+    for name in &names {
+        node.open(*name);
+        for request in heads(&node.drain()) {
+            pages_asked.extend(pages(&claims(&mut node, &request, 1)));
+        }
+        // All of them claim the same, whether or not they were asked for it.
+        let (command, outputs) = node.command(Command::GetHead { peer: Some(peer(*name)) }).unwrap();
+        let asked = heads(&outputs);
+        assert_eq!(asked.len(), 1, "command {command}");
+        pages_asked.extend(pages(&claims(&mut node, &asked[0], 1)));
+    }
+    let mut asked = std::collections::BTreeSet::new();
+    let mut next = pages_asked.pop().expect("a page is asked for");
+    while asked.len() < names.len() - 1 {
+        assert!(asked.insert(next.1), "each is asked once");
+        let outputs = node.input(Input::RequestFailed { request: next.0, failure: RequestFailure::Unreachable });
+        next = pages(&outputs).pop().unwrap_or_else(|| panic!("after {} peers nobody is asked", asked.len()));
+    }
+    serves(&mut node, &next, &chain);
+    assert_eq!(node.head(), Some(1));
+}
+
+#[test]
+fn p6_9_who_claims_much_and_says_nothing_waits_behind_those_who_answer() {
+    let (mut node, first) = behind(&[1], 1);
+    node.input(Input::RequestFailed { request: first[0].0, failure: RequestFailure::Timeout });
+    let silent = first[0].1;
+    // Another one claims less than the silent one does; as long as it answers, it is asked.
+    let mut asked = Vec::new();
+    for name in [2, 3] {
+        node.open(name);
+        let heads = heads(&node.drain());
+        asked.extend(pages(&claims(&mut node, &heads[0], 1)));
+    }
+    assert!(!asked.is_empty() && asked.iter().all(|page| page.1 != silent), "{asked:?}");
+}
+
+#[test]
 fn p6_9_a_claim_of_the_last_number_there_is_ends_like_any_other() {
     for tip in [u64::MAX - 3, u64::MAX - 1, u64::MAX] {
         let mut node = Node::new();

@@ -449,14 +449,52 @@ fn p8_10_a_full_node_gives_up_a_peer_each_minute_and_then_looks_for_others() {
 
 #[test]
 fn p8_10_who_proved_its_worth_stays_and_of_the_others_the_longest_here_goes() {
-    let (mut node, _) = full();
+    let (mut node, links) = full();
     // A message that no rule allows lowers strangers 3 and 4 below the others.
     for name in [4, 3] {
         let data = Bytes::from_static(&[0; 3]);
         node.input(Input::GossipReceived { peer: stranger(name), message: MessageId([name as u8; 20]), topic: Topic::Commitments, data });
     }
     let gone = sent_away(&node.wait(60 * SECOND));
-    assert!(gone == [stranger(3)] || gone == [stranger(4)], "{gone:?}");
+    let first = if links[2] < links[3] { 3 } else { 4 }; // connections are numbered as they come
+    assert_eq!(gone, [stranger(first)]);
+}
+
+#[test]
+fn p8_10_whoever_does_nothing_keeps_no_place_however_early_it_came() {
+    let (mut node, mut links) = full();
+    let mut gone = Vec::new();
+    // Nobody earns anything, and each who had to go is back before the next one goes.
+    for _ in 0..4 {
+        let [peer] = sent_away(&node.wait(60 * SECOND))[..] else { panic!("one goes each minute") };
+        let index = (1..=4).position(|number| stranger(number) == peer).expect("one of ours");
+        gone.push(peer);
+        let outputs = [node.unlink(peer, links[index]), node.wait(50 * SECOND)].concat();
+        let (dial, again, _) = dials(&outputs)[0];
+        links[index] = node.link(again, None, Some(dial)).0;
+    }
+    gone.sort();
+    gone.dedup();
+    assert_eq!(gone.len(), 4, "each once");
+}
+
+#[test]
+fn p8_10_what_it_was_being_asked_is_not_held_against_who_has_to_go() {
+    let (mut node, links) = full();
+    let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+    for number in 1..=4 {
+        node.input(Input::PeerIdentified { peer: stranger(number), spoken });
+    }
+    node.wait(55 * SECOND);
+    for number in 1..=4 {
+        node.command(Command::GetHead { peer: Some(stranger(number)) }).unwrap();
+    }
+    let [gone] = sent_away(&node.wait(5 * SECOND))[..] else { panic!("one goes") };
+    let index = (1..=4).position(|number| stranger(number) == gone).expect("one of ours");
+    let before: i64 = node.core.explain(node.now, gone).iter().map(|change| change.delta).sum();
+    node.unlink(gone, links[index]);
+    let after: i64 = node.core.explain(node.now, gone).iter().map(|change| change.delta).sum();
+    assert_eq!(after, before);
 }
 
 #[test]

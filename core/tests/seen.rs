@@ -128,6 +128,16 @@ fn p8_11_who_is_nearby_sees_another_side_of_us() {
 }
 
 #[test]
+fn p8_11_a_peer_reached_over_one_family_says_nothing_of_the_other() {
+    let mut node = with(DiscoveryConfig::PROD);
+    // A single IPv6 network has as many neighbourhoods as one likes.
+    (6..=9).for_each(|name| dialed(&mut node, name, &format!("2001:db8:{name}::1")));
+    for name in 6..=9 {
+        assert!(says(&mut node, name, "198.51.100.9").is_empty());
+    }
+}
+
+#[test]
 fn p8_11_both_families_are_learned_each_by_itself() {
     let mut node = five();
     (1..=5).for_each(|name| drop(says(&mut node, name, "203.0.113.7")));

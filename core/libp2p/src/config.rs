@@ -30,8 +30,8 @@ pub struct NetConfig {
     pub agent_version: String,
     /// Connections that may stand or be under way: the machine's own figures, so that both count by the same (P8.2).
     pub connection_limits: ConnectionLimits,
-    /// Inbound connections of one neighbourhood that may be in their handshake (P8.3). Default as many as may stand, but at most a quarter of
-    /// all that may be in theirs.
+    /// Inbound connections of one neighbourhood that may be in their handshake (P8.3). Default as many as may stand, but at most a quarter,
+    /// rounded up, of all that may be in theirs.
     pub max_pending_per_neighbourhood: u32,
     /// Whether loopback, link-local and private ranges are exempt from that: the machine's own choice (P8.3).
     pub exempt_private: bool,

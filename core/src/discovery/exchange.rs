@@ -2,12 +2,15 @@
 //!
 //! Whoever fills a node's places first would keep them, since nobody is looked for while they are full (P8.6): a node that starts in a table
 //! full of hostile records would hear of nobody else. So at every `exchange_every` a full node gives up one of the peers that its own dials
-//! brought. The better half of them by score is safe; of the rest it is the one that has been there longest, so that each has the same time
-//! to show itself. It is dialed again after all others.
+//! brought. The better half of them by score is safe, of equals the later ones; of the rest it is the one that has been there longest, so
+//! that each has the same time to show itself. It is dialed again after all others.
+
+use std::cmp::Reverse;
 
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
+use crate::peer::pruning::Rank;
 use crate::time::{Now, Timer};
 
 impl Core {
@@ -35,10 +38,13 @@ impl Core {
         self.plan_exchange(now); // nobody could go: perhaps later
     }
 
-    /// Of those whom our dials of candidates brought, the worse half by score; of these, who came first.
+    /// Of those whom our dials brought and discovery knows, the worse half by score; of these, who came first.
     fn least_shown(&self) -> Option<PeerId> {
-        let ours: Vec<_> = self.peers.outbound().filter(|(_, peer)| self.discovery.candidates.get(peer).is_some()).collect();
-        let better = ours.len() / 2;
-        ours.into_iter().skip(better).min_by_key(|(arrival, _)| *arrival).map(|(_, peer)| peer)
+        let known = |(_, peer): &(Rank, PeerId)| self.discovery.candidates.get(peer).is_some();
+        let mut ours: Vec<(Rank, PeerId)> = self.peers.outbound().filter(known).collect();
+        // Of equals the later are the better half: the earlier had their time, and would stay for ever.
+        ours.sort_by_key(|(rank, _)| (Reverse(rank.score), rank.arrival));
+        let better = ours.len().div_ceil(2); // the only one stays
+        ours.into_iter().skip(better).min_by_key(|(rank, _)| Reverse(rank.arrival)).map(|(_, peer)| peer)
     }
 }

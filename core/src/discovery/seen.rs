@@ -8,6 +8,7 @@
 //! |---|---|
 //! | of a peer that came to us, or whose address is unknown | no: who comes in numbers must not decide |
 //! | of a peer nearby (private) on a public address, or the other way round | no: it sees another side of us |
+//! | of a peer that we reach over IPv6 on an IPv4 address, or the other way round | no: it cannot know, and has many more neighbourhoods |
 //! | unspecified, multicast, broadcast; private unless configured | no: it is no address in a record (P8.7) |
 //! | of a second peer of one neighbourhood | in place of the first one's |
 //! | older than [`WORD_LASTS`] | no longer |
@@ -27,29 +28,24 @@ use crate::time::{Now, Time};
 const ENOUGH: usize = 3;
 /// How long a word counts. Ours: twice as long as identify takes to say it again.
 const WORD_LASTS: Duration = Duration::from_secs(600);
-/// Most words that are kept, the oldest out first. Ours: many more than must agree.
-pub(crate) const MAX_WORDS: usize = 64;
-/// Shortest time from one change of our address to the next. Ours: as long as a record takes to spread.
-const CHANGE_AFTER: Duration = Duration::from_secs(300);
+/// Most words that are kept, the oldest out first. Ours: more than the connections of any preset (P8.2), so that who repeats itself often
+/// drives nobody's word out.
+pub(crate) const MAX_WORDS: usize = 256;
+/// Shortest time from one word of ours to discovery to the next. Ours: as long as a record takes to spread.
+const TOLD_EVERY: Duration = Duration::from_secs(300);
 
 /// What peers said.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     words: BTreeMap<Cidr, Word>,
-    told4: Option<Told>,
-    told6: Option<Told>,
+    /// When discovery was told last, for each family.
+    told4: Option<Time>,
+    told6: Option<Time>,
 }
 
 /// What a neighbourhood said last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Word {
-    at: Time,
-    address: IpAddr,
-}
-
-/// What discovery was told last.
-#[derive(Clone, Copy, Debug)]
-struct Told {
     at: Time,
     address: IpAddr,
 }
@@ -84,8 +80,8 @@ impl Core {
         let Some(config) = self.config.discovery else { return };
         let address = address.to_canonical();
         let Some(from) = self.peers.dialed_at(&peer) else { return };
-        let same_scope = is_private(from) == is_private(address);
-        if !same_scope || !is_unicast(address) || (is_private(address) && !config.accept_private) {
+        let same_side = is_private(from) == is_private(address) && from.is_ipv4() == address.is_ipv4();
+        if !same_side || !is_unicast(address) || (is_private(address) && !config.accept_private) {
             return;
         }
         let block = self.gate.neighbourhood(from).unwrap_or_else(|| Cidr::around(from, u8::MAX));
@@ -95,8 +91,9 @@ impl Core {
             return;
         }
         let told = if address.is_ipv4() { &mut seen.told4 } else { &mut seen.told6 };
-        if told.is_none_or(|told| told.address != address && now.mono.since(told.at) >= CHANGE_AFTER) {
-            *told = Some(Told { at: now.mono, address });
+        // Again, though it be the same: others may have voted for another one meanwhile.
+        if told.is_none_or(|at| now.mono.since(at) >= TOLD_EVERY) {
+            *told = Some(now.mono);
             self.act(Action::SeenAt { address });
         }
     }

@@ -22,8 +22,8 @@ use crate::peer::table::{Connected, Peers, index};
 use crate::time::Time;
 use crate::wire::topics::Protocol;
 
-/// Among how many equals the one to ask for a page is chosen: those that reach farthest. Ours: enough that nobody can count on being asked,
-/// few enough that a step does not walk over all peers.
+/// Among how many fitting equals the one to ask for a page is chosen: those that reach farthest. Ours: enough that nobody can count on being
+/// asked, few enough that a step does not walk over all peers.
 const MAX_ASKED_AMONG: usize = 16;
 
 /// A peer's place in the order.
@@ -62,10 +62,10 @@ impl Backers {
         std::iter::successors(self.in_order.first(), next_class)
     }
 
-    /// Some that are equals of this one and reach a block, those that reach farthest.
+    /// All that are equals of this one and reach a block, those that reach farthest first.
     fn equals(&self, of: &Backer, block: u64) -> impl Iterator<Item = &Backer> + '_ {
         let (first, last) = (Backer { reach: block, seat: 0, ..*of }, Backer { reach: u64::MAX, seat: u64::MAX, ..*of });
-        self.in_order.range(first..=last).rev().take(MAX_ASKED_AMONG)
+        self.in_order.range(first..=last).rev()
     }
 }
 
@@ -96,7 +96,8 @@ impl Peers {
         self.wake(now, Protocol::GetCommitments);
         self.backers.classes().find_map(|class| {
             let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
-            let fitting = equals.filter(|(_, peer)| fits(peer));
+            // Passed over is only who was asked for this page before: each of them once, however often the others are looked for.
+            let fitting = equals.filter(|(_, peer)| fits(peer)).take(MAX_ASKED_AMONG);
             fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| peer)
         })
     }

@@ -14,7 +14,7 @@
 //! | has not | as many, or fewer | the worst of the others; the last newcomer where there is none |
 //!
 //! Invariant: a peer is ranked exactly while it is connected, not protected and not told to leave. Only the table touches ranks, and it
-//! does so whenever one of the three, its side or its score changes. So the choice costs a look at a few entries, not a walk.
+//! does so whenever one of the three, its side or its score changes. So the choice costs a look at the newcomers' places, not a walk over all peers.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,10 +68,9 @@ impl Ranks {
         self.by_arrival.remove(&rank.arrival.0);
     }
 
-    /// Whom our own dials brought, the best scored first.
-    pub(crate) fn outbound(&self) -> impl Iterator<Item = (u64, PeerId)> + '_ {
-        let ours = self.by_rank.iter().rev().take_while(|(rank, _)| rank.side == Side::Outbound);
-        ours.map(|(rank, peer)| (rank.arrival.0, *peer))
+    /// Whom our own dials brought.
+    pub(crate) fn outbound(&self) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
+        self.by_rank.iter().rev().take_while(|(rank, _)| rank.side == Side::Outbound).copied()
     }
 
     /// Who leaves first, where so many newcomers have places.

@@ -255,8 +255,8 @@ impl Peers {
         self.ranks.first(now, newcomers)
     }
 
-    /// Whom our own dials brought and who may have to go: how many had come before, and who; the best scored first.
-    pub(crate) fn outbound(&self) -> impl Iterator<Item = (u64, PeerId)> + '_ {
+    /// Whom our own dials brought and who may have to go, with their ranks.
+    pub(crate) fn outbound(&self) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
         self.ranks.outbound()
     }
 

@@ -68,6 +68,7 @@ impl Core {
 
     /// A connection is gone.
     pub(crate) fn connection_closed(&mut self, now: Now, peer: PeerId, connection: ConnectionId) {
+        let was_sent_off = self.peers.get(&peer).is_some_and(Connected::is_leaving);
         let Some((link, was_last)) = self.peers.close(now.mono, peer, connection) else { return };
         if let Some(ip) = link.address {
             self.gate.closed(ip);
@@ -76,7 +77,7 @@ impl Core {
             self.timers.cancel(Timer::Use(peer));
             self.forget_claimant(&peer);
             self.tell(Event::PeerDisconnected { peer });
-            self.requests_end_with(now, peer);
+            self.requests_end_with(now, peer, was_sent_off);
             self.pump(now); // a catch-up that only it could back has nobody left
             self.static_lost(now, peer);
             self.keep_candidate(now, &peer);

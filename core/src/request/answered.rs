@@ -14,6 +14,7 @@ use crate::machine::Core;
 use crate::output::{Action, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
+use crate::peer::table::Connected;
 use crate::request::{Purpose, Sent};
 use crate::time::{Now, Timer};
 use crate::validate::v1::commitment;
@@ -88,9 +89,17 @@ impl Core {
 
     /// A request of ours has no answer.
     pub(crate) fn request_failed(&mut self, now: Now, request: RequestId, failure: RequestFailure) {
+        let peer = self.requests.peer_of(request).and_then(|peer| self.peers.get(&peer));
+        let was_sent_off = peer.is_some_and(Connected::is_leaving);
+        self.request_ended(now, request, failure, was_sent_off);
+    }
+
+    /// A request of ours has no answer, perhaps because we told its peer to leave.
+    pub(crate) fn request_ended(&mut self, now: Now, request: RequestId, failure: RequestFailure, was_sent_off: bool) {
         let Some((sent, was_sent)) = self.end_request(now, request) else { return }; // P6.5
         let conduct = match failure {
             RequestFailure::Timeout => Some(Conduct::Timeout),
+            RequestFailure::Closed if was_sent_off => None, // P8.4, P8.10: it was us
             RequestFailure::Closed => Some(Conduct::Dropped),
             RequestFailure::BadFrame => Some(Conduct::BadMessage),
             // A dial of its own says so when a peer cannot be reached, and what a peer does not speak we must not ask: no fault of its.

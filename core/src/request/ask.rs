@@ -25,7 +25,13 @@ impl Core {
     /// The same choice for a page that starts here, among those whose claims reach so far (P6.9).
     pub(crate) fn choose_backer(&mut self, now: Time, start: u64) -> Option<PeerId> {
         let (seat, run) = (self.any_seat(), self.sync.run.as_ref()?);
-        if self.has_room() { self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer)) } else { None }
+        if !self.has_room() {
+            return None;
+        }
+        // Who did not answer in this run waits behind those who may: a crowd that claims much and says nothing must not come first each time.
+        let answers = |peer: &PeerId| !run.silent.contains(peer) && !run.is_barred(start, peer);
+        let best = self.peers.best_backer(now, start, seat, answers);
+        best.or_else(|| self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer)))
     }
 
     /// Where in the round a search begins.
@@ -136,9 +142,9 @@ impl Core {
     }
 
     /// A peer is gone: what we asked of it ends now.
-    pub(crate) fn requests_end_with(&mut self, now: Now, peer: PeerId) {
+    pub(crate) fn requests_end_with(&mut self, now: Now, peer: PeerId, was_sent_off: bool) {
         for request in self.requests.of(&peer) {
-            self.request_failed(now, request, RequestFailure::Closed);
+            self.request_ended(now, request, RequestFailure::Closed, was_sent_off);
         }
     }
 }

@@ -103,6 +103,11 @@ impl Requests {
         self.waiting.remove(&request).map(|waiting| (waiting.sent, false))
     }
 
+    /// Whom a request is for, sent or waiting.
+    fn peer_of(&self, request: RequestId) -> Option<PeerId> {
+        self.sent.get(&request).or(self.waiting.get(&request).map(|waiting| &waiting.sent)).map(|sent| sent.peer)
+    }
+
     /// All requests to a peer, sent or waiting.
     fn of(&self, peer: &PeerId) -> Vec<RequestId> {
         let sent = self.sent.iter().filter(|(_, sent)| sent.peer == *peer).map(|(request, _)| *request);

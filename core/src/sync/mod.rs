@@ -89,7 +89,7 @@ impl Run {
     pub(crate) fn bar(&mut self, start: u64, peer: PeerId) {
         self.barred.insert((start, peer));
         while self.barred.len() > MAX_BARRED {
-            self.barred.pop_first();
+            self.barred.pop_last(); // pages near our head come first
         }
     }
 
