@@ -245,6 +245,7 @@ impl Core {
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
                 Timer::Exchange => self.exchange_due(now),
+                Timer::Claims => self.claims_due(now),
             }
         }
         self.end();

@@ -113,6 +113,8 @@ pub enum Timer {
     DialFound,
     /// A peer makes room for somebody new (P8.10).
     Exchange,
+    /// More claims fall, or come back, than one step lets (P6.9).
+    Claims,
 }
 
 /// The one table of deadlines.

@@ -124,14 +124,11 @@ impl Core {
     /// Sets the timer for the next moment at which somebody who waits may find room, if time alone can bring it.
     fn wake_for_room(&mut self, now: Now) {
         self.timers.cancel(Timer::Room);
-        let mut free = [self.peers.next_sought(now.mono), None, None, self.sync.goes_on_at];
-        if self.deliveries.waits_for_room() {
-            free[1] = self.peers.next_free(now.mono, Protocol::GetTxList);
-        }
-        if self.sync.waits_for_room() {
-            free[2] = self.peers.next_free(now.mono, Protocol::GetCommitments);
-        }
-        if let Some(at) = free.into_iter().flatten().min() {
+        let wishes = self.peers.next_sought(now.mono);
+        let (waits_for_txlists, waits_for_pages) = (self.deliveries.waits_for_room(), self.sync.waits_for_room());
+        let txlists = waits_for_txlists.then(|| self.peers.next_free(now.mono, Protocol::GetTxList)).flatten();
+        let pages = waits_for_pages.then(|| self.peers.next_free(now.mono, Protocol::GetCommitments)).flatten();
+        if let Some(at) = [wishes, txlists, pages].into_iter().flatten().min() {
             self.timers.set(Timer::Room, at);
         }
     }

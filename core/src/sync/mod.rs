@@ -124,8 +124,6 @@ pub(crate) struct Sync {
     pub(crate) returning: usize,
     /// How many claims this step may still let fall or come back; the machine sets it anew for each.
     pub(crate) changes_left: usize,
-    /// Set while one step was not enough for that: when the next one goes on.
-    pub(crate) goes_on_at: Option<Time>,
     /// When the head moved last.
     pub(crate) moved: Option<Time>,
     /// Who was asked for its head last, so that peers take turns.

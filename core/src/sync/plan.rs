@@ -13,7 +13,7 @@ use crate::output::Event;
 use crate::request::Purpose;
 use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::sync::{MAX_PAGE_ITEMS_JUDGED, MAX_PAGES, Page, Run, Slot};
-use crate::time::Now;
+use crate::time::{Now, Timer};
 use crate::wire::topics::Protocol;
 use crate::wire::v1::GetCommitmentsRequest;
 
@@ -58,18 +58,22 @@ impl Core {
         }
     }
 
-    /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
-    pub(crate) fn pump_pages(&mut self, now: Now) {
-        let goes_on = self.sync.goes_on_at.take_if(|at| *at <= now.mono).is_some();
-        if goes_on && self.sync.returning > 0 {
+    /// One step was not enough: the next claims fall or come back.
+    pub(crate) fn claims_due(&mut self, now: Now) {
+        if self.sync.returning > 0 {
             self.follow_some();
             if !self.sync.paused {
                 self.begin_run();
             }
         }
+        self.pump(now);
+    }
+
+    /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
+    pub(crate) fn pump_pages(&mut self, now: Now) {
         while self.pump_pages_once(now) {}
         if self.sync.changes_left == 0 || self.sync.returning > 0 {
-            self.sync.goes_on_at.get_or_insert(now.mono.after(STEP_PAUSE));
+            self.timers.set_if_idle(Timer::Claims, now.mono.after(STEP_PAUSE));
         }
         self.judge_pages(now); // one that waited for another which is not needed any more
     }

@@ -195,6 +195,7 @@ encode_choice!(Timer {
     15 => LookUp,
     16 => DialFound,
     17 => Exchange,
+    18 => Claims,
 });
 
 encode_choice!(CommandError {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use preconf_core::{
     B256, Bytes, Command as Wish, MAX_TXLIST_BYTES, PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, U256, address_of,
