@@ -247,6 +247,34 @@ fn p6_9_a_run_that_nobody_backs_ends_at_once() {
 }
 
 #[test]
+fn c9_a_catch_up_along_another_chain_finds_where_it_parts() {
+    // We have blocks 1 and 2; the peer has 1, and 2 to 5 of its own, and all that came of them by gossip was lost.
+    let (mut node, mut ours) = (Node::connected_to(&[9]), Writer::new(1));
+    let first = ours.block();
+    let mut theirs = Writer { parent: ours.parent, number: 1, ..Writer::new(1) };
+    theirs.hand_over(2);
+    let chain: Vec<_> = std::iter::once(first.0.clone()).chain((0..4).map(|_| theirs.block().0)).collect();
+    node.block(9, &first);
+    node.block(9, &ours.block());
+    let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap();
+    let mut asked = pages(&claims(&mut node, &heads(&outputs)[0], 5));
+    let mut heard = Vec::new();
+    for _ in 0..8 {
+        let outputs: Vec<_> = std::mem::take(&mut asked).iter().flat_map(|request| serves(&mut node, request, &chain)).collect();
+        heard.extend(outputs.clone());
+        let later = node.wait(Duration::from_millis(200));
+        asked = pages(&[outputs, later.clone()].concat());
+        heard.extend(later);
+    }
+    let forks: Vec<_> = heard
+        .iter()
+        .filter(|output| matches!(output, Output::App(Event::Forked { canonical, .. }) if canonical.block_number == 2))
+        .collect();
+    assert_eq!(forks.len(), 1, "{heard:?}");
+    assert_eq!((node.head(), node.score(9) >= 0), (Some(2), true), "and nobody is to blame");
+}
+
+#[test]
 fn p6_9_a_page_that_many_could_not_bring_goes_to_whoever_has_not_been_asked() {
     // More than any choice looks at. Each is asked once; who cannot be reached is not charged, and its claim stands.
     let names: Vec<u8> = (1..=40).collect();

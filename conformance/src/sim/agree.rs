@@ -4,7 +4,8 @@
 //! are the two chains of a connection that comes up. Where both are above their sync tips they must be the same, block for block, with one
 //! exception: two preconfers who did not see each other's last block are both honest (C9), in worlds that say so
 //! ([`World::allow_forks`]), and a hostile preconfer contradicts itself wherever it likes. Such a fork must be noticed in time: one of the
-//! two nodes reports it, or proves the fault (P5.4), or L1 settles it.
+//! two nodes reports it, or proves the fault (P5.4), or L1 settles it. The time runs while one of them is ahead: a head is told by its
+//! number alone (P6.1), so two that are level have nothing to ask each other.
 //!
 //! What a machine holds follows from its head, since every block names its parent; so a step costs a look at its head, and a moved head one
 //! look-up a neighbour. A head moves by blocks on top of it, and otherwise only when the host moves the sync tip (C9).
@@ -125,6 +126,12 @@ impl Agreement {
         lowest
     }
 
+    /// Are both heads at the same number?
+    fn are_level(&self, (a, b): Ends) -> bool {
+        let number = |node: NodeId| self.paths[node].head.map(|(number, _)| number);
+        number(a) == number(b)
+    }
+
     fn has_noticed(&self, (a, b): Ends, number: u64) -> bool {
         [a, b].iter().any(|node| self.paths[*node].noticed.contains(&number))
     }
@@ -168,6 +175,10 @@ impl World {
         if self.agreement.has_noticed(ends, number) {
             return Ok(());
         }
+        if self.agreement.are_level(ends) {
+            self.agreement.open.remove(&(ends, number));
+            return Ok(());
+        }
         let Agreement { open, due, .. } = &mut self.agreement;
         if open.insert((ends, number), connection) != Some(connection) {
             due.insert((self.now.after(NOTICED_WITHIN), ends, number));
@@ -195,6 +206,8 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use super::super::link::Terms;
+    use super::super::node::Setup;
     use super::*;
 
     fn hash(byte: u8) -> B256 {
@@ -219,6 +232,33 @@ mod tests {
             let moved = agreement.follow(0, wrong, SyncTip::default());
             assert_eq!(moved, Err(Violation::CanonicalMoved { number: 2, hash: hash(2) }));
         }
+    }
+
+    #[test]
+    fn c9_a_fork_that_nobody_reports_is_noticed_once_one_of_the_two_was_ahead_for_long_enough() {
+        let mut world = World::new(7);
+        world.allow_forks();
+        for _ in 0..2 {
+            let node = world.add_node(Setup::plain());
+            world.link_to_all(node, Terms::default());
+        }
+        world.run_for(Duration::from_secs(1)).expect("nothing happens");
+        for (block, parent) in [(1, 0), (2, 1), (20, 0)] {
+            let known = Known { parent: hash(parent), signer: Address::repeat_byte(block) };
+            world.agreement.known.insert(hash(block), known);
+        }
+        let path =
+            |blocks: &[(u64, B256)]| Path { head: blocks.last().copied(), blocks: blocks.iter().copied().collect(), ..Path::default() };
+        world.agreement.paths = vec![path(&[(1, hash(1))]), path(&[(1, hash(20))])];
+        let mut later = |world: &mut World| {
+            world.compare((0, 1))?;
+            world.now = world.now.after(NOTICED_WITHIN);
+            world.forks_due()
+        };
+        later(&mut world).expect("two that are level have nothing to ask each other");
+        world.agreement.paths[0] = path(&[(1, hash(1)), (2, hash(2))]);
+        let failed = later(&mut world).expect_err("one is ahead, and neither speaks");
+        assert_eq!(failed.violation, Violation::ForkUnnoticed { other: 1, number: 1, within: NOTICED_WITHIN });
     }
 
     #[test]

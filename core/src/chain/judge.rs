@@ -397,6 +397,12 @@ impl Core {
             Wait::Schedule => Refusal::ScheduleUnknown,
             Wait::Parent(_) => Refusal::ParentUnknown,
         };
+        if let Origin::Page { peer, .. } = claim.origin
+            && claim.number <= self.chain.head_number().saturating_add(1)
+            && matches!(wait, Wait::Parent(_))
+        {
+            self.parent_missing(now, peer, claim.number); // P5.2: it runs along another chain, which is found and told so (C9)
+        }
         let Origin::Gossip { peer, message } = claim.origin else { return Err(unknown) };
         let id = self.mint.held.next(HeldId);
         let (arrived, number) = (claim.arrived, claim.number);
