@@ -109,8 +109,13 @@ fn names_nowhere(endpoints: &Endpoints) -> bool {
 /// The addresses that a record of this gives: TCP before QUIC, IPv4 before IPv6, and no port without its address.
 fn addresses(endpoints: &Endpoints) -> Vec<String> {
     let Endpoints { ip4, tcp4, quic4, ip6, tcp6, quic6, .. } = *endpoints;
-    let four = |port: Option<u16>, form: fn(u16) -> String| ip4.zip(port).map(|(ip, port)| format!("/ip4/{ip}{}", form(port)));
-    let six = |port: Option<u16>, form: fn(u16) -> String| ip6.zip(port).map(|(ip, port)| format!("/ip6/{ip}{}", form(port)));
-    let (tcp, quic): (fn(u16) -> String, fn(u16) -> String) = (|port| format!("/tcp/{port}"), |port| format!("/udp/{port}/quic-v1"));
-    [four(tcp4, tcp), six(tcp6, tcp), four(quic4, quic), six(quic6, quic)].into_iter().flatten().collect()
+    let (at4, at6) = (ip4.map(|ip| format!("/ip4/{ip}")), ip6.map(|ip| format!("/ip6/{ip}")));
+    let mut addresses = Vec::new();
+    for (at, port) in [(&at4, tcp4), (&at6, tcp6)] {
+        addresses.extend(at.as_ref().zip(port).map(|(at, port)| format!("{at}/tcp/{port}")));
+    }
+    for (at, port) in [(&at4, quic4), (&at6, quic6)] {
+        addresses.extend(at.as_ref().zip(port).map(|(at, port)| format!("{at}/udp/{port}/quic-v1")));
+    }
+    addresses
 }
