@@ -250,7 +250,7 @@ mod tests {
         let path =
             |blocks: &[(u64, B256)]| Path { head: blocks.last().copied(), blocks: blocks.iter().copied().collect(), ..Path::default() };
         world.agreement.paths = vec![path(&[(1, hash(1))]), path(&[(1, hash(20))])];
-        let mut later = |world: &mut World| {
+        let later = |world: &mut World| {
             world.compare((0, 1))?;
             world.now = world.now.after(NOTICED_WITHIN);
             world.forks_due()
