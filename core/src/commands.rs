@@ -52,7 +52,7 @@ impl Core {
     pub(crate) fn update_schedule(&mut self, now: Now, windows: &[Window]) -> Result<CommandId, CommandError> {
         self.schedule.update(windows)?;
         self.judge_waiting_for_schedule(now);
-        self.resume(now);
+        self.resume();
         Ok(self.mint.commands.next(CommandId))
     }
 
@@ -78,7 +78,7 @@ impl Core {
             self.look_for_all(now);
         }
         self.emit_ready();
-        self.resume(now);
+        self.resume();
         self.mint.commands.next(CommandId)
     }
 
@@ -134,8 +134,8 @@ impl Core {
     }
 
     /// What catch-up waited for may have come.
-    fn resume(&mut self, now: Now) {
+    fn resume(&mut self) {
         self.resume_sync();
-        self.plan(now);
+        self.plan();
     }
 }

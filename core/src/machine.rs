@@ -91,6 +91,8 @@ pub struct Core {
     pub(crate) executed: u64,
     /// The block that the host failed at, and how often on end (P10.4).
     pub(crate) failed: Option<(u64, u32)>,
+    /// What waits for room must be looked at before the step ends.
+    pump_due: bool,
     outputs: VecDeque<Output>,
     emitted: usize,
     last: Time,
@@ -141,6 +143,7 @@ impl Core {
             stats: Stats::default(),
             executed: 0,
             failed: None,
+            pump_due: false,
             outputs: VecDeque::new(),
             emitted: 0,
             last: now.mono,
@@ -184,7 +187,7 @@ impl Core {
             Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(now, id, signer),
             Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(now, id, hash),
         }
-        self.end();
+        self.end(now);
     }
 
     /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
@@ -218,7 +221,7 @@ impl Core {
             Command::MarkExecuted { block_number } => self.mark_executed(block_number),
             Command::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
-        self.end();
+        self.end(now);
         id
     }
 
@@ -230,12 +233,12 @@ impl Core {
                 Timer::Request(request) => self.request_timed_out(now, request),
                 Timer::Verdict(id) => self.verdict_due(id),
                 Timer::Hold(id) => self.hold_over(id),
-                Timer::TxListMissing(hash) => self.fetch_due(now, hash),
+                Timer::TxListMissing(hash) => self.fetch_due(hash),
                 Timer::Orphan(hash) => self.orphan_over(&hash),
                 Timer::Unsent(command) => self.unsent_over(command),
                 Timer::Unheard => self.send_waiting(None),
                 Timer::Heads => self.heads_due(now),
-                Timer::Room => self.pump(now),
+                Timer::Room => self.pump_soon(),
                 Timer::Gap => self.gaps_due(now),
                 Timer::Ban(peer) => self.ban_checked(now, peer),
                 Timer::Use(peer) => self.use_checked(now, peer),
@@ -245,10 +248,10 @@ impl Core {
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
                 Timer::Exchange => self.exchange_due(now),
-                Timer::Claims => self.claims_due(now),
+                Timer::Claims => self.claims_due(),
             }
         }
-        self.end();
+        self.end(now);
     }
 
     /// What to do next; call until `None`.
@@ -279,8 +282,16 @@ impl Core {
         Now { mono: self.last, unix: now.unix }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, now: Now) {
+        while std::mem::take(&mut self.pump_due) {
+            self.pump(now);
+        }
         debug_assert!(self.outputs.len() - self.emitted <= MAX_OUTPUTS_PER_STEP, "one step emitted more than MAX_OUTPUTS_PER_STEP");
+    }
+
+    /// Room may have come free, or a wish for it: before the step ends, what waits is looked at, once for all that happened in it.
+    pub(crate) fn pump_soon(&mut self) {
+        self.pump_due = true;
     }
 
     pub(crate) fn act(&mut self, action: Action) {

@@ -168,10 +168,10 @@ fn p7_5_a_decay_is_told_soon_and_in_steps_that_do_not_grow_with_the_number_of_pe
         actions(outputs).into_iter().filter_map(decayed).collect()
     };
     let mut all = told(&node.wait(10 * SECOND));
-    assert_eq!(all.len(), 8);
-    for _ in 0..12 {
+    assert_eq!(all.len(), 4);
+    for _ in 0..24 {
         let more = told(&node.wait(Duration::from_millis(1)));
-        assert!((1..=8).contains(&more.len()), "{}", more.len());
+        assert!((1..=4).contains(&more.len()), "{}", more.len());
         all.extend(more);
     }
     assert_eq!(all, names.iter().map(|name| peer(*name)).collect::<Vec<_>>(), "each once");
@@ -182,13 +182,13 @@ fn p7_5_a_decay_is_told_soon_and_in_steps_that_do_not_grow_with_the_number_of_pe
 fn p7_5_a_driver_that_sleeps_through_a_decay_in_the_middle_of_a_round_still_tells_the_last_score() {
     let mut node = hearing(&(1..=20).collect::<Vec<_>>());
     (1..=20).for_each(|name| drop(offend(&mut node, name, 1)));
-    node.wait(10 * SECOND); // eight were told of the first decay
+    node.wait(10 * SECOND); // four were told of the first decay
     node.now = node.now.after(10 * SECOND);
     node.core.handle_timeout(node.now);
     node.drain();
     let late = node.wait(Duration::from_millis(5));
     let told = actions(&late).into_iter().filter(|action| matches!(action, Action::SetScore { score: -810_000, .. })).count();
-    assert_eq!(told, 20 - 8, "the end of the broken round, and those whom it had told too early");
+    assert_eq!(told, 20 - 4, "the end of the broken round, and those whom it had told too early");
 }
 
 #[test]

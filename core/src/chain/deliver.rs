@@ -201,7 +201,7 @@ impl Core {
         }
         self.emit_ready();
         if matches!(bringer, Bringer::Answer { .. }) {
-            self.pump(now); // its place among the requests is free
+            self.pump_soon(); // its place among the requests is free
         }
     }
 
@@ -236,7 +236,7 @@ impl Core {
             // P6.4: costs a failure
             self.blame(now, peer, request, Refusal::WrongHash);
             if command.is_none() {
-                self.fetch_failed(now, &hash);
+                self.fetch_failed(&hash);
             }
             if let Some(command) = command {
                 let error = RequestError::Refused(Refusal::WrongHash);
@@ -250,7 +250,7 @@ impl Core {
             if self.keep_named(now, hash, txlist.clone()).is_ok() {
                 self.tell(Event::TxListStored { hash, len_bytes, source: Source::Response(peer) });
             } else if command.is_none() {
-                self.fetch_failed(now, &hash);
+                self.fetch_failed(&hash);
             }
         }
         if let Some(command) = command {
@@ -359,19 +359,19 @@ impl Core {
     }
 
     /// P5.6: missing for long enough, or the pause behind the last try is over.
-    pub(crate) fn fetch_due(&mut self, now: Now, hash: B256) {
+    pub(crate) fn fetch_due(&mut self, hash: B256) {
         if let Some(fetch) = self.deliveries.fetches.get(&hash) {
             self.deliveries.due.insert((fetch.number, hash));
-            self.pump(now);
+            self.pump_soon();
         }
     }
 
     /// A peer that was asked does not have it, or did not answer.
-    pub(crate) fn fetch_failed(&mut self, now: Now, hash: &B256) {
+    pub(crate) fn fetch_failed(&mut self, hash: &B256) {
         if let Some(fetch) = self.deliveries.fetches.get_mut(hash) {
             fetch.under_way = fetch.under_way.saturating_sub(1);
             self.deliveries.due.insert((fetch.number, *hash));
-            self.pump(now);
+            self.pump_soon();
         }
     }
 

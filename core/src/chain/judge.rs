@@ -225,11 +225,11 @@ impl Core {
             let origin = claim.origin;
             self.conclude_with_children(now, claim, signer);
             if let Origin::Page { request, .. } = origin {
-                self.page_item_concluded(now, request);
+                self.page_item_concluded(request);
             }
         }
         if full && self.docket.page_items() < MAX_PAGE_ITEMS_JUDGED {
-            self.pump(now);
+            self.pump_soon();
         }
     }
 

@@ -13,8 +13,9 @@
 //! | has not | more than their places | the last one |
 //! | has not | as many, or fewer | the worst of the others; the last newcomer where there is none |
 //!
-//! Invariant: a peer is ranked exactly while it is connected, not protected and not told to leave. Only the table touches ranks, and it
-//! does so whenever one of the three, its side or its score changes. So the choice costs a look at the newcomers' places, not a walk over all peers.
+//! Invariants: a peer is ranked exactly while it is connected, not protected and not told to leave. Only the table touches ranks, and it
+//! does so whenever one of the three, its side or its score changes. Each inbound peer that is ranked is either on trial or settled, and
+//! those on trial came after all others. So the choice is a look-up, not a walk over peers.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,41 +52,49 @@ pub(crate) struct Rank {
 #[derive(Debug, Default)]
 pub(crate) struct Ranks {
     by_rank: BTreeSet<(Rank, PeerId)>,
-    /// The inbound ones of them in the order in which they came, and when.
-    by_arrival: BTreeMap<u64, (Time, PeerId)>,
+    /// The inbound ones of them whose trial was not over when it was looked at last, in the order in which they came, and when.
+    on_trial: BTreeMap<u64, (Time, Rank, PeerId)>,
+    /// The other inbound ones.
+    settled: BTreeSet<(Rank, PeerId)>,
+    /// The last of all arrivals whose trial is known to be over.
+    settled_to: u64,
 }
 
 impl Ranks {
     pub(crate) fn insert(&mut self, rank: Rank, peer: PeerId, since: Time) {
         self.by_rank.insert((rank, peer));
-        if rank.side == Side::Inbound {
-            self.by_arrival.insert(rank.arrival.0, (since, peer));
+        match rank.side {
+            Side::Outbound => {}
+            Side::Inbound if rank.arrival.0 > self.settled_to => drop(self.on_trial.insert(rank.arrival.0, (since, rank, peer))),
+            Side::Inbound => drop(self.settled.insert((rank, peer))),
         }
     }
 
     pub(crate) fn remove(&mut self, rank: Rank, peer: PeerId) {
         self.by_rank.remove(&(rank, peer));
-        self.by_arrival.remove(&rank.arrival.0);
-    }
-
-    /// Whom our own dials brought.
-    pub(crate) fn outbound(&self) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
-        self.by_rank.iter().rev().take_while(|(rank, _)| rank.side == Side::Outbound).copied()
+        self.on_trial.remove(&rank.arrival.0);
+        self.settled.remove(&(rank, peer));
     }
 
     /// Who leaves first, where so many newcomers have places.
-    pub(crate) fn first(&self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
+    pub(crate) fn first(&mut self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
+        self.settle(now);
         let (worst, peer) = self.by_rank.first()?;
         if worst.side == Side::Outbound || worst.score < 0 {
             return Some((worst.side, *peer));
         }
-        let is_new = |since: Time| now.since(since) < TRIAL;
-        let fresh = self.by_arrival.values().rev().map_while(|(since, peer)| is_new(*since).then_some(*peer));
-        let fresh: BTreeSet<PeerId> = fresh.take(newcomers + 1).collect();
-        let last = self.by_arrival.values().next_back().map(|(_, peer)| *peer);
-        let inbound = self.by_rank.iter().take_while(|(rank, _)| rank.side == Side::Inbound).map(|(_, peer)| *peer);
-        let settled = inbound.take(fresh.len() + 1).find(|peer| !fresh.contains(peer)).filter(|_| fresh.len() <= newcomers);
-        settled.or(last).map(|peer| (Side::Inbound, peer))
+        let settled = self.settled.first().filter(|_| self.on_trial.len() <= newcomers).map(|(_, peer)| *peer);
+        let last = || self.on_trial.values().next_back().map(|(_, _, peer)| *peer);
+        settled.or_else(last).map(|peer| (Side::Inbound, peer))
+    }
+
+    /// Trials end.
+    fn settle(&mut self, now: Time) {
+        while let Some(first) = self.on_trial.first_entry().filter(|first| now.since(first.get().0) >= TRIAL) {
+            self.settled_to = *first.key();
+            let (_, rank, peer) = first.remove();
+            self.settled.insert((rank, peer));
+        }
     }
 }
 

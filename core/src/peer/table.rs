@@ -251,13 +251,14 @@ impl Peers {
     }
 
     /// Who leaves first when there are too many, where so many newcomers have places (P8.4).
-    pub(crate) fn worst(&self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
+    pub(crate) fn worst(&mut self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
         self.ranks.first(now, newcomers)
     }
 
-    /// Whom our own dials brought and who may have to go, with their ranks.
-    pub(crate) fn outbound(&self) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
-        self.ranks.outbound()
+    /// So many connected peers, by their order from a seat on, with the ranks of those who may have to go.
+    pub(crate) fn ranked_from(&self, seat: u64, many: usize) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
+        let seats = self.round.range(seat..).chain(self.round.range(..seat)).take(many);
+        seats.filter_map(|(_, peer)| Some((self.connected.get(peer)?.rank?, *peer)))
     }
 
     /// Where we dialed a peer that is connected; `None` if only it opened connections.

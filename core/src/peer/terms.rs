@@ -78,7 +78,7 @@ impl Core {
             self.forget_claimant(&peer);
             self.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(now, peer, was_sent_off);
-            self.pump(now); // a catch-up that only it could back has nobody left
+            self.pump_soon(); // a catch-up that only it could back has nobody left
             self.static_lost(now, peer);
             self.keep_candidate(now, &peer);
             self.candidate_lost(now, &peer);
@@ -97,7 +97,7 @@ impl Core {
             self.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
         }
         self.greet(now, peer);
-        self.pump(now);
+        self.pump_soon();
     }
 
     /// P2.5: a peer that speaks nothing of our chain is of no use, and at no fault.

@@ -75,7 +75,7 @@ impl Core {
                     self.stats.requests_answered += 1;
                     match command {
                         Some(command) => self.finish(command, Outcome::TxList { peer, txlist: None }),
-                        None => self.fetch_failed(now, &hash),
+                        None => self.fetch_failed(&hash),
                     }
                 }
                 Ok(list) => {
@@ -84,7 +84,7 @@ impl Core {
                 }
             },
         }
-        self.pump(now);
+        self.pump_soon();
     }
 
     /// A request of ours has no answer.
@@ -117,8 +117,8 @@ impl Core {
         if failure == RequestFailure::Unsupported {
             self.peers.does_not_speak(now.mono, &sent.peer, sent.protocol);
         }
-        self.ended_without_good(now, request, sent, RequestError::Failed(failure));
-        self.pump(now);
+        self.ended_without_good(request, sent, RequestError::Failed(failure));
+        self.pump_soon();
     }
 
     /// A request ends, once. Says whether it was with its peer, or still waited for room.
@@ -140,7 +140,7 @@ impl Core {
 
     fn answered_badly(&mut self, now: Now, request: RequestId, sent: Sent, refusal: Refusal) {
         self.blame(now, sent.peer, request, refusal);
-        self.ended_without_good(now, request, sent, RequestError::Refused(refusal));
+        self.ended_without_good(request, sent, RequestError::Refused(refusal));
     }
 
     /// A broken response costs its peer a failure (P6.4).
@@ -149,11 +149,11 @@ impl Core {
         self.charge(now, peer, refusal.rule(), Conduct::BadMessage, Cause::Request(request));
     }
 
-    fn ended_without_good(&mut self, now: Now, request: RequestId, sent: Sent, error: RequestError) {
+    fn ended_without_good(&mut self, request: RequestId, sent: Sent, error: RequestError) {
         self.stats.requests_failed += 1;
         match sent.purpose {
-            Purpose::Page { start, .. } => self.page_failed(now, request, sent.peer, start),
-            Purpose::TxList { hash, command: None } => self.fetch_failed(now, &hash),
+            Purpose::Page { start, .. } => self.page_failed(request, sent.peer, start),
+            Purpose::TxList { hash, command: None } => self.fetch_failed(&hash),
             Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
         }
         if let Some(command) = sent.purpose.command() {

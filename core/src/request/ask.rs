@@ -35,7 +35,7 @@ impl Core {
     }
 
     /// Where in the round a search begins.
-    fn any_seat(&mut self) -> u64 {
+    pub(crate) fn any_seat(&mut self) -> u64 {
         if self.peers.len() > 1 { self.dice.any() } else { 0 } // no throw where there is no choice
     }
 
@@ -106,7 +106,7 @@ impl Core {
         self.act(Action::SendRequest { request, peer, protocol, body });
     }
 
-    /// Room may have come free: lets go what waited for it, our user's requests first.
+    /// Lets go what waits and has room now, our user's requests first. The end of a step calls it, where [`Core::pump_soon`] was.
     pub(crate) fn pump(&mut self, now: Now) {
         // Each that has its peer's room, whoever came before it: it is in nobody's way.
         while self.has_room()

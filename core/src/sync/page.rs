@@ -51,7 +51,7 @@ impl Core {
             let at = self.heads_at(now.mono);
             self.timers.set(Timer::Heads, at);
         }
-        self.plan(now);
+        self.plan();
     }
 
     /// How many peers take turns in being asked while the chain moves.
@@ -77,7 +77,7 @@ impl Core {
     pub(crate) fn head_claimed(&mut self, now: Now, peer: PeerId, head: u64) {
         if self.peers.get(&peer).is_some() {
             self.claim(now, peer, head);
-            self.plan(now);
+            self.plan();
         }
     }
 
@@ -107,7 +107,7 @@ impl Core {
                 self.ask(now.mono, peer, Protocol::GetCommitments, body, Purpose::Parent { number: before });
             }
         }
-        self.plan(now);
+        self.plan();
     }
 
     /// A page came. Its good items are used; what they leave open goes to another peer.
@@ -135,7 +135,7 @@ impl Core {
     }
 
     /// A page did not come.
-    pub(crate) fn page_failed(&mut self, now: Now, request: RequestId, peer: PeerId, start: u64) {
+    pub(crate) fn page_failed(&mut self, request: RequestId, peer: PeerId, start: u64) {
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         run.bar(start, peer);
         if self.peers.get(&peer).is_some() {
@@ -144,7 +144,7 @@ impl Core {
         if let Some(slot) = run.pages.get_mut(&start) {
             slot.page = Page::Wanted;
         }
-        self.pump(now);
+        self.pump_soon();
     }
 
     /// Judges the pages that are here, in order, up to the first that is not.
@@ -161,7 +161,7 @@ impl Core {
 
     /// One item of a page has its conclusion. A page that leads nowhere though none of its items is bad (it runs along a fork of ours, say)
     /// is of no use from this peer.
-    pub(crate) fn page_item_concluded(&mut self, now: Now, request: RequestId) {
+    pub(crate) fn page_item_concluded(&mut self, request: RequestId) {
         let head = self.chain.head_number();
         let Some(run) = &mut self.sync.run else { return };
         let Some(start) = run.start_of(request) else { return };
@@ -171,19 +171,19 @@ impl Core {
         *open = open.saturating_sub(1);
         let (peer, open) = (*peer, *open);
         if open == 0 && end > head.saturating_add(1) {
-            self.page_in_vain(now, peer, start);
+            self.page_in_vain(peer, start);
         }
     }
 
     /// Starts over from our head, without this peer for these blocks.
-    fn page_in_vain(&mut self, now: Now, peer: PeerId, start: u64) {
+    fn page_in_vain(&mut self, peer: PeerId, start: u64) {
         let next = self.chain.head_number().saturating_add(1);
         let Some(run) = &mut self.sync.run else { return };
         run.bar(start, peer);
         run.bar(next, peer);
         run.pages.clear();
         run.next = next;
-        self.pump(now);
+        self.pump_soon();
     }
 
     fn judge_items(&mut self, now: Now, peer: PeerId, request: RequestId, items: Vec<SignedCommitment>) {
@@ -191,7 +191,7 @@ impl Core {
         for item in items {
             match self.judge(now, origin, item) {
                 Ok(()) => {}
-                Err(Refusal::Duplicate | Refusal::Stale) => self.page_item_concluded(now, request),
+                Err(Refusal::Duplicate | Refusal::Stale) => self.page_item_concluded(request),
                 Err(refusal) => {
                     self.refuse(now, origin, refusal);
                     return; // P6.4: nothing after the first bad item
@@ -224,7 +224,7 @@ impl Core {
         if refusal == Refusal::ScheduleUnknown {
             self.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
         }
-        self.page_in_vain(now, peer, start);
+        self.page_in_vain(peer, start);
     }
 
     /// P6.4: a broken page costs its peer a failure, once.
@@ -249,7 +249,7 @@ impl Core {
         if passed {
             let to = self.sync.claims.best().max(head);
             self.tell(Event::SyncProgress { from, at: head, to });
-            self.pump(now);
+            self.pump_soon();
         }
     }
 }

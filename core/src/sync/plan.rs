@@ -37,10 +37,10 @@ impl Core {
     }
 
     /// Starts a run where claims say that we miss something, sets its pages, and sends what there is room for.
-    pub(crate) fn plan(&mut self, now: Now) {
+    pub(crate) fn plan(&mut self) {
         if !self.sync.paused {
             self.begin_run();
-            self.pump(now);
+            self.pump_soon();
         }
     }
 
@@ -59,14 +59,14 @@ impl Core {
     }
 
     /// One step was not enough: the next claims fall or come back.
-    pub(crate) fn claims_due(&mut self, now: Now) {
+    pub(crate) fn claims_due(&mut self) {
         if self.sync.returning > 0 {
             self.follow_some();
             if !self.sync.paused {
                 self.begin_run();
             }
         }
-        self.pump(now);
+        self.pump_soon();
     }
 
     /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
