@@ -63,7 +63,7 @@ impl Chain {
     }
 
     fn at(&self, number: u64) -> Option<&Arc<Accepted>> {
-        self.canonical.iter().rev().find(|block| block.block_number == number)
+        self.canonical.iter().rev().find(|block| block.block_number <= number).filter(|block| block.block_number == number)
     }
 
     pub(super) fn get(&self, hash: &B256) -> Option<&Arc<Accepted>> {

@@ -39,8 +39,10 @@ struct Path {
     head: Option<(u64, B256)>,
     tip: SyncTip,
     blocks: BTreeMap<u64, B256>,
-    /// Numbers at which it said that there are two valid blocks, or proved a contradiction.
-    noticed: BTreeSet<u64>,
+    /// Blocks that it named as one of two valid ones at their number.
+    forked: BTreeSet<B256>,
+    /// Numbers at which it proved a contradiction.
+    proven: BTreeSet<u64>,
 }
 
 /// All chains, and where they part.
@@ -68,9 +70,9 @@ impl Agreement {
             Event::CommitmentAccepted { commitment, .. } => self.meet(commitment),
             Event::Forked { canonical, other } => {
                 self.meet(other);
-                self.noticed(node, canonical.block_number);
+                self.paths[node].forked.extend([canonical.hash, other.hash]);
             }
-            Event::EvidenceFound { block_number, .. } => self.noticed(node, *block_number),
+            Event::EvidenceFound { block_number, .. } => drop(self.paths[node].proven.insert(*block_number)),
             _ => {}
         }
     }
@@ -78,10 +80,6 @@ impl Agreement {
     fn meet(&mut self, block: &Accepted) {
         let parent = block.signed.preconf().parent_preconfirmation_hash;
         self.known.entry(block.hash).or_insert(Known { parent, signer: block.signer });
-    }
-
-    fn noticed(&mut self, node: NodeId, number: u64) {
-        self.paths[node].noticed.insert(number);
     }
 
     /// Follows a machine to where it stands now. Did its head move?
@@ -132,8 +130,10 @@ impl Agreement {
         number(a) == number(b)
     }
 
-    fn has_noticed(&self, (a, b): Ends, number: u64) -> bool {
-        [a, b].iter().any(|node| self.paths[*node].noticed.contains(&number))
+    /// Did one of the two speak of these two blocks at this number?
+    fn has_noticed(&self, (a, b): Ends, (number, left, right): (u64, B256, B256)) -> bool {
+        let knows = |path: &Path| (path.forked.contains(&left) && path.forked.contains(&right)) || path.proven.contains(&number);
+        [a, b].iter().any(|node| knows(&self.paths[*node]))
     }
 
     fn signer(&self, hash: &B256) -> Address {
@@ -165,14 +165,14 @@ impl World {
     /// Compares the chains of two nodes, if they are honest and connected.
     pub(crate) fn compare(&mut self, ends: Ends) -> Result<(), Failure> {
         let Some(connection) = self.links.get(&ends).filter(|link| !link.cut).and_then(|link| link.connection) else { return Ok(()) };
-        let Some((number, left, right)) = self.agreement.root(ends) else { return Ok(()) };
+        let Some(root @ (number, left, right)) = self.agreement.root(ends) else { return Ok(()) };
         let signers = [left, right].map(|hash| self.agreement.signer(&hash));
         let is_allowed = if signers[0] == signers[1] { self.is_hostile_seat(signers[0]) } else { self.agreement.may_fork };
         if !is_allowed {
             let (node, other) = ends;
             return Err(self.failure(node, Violation::Disagree { other, number, hashes: Box::new([left, right]) }));
         }
-        if self.agreement.has_noticed(ends, number) {
+        if self.agreement.has_noticed(ends, root) {
             return Ok(());
         }
         if self.agreement.are_level(ends) {
@@ -194,8 +194,8 @@ impl World {
             let Some(over) = self.agreement.open.get(&(ends, number)).copied().filter(|_| !later) else { continue };
             self.agreement.open.remove(&(ends, number));
             let stands = self.links.get(&ends).is_some_and(|link| !link.cut && link.connection == Some(over));
-            let differs = self.agreement.root(ends).is_some_and(|(root, ..)| root == number);
-            if stands && differs && !self.agreement.has_noticed(ends, number) {
+            let root = self.agreement.root(ends).filter(|(lowest, ..)| *lowest == number);
+            if stands && root.is_some_and(|root| !self.agreement.has_noticed(ends, root)) {
                 let (node, other) = ends;
                 return Err(self.failure(node, Violation::ForkUnnoticed { other, number, within: NOTICED_WITHIN }));
             }
@@ -259,6 +259,17 @@ mod tests {
         world.agreement.paths[0] = path(&[(1, hash(1)), (2, hash(2))]);
         let failed = later(&mut world).expect_err("one is ahead, and neither speaks");
         assert_eq!(failed.violation, Violation::ForkUnnoticed { other: 1, number: 1, within: NOTICED_WITHIN });
+    }
+
+    #[test]
+    fn c9_a_fork_that_was_noticed_excuses_no_other_at_its_number() {
+        let mut agreement = agreement();
+        agreement.started(1);
+        agreement.paths[1].forked.extend([hash(2), hash(20)]);
+        assert!(agreement.has_noticed((0, 1), (2, hash(20), hash(2))));
+        assert!(!agreement.has_noticed((0, 1), (2, hash(21), hash(2))));
+        agreement.paths[0].proven.insert(2);
+        assert!(agreement.has_noticed((0, 1), (2, hash(21), hash(2))), "who contradicts itself once is not believed again");
     }
 
     #[test]

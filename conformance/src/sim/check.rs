@@ -210,6 +210,11 @@ impl Watch {
         self.owed.told(now.mono, input);
     }
 
+    /// Time has passed, whether or not the machine took a step: what it owes is here by now.
+    pub(crate) fn overdue(&mut self, now: Now) -> Result<(), Violation> {
+        self.owed.overdue(now.mono)
+    }
+
     /// Outputs of one call, and the machine after it.
     pub(crate) fn outputs(
         &mut self,

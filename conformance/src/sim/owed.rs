@@ -4,7 +4,7 @@
 //! was taken; each copy of a message has its verdict in time, each request of a peer its answer within the step that brought it, and each
 //! request of its own an end; and what must outlive a restart is told before the world hears of it.
 //!
-//! Each step costs what it brings: the oldest debt lies in front.
+//! Each step costs what it brings: the oldest debt lies in front. A machine that takes no step any more is looked at as time passes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -183,9 +183,13 @@ impl Owed {
             .into_iter()
             .find(|(_, counted, taken)| counted != taken)
             .map(|(what, counted, taken)| Lost::Counted { what, counted, taken })
-            .or_else(|| self.channel.take().map(|channel| Lost::Answer { channel }))
-            .or_else(|| self.late_verdict(now))
-            .or_else(|| self.endless_request(now));
+            .or_else(|| self.channel.take().map(|channel| Lost::Answer { channel }));
+        lost.map_or_else(|| self.overdue(now), |lost| Err(Violation::OutputLost(lost)))
+    }
+
+    /// Time has passed, whether or not the machine noticed.
+    pub(crate) fn overdue(&mut self, now: Time) -> Result<(), Violation> {
+        let lost = self.late_verdict(now).or_else(|| self.endless_request(now));
         lost.map_or(Ok(()), |lost| Err(Violation::OutputLost(lost)))
     }
 
@@ -213,7 +217,8 @@ impl Owed {
 mod tests {
     use preconf_core::{Bytes, ChainId, Protocol};
 
-    use super::super::node::peer_id;
+    use super::super::node::{Setup, peer_id};
+    use super::super::world::World;
     use super::*;
 
     const MESSAGE: MessageId = MessageId([7; 20]);
@@ -245,6 +250,17 @@ mod tests {
         owed.said(Time::from_millis(2), &ignored()).expect("asked for");
         assert_eq!(owed.balance(Time::from_millis(4_001), &stats), Ok(()));
         assert_eq!(lost(owed.balance(late, &stats)), Lost::Verdict { message: MESSAGE, peer: peer_id(1) });
+    }
+
+    #[test]
+    fn p5_1_a_verdict_is_missed_though_the_machine_takes_no_step_any_more() {
+        let mut world = World::new(7);
+        let node = world.add_node(Setup::plain());
+        assert_eq!(world.nodes[node].deadline(), None);
+        let now = world.nodes[node].now(world.now);
+        world.nodes[node].watch.told(now, &gossip());
+        let failed = world.run_for(Duration::from_secs(10)).expect_err("nobody wakes it");
+        assert_eq!(failed.violation, Violation::OutputLost(Lost::Verdict { message: MESSAGE, peer: peer_id(1) }));
     }
 
     #[test]

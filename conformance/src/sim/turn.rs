@@ -48,9 +48,11 @@ impl World {
         self.drain(node, None)
     }
 
-    /// A node's deadline, unless it was moved meanwhile.
+    /// A node's deadline, unless it was moved meanwhile, or another wake-up took this one's place.
     pub(crate) fn wake(&mut self, node: NodeId) -> Result<(), Failure> {
-        self.nodes[node].wake = None;
+        if self.nodes[node].wake.take_if(|at| *at == self.now).is_none() {
+            return Ok(());
+        }
         if self.nodes[node].deadline().is_none_or(|at| at > self.now) {
             self.set_wake(node);
             return Ok(());
@@ -120,10 +122,10 @@ impl World {
     fn set_wake(&mut self, node: NodeId) {
         let deadline = self.nodes[node].deadline();
         let Node { wake, life, .. } = &mut self.nodes[node];
-        if let Some(at) = deadline.filter(|at| wake.is_none_or(|wake| *at < wake)) {
+        if let Some(at) = deadline.map(|at| at.max(self.now)).filter(|at| wake.is_none_or(|wake| *at < wake)) {
             *wake = Some(at);
             let life = *life;
-            self.at(at.max(self.now), Happening::Wake { node, life });
+            self.at(at, Happening::Wake { node, life });
         }
     }
 

@@ -171,6 +171,17 @@ impl World {
             self.step()?;
         }
         self.now = until;
+        self.debts_due()
+    }
+
+    /// What machines owe is here by now, also of those that take no step any more.
+    fn debts_due(&mut self) -> Result<(), Failure> {
+        for id in 0..self.nodes.len() {
+            let node = &mut self.nodes[id];
+            let now = node.now(self.now);
+            let owed = if node.up && node.core().is_some() { node.watch.overdue(now) } else { Ok(()) };
+            owed.map_err(|violation| self.failure(id, violation))?;
+        }
         Ok(())
     }
 
