@@ -271,18 +271,22 @@ fn blocked(crowd: &mut Crowd) -> Vec<Duration> {
 }
 
 /// Answers to head requests, each a head far ahead of ours, while four pages and 256 requests of our user's wait for room that nobody has:
-/// no request is ever answered but those for heads. With them, the timeouts of the others.
-fn heads_while_all_wait() -> [(&'static str, Vec<Duration>); 2] {
+/// no request is ever answered but those for heads. With them, the timeouts of the others: several may end at one moment, so also the share of
+/// each request that ended or left.
+fn heads_while_all_wait() -> [(&'static str, Vec<Duration>); 3] {
     let mut crowd = Crowd::with(Config { max_requests: 1024, ..Config::new(ChainId(1)) });
-    let (mut heads, mut timeouts, mut asked) = (Vec::new(), Vec::new(), std::collections::VecDeque::new());
+    let (mut heads, mut timeouts, mut shares, mut asked) = (Vec::new(), Vec::new(), Vec::new(), std::collections::VecDeque::new());
     for n in 0..640 * CONNECTED {
         let end = crowd.now.after(Duration::from_micros(6_250));
         while let Some((at, _)) = crowd.core.poll_timeout().filter(|(at, _)| *at <= end.mono) {
             crowd.now = crowd.now.after(at.since(crowd.now.mono));
             let start = now();
             crowd.core.handle_timeout(crowd.now);
-            timeouts.push(start.elapsed());
-            asked.extend(heads_asked(&mut crowd.core));
+            let took = start.elapsed();
+            let (requests, heads) = requests_moved(&mut crowd.core);
+            timeouts.push(took);
+            shares.push(took / requests.max(1));
+            asked.extend(heads);
         }
         crowd.now = end;
         // In turn, more than may be under way with each: some have to wait.
@@ -290,28 +294,29 @@ fn heads_while_all_wait() -> [(&'static str, Vec<Duration>); 2] {
         if n % 16 == 0 {
             let _ = crowd.core.handle_command(crowd.now, Command::GetHead { peer: Some(peer((n / 16).wrapping_mul(7919) % CONNECTED)) });
         }
-        asked.extend(heads_asked(&mut crowd.core));
+        asked.extend(requests_moved(&mut crowd.core).1);
         while let Some(request) = asked.pop_front() {
             let block_number = alloy_primitives::U256::from(1_000_000 + n);
             let body = PreconfHead { block_number, ..PreconfHead::default() }.encode();
             let start = now();
             crowd.core.handle_input(crowd.now, Input::ResponseReceived { request, body });
             heads.push(start.elapsed());
-            asked.extend(heads_asked(&mut crowd.core));
+            asked.extend(requests_moved(&mut crowd.core).1);
         }
     }
-    [("a peer's head while pages and requests wait", heads), ("a timeout meanwhile", timeouts)]
+    [("a peer's head while pages and requests wait", heads), ("a timeout meanwhile", timeouts), ("the same for each request", shares)]
 }
 
-/// Takes all outputs, and the requests for heads out of them.
-fn heads_asked(core: &mut Core) -> Vec<RequestId> {
-    let mut asked = Vec::new();
+/// Takes all outputs. How many requests ended or left, and which of those that left are for heads.
+fn requests_moved(core: &mut Core) -> (u32, Vec<RequestId>) {
+    let (mut moved, mut heads) = (0, Vec::new());
     while let Some(output) = core.poll_output() {
+        moved += u32::from(matches!(output, Output::Net(Action::SendRequest { .. } | Action::CancelRequest { .. })));
         if let Output::Net(Action::SendRequest { request, protocol: Protocol::GetHead, .. }) = output {
-            asked.push(request);
+            heads.push(request);
         }
     }
-    asked
+    (moved, heads)
 }
 
 fn show(name: &str, times: &[Duration]) {
