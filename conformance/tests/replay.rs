@@ -87,6 +87,16 @@ fn a_replay_writes_a_page_and_the_object_of_any_run() {
 }
 
 #[test]
+fn a_page_that_cannot_be_written_is_an_error_that_names_it() {
+    let trace = file("no_page.trace", &traces(12, 1)[0]);
+    let page = trace.with_extension("nowhere").join("page.html");
+    let output = program(&trace, &["--html", page.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains(&format!("{} cannot be written", page.display())), "{output:?}");
+    assert!(output.stdout.is_empty(), "nothing was relived: {output:?}");
+}
+
+#[test]
 fn a_trace_that_is_cut_or_damaged_says_where() {
     let trace = traces(5, 2).remove(0);
     let offsets = offsets(&trace);
