@@ -204,7 +204,7 @@ fn two_traces_part_at_a_step_that_is_shown() {
 
     let slashed = file("slashed.trace", &with_slasher(&trace));
     let told = text(&program(&left, &["--diff", slashed.to_str().unwrap()]), false);
-    assert!(told.contains("started with other values: slasher: None"), "{told}");
+    assert!(told.contains("started with another slasher: None  <>  0x"), "{told}");
 }
 
 #[test]

@@ -170,7 +170,12 @@ fn seeds_that_once_failed_hold_now() {
             let figures: Vec<u64> = line.split('#').next().unwrap().split_whitespace().map(|figure| figure.parse().unwrap()).collect();
             let [seed, nodes, seconds] = figures[..] else { panic!("{name}: {line}") };
             let some = |figure: u64| (figure > 0).then_some(figure);
-            let change = Change { nodes: some(nodes).map(|nodes| nodes as usize), seconds: some(seconds), ..Change::default() };
+            let change = Change {
+                nodes: some(nodes).map(|nodes| nodes as usize),
+                seconds: some(seconds),
+                model_every: Some(1),
+                ..Change::default()
+            };
             let report = scenario.run(seed, &change);
             assert!(report.ok, "{name}, {line}: {:?}", report.violations);
         }

@@ -66,7 +66,7 @@ const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
     + MAX_CONNECTIONS_PER_PEER
         * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
-    + entry::<(Rank, PeerId), ()>() + entry::<u64, (Time, PeerId)>()
+    + entry::<Rank, PeerId>() + entry::<u64, (Rank, PeerId)>()
     + 3 * entry::<(Time, PeerId), ()>() // its place in each protocol's room
     + 3 * entry::<PeerId, u64>() // its seat, that it has a score, and that it did not answer
     + entry::<PeerId, [u64; 4]>() + 3 * entry::<(u64, PeerId), ()>() // what it claims
@@ -77,7 +77,12 @@ const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
 /// A node that discovery found, its addresses and its record among it.
 const CANDIDATE: usize = entry::<PeerId, Candidate>()
     + entry::<(Worth, PeerId), ()>()
-    + MAX_ADDRESSES * (size_of::<String>() + MAX_ADDRESS_BYTES + 2 * entry::<Cidr, u32>())
+    + MAX_ADDRESSES
+        * (size_of::<String>()
+            + MAX_ADDRESS_BYTES
+            + size_of::<Option<Cidr>>()
+            + entry::<Cidr, [u64; 3]>()
+            + entry::<(Worth, PeerId), ()>())
     + MAX_RECORD_BYTES;
 /// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
 const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();

@@ -283,15 +283,20 @@ impl Core {
     }
 
     fn end(&mut self, now: Now) {
-        while std::mem::take(&mut self.pump_due) {
-            self.pump(now);
-        }
+        self.pump_if_due(now);
         debug_assert!(self.outputs.len() - self.emitted <= MAX_OUTPUTS_PER_STEP, "one step emitted more than MAX_OUTPUTS_PER_STEP");
     }
 
     /// Room may have come free, or a wish for it: before the step ends, what waits is looked at, once for all that happened in it.
     pub(crate) fn pump_soon(&mut self) {
         self.pump_due = true;
+    }
+
+    /// Does so at once. Called before somebody new is asked within a step, too, so that nobody overtakes what waits.
+    pub(crate) fn pump_if_due(&mut self, now: Now) {
+        while std::mem::take(&mut self.pump_due) {
+            self.pump(now);
+        }
     }
 
     pub(crate) fn act(&mut self, action: Action) {

@@ -461,6 +461,28 @@ fn p8_10_who_proved_its_worth_stays_and_of_the_others_the_longest_here_goes() {
 }
 
 #[test]
+fn p8_10_of_many_one_goes_each_minute_too_though_most_were_not_found() {
+    let connections = ConnectionLimits { target_peers: 150, reserved_outbound: 50, ..ConnectionLimits::PROD };
+    let mut node = Node::with(Config { connections, ..config(DiscoveryConfig::PROD) });
+    (1..=100).for_each(|number| drop(node.link(stranger(number), None, None)));
+    (101..=150).for_each(|number| found(&mut node, record(number)));
+    let mut links = Vec::new();
+    while links.len() < 50 {
+        for (dial, peer, _) in dials(&node.wait(SECOND)) {
+            links.push((peer, node.link(peer, None, Some(dial)).0));
+        }
+    }
+    // Ten have done nothing wrong: fewer than the better half of any sample.
+    let wrong = links.split_off(10);
+    for (number, (peer, _)) in wrong.iter().enumerate() {
+        let (message, data) = (MessageId([number as u8; 20]), Bytes::from_static(&[0; 3]));
+        node.input(Input::GossipReceived { peer: *peer, message, topic: Topic::Commitments, data });
+    }
+    let [gone] = sent_away(&node.wait(60 * SECOND))[..] else { panic!("one goes") };
+    assert!(wrong.iter().any(|(peer, _)| *peer == gone), "{gone}");
+}
+
+#[test]
 fn p8_10_whoever_does_nothing_keeps_no_place_however_early_it_came() {
     let (mut node, mut links) = full();
     let mut gone = Vec::new();

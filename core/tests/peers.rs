@@ -348,6 +348,29 @@ fn p6_7_what_we_ask_stays_one_under_the_limit_and_the_rest_waits() {
 }
 
 #[test]
+fn p6_7_of_several_late_deadlines_the_room_of_one_is_not_taken_by_another_before_what_waits() {
+    let mut node = Node::with(Config { max_requests: 1, ..Config::new(CHAIN) });
+    node.connect(8); // it is asked for its head, and says nothing
+    node.connect(9);
+    node.command(Command::GetTxList { hash: B256::ZERO, peer: Some(peer(9)) }).unwrap();
+    node.now = node.now.after(13 * SECOND);
+    node.core.handle_timeout(node.now); // its time is over, and that until heads are asked for again
+    let sent: Vec<_> = requests(&node.drain()).into_iter().map(|(_, peer, protocol, _)| (peer, protocol)).collect();
+    assert_eq!(sent, [(peer(9), Protocol::GetTxList)]);
+}
+
+#[test]
+fn p7_4_what_waits_for_a_pruned_peer_leaves_when_it_is_pardoned() {
+    let mut node = Node::connected_to(&[9]);
+    offend(&mut node, 9, 4);
+    assert_eq!(standing(&node, 9), Standing::Pruned);
+    let ask = Command::GetTxList { hash: B256::ZERO, peer: Some(peer(9)) };
+    assert_eq!(requests(&node.command(ask).unwrap().1), []);
+    let (_, outputs) = node.command(Command::Trust { peer: peer(9) }).unwrap();
+    assert_eq!(requests(&outputs).into_iter().map(|(.., protocol, _)| protocol).collect::<Vec<_>>(), [Protocol::GetTxList]);
+}
+
+#[test]
 fn p6_8_the_least_busy_healthy_peer_is_asked() {
     let mut node = Node::connected_to(&[7, 8, 9]);
     offend(&mut node, 7, 2); // throttled

@@ -159,8 +159,8 @@ fn diff(args: &ReplayArgs, other: &Path) -> Result<bool, Box<dyn Error>> {
 }
 
 fn print_parting(parting: &Parting, paths: [&Path; 2]) {
-    for (left, right) in &parting.headers {
-        println!("started with other values: {left}  <>  {right}");
+    for value in &parting.headers {
+        println!("started with another {value}");
     }
     println!("{} steps are the same", parting.common);
     let Some(why) = parting.why else {

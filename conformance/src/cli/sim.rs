@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use preconf_conformance::report::{self, Spectator, Summary};
-use preconf_conformance::scenario::{self, Change, Report, Scenario, ScenarioError};
+use preconf_conformance::scenario::{self, Change, Report, Scenario};
 use preconf_conformance::sim::World;
 
 #[derive(clap::Args)]
@@ -43,7 +44,7 @@ pub(crate) struct Args {
     /// Seconds of its own time, in place of the scenario's own.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Switch the scenario's defence off: it must fail then.
+    /// Switch the scenario's defence off: it must fail then. With --all, of those that have one.
     #[arg(long)]
     without_defence: bool,
     /// Put a naive model beside every so manieth machine; 0 for none. Without it, some eight machines have one.
@@ -80,7 +81,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let scenarios = match find(args) {
         Ok(scenarios) => scenarios,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -105,11 +106,19 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn find(args: &Args) -> Result<Vec<Scenario>, ScenarioError> {
-    match &args.scenario {
-        Some(name) => Scenario::find(name).map(|scenario| vec![scenario]),
-        None => Ok(scenario::all()),
+fn find(args: &Args) -> Result<Vec<Scenario>, Box<dyn Error>> {
+    let mut scenarios = match &args.scenario {
+        Some(name) => vec![Scenario::find(name)?],
+        None => scenario::all(),
+    };
+    if args.without_defence {
+        scenarios.retain(|scenario| scenario.defence.is_some());
     }
+    if scenarios.is_empty() {
+        let name = args.scenario.as_deref().unwrap_or_default();
+        return Err(format!("--without-defence: {name} has no [defence] that could be switched off").into());
+    }
+    Ok(scenarios)
 }
 
 /// Plays one seed, and writes down what happens. The error names the file that could not be written.
@@ -237,11 +246,9 @@ fn print(report: &Report, args: &Args) {
         eprintln!("    {violation}");
     }
     eprintln!("    repeat with: {}", repeat(report, args));
-    // A run that was made to fail is no news, and what is not committed nobody else can play.
-    let is_committed = args.scenario.as_deref().is_none_or(|name| Scenario::named(name).is_some());
-    if !args.without_defence
-        && is_committed
-        && let Some(file) = remember(report, args)
+    let dir = ["conformance/seeds", "seeds"].map(Path::new).into_iter().find(|dir| dir.is_dir());
+    if let Some(dir) = dir.filter(|_| is_news(report, args))
+        && let Some(file) = remember(dir, report, args)
     {
         eprintln!("    noted in {}", file.display());
     }
@@ -265,9 +272,16 @@ fn repeat(report: &Report, args: &Args) -> String {
     command
 }
 
-/// Notes a failing seed with its story, where the repository is.
-fn remember(report: &Report, args: &Args) -> Option<PathBuf> {
-    let dir = ["conformance/seeds", "seeds"].map(Path::new).into_iter().find(|dir| dir.is_dir())?;
+/// Does a failing seed show something wrong that others can see too? A run that was made to fail does not, nor one that another length or
+/// size kept from what its scenario wants, as long as it broke no rule of the world; and what is not committed nobody else can play.
+fn is_news(report: &Report, args: &Args) -> bool {
+    let is_committed = args.scenario.as_deref().is_none_or(|name| Scenario::named(name).is_some());
+    let is_as_written = args.nodes.is_none() && args.seconds.is_none();
+    !args.without_defence && is_committed && (is_as_written || report.failure.is_some())
+}
+
+/// Notes a failing seed with its story.
+fn remember(dir: &Path, report: &Report, args: &Args) -> Option<PathBuf> {
     let file = dir.join(format!("{}.txt", report.scenario));
     let story = report.violations.first().map_or("", String::as_str).replace('\n', " ");
     let (nodes, seconds) = (args.nodes.unwrap_or(0), args.seconds.unwrap_or(0));
@@ -276,4 +290,41 @@ fn remember(report: &Report, args: &Args) -> Option<PathBuf> {
         OpenOptions::new().create(true).append(true).open(&file).and_then(|mut file| file.write_all(line.as_bytes())).ok()?;
     }
     Some(file)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that fails loudly")]
+mod tests {
+    use clap::Parser;
+    use preconf_conformance::sim::{Failure, Violation};
+    use preconf_core::{Time, Timer};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &[&str]) -> Args {
+        Line::parse_from([&["sim"], line].concat()).args
+    }
+
+    #[test]
+    fn a_seed_that_breaks_a_rule_is_noted_once_with_its_story() {
+        let mut report = Scenario::named("calm").unwrap().run(3, &Change { seconds: Some(1), nodes: Some(3), ..Change::default() });
+        let short = args(&["calm", "--seconds", "1", "--nodes", "3"]);
+        assert!(!report.ok && !is_news(&report, &short), "it was too short for what the scenario wants");
+        assert!(is_news(&report, &args(&["calm"])) && !is_news(&report, &args(&["calm", "--without-defence"])));
+        let violation = Violation::DueTimerLeft { timer: Timer::Decay };
+        report.failure = Some(Failure { seed: 3, at: Time::ZERO, node: 0, violation });
+        assert!(is_news(&report, &short), "no length excuses that");
+        report.violations = vec!["two\nlines".to_owned()];
+        let dir = std::env::temp_dir().join(format!("preconf-seeds-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let noted = [remember(&dir, &report, &short), remember(&dir, &report, &short)];
+        assert_eq!(fs::read_to_string(noted[1].as_ref().unwrap()).unwrap(), "3 3 1 # two lines\n");
+        fs::remove_dir_all(dir).unwrap();
+    }
 }

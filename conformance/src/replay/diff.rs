@@ -1,10 +1,13 @@
 //! Where do two traces part?
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::Read;
 
 use preconf_trace::{Ending, Header, Replay, TraceError};
 
 use super::view::StepView;
+use super::words;
 
 /// What is the first thing in which two traces differ?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +37,28 @@ impl Why {
     }
 }
 
+/// A value that two machines were not both started with.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Started {
+    /// Its name; a key of the configuration, perhaps within another.
+    pub name: String,
+    /// What it is for the first.
+    pub left: String,
+    /// What it is for the second.
+    pub right: String,
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}  <>  {}", self.name, self.left, self.right)
+    }
+}
+
 /// How two traces differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parting {
-    /// What differs in what the machines were started with: lines of the first, and of the second.
-    pub headers: Vec<(String, String)>,
+    /// What differs in what the machines were started with.
+    pub headers: Vec<Started>,
     /// Steps that both have in common, from the first on.
     pub common: u64,
     /// What differs after them; `None` where nothing does.
@@ -63,7 +83,7 @@ impl Parting {
 /// # Errors
 /// The first trace's error, or the second one's, told apart by the index.
 pub fn part<A: Read, B: Read>(left: &mut Replay<A>, right: &mut Replay<B>) -> Result<Parting, (usize, TraceError)> {
-    let mut parting = Parting { headers: differing_lines(left.header(), right.header()), ..Parting::default() };
+    let mut parting = Parting { headers: differing(left.header(), right.header()), ..Parting::default() };
     loop {
         let (a, b) = (left.step().map_err(|error| (0, error))?, right.step().map_err(|error| (1, error))?);
         let why = match (&a, &b) {
@@ -92,16 +112,69 @@ fn kind(ending: Option<Ending>) -> Option<std::mem::Discriminant<Ending>> {
     ending.as_ref().map(std::mem::discriminant)
 }
 
-/// Lines in which two headers differ. Both list the same fields, so the lines stand side by side until a list is longer than the other.
-fn differing_lines(left: &Header, right: &Header) -> Vec<(String, String)> {
-    let (left, right) = (format!("{left:#?}"), format!("{right:#?}"));
-    let (mut a, mut b) = (left.lines(), right.lines());
-    let mut lines = Vec::new();
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return lines,
-            (a, b) if a == b => {}
-            (a, b) => lines.push((a.unwrap_or_default().trim().to_owned(), b.unwrap_or_default().trim().to_owned())),
+/// What differs in what two machines were started with, by name.
+fn differing(left: &Header, right: &Header) -> Vec<Started> {
+    let (left, right) = (fields(left), fields(right));
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let value = |fields: &BTreeMap<String, String>, name| fields.get(name).cloned().unwrap_or_else(|| "nothing".to_owned());
+    let pairs = names.into_iter().map(|name| (name.clone(), value(&left, name), value(&right, name)));
+    pairs.filter(|(_, left, right)| left != right).map(|(name, left, right)| Started { name, left, right }).collect()
+}
+
+/// A header's values, each under its name; those of the configuration as their keys nest.
+fn fields(header: &Header) -> BTreeMap<String, String> {
+    let Header { build, protocol, config, host_rules, seed, start } = header;
+    let mut fields = BTreeMap::from([
+        ("build".to_owned(), build.clone()),
+        ("protocol".to_owned(), protocol.to_string()),
+        ("host_rules".to_owned(), host_rules.join(", ")),
+        ("seed".to_owned(), hex::encode(seed)),
+        ("start".to_owned(), words::now(*start)),
+    ]);
+    // Its `Debug` knows all keys, also those that are yet to come: one line a value, deeper by four blanks within another.
+    let mut above: Vec<String> = Vec::new();
+    for line in format!("{config:#?}").lines() {
+        let depth = (line.len() - line.trim_start().len()) / 4;
+        above.resize(depth, String::new());
+        let text = line.trim().trim_end_matches(',');
+        if text.ends_with(['{', '(', '[']) {
+            above.push(text.split_once(':').map(|(name, _)| name.to_owned()).unwrap_or_default());
+        } else if !matches!(text, "}" | ")" | "]") {
+            let (name, value) = text.split_once(": ").map_or((None, text), |(name, value)| (Some(name), value));
+            let names = above.iter().map(String::as_str).chain(name).filter(|name| !name.is_empty());
+            let all = fields.entry(names.collect::<Vec<_>>().join(".")).or_default();
+            let comma = if all.is_empty() { "" } else { ", " };
+            all.push_str(comma);
+            all.push_str(value);
         }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use preconf_core::{ChainId, Config, ConnectionLimits, Now};
+
+    use super::*;
+
+    #[test]
+    fn what_two_machines_were_started_with_is_told_by_name() {
+        let config = Config::new(ChainId(1));
+        let connections = ConnectionLimits { target_peers: 7, ..config.connections };
+        let static_peers = vec!["/ip4/10.0.0.1/tcp/1/p2p/a".to_owned(), "/dns4/b/tcp/2/p2p/b".to_owned()];
+        let other = Config { connections, static_peers, request_timeout: Duration::from_secs(3), ..config.clone() };
+        let differing = differing(&Header::new(&config, [1; 32], Now::default()), &Header::new(&other, [2; 32], Now::default()));
+        let told: Vec<_> = differing.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "connections.target_peers: 200  <>  7".to_owned(),
+                "request_timeout: 10s  <>  3s".to_owned(),
+                format!("seed: {}  <>  {}", "01".repeat(32), "02".repeat(32)),
+                "static_peers: []  <>  \"/ip4/10.0.0.1/tcp/1/p2p/a\", \"/dns4/b/tcp/2/p2p/b\"".to_owned(),
+            ]
+        );
     }
 }

@@ -32,7 +32,7 @@ use preconf_core::Core;
 use preconf_trace::{Ending, Replay, Replayed, TraceError};
 use sha2::{Digest, Sha256};
 
-pub use diff::{Parting, Why, part};
+pub use diff::{Parting, Started, Why, part};
 pub use view::StepView;
 
 /// What came of reliving a trace.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::sim::Propagation;
+use crate::sim::{Failure, Propagation};
 
 /// What one run of a scenario showed.
 #[derive(Clone, Debug, Serialize)]
@@ -23,8 +23,11 @@ pub struct Report {
     pub steps: u64,
     /// What identifies the run: every output of every machine.
     pub trace_digest: String,
-    /// What did not hold.
+    /// What did not hold, in words.
     pub violations: Vec<String>,
+    /// The one of them that ended the run: a rule of the world itself, whatever the scenario wants. No part of the object.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
     /// How long blocks were on their way.
     pub propagation_ms: Propagation,
     /// Who was banned by honest nodes.

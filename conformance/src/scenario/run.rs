@@ -77,7 +77,8 @@ impl Scenario {
         stage.world.job_threads(change.job_threads);
         stage.world.model_every(change.model_every.unwrap_or((scenario.nodes.honest / MODELS).max(1)));
         let played = stage.open(&scenario, seed).and_then(|()| stage.play(&scenario, progress, &mut violations));
-        violations.extend(played.err().map(|failure| failure.to_string()));
+        let failure = played.err();
+        violations.extend(failure.as_ref().map(ToString::to_string));
         let world = &stage.world;
         Report {
             ok: violations.is_empty(),
@@ -89,6 +90,7 @@ impl Scenario {
             steps: world.steps(),
             trace_digest: hex::encode(world.digest()),
             violations,
+            failure,
             propagation_ms: world.propagation(),
             bans: Bans {
                 honest: world.bans().filter(|(_, peer)| world.is_honest(*peer)).count(),

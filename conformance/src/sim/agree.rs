@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use preconf_core::{Accepted, Address, B256, ConnectionId, Event, SyncTip, Time};
+use preconf_core::{Accepted, Address, B256, ConnectionId, Event, SyncTip, Time, preconfirmation_hash};
 
 use super::carry::{Ends, ends};
 use super::check::{Failure, Violation};
@@ -41,9 +41,12 @@ struct Path {
     blocks: BTreeMap<u64, B256>,
     /// Blocks that it named as one of two valid ones at their number.
     forked: BTreeSet<B256>,
-    /// Numbers at which it proved a contradiction.
-    proven: BTreeSet<u64>,
+    /// Blocks that it proved to contradict another one.
+    contradicting: BTreeSet<B256>,
 }
+
+/// Where two chains part: the lowest number at which they differ, and their blocks there.
+type Root = (u64, B256, B256);
 
 /// All chains, and where they part.
 #[derive(Debug, Default)]
@@ -51,9 +54,9 @@ pub(crate) struct Agreement {
     may_fork: bool,
     known: HashMap<B256, Known>,
     paths: Vec<Path>,
-    /// Forks that nobody has noticed yet: the lowest number at which two nodes differ, and the connection over which they must notice.
-    open: BTreeMap<(Ends, u64), ConnectionId>,
-    due: BTreeSet<(Time, Ends, u64)>,
+    /// Forks that nobody has noticed yet, and the connection over which the two must notice.
+    open: BTreeMap<(Ends, Root), ConnectionId>,
+    due: BTreeSet<(Time, Ends, Root)>,
 }
 
 impl Agreement {
@@ -72,7 +75,10 @@ impl Agreement {
                 self.meet(other);
                 self.paths[node].forked.extend([canonical.hash, other.hash]);
             }
-            Event::EvidenceFound { block_number, .. } => drop(self.paths[node].proven.insert(*block_number)),
+            Event::EvidenceFound { evidence, .. } => {
+                let blocks = [&evidence.first, &evidence.second].map(preconfirmation_hash);
+                self.paths[node].contradicting.extend(blocks);
+            }
             _ => {}
         }
     }
@@ -110,7 +116,7 @@ impl Agreement {
     }
 
     /// The lowest number at which two chains differ, above both sync tips.
-    fn root(&self, (a, b): Ends) -> Option<(u64, B256, B256)> {
+    fn root(&self, (a, b): Ends) -> Option<Root> {
         let (a, b) = (self.paths.get(a)?, self.paths.get(b)?);
         let floor = a.tip.block_number.max(b.tip.block_number);
         let (mut number, mut lowest) = (a.head?.0.min(b.head?.0), None);
@@ -130,10 +136,15 @@ impl Agreement {
         number(a) == number(b)
     }
 
-    /// Did one of the two speak of these two blocks at this number?
-    fn has_noticed(&self, (a, b): Ends, (number, left, right): (u64, B256, B256)) -> bool {
-        let knows = |path: &Path| (path.forked.contains(&left) && path.forked.contains(&right)) || path.proven.contains(&number);
-        [a, b].iter().any(|node| knows(&self.paths[*node]))
+    /// Did one of the two speak of these two blocks, or prove that one of the chains holds a contradiction from there on? A chain that does
+    /// is not followed back to where it parts (C8).
+    fn has_noticed(&self, (a, b): Ends, (number, left, right): Root) -> bool {
+        let (a, b) = (&self.paths[a], &self.paths[b]);
+        let above = || a.blocks.range(number..).chain(b.blocks.range(number..)).map(|(_, hash)| hash);
+        let knows = |path: &Path| {
+            (path.forked.contains(&left) && path.forked.contains(&right)) || above().any(|hash| path.contradicting.contains(hash))
+        };
+        knows(a) || knows(b)
     }
 
     fn signer(&self, hash: &B256) -> Address {
@@ -172,31 +183,27 @@ impl World {
             let (node, other) = ends;
             return Err(self.failure(node, Violation::Disagree { other, number, hashes: Box::new([left, right]) }));
         }
-        if self.agreement.has_noticed(ends, root) {
-            return Ok(());
-        }
-        if self.agreement.are_level(ends) {
-            self.agreement.open.remove(&(ends, number));
+        if self.agreement.has_noticed(ends, root) || self.agreement.are_level(ends) {
+            self.agreement.open.remove(&(ends, root));
             return Ok(());
         }
         let Agreement { open, due, .. } = &mut self.agreement;
-        if open.insert((ends, number), connection) != Some(connection) {
-            due.insert((self.now.after(NOTICED_WITHIN), ends, number));
+        if open.insert((ends, root), connection) != Some(connection) {
+            due.insert((self.now.after(NOTICED_WITHIN), ends, root));
         }
         Ok(())
     }
 
     /// Forks that somebody must have noticed by now.
     pub(crate) fn forks_due(&mut self) -> Result<(), Failure> {
-        while let Some((_, ends, number)) = self.agreement.due.first().copied().filter(|(at, ..)| *at <= self.now) {
+        while let Some((_, ends, root)) = self.agreement.due.first().copied().filter(|(at, ..)| *at <= self.now) {
             self.agreement.due.pop_first();
-            let later = self.agreement.due.iter().any(|(_, other, same)| (*other, *same) == (ends, number));
-            let Some(over) = self.agreement.open.get(&(ends, number)).copied().filter(|_| !later) else { continue };
-            self.agreement.open.remove(&(ends, number));
+            let later = self.agreement.due.iter().any(|(_, other, same)| (*other, *same) == (ends, root));
+            let Some(over) = self.agreement.open.get(&(ends, root)).copied().filter(|_| !later) else { continue };
+            self.agreement.open.remove(&(ends, root));
             let stands = self.links.get(&ends).is_some_and(|link| !link.cut && link.connection == Some(over));
-            let root = self.agreement.root(ends).filter(|(lowest, ..)| *lowest == number);
-            if stands && root.is_some_and(|root| !self.agreement.has_noticed(ends, root)) {
-                let (node, other) = ends;
+            if stands && self.agreement.root(ends) == Some(root) && !self.agreement.has_noticed(ends, root) {
+                let ((node, other), (number, ..)) = (ends, root);
                 return Err(self.failure(node, Violation::ForkUnnoticed { other, number, within: NOTICED_WITHIN }));
             }
         }
@@ -268,8 +275,11 @@ mod tests {
         agreement.paths[1].forked.extend([hash(2), hash(20)]);
         assert!(agreement.has_noticed((0, 1), (2, hash(20), hash(2))));
         assert!(!agreement.has_noticed((0, 1), (2, hash(21), hash(2))));
-        agreement.paths[0].proven.insert(2);
-        assert!(agreement.has_noticed((0, 1), (2, hash(21), hash(2))), "who contradicts itself once is not believed again");
+        agreement.paths[0].blocks.extend([(2, hash(21)), (3, hash(22))]);
+        agreement.paths[1].contradicting.insert(hash(23));
+        assert!(!agreement.has_noticed((0, 1), (2, hash(21), hash(2))), "that block lies on neither chain");
+        agreement.paths[1].contradicting.insert(hash(22));
+        assert!(agreement.has_noticed((0, 1), (2, hash(21), hash(2))), "the other chain holds a contradiction");
     }
 
     #[test]

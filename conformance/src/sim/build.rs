@@ -56,6 +56,7 @@ impl World {
         if !self.nodes[node].up {
             return Ok(());
         }
+        self.debts_due()?; // nobody asks it again
         for other in self.nodes[node].linked.clone() {
             self.disconnect(ends(node, other))?;
         }

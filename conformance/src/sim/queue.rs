@@ -77,6 +77,12 @@ impl Queue {
         self.keys.push(Reverse((at, self.serial, slot)));
     }
 
+    /// How much is on its way.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// When the next thing happens.
     pub(crate) fn next_at(&self) -> Option<Time> {
         self.keys.peek().map(|Reverse((at, _, _))| *at)

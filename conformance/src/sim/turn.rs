@@ -174,3 +174,24 @@ impl World {
         if bytes > bound { Err(self.failure(node, Violation::OverMemory { bytes, bound })) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::history::{History, HistoryPlan};
+    use super::super::link::Terms;
+    use super::super::node::Setup;
+    use super::super::world::World;
+
+    #[test]
+    fn wake_ups_do_not_pile_up() {
+        let history = History::write(HistoryPlan { blocks: 200, ..HistoryPlan::default() });
+        let mut world = World::new(7);
+        let nodes: Vec<_> = (0..3).map(|_| world.add_node(Setup::of(&history))).collect();
+        nodes.iter().for_each(|node| world.link_to_all(*node, Terms::default()));
+        world.publish(&history, Duration::from_secs(2), &nodes[..1]);
+        world.run_for(Duration::from_secs(400)).expect("nothing goes wrong");
+        assert!(world.queue.len() < 20, "{} are on their way", world.queue.len());
+    }
+}

@@ -175,7 +175,7 @@ impl World {
     }
 
     /// What machines owe is here by now, also of those that take no step any more.
-    fn debts_due(&mut self) -> Result<(), Failure> {
+    pub(crate) fn debts_due(&mut self) -> Result<(), Failure> {
         for id in 0..self.nodes.len() {
             let node = &mut self.nodes[id];
             let now = node.now(self.now);
@@ -215,6 +215,9 @@ impl World {
     /// Does the next thing.
     fn step(&mut self) -> Result<(), Failure> {
         let Some((at, happening)) = self.queue.pop() else { return Ok(()) };
+        if at.0 / 1_000_000 > self.now.0 / 1_000_000 {
+            self.debts_due()?; // once a second: a machine that takes no step any more is not asked by one
+        }
         self.now = at;
         self.forks_due()?;
         match happening {

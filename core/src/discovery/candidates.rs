@@ -4,8 +4,8 @@
 //! neighbourhood, gives up only who failed or has not been named for long, and of those who were of use only who failed as often as makes a
 //! stranger forgotten: otherwise the newest loses, so that a flood of fresh records cannot wash out those that nobody has tried yet.
 //!
-//! Invariant: `by_worth` holds each candidate under its present worth, and `crowds` counts their neighbourhoods without zeros. Only `insert`,
-//! `remove` and `change` touch the three.
+//! Invariant: `by_worth` holds each candidate under its present worth, and so does the crowd of each neighbourhood where one of its addresses
+//! lies; no crowd is empty. Only `insert`, `remove` and `change` touch the three.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +31,8 @@ pub(crate) const MAX_FAILURES: u32 = 8;
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) record: NodeRecord,
-    /// Where its addresses lie, as far as that counts (P8.3).
-    neighbourhoods: BTreeSet<Cidr>,
+    /// Where each of its addresses lies, as far as that counts (P8.3).
+    neighbourhoods: Vec<Option<Cidr>>,
     /// When a record named it last, or its last connection ended: that says more than any record.
     pub(crate) heard: Time,
     /// Tries since it was last found to be of use.
@@ -62,6 +62,9 @@ pub(crate) struct Worth {
 }
 
 impl Worth {
+    /// Before that of any proven candidate, and behind all others.
+    const FIRST_PROVEN: Self = Self { is_proven: true, failures: Reverse(u32::MAX), heard: Time::ZERO };
+
     /// May it be given up for somebody new?
     fn is_weak(&self, now: Time) -> bool {
         let Reverse(failures) = self.failures;
@@ -78,10 +81,10 @@ impl Candidate {
         Worth { is_proven: self.is_proven, failures: Reverse(self.failures), heard: self.heard }
     }
 
-    /// The address whose turn it is.
-    pub(crate) fn address(&self) -> Option<&str> {
+    /// The address whose turn it is, and its neighbourhood.
+    pub(crate) fn address(&self) -> Option<(&str, Option<Cidr>)> {
         let turn = self.turn.checked_rem(self.record.addresses.len())?;
-        self.record.addresses.get(turn).map(String::as_str)
+        Some((self.record.addresses.get(turn)?, *self.neighbourhoods.get(turn)?))
     }
 
     /// Has no record named it for a while?
@@ -89,6 +92,9 @@ impl Candidate {
         is_old(self.heard, now)
     }
 }
+
+/// Candidates, those that are given up first in front.
+type Order = BTreeSet<(Worth, PeerId)>;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,13 +112,13 @@ pub(crate) enum Taken {
 pub(crate) struct Candidates {
     max_per_neighbourhood: u32,
     by_peer: BTreeMap<PeerId, Candidate>,
-    by_worth: BTreeSet<(Worth, PeerId)>,
-    crowds: BTreeMap<Cidr, u32>,
+    by_worth: Order,
+    crowds: BTreeMap<Cidr, Order>,
 }
 
 impl Candidates {
     pub(crate) fn new(max_per_neighbourhood: u32) -> Self {
-        Self { max_per_neighbourhood, by_peer: BTreeMap::new(), by_worth: BTreeSet::new(), crowds: BTreeMap::new() }
+        Self { max_per_neighbourhood, by_peer: BTreeMap::new(), by_worth: Order::new(), crowds: BTreeMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -127,8 +133,8 @@ impl Candidates {
         self.by_peer.iter()
     }
 
-    /// Takes a record that lives in these neighbourhoods.
-    pub(crate) fn take(&mut self, now: Time, record: NodeRecord, neighbourhoods: BTreeSet<Cidr>, seat: u64) -> Taken {
+    /// Takes a record whose addresses lie in these neighbourhoods.
+    pub(crate) fn take(&mut self, now: Time, record: NodeRecord, neighbourhoods: Vec<Option<Cidr>>, seat: u64) -> Taken {
         let peer = record.peer;
         match self.by_peer.get(&peer) {
             Some(known) if record.sequence <= known.record.sequence => {
@@ -167,40 +173,49 @@ impl Candidates {
     }
 
     /// Gives up weak candidates that stand in the way. Says whether there is room.
-    fn make_room(&mut self, now: Time, neighbourhoods: &BTreeSet<Cidr>) -> bool {
-        for block in neighbourhoods {
-            while self.crowds.get(block).is_some_and(|crowd| *crowd >= self.max_per_neighbourhood) {
-                let Some(weak) = self.weakest(now, |candidate| candidate.neighbourhoods.contains(block)) else { return false };
+    fn make_room(&mut self, now: Time, neighbourhoods: &[Option<Cidr>]) -> bool {
+        for block in neighbourhoods.iter().flatten() {
+            while let Some(crowd) = self.crowds.get(block).filter(|crowd| crowd.len() >= self.max_per_neighbourhood as usize) {
+                let Some(weak) = self.weakest(now, crowd) else { return false };
                 self.remove(&weak);
             }
         }
         while self.by_peer.len() >= MAX_CANDIDATES {
-            let Some(weak) = self.weakest(now, |_| true) else { return false };
+            let Some(weak) = self.weakest(now, &self.by_worth) else { return false };
             self.remove(&weak);
         }
         true
     }
 
-    fn weakest(&self, now: Time, fits: impl Fn(&Candidate) -> bool) -> Option<PeerId> {
-        let weak = self.by_worth.iter().filter(|(worth, _)| worth.is_weak(now)).filter_map(|(_, peer)| self.by_peer.get(peer));
-        weak.filter(|candidate| candidate.connected_since.is_none()).find(|candidate| fits(candidate)).map(|weak| weak.record.peer)
+    /// The first that may be given up. Of the unproven, and of the proven, those that may lie in front: nobody behind them is looked at.
+    fn weakest(&self, now: Time, order: &Order) -> Option<PeerId> {
+        let unproven = order.iter().take_while(|(worth, _)| !worth.is_proven);
+        let proven = order.range((Worth::FIRST_PROVEN, PeerId::FIRST)..);
+        let weak = |order: &&(Worth, PeerId)| order.0.is_weak(now);
+        let mut weak = unproven.take_while(weak).chain(proven.take_while(weak)).map(|(_, peer)| *peer);
+        weak.find(|peer| self.by_peer.get(peer).is_some_and(|candidate| candidate.connected_since.is_none()))
     }
 
     fn insert(&mut self, candidate: Candidate) {
-        for block in &candidate.neighbourhoods {
-            *self.crowds.entry(*block).or_default() += 1;
+        let (worth, peer) = (candidate.worth(), candidate.record.peer);
+        for block in candidate.neighbourhoods.iter().flatten() {
+            self.crowds.entry(*block).or_default().insert((worth, peer));
         }
-        self.by_worth.insert((candidate.worth(), candidate.record.peer));
-        self.by_peer.insert(candidate.record.peer, candidate);
+        self.by_worth.insert((worth, peer));
+        self.by_peer.insert(peer, candidate);
     }
 
     /// Forgets a candidate.
     fn remove(&mut self, peer: &PeerId) -> Option<Candidate> {
         let candidate = self.by_peer.remove(peer)?;
-        self.by_worth.remove(&(candidate.worth(), *peer));
-        for block in &candidate.neighbourhoods {
-            if let Some(count) = self.crowds.remove(block).filter(|count| *count > 1) {
-                self.crowds.insert(*block, count - 1);
+        let place = (candidate.worth(), *peer);
+        self.by_worth.remove(&place);
+        for block in candidate.neighbourhoods.iter().flatten() {
+            if let Some(crowd) = self.crowds.get_mut(block) {
+                crowd.remove(&place);
+                if crowd.is_empty() {
+                    self.crowds.remove(block);
+                }
             }
         }
         Some(candidate)
@@ -213,8 +228,14 @@ impl Candidates {
         change(candidate);
         let after = candidate.worth();
         if before != after {
-            self.by_worth.remove(&(before, *peer));
-            self.by_worth.insert((after, *peer));
+            let moved = |order: &mut Order| {
+                order.remove(&(before, *peer));
+                order.insert((after, *peer));
+            };
+            moved(&mut self.by_worth);
+            for block in candidate.neighbourhoods.iter().flatten() {
+                self.crowds.get_mut(block).map(moved);
+            }
         }
         true
     }

@@ -8,7 +8,8 @@
 //! neighbourhood has the fewest connections and dials, so that no single network decides what we hear; then who has been of use before, who
 //! was named lately, and at last our dice.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use crate::discovery::candidates::{Candidate, LONGEST_REST, Taken};
@@ -19,12 +20,26 @@ use crate::machine::Core;
 use crate::peer::address::Place;
 use crate::peer::score::Standing;
 use crate::peer::subnet::Cidr;
-use crate::time::{Now, Timer};
+use crate::time::{Now, Time, Timer};
 
 /// How long a connection must stand for its end not to count as a failure. Ours: who is full hangs up at once.
 const STEADY: Duration = Duration::from_secs(60);
 /// Tries that a peer of no use is taken to have failed at (P2.5). Ours: enough for the longest rest.
 const USELESS: u32 = 7;
+
+/// How good a candidate is: the least is dialed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rating {
+    /// It misbehaved when it was connected.
+    is_bad: bool,
+    failures: u32,
+    given_up: Option<Time>,
+    /// Connections and dials with its neighbourhood.
+    crowd: u32,
+    is_unproven: bool,
+    is_old: bool,
+    seat: u64,
+}
 
 impl Core {
     /// A record was found. What it says is judged, kept within bounds, and dialed when its turn comes.
@@ -56,8 +71,8 @@ impl Core {
 
     pub(crate) fn take_candidate(&mut self, now: Now, record: NodeRecord) -> Taken {
         let (peer, seat) = (record.peer, self.dice.any());
-        let ips = record.addresses.iter().filter_map(|address| Place::of(address).ip);
-        let neighbourhoods = ips.filter_map(|ip| self.gate.neighbourhood(ip)).collect();
+        let ips = record.addresses.iter().map(|address| Place::of(address).ip);
+        let neighbourhoods = ips.map(|ip| self.gate.neighbourhood(ip?)).collect();
         let taken = self.discovery.candidates.take(now.mono, record, neighbourhoods, seat);
         if taken == Taken::New && self.peers.get(&peer).is_some() {
             // It came to us before we heard of it.
@@ -96,13 +111,8 @@ impl Core {
         let Some(config) = self.config.discovery else { return };
         self.discovery.last_turn = Some(now.mono);
         self.expire_candidates(now);
-        let mut crowds = BTreeMap::new();
-        for _ in 0..self.dial_budget(&config) {
-            let Some((peer, address)) = self.best_candidate(now, &crowds) else { break };
-            if let Some(block) = self.neighbourhood_of(&address) {
-                *crowds.entry(block).or_insert(0u32) += 1;
-            }
-            match self.dial_found(now, format!("{address}/p2p/{peer}")) {
+        for (peer, address) in self.best_candidates(now, self.dial_budget(&config)) {
+            match self.dial_found(now, address) {
                 Ok(dial) => {
                     self.discovery.dialing.insert(dial);
                     self.stats.discovery.dialed += 1;
@@ -127,22 +137,41 @@ impl Core {
         free.map(|(_, candidate)| candidate)
     }
 
-    fn best_candidate(&self, now: Now, crowds: &BTreeMap<Cidr, u32>) -> Option<(PeerId, String)> {
+    /// The best so many of those that may be dialed, with their addresses. Each is rated once, and once more if somebody of its
+    /// neighbourhood is chosen before it.
+    fn best_candidates(&self, now: Now, most: usize) -> Vec<(PeerId, String)> {
         let ready = self.waiting_candidates().filter(|candidate| candidate.rest_until <= now.mono);
-        let rated = ready.filter_map(|candidate| {
-            let address = candidate.address()?;
-            let block = self.neighbourhood_of(address);
-            let crowd = block.map_or(0, |block| self.gate.crowd(block) + crowds.get(&block).copied().unwrap_or(0));
-            let is_bad = self.peers.standing(now.mono, &candidate.record.peer) > Standing::Healthy;
-            let rating =
-                (is_bad, candidate.failures, candidate.given_up, crowd, !candidate.is_proven, candidate.is_old(now.mono), candidate.seat);
-            Some((rating, candidate.record.peer, address))
-        });
-        rated.min_by_key(|(rating, ..)| *rating).map(|(_, peer, address)| (peer, address.to_owned()))
+        let mut rated: BinaryHeap<Reverse<(Rating, PeerId)>> =
+            ready.map(|candidate| Reverse((self.rating(now, candidate), candidate.record.peer))).collect();
+        let (mut best, mut chosen) = (Vec::new(), BTreeMap::<Cidr, u32>::new());
+        while best.len() < most
+            && let Some(Reverse((rating, peer))) = rated.pop()
+        {
+            let Some((address, block)) = self.discovery.candidates.get(&peer).and_then(Candidate::address) else { continue };
+            let crowd = block.map_or(0, |block| self.gate.crowd(block) + chosen.get(&block).copied().unwrap_or(0));
+            if crowd > rating.crowd {
+                rated.push(Reverse((Rating { crowd, ..rating }, peer)));
+                continue;
+            }
+            if let Some(block) = block {
+                *chosen.entry(block).or_default() += 1;
+            }
+            best.push((peer, format!("{address}/p2p/{peer}")));
+        }
+        best
     }
 
-    fn neighbourhood_of(&self, address: &str) -> Option<Cidr> {
-        Place::of(address).ip.and_then(|ip| self.gate.neighbourhood(ip))
+    fn rating(&self, now: Now, candidate: &Candidate) -> Rating {
+        let block = candidate.address().and_then(|(_, block)| block);
+        Rating {
+            is_bad: self.peers.standing(now.mono, &candidate.record.peer) > Standing::Healthy,
+            failures: candidate.failures,
+            given_up: candidate.given_up,
+            crowd: block.map_or(0, |block| self.gate.crowd(block)),
+            is_unproven: !candidate.is_proven,
+            is_old: candidate.is_old(now.mono),
+            seat: candidate.seat,
+        }
     }
 
     /// A dial, whoever wished it, led nowhere; if it was to a candidate, it rests. What our own side refused counts as no failure.

@@ -10,11 +10,11 @@ use std::cmp::Reverse;
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::pruning::{Rank, Side};
+use crate::peer::pruning::Rank;
 use crate::time::{Now, Timer};
 
-/// How many connected peers are looked at for one that makes room. Ours: all of a usual node's, and with all connections of production
-/// (P8.2) a fair sample that costs some microseconds.
+/// How many of the peers that our own dials brought are looked at for one that makes room. Ours: a third of those that production has room
+/// for (P8.2); a fair sample, that costs some microseconds.
 const LOOKED_AT: usize = 32;
 
 impl Core {
@@ -45,8 +45,8 @@ impl Core {
     /// Of those looked at whom our dials brought and discovery knows, the worse half by score; of these, who came first.
     fn least_shown(&mut self) -> Option<PeerId> {
         let seat = self.any_seat();
-        let found = |(rank, peer): &(Rank, PeerId)| rank.side == Side::Outbound && self.discovery.candidates.get(peer).is_some();
-        let mut ours: Vec<(Rank, PeerId)> = self.peers.ranked_from(seat, LOOKED_AT).filter(found).collect();
+        let found = |(_, peer): &(Rank, PeerId)| self.discovery.candidates.get(peer).is_some();
+        let mut ours: Vec<(Rank, PeerId)> = self.peers.outbound_from(seat).take(LOOKED_AT).filter(found).collect();
         // Of equals the later are the better half: the earlier had their time, and would stay for ever.
         ours.sort_by_key(|(rank, _)| (Reverse(rank.score), rank.arrival));
         let better = ours.len().div_ceil(2); // the only one stays

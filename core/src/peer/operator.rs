@@ -132,6 +132,7 @@ impl Core {
         if before != standing {
             self.tell(Event::StandingChanged { peer, standing, rule });
             self.keep_peer(now, peer);
+            self.pump_soon(); // it can be asked again (P7.4)
         }
         if before == Standing::Banned {
             self.peers.set_banned(&peer, false);

@@ -14,11 +14,12 @@
 //! | has not | as many, or fewer | the worst of the others; the last newcomer where there is none |
 //!
 //! Invariants: a peer is ranked exactly while it is connected, not protected and not told to leave. Only the table touches ranks, and it
-//! does so whenever one of the three, its side or its score changes. Each inbound peer that is ranked is either on trial or settled, and
-//! those on trial came after all others. So the choice is a look-up, not a walk over peers.
+//! does so whenever one of the three, its side or its score changes. No two peers have the same rank, for each came at its own time. Those on
+//! trial are the inbound ones that came after `settled_to`, and are counted. So the choice is a look-up, not a walk over peers.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use crate::id::PeerId;
@@ -51,49 +52,76 @@ pub(crate) struct Rank {
 /// All who may be told to leave.
 #[derive(Debug, Default)]
 pub(crate) struct Ranks {
-    by_rank: BTreeSet<(Rank, PeerId)>,
-    /// The inbound ones of them whose trial was not over when it was looked at last, in the order in which they came, and when.
-    on_trial: BTreeMap<u64, (Time, Rank, PeerId)>,
-    /// The other inbound ones.
-    settled: BTreeSet<(Rank, PeerId)>,
-    /// The last of all arrivals whose trial is known to be over.
+    by_rank: BTreeMap<Rank, PeerId>,
+    /// The inbound ones of them in the order in which they came, and when.
+    by_arrival: BTreeMap<u64, (Time, PeerId)>,
+    /// The others by seat, with their ranks.
+    outbound: BTreeMap<u64, (Rank, PeerId)>,
+    /// The last of all inbound arrivals whose trial is known to be over.
     settled_to: u64,
+    on_trial: usize,
 }
 
 impl Ranks {
-    pub(crate) fn insert(&mut self, rank: Rank, peer: PeerId, since: Time) {
-        self.by_rank.insert((rank, peer));
+    pub(crate) fn insert(&mut self, rank: Rank, peer: PeerId, (since, seat): (Time, u64)) {
+        self.by_rank.insert(rank, peer);
         match rank.side {
-            Side::Outbound => {}
-            Side::Inbound if rank.arrival.0 > self.settled_to => drop(self.on_trial.insert(rank.arrival.0, (since, rank, peer))),
-            Side::Inbound => drop(self.settled.insert((rank, peer))),
+            Side::Inbound => {
+                self.by_arrival.insert(rank.arrival.0, (since, peer));
+                self.on_trial += usize::from(rank.arrival.0 > self.settled_to);
+            }
+            Side::Outbound => drop(self.outbound.insert(seat, (rank, peer))),
         }
     }
 
-    pub(crate) fn remove(&mut self, rank: Rank, peer: PeerId) {
-        self.by_rank.remove(&(rank, peer));
-        self.on_trial.remove(&rank.arrival.0);
-        self.settled.remove(&(rank, peer));
+    pub(crate) fn remove(&mut self, rank: Rank, seat: u64) {
+        self.by_rank.remove(&rank);
+        match rank.side {
+            Side::Inbound => {
+                self.by_arrival.remove(&rank.arrival.0);
+                self.on_trial -= usize::from(rank.arrival.0 > self.settled_to);
+            }
+            Side::Outbound => drop(self.outbound.remove(&seat)),
+        }
+    }
+
+    /// Whom our own dials brought, by their order from a seat on.
+    pub(crate) fn outbound_from(&self, seat: u64) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
+        self.outbound.range(seat..).chain(self.outbound.range(..seat)).map(|(_, ranked)| *ranked)
     }
 
     /// Who leaves first, where so many newcomers have places.
     pub(crate) fn first(&mut self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
         self.settle(now);
-        let (worst, peer) = self.by_rank.first()?;
+        let (worst, peer) = self.by_rank.first_key_value()?;
         if worst.side == Side::Outbound || worst.score < 0 {
             return Some((worst.side, *peer));
         }
-        let settled = self.settled.first().filter(|_| self.on_trial.len() <= newcomers).map(|(_, peer)| *peer);
-        let last = || self.on_trial.values().next_back().map(|(_, _, peer)| *peer);
+        let settled = if self.on_trial <= newcomers { self.worst_settled(*worst) } else { None };
+        let last = || self.by_arrival.values().next_back().map(|(_, peer)| *peer);
         settled.or_else(last).map(|peer| (Side::Inbound, peer))
     }
 
-    /// Trials end.
+    /// Trials end. Each arrival is counted out once, by whoever comes next.
     fn settle(&mut self, now: Time) {
-        while let Some(first) = self.on_trial.first_entry().filter(|first| now.since(first.get().0) >= TRIAL) {
-            self.settled_to = *first.key();
-            let (_, rank, peer) = first.remove();
-            self.settled.insert((rank, peer));
+        while let Some((arrival, (since, _))) = self.by_arrival.range((Excluded(self.settled_to), Unbounded)).next()
+            && now.since(*since) >= TRIAL
+        {
+            self.settled_to = *arrival;
+            self.on_trial -= 1;
+        }
+    }
+
+    /// The worst inbound peer whose trial is over. From one score up to the next: of equals those on trial lie in front.
+    fn worst_settled(&self, worst: Rank) -> Option<PeerId> {
+        let mut score = worst.score;
+        loop {
+            let behind = Rank { side: Side::Inbound, score, arrival: Reverse(self.settled_to) };
+            let (next, peer) = self.by_rank.range(behind..).next().filter(|(next, _)| next.side == Side::Inbound)?;
+            if next.arrival.0 <= self.settled_to {
+                return Some(*peer);
+            }
+            score = next.score;
         }
     }
 }
@@ -115,5 +143,64 @@ impl Core {
         self.peers.send_off(&gone);
         self.stats.peers_pruned += 1;
         self.act(Action::Disconnect { peer: gone });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Who leaves, as the table of this module's head reads.
+    fn walk(all: &[(Rank, PeerId, Time)], now: Time, newcomers: usize) -> Option<PeerId> {
+        let worst = all.iter().min_by_key(|(rank, ..)| *rank)?;
+        if worst.0.side == Side::Outbound || worst.0.score < 0 {
+            return Some(worst.1);
+        }
+        let inbound = || all.iter().filter(|(rank, ..)| rank.side == Side::Inbound);
+        let is_new = |(_, _, since): &&(Rank, PeerId, Time)| now.since(*since) < TRIAL;
+        let last = inbound().max_by_key(|(rank, ..)| rank.arrival.0);
+        let settled = inbound().filter(|peer| !is_new(peer)).min_by_key(|(rank, ..)| *rank);
+        settled.filter(|_| inbound().filter(is_new).count() <= newcomers).or(last).map(|(_, peer, _)| *peer)
+    }
+
+    proptest! {
+        #[test]
+        fn p8_4_who_leaves_is_who_a_walk_over_all_peers_finds(
+            moves in prop::collection::vec((0_u64..20_000, 0_u8..6, any::<u16>(), -1_i64..4), 1..80),
+        ) {
+            let (mut ranks, mut all, mut now, mut arrivals) = (Ranks::default(), Vec::<(Rank, PeerId, Time)>::new(), Time::ZERO, 0);
+            for (wait, what, which, score) in moves {
+                now = now.after(Duration::from_millis(wait));
+                let one = (!all.is_empty()).then(|| usize::from(which) % all.len());
+                match (what, one) {
+                    (0..=2, _) | (_, None) => {
+                        arrivals += 1;
+                        let side = if which % 4 == 0 { Side::Outbound } else { Side::Inbound };
+                        let rank = Rank { side, score: score.max(0), arrival: Reverse(arrivals) };
+                        let peer = PeerId::from_bytes(&arrivals.to_be_bytes()).expect("eight bytes");
+                        ranks.insert(rank, peer, (now, arrivals));
+                        all.push((rank, peer, now));
+                    }
+                    (3, Some(one)) => {
+                        let (rank, ..) = all.swap_remove(one);
+                        ranks.remove(rank, rank.arrival.0);
+                    }
+                    (_, Some(one)) => {
+                        let (rank, peer, since) = &mut all[one];
+                        ranks.remove(*rank, rank.arrival.0);
+                        rank.score = score;
+                        if what == 5 {
+                            rank.side = if rank.side == Side::Inbound { Side::Outbound } else { Side::Inbound };
+                        }
+                        ranks.insert(*rank, *peer, (*since, rank.arrival.0));
+                    }
+                }
+                let newcomers = usize::from(which % 3);
+                prop_assert_eq!(ranks.first(now, newcomers).map(|(_, peer)| peer), walk(&all, now, newcomers));
+                prop_assert_eq!(ranks.outbound_from(u64::from(which)).count(), all.iter().filter(|(rank, ..)| rank.side == Side::Outbound).count());
+            }
+        }
     }
 }

@@ -255,10 +255,9 @@ impl Peers {
         self.ranks.first(now, newcomers)
     }
 
-    /// So many connected peers, by their order from a seat on, with the ranks of those who may have to go.
-    pub(crate) fn ranked_from(&self, seat: u64, many: usize) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
-        let seats = self.round.range(seat..).chain(self.round.range(..seat)).take(many);
-        seats.filter_map(|(_, peer)| Some((self.connected.get(peer)?.rank?, *peer)))
+    /// Whom our own dials brought and who may have to go, with their ranks, by their order from a seat on.
+    pub(crate) fn outbound_from(&self, seat: u64) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
+        self.ranks.outbound_from(seat)
     }
 
     /// Where we dialed a peer that is connected; `None` if only it opened connections.
@@ -535,7 +534,7 @@ impl Peers {
         if !connected.is_protected {
             let rank = Rank { side: connected.side(), score, arrival: Reverse(connected.arrival) };
             connected.rank = Some(rank);
-            self.ranks.insert(rank, *peer, connected.since);
+            self.ranks.insert(rank, *peer, (connected.since, connected.seat));
         }
     }
 
@@ -547,7 +546,7 @@ impl Peers {
         self.staying.all -= 1;
         self.staying.inbound -= usize::from(connected.side() == Side::Inbound);
         if let Some(rank) = connected.rank.take() {
-            self.ranks.remove(rank, *peer);
+            self.ranks.remove(rank, connected.seat);
         }
     }
 }

@@ -129,6 +129,7 @@ impl Core {
         if before != after {
             self.tell(Event::StandingChanged { peer, standing: after, rule });
             self.keep_peer(now, peer); // P7.7
+            self.pump_soon(); // who is no longer pruned can be asked again (P7.4)
         }
         self.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
     }

@@ -33,6 +33,7 @@ impl Core {
     /// Time to ask for heads again: some peers at once in quiet times; while the chain moves one after the other, so that what gossip lost
     /// is found in time (P11.2).
     pub(crate) fn heads_due(&mut self, now: Now) {
+        self.pump_if_due(now);
         if self.sync.resume_at <= now.mono {
             self.sync.resume_at = now.mono.after(self.config.heads_every);
             self.resume_sync();
@@ -93,6 +94,7 @@ impl Core {
 
     /// The parents that are still missing are asked for.
     pub(crate) fn gaps_due(&mut self, now: Now) {
+        self.pump_if_due(now);
         for (number, peer) in std::mem::take(&mut self.sync.gaps) {
             let before = number.saturating_sub(1);
             if self.peers.get(&peer).is_none() {
