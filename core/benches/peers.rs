@@ -3,17 +3,20 @@
 //! A machine that has met 10 000 peers, remembers as many of them as P7.6 lets it, and is connected to 220. Two claims, both printed:
 //! one step of daily life takes less than 20 µs at the 99th percentile, and a malformed commitment less than 2 µs.
 //!
-//! Outputs are drained outside of the measured span; so is the work of jobs, which is not the machine's.
+//! Outputs are drained outside of the measured span; so is the work of jobs, which is not the machine's. What follows from a step (an answer, a
+//! deadline) is a step of its own.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a bench measures; the core it measures has no clock")]
 
+use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group};
 use preconf_core::{
-    Action, B256, Bytes, ChainId, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, Direction, GetHeadRequest, Input,
-    MessageId, Now, Output, PeerId, PreconfHead, Protocol, RawTxList, RequestId, Spoken, Time, Timer, Topic, UnixTime,
+    Action, B256, Bytes, ChainId, ChainLabel, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialFailure, Direction,
+    DiscoveryConfig, GetHeadRequest, Input, MessageId, NodeRecord, Now, Output, PeerId, PreconfHead, Protocol, RawTxList, RequestId,
+    Spoken, Time, Timer, Topic, UnixTime,
 };
 
 /// Peers that the machine has met.
@@ -32,6 +35,8 @@ struct Crowd {
     core: Core,
     now: Now,
     next: u64,
+    /// How long deadlines and answers took.
+    between: Vec<(&'static str, Duration)>,
 }
 
 impl Crowd {
@@ -43,7 +48,7 @@ impl Crowd {
         let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_800_000_000) };
         let connections = ConnectionLimits { target_peers: 220, ..ConnectionLimits::PROD };
         let core = Core::new(Config { connections, ..config }, [7; 32], now).expect("allowed");
-        let mut crowd = Self { core, now, next: 0 };
+        let mut crowd = Self { core, now, next: 0, between: Vec::new() };
         for n in CONNECTED..MET {
             crowd.open(peer(n), Direction::Inbound);
             crowd.input(Input::RequestBroken { peer: peer(n) }); // so that there is a score to remember
@@ -78,7 +83,9 @@ impl Crowd {
     fn tick(&mut self) {
         self.now = self.now.after(Duration::from_micros(100));
         if self.core.poll_timeout().is_some_and(|(at, _)| at <= self.now.mono) {
+            let start = now();
             self.core.handle_timeout(self.now);
+            self.between.push(("a deadline", start.elapsed()));
             self.drain();
         }
     }
@@ -93,7 +100,10 @@ impl Crowd {
         }
         let body = RawTxList { hash: B256::ZERO, txlist: Bytes::new() }.encode();
         for request in asked {
-            self.core.handle_input(self.now, Input::ResponseReceived { request, body: body.clone() });
+            let input = Input::ResponseReceived { request, body: body.clone() };
+            let start = now();
+            self.core.handle_input(self.now, black_box(input));
+            self.between.push(("an answer", start.elapsed()));
             while self.core.poll_output().is_some() {}
         }
     }
@@ -118,10 +128,7 @@ impl Crowd {
                 let direction = Direction::Inbound;
                 let stranger = peer(CONNECTED + n % MET);
                 let connection = ConnectionId(self.next);
-                (
-                    "a newcomer where all slots are taken",
-                    Some(Input::ConnectionOpened { peer: stranger, connection, direction, address: None, dial: None }),
-                )
+                ("a newcomer", Some(Input::ConnectionOpened { peer: stranger, connection, direction, address: None, dial: None }))
             }
             5 => {
                 let (peer, connection) = (peer(CONNECTED + (n - 1) % MET), ConnectionId(self.next - 1));
@@ -184,6 +191,102 @@ fn print_flood() {
     println!(
         "a flood: banned after {virtual_time:?} of virtual time and {heard} messages, {each} ns each, drained, with {recoveries} jobs"
     );
+}
+
+/// The connections of a new crowd: numbered as they came, those that only met us first.
+fn crowd_connections() -> BTreeMap<PeerId, ConnectionId> {
+    let met = u64::from(MET - CONNECTED);
+    (0..CONNECTED).map(|n| (peer(n), ConnectionId(met + 1 + u64::from(n)))).collect()
+}
+
+/// Newcomers where all places are taken, some of them on trial at any time (P8.4): somebody goes for each.
+fn newcomers() -> [(&'static str, Vec<Duration>); 2] {
+    let mut crowd = Crowd::new();
+    let (mut came, mut left) = (Vec::new(), Vec::new());
+    let mut connections = crowd_connections();
+    for n in 0..4_000 {
+        crowd.now = crowd.now.after(Duration::from_millis(1_500));
+        while crowd.core.poll_timeout().is_some_and(|(at, _)| at <= crowd.now.mono) {
+            crowd.core.handle_timeout(crowd.now);
+            crowd.drain();
+        }
+        crowd.next += 1;
+        let (stranger, connection) = (peer(2 * MET + n), ConnectionId(crowd.next));
+        connections.insert(stranger, connection);
+        let input = Input::ConnectionOpened { peer: stranger, connection, direction: Direction::Inbound, address: None, dial: None };
+        let start = now();
+        crowd.core.handle_input(crowd.now, black_box(input));
+        came.push(start.elapsed());
+        let mut gone = None;
+        while let Some(output) = crowd.core.poll_output() {
+            if let Output::Net(Action::Disconnect { peer }) = output {
+                gone = Some(peer);
+            }
+        }
+        let gone = gone.expect("somebody goes for each");
+        let connection = connections.remove(&gone).expect("it was connected");
+        left.push(timed(&mut crowd, |core, now| core.handle_input(now, Input::ConnectionClosed { peer: gone, connection })));
+    }
+    [("a newcomer where all slots are taken", came), ("who goes for it", left)]
+}
+
+/// A node that looks for others, in a table of as many as there can be, of whom none answers. And one that has enough, and exchanges them.
+fn discovering() -> [(&'static str, Vec<Duration>); 3] {
+    let discovery = Some(DiscoveryConfig::PROD);
+    let mut crowd = Crowd::with(Config { discovery, ..Config::new(ChainId(1)) });
+    let record = |n: u32| {
+        let [_, a, b, c] = n.to_be_bytes();
+        let addresses = vec![format!("/ip4/{}.{b}.{c}.1/tcp/4001", 11 + a)];
+        Box::new(NodeRecord { peer: peer(n), sequence: 1, chain: ChainLabel::Chain(ChainId(1)), addresses, text: String::new() })
+    };
+    let (mut found, mut turns, mut exchanges) = (Vec::new(), Vec::new(), Vec::new());
+    // Those whom the crowd dialed were found, too; then one of them goes each minute, and comes back.
+    (0..CONNECTED).for_each(|n| crowd.input(Input::RecordFound { record: record(n) }));
+    let until = |crowd: &mut Crowd, span: Duration, wanted: Timer, times: &mut Vec<Duration>| {
+        let end = crowd.now.after(span);
+        let mut gone = Vec::new();
+        while let Some((at, timer)) = crowd.core.poll_timeout().filter(|(at, _)| *at <= end.mono) {
+            crowd.now = crowd.now.after(at.since(crowd.now.mono));
+            let start = now();
+            crowd.core.handle_timeout(crowd.now);
+            if timer == wanted {
+                times.push(start.elapsed());
+            }
+            let mut dials = Vec::new();
+            while let Some(output) = crowd.core.poll_output() {
+                match output {
+                    Output::Net(Action::Dial { dial, .. }) => dials.push(dial),
+                    Output::Net(Action::Disconnect { peer }) => gone.push(peer),
+                    _ => {}
+                }
+            }
+            for dial in dials {
+                crowd.core.handle_input(crowd.now, Input::DialFailed { dial, failure: DialFailure::Unreachable });
+                while crowd.core.poll_output().is_some() {}
+            }
+        }
+        crowd.now = end;
+        gone
+    };
+    let mut connections = crowd_connections();
+    for n in 0..1_000 {
+        for peer in until(&mut crowd, Duration::from_secs(61), Timer::Exchange, &mut exchanges) {
+            let again = ConnectionId(u64::from(2 * MET + n));
+            let connection = connections.insert(peer, again).expect("it was connected");
+            crowd.input(Input::ConnectionClosed { peer, connection });
+            crowd.input(Input::ConnectionOpened { peer, connection: again, direction: Direction::Outbound, address: None, dial: None });
+        }
+    }
+    // Some are missing from now on, and there is nobody who answers.
+    for (peer, connection) in connections.into_iter().take(20) {
+        crowd.input(Input::ConnectionClosed { peer, connection });
+    }
+    for n in 0..4_000 {
+        let input = Input::RecordFound { record: record(2 * MET + n) };
+        found.push(timed(&mut crowd, |core, now| core.handle_input(now, input)));
+        until(&mut crowd, Duration::from_millis(250), Timer::DialFound, &mut turns);
+    }
+    [("a record that is found", found), ("a turn of dialing", turns), ("a place for somebody new", exchanges)]
 }
 
 /// How long a step takes; its outputs are drained afterwards.
@@ -275,7 +378,7 @@ fn blocked(crowd: &mut Crowd) -> Vec<Duration> {
 /// each request that ended or left.
 fn heads_while_all_wait() -> [(&'static str, Vec<Duration>); 3] {
     let mut crowd = Crowd::with(Config { max_requests: 1024, ..Config::new(ChainId(1)) });
-    let (mut heads, mut timeouts, mut shares, mut asked) = (Vec::new(), Vec::new(), Vec::new(), std::collections::VecDeque::new());
+    let (mut heads, mut timeouts, mut shares, mut asked) = (Vec::new(), Vec::new(), Vec::new(), VecDeque::new());
     for n in 0..640 * CONNECTED {
         let end = crowd.now.after(Duration::from_micros(6_250));
         while let Some((at, _)) = crowd.core.poll_timeout().filter(|(at, _)| *at <= end.mono) {
@@ -326,12 +429,14 @@ fn show(name: &str, times: &[Duration]) {
 
 /// Prints how long steps take, by what happened.
 fn print_steps() {
-    for (name, mut times) in heads_while_all_wait() {
+    for (name, mut times) in heads_while_all_wait().into_iter().chain(newcomers()).chain(discovering()) {
         times.sort_unstable();
         show(&format!("apart: {name} ({} times)", times.len()), &times);
     }
     let mut crowd = Crowd::new();
+    crowd.between.clear();
     let mut steps: Vec<(&'static str, Duration)> = (0..STEPS).map(|n| crowd.step(n)).collect();
+    steps.append(&mut crowd.between);
     steps.sort_unstable();
     for same in steps.chunk_by(|a, b| a.0 == b.0) {
         let times: Vec<Duration> = same.iter().map(|step| step.1).collect();

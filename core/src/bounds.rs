@@ -13,7 +13,7 @@ use alloy_primitives::{Address, B256};
 use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
 use crate::chain::judge::{Claim, MAX_VERIFYING};
 use crate::config::Config;
-use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Worth};
+use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Turn, Worth};
 use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
 use crate::discovery::seen::{MAX_WORDS, Word};
 use crate::evidence::Evidence;
@@ -77,6 +77,7 @@ const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
 /// A node that discovery found, its addresses and its record among it.
 const CANDIDATE: usize = entry::<PeerId, Candidate>()
     + entry::<(Worth, PeerId), ()>()
+    + entry::<(Time, PeerId), ()>() + entry::<(Turn, PeerId), ()>() // when it was heard of, and that it rests or is ready
     + MAX_ADDRESSES
         * (size_of::<String>()
             + MAX_ADDRESS_BYTES

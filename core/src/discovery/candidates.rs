@@ -4,8 +4,12 @@
 //! neighbourhood, gives up only who failed or has not been named for long, and of those who were of use only who failed as often as makes a
 //! stranger forgotten: otherwise the newest loses, so that a flood of fresh records cannot wash out those that nobody has tried yet.
 //!
+//! Who may be dialed is looked up, too, and nobody walks over the table for it: a candidate that is not connected is resting until its time
+//! has come, and then ready, in the order of its turn.
+//!
 //! Invariant: `by_worth` holds each candidate under its present worth, and so does the crowd of each neighbourhood where one of its addresses
-//! lies; no crowd is empty. Only `insert`, `remove` and `change` touch the three.
+//! lies; no crowd is empty. Each that is not connected is in `by_heard`, and either resting or ready. Only `enlist`, `delist` and `wake` touch
+//! these.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,6 +81,10 @@ fn is_old(heard: Time, now: Time) -> bool {
 }
 
 impl Candidate {
+    fn turn_to_dial(&self) -> Turn {
+        Turn { failures: self.failures, given_up: self.given_up, is_unproven: !self.is_proven, seat: self.seat }
+    }
+
     fn worth(&self) -> Worth {
         Worth { is_proven: self.is_proven, failures: Reverse(self.failures), heard: self.heard }
     }
@@ -91,6 +99,16 @@ impl Candidate {
     pub(crate) fn is_old(&self, now: Time) -> bool {
         is_old(self.heard, now)
     }
+}
+
+/// In which order candidates are ready, as far as that depends on nothing but themselves: who failed least, who was not given up for
+/// somebody new or that longest ago, who was of use before; and then our dice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn {
+    failures: u32,
+    given_up: Option<Time>,
+    is_unproven: bool,
+    seat: u64,
 }
 
 /// Candidates, those that are given up first in front.
@@ -114,11 +132,22 @@ pub(crate) struct Candidates {
     by_peer: BTreeMap<PeerId, Candidate>,
     by_worth: Order,
     crowds: BTreeMap<Cidr, Order>,
+    by_heard: BTreeSet<(Time, PeerId)>,
+    resting: BTreeSet<(Time, PeerId)>,
+    ready: BTreeSet<(Turn, PeerId)>,
 }
 
 impl Candidates {
     pub(crate) fn new(max_per_neighbourhood: u32) -> Self {
-        Self { max_per_neighbourhood, by_peer: BTreeMap::new(), by_worth: Order::new(), crowds: BTreeMap::new() }
+        Self {
+            max_per_neighbourhood,
+            by_peer: BTreeMap::new(),
+            by_worth: Order::new(),
+            crowds: BTreeMap::new(),
+            by_heard: BTreeSet::new(),
+            resting: BTreeSet::new(),
+            ready: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -129,8 +158,14 @@ impl Candidates {
         self.by_peer.get(peer)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Candidate)> {
-        self.by_peer.iter()
+    /// Those that are not connected and whose rest was over when it was looked at last, in their turn.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = &Candidate> {
+        self.ready.iter().filter_map(|(_, peer)| self.by_peer.get(peer))
+    }
+
+    /// When the next rest ends.
+    pub(crate) fn next_ready(&self) -> Option<Time> {
+        self.resting.first().map(|(until, _)| *until)
     }
 
     /// Takes a record whose addresses lie in these neighbourhoods.
@@ -197,17 +232,40 @@ impl Candidates {
     }
 
     fn insert(&mut self, candidate: Candidate) {
-        let (worth, peer) = (candidate.worth(), candidate.record.peer);
-        for block in candidate.neighbourhoods.iter().flatten() {
-            self.crowds.entry(*block).or_default().insert((worth, peer));
-        }
-        self.by_worth.insert((worth, peer));
+        let peer = candidate.record.peer;
         self.by_peer.insert(peer, candidate);
+        self.enlist(&peer);
     }
 
     /// Forgets a candidate.
     fn remove(&mut self, peer: &PeerId) -> Option<Candidate> {
-        let candidate = self.by_peer.remove(peer)?;
+        self.delist(peer);
+        self.by_peer.remove(peer)
+    }
+
+    /// Changes what is known of a candidate, but not its record. Says whether there is one.
+    pub(crate) fn change(&mut self, peer: &PeerId, change: impl FnOnce(&mut Candidate)) -> bool {
+        self.delist(peer);
+        let known = self.by_peer.get_mut(peer).map(change).is_some();
+        self.enlist(peer);
+        known
+    }
+
+    fn enlist(&mut self, peer: &PeerId) {
+        let Some(candidate) = self.by_peer.get(peer) else { return };
+        let worth = candidate.worth();
+        self.by_worth.insert((worth, *peer));
+        for block in candidate.neighbourhoods.iter().flatten() {
+            self.crowds.entry(*block).or_default().insert((worth, *peer));
+        }
+        if candidate.connected_since.is_none() {
+            self.by_heard.insert((candidate.heard, *peer));
+            self.resting.insert((candidate.rest_until, *peer));
+        }
+    }
+
+    fn delist(&mut self, peer: &PeerId) {
+        let Some(candidate) = self.by_peer.get(peer) else { return };
         let place = (candidate.worth(), *peer);
         self.by_worth.remove(&place);
         for block in candidate.neighbourhoods.iter().flatten() {
@@ -218,36 +276,27 @@ impl Candidates {
                 }
             }
         }
-        Some(candidate)
+        self.by_heard.remove(&(candidate.heard, *peer));
+        self.resting.remove(&(candidate.rest_until, *peer));
+        self.ready.remove(&(candidate.turn_to_dial(), *peer));
     }
 
-    /// Changes what is known of a candidate, but not its record. Says whether there is one.
-    pub(crate) fn change(&mut self, peer: &PeerId, change: impl FnOnce(&mut Candidate)) -> bool {
-        let Some(candidate) = self.by_peer.get_mut(peer) else { return false };
-        let before = candidate.worth();
-        change(candidate);
-        let after = candidate.worth();
-        if before != after {
-            let moved = |order: &mut Order| {
-                order.remove(&(before, *peer));
-                order.insert((after, *peer));
-            };
-            moved(&mut self.by_worth);
-            for block in candidate.neighbourhoods.iter().flatten() {
-                self.crowds.get_mut(block).map(moved);
+    /// Rests end. Forgets who failed too often by then, and who has not been named for long. Each costs as much once for each of its rests.
+    pub(crate) fn wake(&mut self, now: Time) {
+        while let Some((until, peer)) = self.resting.first().copied()
+            && until <= now
+        {
+            self.resting.pop_first();
+            match self.by_peer.get(&peer) {
+                Some(candidate) if candidate.is_proven || candidate.failures < MAX_FAILURES => {
+                    self.ready.insert((candidate.turn_to_dial(), peer));
+                }
+                Some(_) | None => drop(self.remove(&peer)),
             }
         }
-        true
-    }
-
-    /// Forgets who failed too often, and who has not been named for long.
-    pub(crate) fn expire(&mut self, now: Time) {
-        let is_over = |candidate: &Candidate| {
-            let is_dead = !candidate.is_proven && candidate.failures >= MAX_FAILURES && candidate.rest_until <= now;
-            candidate.connected_since.is_none() && (is_dead || now.since(candidate.heard) > FORGET_AFTER)
-        };
-        let over: Vec<PeerId> = self.by_peer.iter().filter(|(_, candidate)| is_over(candidate)).map(|(peer, _)| *peer).collect();
-        for peer in over {
+        while let Some((heard, peer)) = self.by_heard.first().copied()
+            && now.since(heard) > FORGET_AFTER
+        {
             self.remove(&peer);
         }
     }

@@ -4,9 +4,10 @@
 //! to the peers that we want, than outbound connections are free, and than three quarters of the dials that may be under way, so that our
 //! user's and the static peers' find room beside them.
 //!
-//! The best is whoever failed least; among those, who was not given up for somebody new (P8.10), or that longest ago; then whose
-//! neighbourhood has the fewest connections and dials, so that no single network decides what we hear; then who has been of use before, who
-//! was named lately, and at last our dice.
+//! The first that are ready are looked at: those that failed least; among those, who was not given up for somebody new (P8.10), or that
+//! longest ago; then who has been of use before, and at last our dice. The best of them is whoever did no wrong; then by the same, but that
+//! before it counts whose neighbourhood has the fewest connections and dials, so that no single network decides what we hear, and before the
+//! dice who was named lately.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -24,6 +25,9 @@ use crate::time::{Now, Time, Timer};
 
 /// How long a connection must stand for its end not to count as a failure. Ours: who is full hangs up at once.
 const STEADY: Duration = Duration::from_secs(60);
+/// Candidates among which the best are chosen. Ours: eight for each that one turn dials, so that many neighbourhoods are among them, at a
+/// cost that does not grow with the table.
+const RATED_AT_ONCE: usize = 64;
 /// Tries that a peer of no use is taken to have failed at (P2.5). Ours: enough for the longest rest.
 const USELESS: u32 = 7;
 
@@ -59,9 +63,9 @@ impl Core {
         self.count_candidates();
     }
 
-    /// Forgets whom nothing speaks for any more.
-    pub(crate) fn expire_candidates(&mut self, now: Now) {
-        self.discovery.candidates.expire(now.mono);
+    /// Forgets whom nothing speaks for any more, and sees whose rest is over.
+    pub(crate) fn wake_candidates(&mut self, now: Now) {
+        self.discovery.candidates.wake(now.mono);
         self.count_candidates();
     }
 
@@ -110,7 +114,7 @@ impl Core {
     pub(crate) fn found_peers_due(&mut self, now: Now) {
         let Some(config) = self.config.discovery else { return };
         self.discovery.last_turn = Some(now.mono);
-        self.expire_candidates(now);
+        self.wake_candidates(now);
         for (peer, address) in self.best_candidates(now, self.dial_budget(&config)) {
             match self.dial_found(now, address) {
                 Ok(dial) => {
@@ -124,25 +128,23 @@ impl Core {
             }
         }
         if self.dial_budget(&config) > 0
-            && let Some(next) = self.waiting_candidates().map(|candidate| candidate.rest_until).min()
+            && let Some(next) =
+                if self.waiting_candidates().next().is_some() { Some(now.mono) } else { self.discovery.candidates.next_ready() }
         {
             self.timers.set(Timer::DialFound, next.max(now.mono.after(config.dial_every)));
         }
     }
 
-    /// Candidates that are neither connected nor dialed.
+    /// Candidates that are ready and not dialed already.
     fn waiting_candidates(&self) -> impl Iterator<Item = &Candidate> {
-        let all = self.discovery.candidates.iter();
-        let free = all.filter(|(peer, candidate)| candidate.connected_since.is_none() && !self.dials.is_dialing(peer));
-        free.map(|(_, candidate)| candidate)
+        self.discovery.candidates.ready().filter(|candidate| !self.dials.is_dialing(&candidate.record.peer))
     }
 
-    /// The best so many of those that may be dialed, with their addresses. Each is rated once, and once more if somebody of its
-    /// neighbourhood is chosen before it.
+    /// The best so many of the first that are ready, with their addresses. Whoever is of one neighbourhood with somebody that is chosen before
+    /// it is rated anew.
     fn best_candidates(&self, now: Now, most: usize) -> Vec<(PeerId, String)> {
-        let ready = self.waiting_candidates().filter(|candidate| candidate.rest_until <= now.mono);
-        let mut rated: BinaryHeap<Reverse<(Rating, PeerId)>> =
-            ready.map(|candidate| Reverse((self.rating(now, candidate), candidate.record.peer))).collect();
+        let first = self.waiting_candidates().take(RATED_AT_ONCE);
+        let mut rated: BinaryHeap<_> = first.map(|candidate| Reverse((self.rating(now, candidate), candidate.record.peer))).collect();
         let (mut best, mut chosen) = (Vec::new(), BTreeMap::<Cidr, u32>::new());
         while best.len() < most
             && let Some(Reverse((rating, peer))) = rated.pop()
