@@ -53,6 +53,8 @@ pub struct Reached {
     pub fetched: usize,
     /// Blocks to be executed again after a reorg or a failure.
     pub again: usize,
+    /// Times that enough peers agreed where they see the node.
+    pub agreed: usize,
     /// New lives.
     pub restarts: usize,
     /// Most bytes that the machine held, in thousandths of its bound.
