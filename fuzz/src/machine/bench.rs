@@ -17,7 +17,7 @@ use super::oracle::Oracle;
 use super::{Reached, speak};
 
 /// Wake-ups of one wait before the rest of it is slept through. Ours: a node that nobody wakes in time is a case too.
-const MAX_WAKES: usize = 24;
+const MAX_WAKES: usize = 12;
 /// How long everything has to end at the last. Ours: all windows lie within, whatever was done to the clock, and every pause and ban.
 const END: Duration = Duration::from_secs(200_000);
 
