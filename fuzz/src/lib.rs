@@ -24,7 +24,7 @@ mod wire_rival;
 pub use codec_stream::{Read, codec_stream};
 pub use crypto::{Signed, crypto};
 pub use frame_decoder::{Reached, frame_decoder};
-pub use machine::{Reached as NodeReached, machine_bytes, tell};
+pub use machine::{Reached as NodeReached, machine_bytes, machine_bytes_twice, tell};
 #[cfg(feature = "sim")]
 pub use sim_model::{Lived, sim_model};
 pub use texts::{Text, enr_and_config};

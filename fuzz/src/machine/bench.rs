@@ -1,6 +1,7 @@
 //! One node, a clock that only the input moves, and all that is under way.
 
-use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use preconf_core::{
@@ -16,7 +17,7 @@ use super::oracle::Oracle;
 use super::{Reached, speak};
 
 /// Wake-ups of one wait before the rest of it is slept through. Ours: a node that nobody wakes in time is a case too.
-const MAX_WAKES: usize = 24;
+const MAX_WAKES: usize = 12;
 /// How long everything has to end at the last. Ours: all windows lie within, whatever was done to the clock, and every pause and ban.
 const END: Duration = Duration::from_secs(200_000);
 
@@ -28,10 +29,19 @@ pub(crate) struct Sent {
     pub(crate) body: Bytes,
 }
 
+/// A connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: ConnectionId,
+    pub(crate) peer: PeerId,
+    /// Where, if we opened it and know.
+    pub(crate) dialed_at: Option<IpAddr>,
+}
+
 /// The node and its world.
 pub(crate) struct Bench {
     pub(crate) core: Core,
-    config: Config,
+    config: &'static Config,
     bound: usize,
     pub(crate) now: Now,
     pub(crate) oracle: Oracle,
@@ -41,7 +51,8 @@ pub(crate) struct Bench {
     pub(crate) publishes: Vec<PublishId>,
     pub(crate) dials: Vec<(DialId, PeerId)>,
     pub(crate) lookups: Vec<LookupId>,
-    pub(crate) connections: BTreeMap<ConnectionId, PeerId>,
+    /// Oldest first.
+    pub(crate) links: Vec<Link>,
     pub(crate) kept: Vec<Record>,
     pub(crate) reached: Reached,
     minted: u64,
@@ -56,11 +67,11 @@ pub(crate) struct Bench {
 impl Bench {
     /// A node that has just started. The preset says how it is configured.
     pub(crate) fn new(preset: u8, keeps_outputs: bool) -> Self {
-        let config = config(preset);
+        let (config, bound) = &PRESETS[usize::from(preset % 4)];
         let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(START + 1) };
         let mut bench = Self {
             core: Core::new(config.clone(), [7; 32], now).expect("presets are allowed"),
-            bound: memory_bound(&config),
+            bound: *bound,
             now,
             oracle: Oracle::new(config.max_commitments),
             config,
@@ -70,7 +81,7 @@ impl Bench {
             publishes: Vec::new(),
             dials: Vec::new(),
             lookups: Vec::new(),
-            connections: BTreeMap::new(),
+            links: Vec::new(),
             kept: Vec::new(),
             reached: Reached::default(),
             minted: 0,
@@ -87,7 +98,7 @@ impl Bench {
     /// Could this happen now, in a world where everybody means well?
     pub(crate) fn makes_sense(&self, kind: Kind) -> bool {
         match kind {
-            Kind::Connect | Kind::OpenOnly => self.connections.len() < 2 * PEERS,
+            Kind::Connect | Kind::OpenOnly => self.links.len() < 2 * PEERS,
             Kind::Commitment
             | Kind::TxList
             | Kind::Ask
@@ -95,7 +106,7 @@ impl Bench {
             | Kind::Identify
             | Kind::Subscribe
             | Kind::Fetch
-            | Kind::AddressSeen => !self.connections.is_empty(),
+            | Kind::AddressSeen => !self.links.is_empty(),
             Kind::JobDone => !self.jobs.is_empty(),
             Kind::Answer | Kind::AnswerBadly => !self.sent.is_empty(),
             Kind::Written => !self.channels.is_empty(),
@@ -121,7 +132,8 @@ impl Bench {
 
     /// Is this a peer for that?
     pub(crate) fn fits(&self, kind: Kind, who: usize) -> bool {
-        let is_connected = self.connections.values().any(|connected| *connected == peer(who));
+        let peer = peer(who);
+        let is_connected = self.links.iter().any(|link| link.peer == peer);
         is_connected != matches!(kind, Kind::Connect | Kind::OpenOnly)
     }
 
@@ -247,7 +259,7 @@ impl Bench {
         self.core = Core::new(self.config.clone(), [8; 32], self.now).expect("presets are allowed");
         self.oracle.restart();
         (self.jobs, self.sent, self.channels) = Default::default();
-        (self.publishes, self.dials, self.lookups, self.connections) = Default::default();
+        (self.publishes, self.dials, self.lookups, self.links) = Default::default();
         self.held_back = false;
         self.reached.restarts += 1;
         let kept = self.kept.clone();
@@ -339,7 +351,8 @@ impl Bench {
             // That connections close is an input of its own, which may come late.
             Action::CloseConnection { .. } | Action::Disconnect { .. } | Action::Block { .. } | Action::Unblock { .. } => {}
             Action::ReportGossip { .. } | Action::SetScore { .. } | Action::DropRequest { .. } => {}
-            Action::Introduce { .. } | Action::SeenAt { .. } => {}
+            Action::Introduce { .. } => {}
+            Action::SeenAt { .. } => self.reached.agreed += 1,
         }
     }
 
@@ -363,7 +376,7 @@ impl Bench {
         self.lazy = false;
         self.after_step();
         self.end_what_is_out();
-        for connection in self.connections.keys().copied().collect::<Vec<_>>() {
+        while let Some(Link { connection, .. }) = self.links.first().copied() {
             self.close_connection(connection);
         }
         for channel in std::mem::take(&mut self.channels) {
@@ -405,8 +418,16 @@ impl Bench {
     }
 }
 
+/// Each configuration, and what a machine may hold under it.
+static PRESETS: LazyLock<[(Config, usize); 4]> = LazyLock::new(|| {
+    std::array::from_fn(config).map(|config| {
+        let bound = memory_bound(&config);
+        (config, bound)
+    })
+});
+
 /// Small bounds, the defaults, an operator's lists and limits, a fixed window and rules of the host's.
-fn config(preset: u8) -> Config {
+fn config(preset: usize) -> Config {
     let base = Config { slasher: Some(SLASHER), ..Config::new(CHAIN) };
     let small = Config {
         max_held: 16,
@@ -429,7 +450,7 @@ fn config(preset: u8) -> Config {
         max_blocks_ahead: 500,
         ..base.clone()
     };
-    match preset % 4 {
+    match preset {
         0 => small,
         1 => base,
         2 => Config {

@@ -1,11 +1,13 @@
 //! Connections, and what our operator does about them.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use preconf_core::{ChainLabel, Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, NodeRecord, PeerId, Spoken, Topic};
 
-use super::bench::Bench;
+use super::bench::{Bench, Link};
 use super::material::CHAIN;
+use super::moves::PEERS;
 
 /// How addresses look that can be dialed; a peer's id goes where the braces are.
 const DIALS: [&str; 8] = [
@@ -19,7 +21,7 @@ const DIALS: [&str; 8] = [
     "/ip4/192.0.2.1/tcp/1/p2p/{}/p2p-circuit/p2p/{}",
 ];
 /// Where connections come from: neighbours, others, and one without an address.
-const ADDRESSES: [Option<&str>; 8] = [
+const ADDRESSES: [Option<&str>; 10] = [
     Some("203.0.113.1"),
     Some("203.0.113.2"),
     Some("203.0.113.3"),
@@ -28,13 +30,17 @@ const ADDRESSES: [Option<&str>; 8] = [
     Some("2001:db8::6"),
     Some("10.0.0.1"),
     None,
+    Some("198.51.100.1"),
+    Some("192.0.2.1"),
 ];
 const FAILURES: [DialFailure; 4] = [DialFailure::Unreachable, DialFailure::WrongPeer, DialFailure::Undialable, DialFailure::Denied];
 const SUBNETS: [&str; 4] = ["203.0.113.0/24", "2001:db8::/32", "10.0.0.0/8", "0.0.0.0/0"];
 
 /// A peer's id.
 pub(crate) fn peer(name: usize) -> PeerId {
-    PeerId::from_bytes(&[0, 4, 8, 2, 18, name as u8]).expect("six bytes")
+    static IDS: LazyLock<[PeerId; PEERS]> =
+        LazyLock::new(|| std::array::from_fn(|name| PeerId::from_bytes(&[0, 4, 8, 2, 18, name as u8]).expect("six bytes")));
+    IDS[name]
 }
 
 /// A peer's address in one of its forms.
@@ -59,9 +65,10 @@ impl Bench {
     /// A connection from one of the addresses.
     pub(crate) fn open(&mut self, peer: PeerId, which: u8, dial: Option<DialId>) {
         let connection = ConnectionId(self.mint());
-        self.connections.insert(connection, peer);
+        let address = address(usize::from(which));
+        self.links.push(Link { connection, peer, dialed_at: address.filter(|_| dial.is_some()) });
         let direction = if dial.is_some() { Direction::Outbound } else { Direction::Inbound };
-        self.input(Input::ConnectionOpened { peer, connection, direction, address: address(usize::from(which)), dial });
+        self.input(Input::ConnectionOpened { peer, connection, direction, address, dial });
     }
 
     pub(crate) fn identify(&mut self, peer: PeerId, how: u8) {
@@ -72,6 +79,9 @@ impl Bench {
 
     pub(crate) fn address_seen(&mut self, peer: PeerId, which: u8) {
         if let Some(address) = address(usize::from(which)) {
+            for from in self.links.iter().filter(|link| link.peer == peer).filter_map(|link| link.dialed_at) {
+                self.oracle.hears_address(from, address);
+            }
             self.input(Input::AddressSeen { peer, address });
         }
     }
@@ -83,14 +93,15 @@ impl Bench {
 
     /// All connections of a peer close.
     pub(crate) fn close(&mut self, peer: PeerId) {
-        let of_peer = self.connections.iter().filter(|(_, of)| **of == peer).map(|(connection, _)| *connection);
+        let of_peer = self.links.iter().filter(|link| link.peer == peer).map(|link| link.connection);
         for connection in of_peer.collect::<Vec<_>>() {
             self.close_connection(connection);
         }
     }
 
     pub(crate) fn close_connection(&mut self, connection: ConnectionId) {
-        if let Some(peer) = self.connections.remove(&connection) {
+        if let Some(at) = self.links.iter().position(|link| link.connection == connection) {
+            let Link { peer, .. } = self.links.remove(at);
             self.input(Input::ConnectionClosed { peer, connection });
         }
     }

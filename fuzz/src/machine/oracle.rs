@@ -5,9 +5,10 @@
 //! stops asking that rule instead of guessing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use preconf_core::{
-    Accepted, Action, ChannelId, CommandId, CommitmentsPage, DEFAULT_DOMAIN, Event, Evidence, MessageId, Output, POINT, PeerId,
+    Accepted, Action, ChannelId, Cidr, CommandId, CommitmentsPage, DEFAULT_DOMAIN, Event, Evidence, MessageId, Output, POINT, PeerId,
     Preconfirmation, Protocol, Refusal, RequestId, Response, Source, SyncTip, Topic, U256, Verdict, Window, is_high_s, keccak256,
 };
 use preconf_core::{B256, GetCommitmentsRequest};
@@ -41,6 +42,8 @@ pub(crate) struct Oracle {
     said: BTreeMap<u64, B256>,
     max_said: usize,
     proven: BTreeSet<(B256, B256)>,
+    /// Where peers see the node, and which neighbourhoods they were dialed in.
+    seen: BTreeSet<(IpAddr, Cidr)>,
 }
 
 impl Oracle {
@@ -60,6 +63,12 @@ impl Oracle {
 
     pub(crate) fn is_asked(&mut self, channel: ChannelId, protocol: Protocol, body: &[u8]) {
         self.asked_of_us.insert(channel, (protocol, GetCommitmentsRequest::decode(body).ok()));
+    }
+
+    /// Before it is said: a peer that was dialed at `from` sees the node at an address.
+    pub(crate) fn hears_address(&mut self, from: IpAddr, address: IpAddr) {
+        let from = from.to_canonical();
+        self.seen.insert((address.to_canonical(), Cidr::around(from, if from.is_ipv4() { 24 } else { 56 })));
     }
 
     pub(crate) fn commands(&mut self, command: CommandId, takes_time: bool) {
@@ -109,12 +118,15 @@ impl Oracle {
                 self.asked_of_us.remove(channel).expect("one end of what was asked");
             }
             Action::SetScore { score, .. } => assert!(score.abs() <= 10 * POINT, "P7.1: a score of {score}"),
+            Action::SeenAt { address } => {
+                let agree = self.seen.iter().filter(|(said, _)| said == address).count();
+                assert!(agree >= 3, "P8.11: {address} is believed of {agree} neighbourhoods");
+            }
             Action::Publish { .. }
             | Action::CancelRequest { .. }
             | Action::Dial { .. }
             | Action::LookUp { .. }
             | Action::Introduce { .. }
-            | Action::SeenAt { .. }
             | Action::Disconnect { .. }
             | Action::CloseConnection { .. }
             | Action::Block { .. }

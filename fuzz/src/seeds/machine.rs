@@ -345,6 +345,19 @@ pub const STORIES: &[Story] = &[
         reaches: |reached| reached.restarts == 1,
     },
     Story {
+        name: "believes_three_neighbourhoods_about_its_address",
+        preset: Operated,
+        tell: |node| {
+            // Whom it dialed answers at 203.0.113.2, 198.51.100.1 and 192.0.2.1; Bob, who came, has no word.
+            node.waits(Wait::Second).connect(Bob).go(Kind::DialEnds, Sam, 0, 1).go(Kind::DialEnds, Nick, 0, 18);
+            node.go(Kind::Dial, Alice, 0, 0).go(Kind::DialEnds, Alice, 0, 9);
+            for (who, address) in [(Bob, 2), (Sam, 2), (Nick, 3), (Alice, 2), (Nick, 6), (Nick, 2), (Alice, 2)] {
+                node.go(Kind::AddressSeen, who, address, 0);
+            }
+        },
+        reaches: |reached| reached.agreed == 1,
+    },
+    Story {
         name: "lets_the_worst_peer_go_for_others",
         preset: Operated,
         tell: |node| {
