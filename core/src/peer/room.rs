@@ -108,6 +108,7 @@ impl Peers {
         let standing = known.ledger.standing(now);
         let in_flight = known.paces.iter().map(Pace::under_way).sum();
         let takes_any = standing <= Standing::Throttled && in_flight < self.max_requests_per_peer;
+        connected.placed_as = standing;
         let backed = connected.backer();
         for protocol in Protocol::ALL {
             let place = match known.paces[index(protocol)].next_admit_at(now) {
@@ -124,6 +125,14 @@ impl Peers {
             }
         }
         self.backers.replace(backed, connected.backer());
+    }
+
+    /// The same, where of all that decides them only the score has changed: most changes leave a peer where it stands (P7.4).
+    pub(crate) fn place_if_moved(&mut self, now: Time, peer: &PeerId) {
+        let standing = self.standing(now, peer);
+        if self.connected.get(peer).is_some_and(|connected| connected.placed_as != standing) {
+            self.place(now, peer);
+        }
     }
 
     /// A request waits for room with this peer.

@@ -49,6 +49,8 @@ pub(crate) struct Connected {
     pub(super) seat: u64,
     /// Where it is in each protocol's room.
     pub(super) spots: [Spot; 3],
+    /// How it stood when it was placed last.
+    pub(super) placed_as: Standing,
     /// Requests that wait for it (P6.7), by protocol.
     pub(super) sought: [BTreeSet<RequestId>; 3],
     /// How far its claim is followed (P6.9), 0 when it is not.
@@ -195,6 +197,7 @@ impl Peers {
                 since: now,
                 seat,
                 spots: Default::default(),
+                placed_as: Standing::Healthy,
                 sought: Default::default(),
                 reach: 0,
                 is_protected,
@@ -454,7 +457,7 @@ impl Peers {
         if is_news {
             self.uncount(peer);
             self.count(peer);
-            self.place(now, peer);
+            self.place_if_moved(now, peer);
             if score != 0 && self.connected.contains_key(peer) {
                 self.scored.insert(*peer);
             } else {
