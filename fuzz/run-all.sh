@@ -21,7 +21,7 @@ flags=(--release --sanitizer none --no-trace-compares --features libfuzzer,codec
 
 longest() {
     case $1 in
-    machine_bytes) echo 224 ;; # fifty-six moves; stories that are longer are replayed whole by `cargo test`
+    machine_bytes) echo 192 ;; # forty-eight moves; stories that are longer are replayed whole by `cargo test`
     sim_model) echo 125 ;;     # all forty moves
     trace_reader) echo 12000 ;;
     *) echo 4096 ;;
