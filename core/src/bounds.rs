@@ -74,6 +74,8 @@ const CONNECTED: usize = entry::<PeerId, Connected>()
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
+/// A set of candidates with one member takes as much as one with eleven.
+const CROWD_OF_ONE: usize = 11 * size_of::<(Worth, PeerId)>() + 2 * size_of::<usize>();
 /// A node that discovery found, its addresses and its record among it.
 const CANDIDATE: usize = entry::<PeerId, Candidate>()
     + entry::<(Worth, PeerId), ()>()
@@ -83,7 +85,7 @@ const CANDIDATE: usize = entry::<PeerId, Candidate>()
             + MAX_ADDRESS_BYTES
             + size_of::<Option<Cidr>>()
             + entry::<Cidr, [u64; 3]>()
-            + entry::<(Worth, PeerId), ()>())
+            + CROWD_OF_ONE)
     + MAX_RECORD_BYTES;
 /// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
 const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();

@@ -88,6 +88,11 @@ impl Agreement {
         self.known.entry(block.hash).or_insert(Known { parent, signer: block.signer });
     }
 
+    /// Nothing passes between two nodes from now on: what they must notice, they need not until it does again.
+    pub(crate) fn cut(&mut self, ends: Ends) {
+        self.open.retain(|(others, _), _| *others != ends);
+    }
+
     /// Follows a machine to where it stands now. Did its head move?
     fn follow(&mut self, node: NodeId, head: Option<(u64, B256)>, tip: SyncTip) -> Result<bool, Violation> {
         let path = &mut self.paths[node];

@@ -24,6 +24,7 @@ impl World {
         let ends = (a.min(b), a.max(b));
         let Some(link) = self.links.get_mut(&ends) else { return };
         link.cut = true;
+        self.agreement.cut(ends);
         if let Some(connection) = link.connection {
             self.after(noticed_after, Happening::Broken { ends, connection });
         }

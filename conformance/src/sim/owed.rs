@@ -133,9 +133,12 @@ impl Owed {
                 let Some(copies) = self.verdicts.get_mut(&(*message, *peer)) else {
                     return Err(Violation::VerdictUnasked { message: *message });
                 };
-                copies.pop_front();
+                let is_late = copies.pop_front().is_some_and(|due| due < now);
                 if copies.is_empty() {
                     self.verdicts.remove(&(*message, *peer));
+                }
+                if is_late {
+                    return Err(Violation::OutputLost(Lost::Verdict { message: *message, peer: *peer }));
                 }
                 *match verdict {
                     Verdict::Accept => &mut self.taken.accepted,

@@ -171,6 +171,7 @@ impl World {
             self.step()?;
         }
         self.now = until;
+        self.forks_due()?;
         self.debts_due()
     }
 
@@ -215,10 +216,11 @@ impl World {
     /// Does the next thing.
     fn step(&mut self) -> Result<(), Failure> {
         let Some((at, happening)) = self.queue.pop() else { return Ok(()) };
-        if at.0 / 1_000_000 > self.now.0 / 1_000_000 {
-            self.debts_due()?; // once a second: a machine that takes no step any more is not asked by one
-        }
+        let is_next_second = at.0 / 1_000_000 > self.now.0 / 1_000_000;
         self.now = at;
+        if is_next_second {
+            self.debts_due()?; // a machine that takes no step any more is not asked by one
+        }
         self.forks_due()?;
         match happening {
             Happening::Input { node, life, input } if self.nodes[node].life == life => self.input(node, input),

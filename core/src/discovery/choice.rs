@@ -6,7 +6,7 @@
 //!
 //! The first that are ready are looked at: those that failed least; among those, who was not given up for somebody new (P8.10), or that
 //! longest ago; then who has been of use before, and at last our dice. The best of them is whoever did no wrong; then by the same, but that
-//! before it counts whose neighbourhood has the fewest connections and dials, so that no single network decides what we hear, and before the
+//! before it counts whose neighbourhood has the fewest connections, and dials of this turn, so that no single network decides what we hear, and before the
 //! dice who was named lately.
 
 use std::cmp::Reverse;
@@ -38,7 +38,7 @@ struct Rating {
     is_bad: bool,
     failures: u32,
     given_up: Option<Time>,
-    /// Connections and dials with its neighbourhood.
+    /// Connections with its neighbourhood, and dials there in this turn.
     crowd: u32,
     is_unproven: bool,
     is_old: bool,
@@ -123,7 +123,7 @@ impl Core {
                 }
                 Err(error) => {
                     tracing::debug!(%peer, %error, "a candidate is not dialed now");
-                    self.candidate_failed(now, &config, &peer, 1);
+                    self.candidate_failed(now, &config, &peer, 0); // our own side refused: no fault of its
                 }
             }
         }

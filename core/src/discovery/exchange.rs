@@ -27,7 +27,7 @@ impl Core {
         }
     }
 
-    /// P8.10: a full node gives up a peer. Its place is free at once, so that others are looked for and dialed.
+    /// P8.10: a full node gives up a peer. When it has gone, others are looked for and dialed.
     pub(crate) fn exchange_due(&mut self, now: Now) {
         if !self.has_peers_enough() {
             return; // the next peer that fills the last place sets the timer
