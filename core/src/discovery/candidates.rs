@@ -31,6 +31,9 @@ pub(crate) const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// Tries without success after which an unproven candidate is forgotten. Ours: with the pauses of production, about two hours.
 pub(crate) const MAX_FAILURES: u32 = 8;
 
+/// Candidates that one call of `wake` looks at. Ours: as many as a turn of dialing rates.
+const WOKEN_AT_ONCE: usize = 64;
+
 /// A node that we might connect to.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -234,7 +237,7 @@ impl Candidates {
     fn insert(&mut self, candidate: Candidate) {
         let peer = candidate.record.peer;
         self.by_peer.insert(peer, candidate);
-        self.enlist(&peer);
+        self.enlist(&peer, false);
     }
 
     /// Forgets a candidate.
@@ -245,13 +248,17 @@ impl Candidates {
 
     /// Changes what is known of a candidate, but not its record. Says whether there is one.
     pub(crate) fn change(&mut self, peer: &PeerId, change: impl FnOnce(&mut Candidate)) -> bool {
-        self.delist(peer);
-        let known = self.by_peer.get_mut(peer).map(change).is_some();
-        self.enlist(peer);
-        known
+        let was_ready = self.delist(peer);
+        let Some(candidate) = self.by_peer.get_mut(peer) else { return false };
+        let rest_until = candidate.rest_until;
+        change(candidate);
+        let is_ready = was_ready && candidate.rest_until == rest_until;
+        self.enlist(peer, is_ready);
+        true
     }
 
-    fn enlist(&mut self, peer: &PeerId) {
+    /// Whose rest is known to be over is ready at once; of others `wake` sees when it is.
+    fn enlist(&mut self, peer: &PeerId, is_ready: bool) {
         let Some(candidate) = self.by_peer.get(peer) else { return };
         let worth = candidate.worth();
         self.by_worth.insert((worth, *peer));
@@ -260,12 +267,17 @@ impl Candidates {
         }
         if candidate.connected_since.is_none() {
             self.by_heard.insert((candidate.heard, *peer));
-            self.resting.insert((candidate.rest_until, *peer));
+            if is_ready {
+                self.ready.insert((candidate.turn_to_dial(), *peer));
+            } else {
+                self.resting.insert((candidate.rest_until, *peer));
+            }
         }
     }
 
-    fn delist(&mut self, peer: &PeerId) {
-        let Some(candidate) = self.by_peer.get(peer) else { return };
+    /// Says whether it was ready.
+    fn delist(&mut self, peer: &PeerId) -> bool {
+        let Some(candidate) = self.by_peer.get(peer) else { return false };
         let place = (candidate.worth(), *peer);
         self.by_worth.remove(&place);
         for block in candidate.neighbourhoods.iter().flatten() {
@@ -278,25 +290,23 @@ impl Candidates {
         }
         self.by_heard.remove(&(candidate.heard, *peer));
         self.resting.remove(&(candidate.rest_until, *peer));
-        self.ready.remove(&(candidate.turn_to_dial(), *peer));
+        self.ready.remove(&(candidate.turn_to_dial(), *peer))
     }
 
-    /// Rests end. Forgets who failed too often by then, and who has not been named for long. Each costs as much once for each of its rests.
+    /// Rests end. Forgets who failed too often by then, and who has not been named for long. Some in each call: the next one goes on.
     pub(crate) fn wake(&mut self, now: Time) {
-        while let Some((until, peer)) = self.resting.first().copied()
-            && until <= now
-        {
-            self.resting.pop_first();
+        for _ in 0..WOKEN_AT_ONCE {
+            let Some((until, peer)) = self.resting.first().copied().filter(|(until, _)| *until <= now) else { break };
             match self.by_peer.get(&peer) {
                 Some(candidate) if candidate.is_proven || candidate.failures < MAX_FAILURES => {
                     self.ready.insert((candidate.turn_to_dial(), peer));
+                    self.resting.remove(&(until, peer));
                 }
                 Some(_) | None => drop(self.remove(&peer)),
             }
         }
-        while let Some((heard, peer)) = self.by_heard.first().copied()
-            && now.since(heard) > FORGET_AFTER
-        {
+        for _ in 0..WOKEN_AT_ONCE {
+            let Some((_, peer)) = self.by_heard.first().copied().filter(|(heard, _)| now.since(*heard) > FORGET_AFTER) else { break };
             self.remove(&peer);
         }
     }
