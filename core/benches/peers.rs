@@ -311,6 +311,25 @@ fn unanswerable(crowd: &mut Crowd) -> Vec<Duration> {
     (0..20_000).filter_map(|_| ask(crowd)).collect()
 }
 
+/// The first request to the best peer after all have been asked as much as they may and have rested (P6.7).
+fn rested(crowd: &mut Crowd) -> Vec<Duration> {
+    let ask = || Command::GetTxList { hash: B256::ZERO, peer: None };
+    let round = |_| {
+        while crowd.core.handle_command(crowd.now, ask()).is_ok() {
+            crowd.drain();
+        }
+        let all_rested = crowd.now.after(Duration::from_secs(11));
+        while let Some((at, _)) = crowd.core.poll_timeout().filter(|(at, _)| *at <= all_rested.mono) {
+            crowd.now = crowd.now.after(at.since(crowd.now.mono));
+            crowd.core.handle_timeout(crowd.now);
+            crowd.drain();
+        }
+        crowd.now = all_rested;
+        timed(crowd, |core, now| drop(black_box(core.handle_command(now, ask()))))
+    };
+    (0..50).map(round).collect()
+}
+
 /// Timeouts at which gossipsub is told of decayed scores (P7.5), each peer of the crowd having one.
 fn decays(crowd: &mut Crowd) -> Vec<Duration> {
     let mut times = Vec::new();
@@ -450,6 +469,7 @@ fn print_steps() {
     crowd.drain();
     for (name, mut times) in [
         ("a request that nobody can take now", unanswerable(&mut crowd)),
+        ("a request when all have rested", rested(&mut crowd)),
         ("a peer says what it speaks", identified(&mut crowd)),
         ("a peer's head, of 220 that are known", heads(&mut crowd)),
         ("an address is blocked, or no longer", blocked(&mut crowd)),

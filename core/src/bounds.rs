@@ -27,6 +27,7 @@ use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, Limiter};
 use crate::peer::pace::Pace;
 use crate::peer::pruning::Rank;
+use crate::peer::room::Rest;
 use crate::peer::subnet::Cidr;
 use crate::peer::table::{Connected, Link, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
 use crate::request::Sent;
@@ -67,8 +68,8 @@ const CONNECTED: usize = entry::<PeerId, Connected>()
     + MAX_CONNECTIONS_PER_PEER
         * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
     + entry::<Rank, PeerId>() + entry::<u64, (Rank, PeerId)>()
-    + 3 * entry::<(Time, PeerId), ()>() // its place in each protocol's room
-    + 3 * entry::<PeerId, u64>() // its seat, that it has a score, and that it did not answer
+    + 3 * (entry::<Rest, ()>() + entry::<(Time, u64), ()>()) // its place in each protocol's room, and that it is sought there
+    + 2 * entry::<PeerId, u64>() // its seat, and that it has a score
     + entry::<PeerId, [u64; 4]>() + 3 * entry::<(u64, PeerId), ()>() // what it claims
     + entry::<Backer, ()>()
     + 3 * TIMER;

@@ -307,6 +307,20 @@ fn p8_8_who_is_connected_is_not_dialed_and_who_left_is_dialed_again_after_a_rest
 }
 
 #[test]
+fn p8_8_an_outbound_place_that_a_second_connection_leaves_is_taken_at_once() {
+    let connections = ConnectionLimits { established_out: 1, reserved_outbound: 1, ..ConnectionLimits::TEST };
+    let mut node = Node::with(Config { connections, ..config(DiscoveryConfig::PROD) });
+    found(&mut node, record(1));
+    let [(dial, first, _)] = &dials(&node.wait(Duration::ZERO))[..] else { panic!("one is dialed") };
+    let (ours, _) = node.link(*first, None, Some(*dial));
+    node.link(*first, None, None);
+    found(&mut node, record(2));
+    assert!(dials(&node.wait(4 * SECOND)).is_empty(), "the only outbound place is taken");
+    node.unlink(*first, ours);
+    assert_eq!(dials(&node.wait(Duration::ZERO)).len(), 1, "the peer stays, as one that came to us");
+}
+
+#[test]
 fn p8_8_an_address_that_cannot_be_dialed_from_here_says_nothing_against_its_node() {
     let mut node = searching();
     found(&mut node, record(1));

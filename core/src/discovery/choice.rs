@@ -182,8 +182,8 @@ impl Core {
         self.candidate_failed(now, &config, peer, failures);
     }
 
-    /// A dial has ended, so there may be room for the next.
-    pub(crate) fn dial_ended(&mut self, now: Now) {
+    /// A dial has ended, or an outbound connection, so there may be room for the next.
+    pub(crate) fn outbound_freed(&mut self, now: Now) {
         if let Some(config) = self.config.discovery {
             self.plan_dials(now, &config);
         }

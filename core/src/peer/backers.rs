@@ -7,10 +7,14 @@
 //! ```text
 //! healthy, 0 in flight:  …  reaches 90 | 120 | 120 | 300     <- a page from block 100 is asked of one of the last three, by dice
 //! healthy, 1 in flight:  …                                   <- or else of one of these
+//! silent, …                                                  <- or else of these
 //! ```
 //!
-//! Invariant: a peer is here exactly while [`Connected::backer`] says so. [`Peers::place`] moves it when its room changes, and
-//! [`Peers::set_reach`] when its claim does.
+//! Who did not answer when it was asked for a page waits behind all others until it brings one: a crowd that claims much and says nothing
+//! must not come first each time.
+//!
+//! Invariant: a peer is here exactly while [`Connected::backer`] says so. [`Peers::place`] moves it when its room changes,
+//! [`Peers::set_reach`] when its claim does, and [`Peers::set_silent`] when it fell silent or brought a page.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -29,6 +33,7 @@ const MAX_ASKED_AMONG: usize = 16;
 /// A peer's place in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Backer {
+    is_silent: bool,
     standing: Standing,
     in_flight: usize,
     reach: u64,
@@ -74,7 +79,7 @@ impl Connected {
     pub(super) fn backer(&self) -> Option<Backer> {
         match self.spots[index(Protocol::GetCommitments)].place {
             Place::Open(Turn { standing, in_flight, seat }) if self.reach > 0 => {
-                Some(Backer { standing, in_flight, reach: self.reach, seat })
+                Some(Backer { is_silent: self.is_silent, standing, in_flight, reach: self.reach, seat })
             }
             Place::Open(_) | Place::Resting(_) | Place::Shut | Place::Mute => None,
         }
@@ -84,21 +89,35 @@ impl Connected {
 impl Peers {
     /// A connected peer's claim is followed to this block, or not at all if that is 0.
     pub(crate) fn set_reach(&mut self, peer: &PeerId, reach: u64) {
+        self.change_backer(peer, |connected| connected.reach = reach);
+    }
+
+    /// A connected peer did not answer when it was asked for a page, or brought one.
+    pub(crate) fn set_silent(&mut self, peer: &PeerId, is_silent: bool) {
+        self.change_backer(peer, |connected| connected.is_silent = is_silent);
+    }
+
+    fn change_backer(&mut self, peer: &PeerId, change: impl FnOnce(&mut Connected)) {
         if let Some(connected) = self.connected.get_mut(peer) {
             let backed = connected.backer();
-            connected.reach = reach;
+            change(connected);
             self.backers.replace(backed, connected.backer());
         }
     }
 
     /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on.
     pub(crate) fn best_backer(&mut self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        self.wake(now, Protocol::GetCommitments);
-        self.backers.classes().find_map(|class| {
-            let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
-            // Passed over is only who was asked for this page before: each of them once, however often the others are looked for.
-            let fitting = equals.filter(|(_, peer)| fits(peer)).take(MAX_ASKED_AMONG);
-            fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| peer)
-        })
+        loop {
+            let others_rested = self.wake(now, Protocol::GetCommitments);
+            let found = self.backers.classes().find_map(|class| {
+                let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
+                // Passed over is only who was asked for this page before: each of them once, however often the others are looked for.
+                let fitting = equals.filter(|(_, peer)| fits(peer)).take(MAX_ASKED_AMONG);
+                fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| peer)
+            });
+            if found.is_some() || !others_rested {
+                return found;
+            }
+        }
     }
 }

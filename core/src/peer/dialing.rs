@@ -206,7 +206,7 @@ impl Core {
         if !is_connected {
             self.candidate_unreached(now, &peer, 1);
         }
-        self.dial_ended(now);
+        self.outbound_freed(now);
         if let Some(command) = command {
             self.finish(command, outcome);
         }
@@ -233,7 +233,7 @@ impl Core {
         // An address of a kind that we cannot dial says nothing against the peer, and the next turn is another address's.
         let is_ours = matches!(failure, DialFailure::Denied | DialFailure::Undialable);
         self.candidate_unreached(now, &peer, u32::from(!is_ours));
-        self.dial_ended(now);
+        self.outbound_freed(now);
         if let Some(command) = command {
             self.finish(command, Outcome::NotConnected(failure));
         }

@@ -6,14 +6,15 @@
 //! |---|---|---|
 //! | mute | it does not speak the protocol | – |
 //! | open | a request may go to it now | standing, requests in flight, seat: the order in which P6.8 takes them |
-//! | resting | time alone makes room | that time |
+//! | resting | time alone makes room | standing, that time, seat |
 //! | shut | it is pruned (P7.4), or only the end of a request makes room | – |
 //!
 //! So the best peer and the next moment of room are looked up; nobody else is looked at, however many are connected. Of those that a
 //! request waits for, the open and the resting ones are listed apart, so that who waits in vain costs nothing either.
 //!
 //! Invariant: a peer is where [`Peers::place`] put it last, and whatever decides its place is followed by a call of that: what it speaks,
-//! its score, the start and the end of a request. Time alone moves it only from resting to open, which [`Peers::wake`] does.
+//! its score, the start and the end of a request. Time alone moves it only from resting to open, which [`Peers::wake`] does, for some of
+//! those whose rest is over, when somebody is looked for.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -25,6 +26,10 @@ use crate::peer::table::{Peers, index};
 use crate::time::Time;
 use crate::wire::topics::Protocol;
 
+/// How many of those whose rest is over join the open ones when one of these is looked for. Ours: a choice among many, and a step that does
+/// not walk over all who have rested since the last one.
+const WOKEN_AT_ONCE: usize = 16;
+
 /// A peer's place in the order of P6.8. The seat is its own: the table knows whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn {
@@ -33,13 +38,21 @@ pub(crate) struct Turn {
     pub(super) seat: u64,
 }
 
+/// A peer's place among the resting ones: it is open from that time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rest {
+    standing: Standing,
+    until: Time,
+    seat: u64,
+}
+
 /// Where a peer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Place {
     #[default]
     Mute,
     Shut,
-    Resting(Time),
+    Resting(Rest),
     Open(Turn),
 }
 
@@ -54,25 +67,25 @@ pub(crate) struct Spot {
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     open: BTreeSet<Turn>,
-    resting: BTreeSet<(Time, PeerId)>,
+    resting: BTreeSet<Rest>,
     /// The first of the requests that wait for each of the open ones.
     ready: BTreeSet<RequestId>,
-    /// The resting ones that a request waits for.
-    sought: BTreeSet<(Time, PeerId)>,
+    /// The resting ones that a request waits for: until when, and their seats.
+    sought: BTreeSet<(Time, u64)>,
     speakers: usize,
 }
 
 impl Room {
     /// Moves a peer.
-    pub(crate) fn move_to(&mut self, peer: PeerId, from: Spot, to: Spot) {
+    pub(crate) fn move_to(&mut self, from: Spot, to: Spot) {
         match (from.place, from.sought_by) {
             (Place::Open(turn), sought_by) => {
                 self.open.remove(&turn);
                 sought_by.map(|request| self.ready.remove(&request));
             }
-            (Place::Resting(until), sought_by) => {
-                self.resting.remove(&(until, peer));
-                sought_by.map(|_| self.sought.remove(&(until, peer)));
+            (Place::Resting(rest), sought_by) => {
+                self.resting.remove(&rest);
+                sought_by.map(|_| self.sought.remove(&(rest.until, rest.seat)));
             }
             (Place::Mute | Place::Shut, _) => {}
         }
@@ -81,14 +94,30 @@ impl Room {
                 self.open.insert(turn);
                 self.ready.extend(sought_by);
             }
-            (Place::Resting(until), sought_by) => {
-                self.resting.insert((until, peer));
-                self.sought.extend(sought_by.map(|_| (until, peer)));
+            (Place::Resting(rest), sought_by) => {
+                self.resting.insert(rest);
+                self.sought.extend(sought_by.map(|_| (rest.until, rest.seat)));
             }
             (Place::Mute | Place::Shut, _) => {}
         }
         self.speakers -= usize::from(from.place != Place::Mute);
         self.speakers += usize::from(to.place != Place::Mute);
+    }
+
+    /// Of those whose rest is over, the healthy before the throttled ones, the one that is to be woken first.
+    fn rested(&self, now: Time) -> Option<Rest> {
+        let first = |standing| self.resting.range(Rest { standing, until: Time::ZERO, seat: 0 }..).next();
+        let of_each = [Standing::Healthy, Standing::Throttled].into_iter().filter_map(first);
+        of_each.copied().find(|rest| rest.until <= now)
+    }
+
+    /// When the next rest ends of those that are not over.
+    fn next_rested(&self, now: Time) -> Option<Time> {
+        let next = |standing| {
+            let over = Rest { standing, until: now, seat: u64::MAX };
+            self.resting.range((Excluded(over), Unbounded)).next().filter(|rest| rest.standing == standing)
+        };
+        [Standing::Healthy, Standing::Throttled].into_iter().filter_map(next).map(|rest| rest.until).min()
     }
 
     /// The open ones, best first; among equals from a seat on.
@@ -114,14 +143,14 @@ impl Peers {
             let place = match known.paces[index(protocol)].next_admit_at(now) {
                 _ if !connected.spoken.supports(protocol) => Place::Mute,
                 Some(at) if takes_any && at <= now => Place::Open(Turn { standing, in_flight, seat: connected.seat }),
-                Some(at) if takes_any => Place::Resting(at),
+                Some(at) if takes_any => Place::Resting(Rest { standing, until: at, seat: connected.seat }),
                 Some(_) | None => Place::Shut,
             };
             let before = connected.spots[index(protocol)];
             let spot = Spot { place, ..before };
             if spot != before {
                 connected.spots[index(protocol)] = spot;
-                self.rooms[index(protocol)].move_to(*peer, before, spot);
+                self.rooms[index(protocol)].move_to(before, spot);
             }
         }
         self.backers.replace(backed, connected.backer());
@@ -152,45 +181,54 @@ impl Peers {
         let before = connected.spots[index(protocol)];
         let spot = Spot { sought_by: sought.first().copied(), ..before };
         connected.spots[index(protocol)] = spot;
-        self.rooms[index(protocol)].move_to(*peer, before, spot);
+        self.rooms[index(protocol)].move_to(before, spot);
     }
 
     /// Of the requests that wait, the first whose peer is open.
     pub(crate) fn next_ready(&mut self, now: Time) -> Option<RequestId> {
-        self.wake_all(now);
+        // A request waits for each that is placed here, and requests that wait are few.
+        for protocol in Protocol::ALL {
+            while let Some(&(until, seat)) = self.rooms[index(protocol)].sought.first()
+                && until <= now
+                && let Some(peer) = self.round.get(&seat).copied()
+            {
+                self.place(now, &peer);
+            }
+        }
         self.rooms.iter().filter_map(|room| room.ready.first().copied()).min()
     }
 
-    /// When time alone makes room for one of the requests that wait.
-    pub(crate) fn next_sought(&mut self, now: Time) -> Option<Time> {
-        self.wake_all(now);
-        self.rooms.iter().filter_map(|room| room.sought.first()).map(|(at, _)| *at).min()
+    /// When time alone makes room for the next of the requests that wait.
+    pub(crate) fn next_sought(&self, now: Time) -> Option<Time> {
+        let next = |room: &Room| room.sought.range((Excluded((now, u64::MAX)), Unbounded)).next().map(|(until, _)| *until);
+        self.rooms.iter().filter_map(next).min()
     }
 
-    /// Time has made room with those who only needed time. Costs what they are many; each was asked since it was here last.
-    pub(super) fn wake(&mut self, now: Time, protocol: Protocol) {
-        while let Some((until, peer)) = self.rooms[index(protocol)].resting.first().copied()
-            && until <= now
-        {
+    /// Time has made room with some of those who only needed time. Says whether it has with others, too.
+    pub(super) fn wake(&mut self, now: Time, protocol: Protocol) -> bool {
+        for _ in 0..WOKEN_AT_ONCE {
+            let rested = self.rooms[index(protocol)].rested(now).and_then(|rest| self.round.get(&rest.seat));
+            let Some(peer) = rested.copied() else { return false };
             self.place(now, &peer);
         }
-    }
-
-    fn wake_all(&mut self, now: Time) {
-        Protocol::ALL.into_iter().for_each(|protocol| self.wake(now, protocol));
+        self.rooms[index(protocol)].rested(now).is_some()
     }
 
     /// P6.8: the best peer that is open and `fits`, ties by their order from a seat on. Looks only at those that are better and do not fit.
     pub(crate) fn best_open(&mut self, now: Time, protocol: Protocol, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        self.wake(now, protocol);
-        let open = self.rooms[index(protocol)].turns_from(seat).filter_map(|turn| self.round.get(&turn.seat));
-        open.copied().find(fits)
+        loop {
+            let others_rested = self.wake(now, protocol);
+            let mut open = self.rooms[index(protocol)].turns_from(seat).filter_map(|turn| self.round.get(&turn.seat));
+            match open.find(|peer| fits(peer)) {
+                None if others_rested => {}
+                found => return found.copied(),
+            }
+        }
     }
 
-    /// When time alone makes room with one of those who have none.
-    pub(crate) fn next_free(&mut self, now: Time, protocol: Protocol) -> Option<Time> {
-        self.wake(now, protocol);
-        self.rooms[index(protocol)].resting.first().map(|(at, _)| *at)
+    /// When time alone makes room with the next of those who have none.
+    pub(crate) fn next_free(&self, now: Time, protocol: Protocol) -> Option<Time> {
+        self.rooms[index(protocol)].next_rested(now)
     }
 
     /// How many connected peers speak a protocol.
@@ -266,7 +304,7 @@ mod tests {
             (Standing::Healthy, 1, 6),
         ];
         for (standing, in_flight, seat) in places {
-            room.move_to(peer(seat), Spot::default(), open(standing, in_flight, seat));
+            room.move_to(Spot::default(), open(standing, in_flight, seat));
         }
         assert_eq!(seats(&room, 0), [0, 3, u64::MAX, 2, 6, 1]);
         assert_eq!(seats(&room, 4), [u64::MAX, 0, 3, 6, 2, 1]);
@@ -277,12 +315,13 @@ mod tests {
     fn a_peer_that_moves_leaves_nothing_behind() {
         let mut room = Room::default();
         let at = |place| Spot { place, sought_by: None };
+        let rest = Rest { standing: Standing::Healthy, until: Time(5), seat: 7 };
         let places =
-            [open(Standing::Healthy, 0, 7), at(Place::Resting(Time(5))), at(Place::Shut), open(Standing::Throttled, 2, 7), at(Place::Mute)];
+            [open(Standing::Healthy, 0, 7), at(Place::Resting(rest)), at(Place::Shut), open(Standing::Throttled, 2, 7), at(Place::Mute)];
         let sought = places.map(|spot| Spot { sought_by: Some(RequestId(1)), ..spot });
         let mut before = Spot::default();
         for spot in places.into_iter().chain(sought).chain(places) {
-            room.move_to(peer(7), before, spot);
+            room.move_to(before, spot);
             let (is_open, is_resting) = (matches!(spot.place, Place::Open(_)), matches!(spot.place, Place::Resting(_)));
             let is_sought = spot.sought_by.is_some();
             assert_eq!((room.open.len(), room.resting.len()), (usize::from(is_open), usize::from(is_resting)), "{spot:?}");
@@ -297,7 +336,7 @@ mod tests {
     fn the_first_that_fits_is_found_without_a_look_at_the_rest() {
         let mut room = Room::default();
         for seat in 0..1_000 {
-            room.move_to(peer(seat), Spot::default(), open(Standing::Healthy, usize::from(seat % 10 != 0), seat));
+            room.move_to(Spot::default(), open(Standing::Healthy, usize::from(seat % 10 != 0), seat));
         }
         let looks = Cell::new(0);
         let found = room.turns_from(500).find(|turn| {
@@ -305,6 +344,60 @@ mod tests {
             ![500, 510].contains(&turn.seat)
         });
         assert_eq!((found.map(|turn| turn.seat), looks.get()), (Some(520), 3));
+    }
+
+    /// A crowd whose every member has made as many requests as it takes, at the same moment; the first `throttled` of them are throttled.
+    fn tired(crowd: u64, throttled: u64) -> (Peers, Time) {
+        let (mut peers, mut dice) = (Peers::new(&Config::new(ChainId(1))), Dice::new([7; 32]));
+        for n in 0..crowd {
+            let link = Link { direction: Direction::Inbound, address: None };
+            peers.open(Time::ZERO, peer(n), (ConnectionId(n), link), false, &mut dice);
+            peers.identified(Time::ZERO, &peer(n), Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true });
+            while n < throttled && peers.standing(Time::ZERO, &peer(n)) == Standing::Healthy {
+                let score = peers.ledger_mut(Time::ZERO, peer(n)).charge(Time::ZERO, Conduct::Timeout, Cause::Neither).score;
+                peers.mirror(Time::ZERO, &peer(n), score);
+            }
+            peers.rest(Time::ZERO, peer(n), Protocol::GetTxList);
+        }
+        let rested = peers.next_free(Time::ZERO, Protocol::GetTxList).expect("time makes room");
+        (peers, rested)
+    }
+
+    #[test]
+    fn p6_8_of_many_whose_rest_is_over_some_are_woken_when_one_is_looked_for() {
+        let (mut peers, rested) = tired(200, 0);
+        assert_eq!(peers.best_open(Time(rested.0 - 1), Protocol::GetTxList, 0, |_| true), None);
+        for looks in 1..=3 {
+            assert!(peers.best_open(rested, Protocol::GetTxList, 0, |_| true).is_some());
+            assert_eq!(peers.rooms[index(Protocol::GetTxList)].open.len(), looks * WOKEN_AT_ONCE);
+        }
+        assert_eq!(peers.next_free(rested, Protocol::GetTxList), None, "nobody has to be waited for");
+    }
+
+    #[test]
+    fn p6_8_one_of_many_whose_rest_is_over_is_found_whoever_fits() {
+        for n in 0..200 {
+            let (mut peers, rested) = tired(200, 0);
+            assert_eq!(peers.best_open(rested, Protocol::GetTxList, n, |of| *of == peer(n)), Some(peer(n)));
+        }
+    }
+
+    #[test]
+    fn p7_4_the_throttled_ones_are_woken_last() {
+        let (mut peers, rested) = tired(200, 190);
+        for n in 0..10 {
+            let best = peers.best_open(rested, Protocol::GetTxList, n, |_| true).expect("all have rested");
+            assert_eq!(peers.standing(rested, &best), Standing::Healthy);
+        }
+    }
+
+    #[test]
+    fn p6_7_who_waits_for_a_peer_is_found_among_many_whose_rest_is_over() {
+        let (mut peers, rested) = tired(200, 0);
+        peers.seek(peer(150), Protocol::GetTxList, RequestId(3));
+        assert_eq!((peers.next_ready(Time::ZERO), peers.next_sought(Time::ZERO)), (None, Some(rested)));
+        assert_eq!((peers.next_ready(rested), peers.next_sought(rested)), (Some(RequestId(3)), None));
+        assert_eq!(peers.rooms[index(Protocol::GetTxList)].open.len(), 1, "nobody else was looked at");
     }
 
     proptest! {

@@ -55,6 +55,8 @@ pub(crate) struct Connected {
     pub(super) sought: [BTreeSet<RequestId>; 3],
     /// How far its claim is followed (P6.9), 0 when it is not.
     pub(super) reach: u64,
+    /// It did not bring the last page that it was asked for.
+    pub(crate) is_silent: bool,
     is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     is_leaving: bool,
@@ -200,6 +202,7 @@ impl Peers {
                 placed_as: Standing::Healthy,
                 sought: Default::default(),
                 reach: 0,
+                is_silent: false,
                 is_protected,
                 is_leaving: false,
                 rank: None,
@@ -229,7 +232,7 @@ impl Peers {
             self.round.remove(&connected.seat);
             self.backers.remove(connected.backer());
             for (room, spot) in self.rooms.iter_mut().zip(connected.spots) {
-                room.move_to(peer, spot, Spot::default());
+                room.move_to(spot, Spot::default());
             }
             for topic in &connected.topics {
                 self.subscribers[slot(*topic)] -= 1;

@@ -85,6 +85,8 @@ impl Core {
             if self.peers.ledger(&peer).is_some_and(|ledger| ledger.score(now.mono) != 0) {
                 self.keep_peer(now, peer); // P7.7
             }
+        } else {
+            self.outbound_freed(now); // if that was the one that we dialed
         }
     }
 

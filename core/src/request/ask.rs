@@ -28,10 +28,7 @@ impl Core {
         if !self.has_room() {
             return None;
         }
-        // Who did not answer in this run waits behind those who may: a crowd that claims much and says nothing must not come first each time.
-        let answers = |peer: &PeerId| !run.silent.contains(peer) && !run.is_barred(start, peer);
-        let best = self.peers.best_backer(now, start, seat, answers);
-        best.or_else(|| self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer)))
+        self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer))
     }
 
     /// Where in the round a search begins.

@@ -81,8 +81,6 @@ pub(crate) struct Run {
     pub(crate) pages: BTreeMap<u64, Slot>,
     /// Who was of no use for a page that starts there.
     barred: BTreeSet<(u64, PeerId)>,
-    /// Who of the connected ones did not answer.
-    pub(crate) silent: BTreeSet<PeerId>,
 }
 
 impl Run {
@@ -134,7 +132,6 @@ impl Sync {
     fn forget(&mut self, peer: &PeerId) {
         self.claims.forget(peer);
         self.gaps.retain(|_, sender| sender != peer);
-        self.run.as_mut().map(|run| run.silent.remove(peer));
     }
 
     /// A page is broken. Says whether that is news: a page costs its peer one failure, however many of its items are bad (P6.4).

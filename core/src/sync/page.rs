@@ -125,6 +125,7 @@ impl Core {
                 self.lower_claim(&peer, start - 1); // it may have pruned or restarted: no blame
             }
         } else {
+            self.peers.set_silent(&peer, false);
             slot.count = got;
             slot.page = Page::Here { request, peer, items: read.items };
             if rest > 0 {
@@ -140,12 +141,10 @@ impl Core {
     pub(crate) fn page_failed(&mut self, request: RequestId, peer: PeerId, start: u64) {
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         run.bar(start, peer);
-        if self.peers.get(&peer).is_some() {
-            run.silent.insert(peer);
-        }
         if let Some(slot) = run.pages.get_mut(&start) {
             slot.page = Page::Wanted;
         }
+        self.peers.set_silent(&peer, true);
         self.pump_soon();
     }
 

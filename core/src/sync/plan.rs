@@ -47,13 +47,7 @@ impl Core {
     fn begin_run(&mut self) {
         let (head, target) = (self.chain.head_number(), self.sync.claims.target());
         if self.sync.run.is_none() && target > head {
-            self.sync.run = Some(Run {
-                from: head,
-                next: head.saturating_add(1),
-                pages: Default::default(),
-                barred: Default::default(),
-                silent: Default::default(),
-            });
+            self.sync.run = Some(Run { from: head, next: head.saturating_add(1), pages: Default::default(), barred: Default::default() });
             self.tell(Event::SyncProgress { from: head, at: head, to: target });
         }
     }
@@ -132,7 +126,7 @@ impl Core {
         let highest: Vec<PeerId> = self.sync.claims.followed_to(start).take(self.sync.changes_left).collect();
         self.sync.changes_left -= highest.len();
         for peer in &highest {
-            if self.sync.run.as_ref().is_some_and(|run| run.silent.contains(peer)) {
+            if self.peers.get(peer).is_some_and(|connected| connected.is_silent) {
                 self.leave_out(peer);
             } else {
                 self.lower_claim(peer, start - 1);
