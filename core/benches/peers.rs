@@ -312,9 +312,10 @@ fn unanswerable(crowd: &mut Crowd) -> Vec<Duration> {
 }
 
 /// The first request to the best peer after all have been asked as much as they may and have rested (P6.7).
-fn rested(crowd: &mut Crowd) -> Vec<Duration> {
+fn rested() -> (&'static str, Vec<Duration>) {
+    let mut crowd = Crowd::new();
     let ask = || Command::GetTxList { hash: B256::ZERO, peer: None };
-    let round = |_| {
+    let mut round = || {
         while crowd.core.handle_command(crowd.now, ask()).is_ok() {
             crowd.drain();
         }
@@ -325,9 +326,9 @@ fn rested(crowd: &mut Crowd) -> Vec<Duration> {
             crowd.drain();
         }
         crowd.now = all_rested;
-        timed(crowd, |core, now| drop(black_box(core.handle_command(now, ask()))))
+        timed(&mut crowd, |core, now| drop(black_box(core.handle_command(now, ask()))))
     };
-    (0..50).map(round).collect()
+    ("a request when all have rested", (0..50).map(|_| round()).collect())
 }
 
 /// Timeouts at which gossipsub is told of decayed scores (P7.5), each peer of the crowd having one.
@@ -450,7 +451,7 @@ fn show(name: &str, times: &[Duration]) {
 
 /// Prints how long steps take, by what happened.
 fn print_steps() {
-    for (name, mut times) in heads_while_all_wait().into_iter().chain(newcomers()).chain(discovering()) {
+    for (name, mut times) in heads_while_all_wait().into_iter().chain(newcomers()).chain(discovering()).chain([rested()]) {
         times.sort_unstable();
         show(&format!("apart: {name} ({} times)", times.len()), &times);
     }
@@ -469,7 +470,6 @@ fn print_steps() {
     crowd.drain();
     for (name, mut times) in [
         ("a request that nobody can take now", unanswerable(&mut crowd)),
-        ("a request when all have rested", rested(&mut crowd)),
         ("a peer says what it speaks", identified(&mut crowd)),
         ("a peer's head, of 220 that are known", heads(&mut crowd)),
         ("an address is blocked, or no longer", blocked(&mut crowd)),
