@@ -61,10 +61,11 @@ fn a_trace_that_does_not_fit_on_the_disk_is_an_error_that_names_it() {
     let folder = folder("full");
     fs::create_dir(folder.join("traces")).unwrap();
     std::os::unix::fs::symlink("/dev/full", folder.join("traces/node-1.trace")).unwrap();
-    let output = sim(&folder, &["calm", "--seconds", "20", "--trace", "traces"]);
+    let output = sim(&folder, &["calm", "--seconds", "20", "--trace", "traces", "--html", "page.html"]);
     assert!(!output.status.success());
     says(&output, &["traces/node-1.trace cannot be written"]);
     assert!(folder.join("traces/node-0.trace").metadata().unwrap().len() > 1_000, "the others are whole");
+    assert!(fs::read_to_string(folder.join("page.html")).unwrap().ends_with("</html>\n"), "and so is the page");
 }
 
 #[test]

@@ -74,6 +74,9 @@ fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Between two steps of work that is too much for one. Ours: others get their turn in between, and nobody notices the delay.
+pub(crate) const STEP_PAUSE: Duration = Duration::from_millis(1);
+
 /// Why the machine wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {

@@ -319,6 +319,40 @@ fn p6_9_who_claims_much_and_says_nothing_waits_behind_those_who_answer() {
 }
 
 #[test]
+fn p6_9_a_peer_that_turns_out_to_serve_no_pages_backs_nothing() {
+    let (mut node, first) = behind(&[1], 5);
+    node.input(Input::RequestFailed { request: first[0].0, failure: RequestFailure::Unsupported });
+    node.wait(Duration::from_secs(60));
+    assert_eq!((node.status().syncing, node.status().lag), (false, 0), "nobody is waited for who cannot answer");
+}
+
+#[test]
+fn p6_9_who_was_silent_and_answers_again_waits_behind_nobody() {
+    let chain = chain(2);
+    let (mut node, first) = behind(&[1], 1);
+    node.input(Input::RequestFailed { request: first[0].0, failure: RequestFailure::Timeout });
+    // Nobody else is there: it is asked again with the next round of heads.
+    let again = pages(&node.wait(Duration::from_secs(12)));
+    serves(&mut node, &again[0], &chain);
+    assert_eq!(node.head(), Some(1));
+    // A throttled peer and the one that was silent claim a block, after one that does not bring it.
+    let asked = [3, 2, 1].map(|name| {
+        if name != 1 {
+            node.open(name);
+        }
+        let _ = node.drain();
+        while name == 2 && node.score(2) >= -1_000_000 {
+            node.gossip(2, Topic::Commitments, &[0u8; 3][..]);
+        }
+        let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(name)) }).unwrap();
+        pages(&claims(&mut node, &heads(&outputs)[0], 2))
+    });
+    assert_eq!(asked.each_ref().map(Vec::len), [1, 0, 0]);
+    let outputs = node.input(Input::RequestFailed { request: asked[0][0].0, failure: RequestFailure::Unreachable });
+    assert_eq!(pages(&outputs)[0].1, peer(1));
+}
+
+#[test]
 fn p6_9_a_claim_of_the_last_number_there_is_ends_like_any_other() {
     for tip in [u64::MAX - 3, u64::MAX - 1, u64::MAX] {
         let mut node = Node::new();

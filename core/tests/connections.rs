@@ -208,6 +208,17 @@ fn p8_4_slots_are_kept_for_our_own_dials() {
 }
 
 #[test]
+fn p8_4_a_peer_whose_outbound_connection_closes_counts_as_inbound() {
+    let mut node = small();
+    let (id, _) = dial(&mut node, at("192.0.2.1", 3)).unwrap();
+    let (ours, _) = node.link(peer(3), None, Some(id));
+    for name in [3, 1, 2] {
+        assert!(disconnected(&node.link(peer(name), None, None).1).is_empty());
+    }
+    assert_eq!(disconnected(&node.unlink(peer(3), ours)), [peer(2)], "three came to us, and there is room for two");
+}
+
+#[test]
 fn p8_4_protected_peers_never_leave_for_others() {
     let mut node = small();
     node.command(Command::Trust { peer: peer(1) }).unwrap();

@@ -194,6 +194,29 @@ fn p6_7_keeps_to_seven_requests_a_window_and_lets_the_rest_wait() {
 }
 
 #[test]
+fn p6_7_who_waits_is_not_overtaken_though_the_host_did_not_say_that_it_is_time() {
+    let mut node = Node::connected_to(&[9]);
+    let ask = |node: &mut Node, hash: u8| {
+        let (_, outputs) = node.command(Command::GetTxList { hash: B256::repeat_byte(hash), peer: Some(peer(9)) }).unwrap();
+        requests(&outputs)
+    };
+    let asked = |requests: &[(RequestId, PeerId, Protocol, Bytes)]| requests.iter().map(|request| request.3[0]).collect::<Vec<_>>();
+    for _ in 0..7 {
+        let sent = ask(&mut node, 1);
+        node.input(Input::ResponseReceived {
+            request: sent[0].0,
+            body: RawTxList { hash: B256::repeat_byte(1), txlist: Bytes::new() }.encode(),
+        });
+        node.wait(Duration::from_secs(1));
+    }
+    assert_eq!(asked(&ask(&mut node, 2)), [0; 0], "it waits until ten seconds after the first answer");
+    node.now = node.now.after(Duration::from_secs(3));
+    assert_eq!(asked(&ask(&mut node, 3)), [2], "it is time, and the one that waited goes");
+    let next = node.wait(Duration::from_secs(1));
+    assert_eq!(asked(&requests(&next).into_iter().filter(|request| request.2 == Protocol::GetTxList).collect::<Vec<_>>()), [3]);
+}
+
+#[test]
 fn p6_8_chooses_a_peer_that_supports_the_protocol_with_least_in_flight_and_says_when_there_is_none() {
     let mut node = Node::new();
     assert_eq!(node.command(Command::GetHead { peer: None }).unwrap_err(), CommandError::NoPeer(Protocol::GetHead));

@@ -143,11 +143,6 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> Result<ExitCode, 
     let report = scenario.run_with(args.seed, change, prepare, |progress| bar.set_position(progress.at_s));
     bar.finish_and_clear();
     print(&report, args);
-    let dir = args.trace.as_deref().unwrap_or(Path::new(""));
-    let unwritten = recorded.transpose().map_err(|error| unwritable(dir, &error))?.and_then(|unwritten| unwritten.take());
-    if let Some((path, error)) = unwritten {
-        return Err(unwritable(&path, &error));
-    }
     if let Some((path, mut file)) = page {
         let summary = Summary {
             scenario: scenario.name.clone(),
@@ -162,6 +157,12 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> Result<ExitCode, 
         };
         let page = report::Report::new(summary, spectator.take().into_timeline()).html();
         file.write_all(page.as_bytes()).map_err(|error| unwritable(path, &error))?;
+    }
+    // After the page: it shows the run whether or not there is a trace of it.
+    let dir = args.trace.as_deref().unwrap_or(Path::new(""));
+    let unwritten = recorded.transpose().map_err(|error| unwritable(dir, &error))?.and_then(|unwritten| unwritten.take());
+    if let Some((path, error)) = unwritten {
+        return Err(unwritable(&path, &error));
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -10,17 +10,17 @@
 //! silent, …                                                  <- or else of these
 //! ```
 //!
-//! Who did not answer when it was asked for a page waits behind all others until it brings one: a crowd that claims much and says nothing
-//! must not come first each time.
+//! Who did not answer when it was asked for a page last waits behind all others: a crowd that claims much and says nothing must not come
+//! first each time.
 //!
 //! Invariant: a peer is here exactly while [`Connected::backer`] says so. [`Peers::place`] moves it when its room changes,
-//! [`Peers::set_reach`] when its claim does, and [`Peers::set_silent`] when it fell silent or brought a page.
+//! [`Peers::set_reach`] when its claim does, and [`Peers::set_silent`] when it fell silent or answered.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::id::PeerId;
-use crate::peer::room::{Place, Turn};
+use crate::peer::room::{Place, Rest, Turn};
 use crate::peer::score::Standing;
 use crate::peer::table::{Connected, Peers, index};
 use crate::time::Time;
@@ -92,9 +92,14 @@ impl Peers {
         self.change_backer(peer, |connected| connected.reach = reach);
     }
 
-    /// A connected peer did not answer when it was asked for a page, or brought one.
+    /// A connected peer did not answer when it was asked for a page, or did.
     pub(crate) fn set_silent(&mut self, peer: &PeerId, is_silent: bool) {
         self.change_backer(peer, |connected| connected.is_silent = is_silent);
+    }
+
+    /// Did the peer not answer when it was asked for a page last?
+    pub(crate) fn is_silent(&self, peer: &PeerId) -> bool {
+        self.connected.get(peer).is_some_and(|connected| connected.is_silent)
     }
 
     fn change_backer(&mut self, peer: &PeerId, change: impl FnOnce(&mut Connected)) {
@@ -105,19 +110,17 @@ impl Peers {
         }
     }
 
-    /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on.
+    /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on. `None`,
+    /// too, while somebody better may be among those whose rest is over and who wait to be woken; [`Peers::next_free`] says when to look again.
     pub(crate) fn best_backer(&mut self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        loop {
-            let others_rested = self.wake(now, Protocol::GetCommitments);
-            let found = self.backers.classes().find_map(|class| {
-                let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
-                // Passed over is only who was asked for this page before: each of them once, however often the others are looked for.
-                let fitting = equals.filter(|(_, peer)| fits(peer)).take(MAX_ASKED_AMONG);
-                fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| peer)
-            });
-            if found.is_some() || !others_rested {
-                return found;
-            }
-        }
+        let other = self.wake(now, Protocol::GetCommitments);
+        let (class, found) = self.backers.classes().find_map(|class| {
+            let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
+            // Passed over is only who was asked for this page before: each of them once, however often the others are looked for.
+            let fitting = equals.filter(|(_, peer)| fits(peer)).take(MAX_ASKED_AMONG);
+            fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| (class, peer))
+        })?;
+        let may_be_better = |rest: Rest| class.is_silent || rest.standing < class.standing;
+        if other.is_some_and(may_be_better) { None } else { Some(found) }
     }
 }

@@ -31,6 +31,8 @@ use crate::time::Time;
 pub const MAX_GATE_ENTRIES: usize = 4096;
 /// Most addresses whose dials are counted; beyond it the one whose period started first is forgotten. Ours, like [`MAX_GATE_ENTRIES`].
 const MAX_REDIALS: usize = 4096;
+/// Most addresses whose period is over that one dial lets go. Ours: each dial adds one, so this is plenty, and it is a bound.
+const EXPIRED_AT_ONCE: usize = 16;
 
 /// Configuration of a [`Gate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,14 +230,17 @@ impl Gate {
             return;
         }
         self.expire(now);
-        if let Some(dials) = self.redials.get_mut(&address) {
-            dials.count = dials.count.saturating_add(1);
-            return;
-        }
-        if self.redials.len() >= MAX_REDIALS
-            && let Some((_, oldest)) = self.by_start.pop_first()
-        {
-            self.redials.remove(&oldest);
+        let is_full = self.redials.len() >= MAX_REDIALS;
+        match self.redials.get_mut(&address) {
+            Some(dials) if now.since(dials.start) < self.redial_period => {
+                dials.count = dials.count.saturating_add(1);
+                return;
+            }
+            Some(over) => drop(self.by_start.remove(&(over.start, address))),
+            None if is_full => {
+                self.by_start.pop_first().map(|(_, oldest)| self.redials.remove(&oldest));
+            }
+            None => {}
         }
         self.redials.insert(address, Dials { start: now, count: 1 });
         self.by_start.insert((now, address));
@@ -396,10 +401,11 @@ impl Gate {
     }
 
     fn expire(&mut self, now: Time) {
-        while let Some((start, key)) = self.by_start.first().copied()
-            && now.since(start) >= self.redial_period
-        {
-            self.by_start.pop_first();
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some((start, key)) = self.by_start.first().copied().filter(|(start, _)| now.since(*start) >= self.redial_period) else {
+                break;
+            };
+            self.by_start.remove(&(start, key));
             self.redials.remove(&key);
         }
     }
@@ -533,7 +539,10 @@ mod tests {
         assert_eq!((gate.redials.len(), gate.by_start.len()), (MAX_REDIALS, MAX_REDIALS));
         assert_eq!(gate.ask_dial(Time(5000), Some(peer(1)), "0", None, FREE), Ok(()), "the oldest is forgotten");
         assert!(gate.ask_dial(Time(5000), Some(peer(1)), "4999", None, FREE).is_err());
-        gate.dialed(Time(3_600_005_000), keccak256("new"));
+        for n in 0..=MAX_REDIALS / EXPIRED_AT_ONCE {
+            gate.dialed(Time(3_600_005_000), keccak256("4999")); // one whose period is over
+            assert_eq!(gate.redials.len(), gate.by_start.len(), "after {n}");
+        }
         assert_eq!((gate.redials.len(), gate.by_start.len()), (1, 1), "periods that are over cost nothing");
     }
 

@@ -6,15 +6,15 @@
 //! |---|---|---|
 //! | mute | it does not speak the protocol | – |
 //! | open | a request may go to it now | standing, requests in flight, seat: the order in which P6.8 takes them |
-//! | resting | time alone makes room | standing, that time, seat |
+//! | resting | time alone makes room, or has made it and nobody was looked for since | standing, that time, seat |
 //! | shut | it is pruned (P7.4), or only the end of a request makes room | – |
 //!
 //! So the best peer and the next moment of room are looked up; nobody else is looked at, however many are connected. Of those that a
 //! request waits for, the open and the resting ones are listed apart, so that who waits in vain costs nothing either.
 //!
 //! Invariant: a peer is where [`Peers::place`] put it last, and whatever decides its place is followed by a call of that: what it speaks,
-//! its score, the start and the end of a request. Time alone moves it only from resting to open, which [`Peers::wake`] does, for some of
-//! those whose rest is over, when somebody is looked for.
+//! its score, the start and the end of a request. Time alone moves it only from resting to open, which [`Peers::wake`] does when somebody
+//! is looked for, for some of those whose rest is over.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -23,11 +23,11 @@ use crate::id::{PeerId, RequestId};
 use crate::peer::pace::Pace;
 use crate::peer::score::Standing;
 use crate::peer::table::{Peers, index};
-use crate::time::Time;
+use crate::time::{STEP_PAUSE, Time};
 use crate::wire::topics::Protocol;
 
-/// How many of those whose rest is over join the open ones when one of these is looked for. Ours: a choice among many, and a step that does
-/// not walk over all who have rested since the last one.
+/// How many of those whose rest is over join the open ones when somebody is looked for. Ours: more than a search passes over (15, of whom it
+/// has asked), so that one look is enough, and so few that no step walks over all who have rested since the last one.
 const WOKEN_AT_ONCE: usize = 16;
 
 /// A peer's place in the order of P6.8. The seat is its own: the table knows whose it is.
@@ -38,10 +38,10 @@ pub(crate) struct Turn {
     pub(super) seat: u64,
 }
 
-/// A peer's place among the resting ones: it is open from that time on.
+/// A peer's place among the resting ones: it has room from that time on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rest {
-    standing: Standing,
+    pub(super) standing: Standing,
     until: Time,
     seat: u64,
 }
@@ -105,14 +105,14 @@ impl Room {
     }
 
     /// Of those whose rest is over, the healthy before the throttled ones, the one that is to be woken first.
-    fn rested(&self, now: Time) -> Option<Rest> {
+    fn first_rested(&self, now: Time) -> Option<Rest> {
         let first = |standing| self.resting.range(Rest { standing, until: Time::ZERO, seat: 0 }..).next();
         let of_each = [Standing::Healthy, Standing::Throttled].into_iter().filter_map(first);
         of_each.copied().find(|rest| rest.until <= now)
     }
 
-    /// When the next rest ends of those that are not over.
-    fn next_rested(&self, now: Time) -> Option<Time> {
+    /// When the next rest ends, of those that are not over.
+    fn next_rest_ends(&self, now: Time) -> Option<Time> {
         let next = |standing| {
             let over = Rest { standing, until: now, seat: u64::MAX };
             self.resting.range((Excluded(over), Unbounded)).next().filter(|rest| rest.standing == standing)
@@ -204,31 +204,37 @@ impl Peers {
         self.rooms.iter().filter_map(next).min()
     }
 
-    /// Time has made room with some of those who only needed time. Says whether it has with others, too.
-    pub(super) fn wake(&mut self, now: Time, protocol: Protocol) -> bool {
+    /// Time has made room with some of those who only needed time. Gives the first of the others with whom it has.
+    pub(super) fn wake(&mut self, now: Time, protocol: Protocol) -> Option<Rest> {
         for _ in 0..WOKEN_AT_ONCE {
-            let rested = self.rooms[index(protocol)].rested(now).and_then(|rest| self.round.get(&rest.seat));
-            let Some(peer) = rested.copied() else { return false };
+            let rested = self.rooms[index(protocol)].first_rested(now)?;
+            let peer = *self.round.get(&rested.seat)?;
             self.place(now, &peer);
         }
-        self.rooms[index(protocol)].rested(now).is_some()
+        self.rooms[index(protocol)].first_rested(now)
     }
 
     /// P6.8: the best peer that is open and `fits`, ties by their order from a seat on. Looks only at those that are better and do not fit.
     pub(crate) fn best_open(&mut self, now: Time, protocol: Protocol, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
         loop {
-            let others_rested = self.wake(now, protocol);
-            let mut open = self.rooms[index(protocol)].turns_from(seat).filter_map(|turn| self.round.get(&turn.seat));
-            match open.find(|peer| fits(peer)) {
-                None if others_rested => {}
-                found => return found.copied(),
+            let other = self.wake(now, protocol);
+            let mut open = self.rooms[index(protocol)].turns_from(seat).filter_map(|turn| Some((turn, *self.round.get(&turn.seat)?)));
+            let found = open.find(|(_, peer)| fits(peer));
+            // P7.4: the other one may be better.
+            if other.is_none_or(|rest| found.is_some_and(|(turn, _)| turn.standing <= rest.standing)) {
+                return found.map(|(_, peer)| peer);
             }
         }
     }
 
-    /// When time alone makes room with the next of those who have none.
-    pub(crate) fn next_free(&self, now: Time, protocol: Protocol) -> Option<Time> {
-        self.rooms[index(protocol)].next_rested(now)
+    /// When to look again for somebody who was not found: when time alone makes room with the next, or soon where it has with more than one
+    /// look wakes.
+    pub(crate) fn next_free(&mut self, now: Time, protocol: Protocol) -> Option<Time> {
+        if self.rooms[index(protocol)].first_rested(now).is_some() {
+            self.wake(now, protocol);
+            return Some(now.after(STEP_PAUSE));
+        }
+        self.rooms[index(protocol)].next_rest_ends(now)
     }
 
     /// How many connected peers speak a protocol.
@@ -266,6 +272,7 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -346,7 +353,7 @@ mod tests {
         assert_eq!((found.map(|turn| turn.seat), looks.get()), (Some(520), 3));
     }
 
-    /// A crowd whose every member has made as many requests as it takes, at the same moment; the first `throttled` of them are throttled.
+    /// A crowd whose every member rests until the same moment; the first `throttled` of them are throttled.
     fn tired(crowd: u64, throttled: u64) -> (Peers, Time) {
         let (mut peers, mut dice) = (Peers::new(&Config::new(ChainId(1))), Dice::new([7; 32]));
         for n in 0..crowd {
@@ -371,7 +378,9 @@ mod tests {
             assert!(peers.best_open(rested, Protocol::GetTxList, 0, |_| true).is_some());
             assert_eq!(peers.rooms[index(Protocol::GetTxList)].open.len(), looks * WOKEN_AT_ONCE);
         }
-        assert_eq!(peers.next_free(rested, Protocol::GetTxList), None, "nobody has to be waited for");
+        assert_eq!(peers.next_free(rested, Protocol::GetTxList), Some(rested.after(STEP_PAUSE)), "more of them are worth a look");
+        while peers.next_free(rested, Protocol::GetTxList).is_some() {}
+        assert_eq!(peers.rooms[index(Protocol::GetTxList)].open.len(), 200);
     }
 
     #[test]
@@ -400,59 +409,140 @@ mod tests {
         assert_eq!(peers.rooms[index(Protocol::GetTxList)].open.len(), 1, "nobody else was looked at");
     }
 
-    proptest! {
-        /// What is looked up against a walk over all peers, whatever came before.
-        #[test]
-        fn p6_7_p6_8_what_is_looked_up_is_what_a_walk_over_everybody_finds(
-            steps in prop::collection::vec((0u64..12, 0usize..11, 0u64..4_000), 1..200),
-        ) {
+    /// What happens to the peers of a node, one thing after the other.
+    struct Story {
+        peers: Peers,
+        dice: Dice,
+        now: Time,
+        requests: u64,
+    }
+
+    impl Story {
+        fn new() -> Self {
             let config = Config { max_requests_per_peer: 4, ..Config::new(ChainId(1)) };
-            let (mut peers, mut dice, mut now) = (Peers::new(&config), Dice::new([7; 32]), Time::ZERO);
-            for (request, (who, what, wait_ms)) in (0..).map(RequestId).zip(steps) {
-                let (name, protocol) = (peer(who), Protocol::ALL[who as usize % 3]);
-                now = now.after(Duration::from_millis(wait_ms));
-                told_of_decays(&mut peers, now);
-                match what {
-                    0 => drop(peers.close(now, name, ConnectionId(who))),
-                    1 | 2 => {
-                        let link = Link { direction: Direction::Inbound, address: None };
-                        peers.open(now, name, (ConnectionId(who), link), false, &mut dice);
-                        let spoken = Spoken { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };
-                        peers.identified(now, &name, spoken);
-                    }
-                    3 => {
-                        let conduct = if who % 2 == 0 { Conduct::BadMessage } else { Conduct::Timeout };
-                        let score = peers.ledger_mut(now, name).charge(now, conduct, Cause::Neither).score;
-                        peers.mirror(now, &name, score);
-                    }
-                    4 if peers.get(&name).is_some() => peers.rest(now, name, protocol),
-                    5 if peers.get(&name).is_some() => peers.note_ended(now, name, protocol),
-                    6 => peers.does_not_speak(now, &name, protocol),
-                    7 => peers.set_reach(&name, wait_ms / 500),
-                    8 => peers.seek(name, protocol, request),
-                    9 => {
-                        if let Some(request) = peers.connected.get(&name).and_then(|peer| peer.sought[index(protocol)].first().copied()) {
-                            peers.seek_no_more(&name, protocol, request);
-                        }
-                    }
-                    _ => {
-                        if let Some(peer) = peers.best_open(now, protocol, who, |_| true) {
-                            peers.note_sent(now, peer, protocol);
-                        }
+            Self { peers: Peers::new(&config), dice: Dice::new([7; 32]), now: Time::ZERO, requests: 0 }
+        }
+
+        /// Something happens to one peer, some time after what happened before. Gives the peer.
+        fn goes_on(&mut self, (who, what, wait_ms): (u64, usize, u64)) -> PeerId {
+            let (name, protocol) = (peer(who), Protocol::ALL[who as usize % 3]);
+            self.now = self.now.after(Duration::from_millis(wait_ms));
+            let Self { peers, dice, now, requests } = self;
+            let now = *now;
+            if wait_ms > 0 {
+                told_of_decays(peers, now);
+            }
+            match what {
+                0 => drop(peers.close(now, name, ConnectionId(who))),
+                1 | 2 => {
+                    let link = Link { direction: Direction::Inbound, address: None };
+                    peers.open(now, name, (ConnectionId(who), link), false, dice);
+                    let spoken = Spoken { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };
+                    peers.identified(now, &name, spoken);
+                }
+                3 => {
+                    let conduct = if who % 2 == 0 { Conduct::BadMessage } else { Conduct::Timeout };
+                    let score = peers.ledger_mut(now, name).charge(now, conduct, Cause::Neither).score;
+                    peers.mirror(now, &name, score);
+                }
+                4 if peers.get(&name).is_some() => peers.rest(now, name, protocol),
+                5 if peers.get(&name).is_some() => peers.note_ended(now, name, protocol),
+                6 => peers.does_not_speak(now, &name, protocol),
+                7 => peers.set_reach(&name, wait_ms / 500),
+                8 => {
+                    *requests += 1;
+                    peers.seek(name, protocol, RequestId(*requests));
+                }
+                9 => {
+                    if let Some(request) = peers.connected.get(&name).and_then(|peer| peer.sought[index(protocol)].first().copied()) {
+                        peers.seek_no_more(&name, protocol, request);
                     }
                 }
+                10 => peers.set_silent(&name, wait_ms % 2 == 0),
+                _ => {
+                    if let Some(peer) = peers.best_open(now, protocol, who, |_| true) {
+                        peers.note_sent(now, peer, protocol);
+                    }
+                }
+            }
+            name
+        }
+    }
+
+    fn stories(peers: u64, longest: usize) -> impl Strategy<Value = Vec<(u64, usize, u64)>> {
+        prop::collection::vec((0..peers, 0usize..12, 0u64..4_000), 1..longest)
+    }
+
+    proptest! {
+        /// What is looked up against a walk over all peers, whatever came before; where they are so few that one look wakes all.
+        #[test]
+        fn p6_7_p6_8_what_is_looked_up_is_what_a_walk_over_everybody_finds(steps in stories(12, 200)) {
+            let mut story = Story::new();
+            for step in steps {
+                let (name, wait_ms) = (story.goes_on(step), step.2);
+                let (peers, now) = (&mut story.peers, story.now);
+                let nobody = |_: &PeerId| false;
                 for protocol in Protocol::ALL {
                     let fits = |peer: &PeerId| *peer != name;
-                    let (best, next) = walk(&peers, now, protocol, wait_ms, fits);
+                    let (best, next) = walk(peers, now, protocol, wait_ms, fits, nobody);
                     prop_assert_eq!(peers.best_open(now, protocol, wait_ms, fits), best);
                     prop_assert_eq!(peers.next_free(now, protocol), next);
                     prop_assert_eq!(peers.speakers(protocol), peers.connected().filter(|(_, peer)| peer.spoken.supports(protocol)).count());
                 }
                 let reaches = |peer: &PeerId| *peer != name && peers.connected[peer].reach >= 3;
-                let (best, _) = walk(&peers, now, Protocol::GetCommitments, wait_ms, reaches);
+                let is_silent = |peer: &PeerId| peers.is_silent(peer);
+                let (best, _) = walk(peers, now, Protocol::GetCommitments, wait_ms, reaches, is_silent);
                 prop_assert_eq!(peers.best_backer(now, 3, wait_ms, |peer| *peer != name), best);
-                let (ready, next) = walk_sought(&peers, now);
+                let (ready, next) = walk_sought(peers, now);
                 prop_assert_eq!((peers.next_ready(now), peers.next_sought(now)), (ready, next));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// Where they are more than one look wakes, others may be found, and none that a better one could stand for (P7.4, P6.9). Most of
+        /// them have rested when the story begins.
+        #[test]
+        fn p6_8_p7_4_of_many_nobody_is_found_who_has_to_wait_behind_another(
+            begins in prop::collection::vec((1u64..8, prop::bool::weighted(0.8), any::<bool>(), prop::bool::weighted(0.8)), 120),
+            steps in stories(120, 8),
+        ) {
+            let mut story = Story::new();
+            for (who, (reach, is_silent, is_throttled, rests)) in (0..).zip(begins) {
+                let name = story.goes_on((who, 1, 0));
+                story.peers.set_reach(&name, reach);
+                story.peers.set_silent(&name, is_silent);
+                while is_throttled && story.peers.standing(Time::ZERO, &name) == Standing::Healthy {
+                    story.goes_on((who, 3, 0));
+                }
+                Protocol::ALL.into_iter().filter(|_| rests).for_each(|protocol| story.peers.rest(Time::ZERO, name, protocol));
+            }
+            story.now = Time::from_millis(10_000);
+            for step in steps {
+                let (name, seat) = (story.goes_on(step), step.2);
+                let (peers, now) = (&mut story.peers, story.now);
+                let fits = |peer: &PeerId| *peer != name;
+                let class = |peers: &Peers, peer: PeerId| (peers.is_silent(&peer), peers.standing(now, &peer));
+                let reaches = |peer: &PeerId| *peer != name && peers.connected[peer].reach >= 3;
+                let (best, _) = walk(peers, now, Protocol::GetCommitments, seat, reaches, |peer| peers.is_silent(peer));
+                let mut found = peers.best_backer(now, 3, seat, fits);
+                for _ in 0..120 / WOKEN_AT_ONCE {
+                    if found.is_none() && peers.next_free(now, Protocol::GetCommitments) == Some(now.after(STEP_PAUSE)) {
+                        found = peers.best_backer(now, 3, seat, fits);
+                    }
+                }
+                prop_assert!(found.is_none_or(|found| peers.connected[&found].reach >= 3 && peers.takes(now, &found, Protocol::GetCommitments)));
+                prop_assert_eq!(found.map(|peer| class(peers, peer)), best.map(|peer| class(peers, peer)));
+                for protocol in Protocol::ALL {
+                    let fits = |peer: &PeerId| peers.connected[peer].reach >= 7; // few do
+                    let (best, _) = walk(peers, now, protocol, seat, fits, |_| false);
+                    let reach: BTreeMap<_, _> = peers.connected().map(|(peer, connected)| (*peer, connected.reach)).collect();
+                    let found = peers.best_open(now, protocol, seat, |peer| reach[peer] >= 7);
+                    prop_assert!(found.is_none_or(|found| reach[&found] >= 7 && peers.takes(now, &found, protocol)));
+                    prop_assert_eq!(found.map(|peer| peers.standing(now, &peer)), best.map(|peer| peers.standing(now, &peer)));
+                }
             }
         }
     }
@@ -487,13 +577,21 @@ mod tests {
     }
 
     /// P6.8 and P6.7 as they read: the best peer that fits and has room, and when the next of those that are asked at all has it.
-    fn walk(peers: &Peers, now: Time, protocol: Protocol, seat: u64, fits: impl Fn(&PeerId) -> bool) -> (Option<PeerId>, Option<Time>) {
+    fn walk(
+        peers: &Peers,
+        now: Time,
+        protocol: Protocol,
+        seat: u64,
+        fits: impl Fn(&PeerId) -> bool,
+        is_last: impl Fn(&PeerId) -> bool,
+    ) -> (Option<PeerId>, Option<Time>) {
         let (mut best, mut next) = (None, None);
         for peer in peers.round.range(seat..).chain(peers.round.range(..seat)).map(|(_, peer)| *peer) {
             let known = &peers.known[&peer];
-            let rank = (known.ledger.standing(now), known.paces.iter().map(Pace::under_way).sum::<usize>());
+            let (standing, in_flight) = (known.ledger.standing(now), known.paces.iter().map(Pace::under_way).sum::<usize>());
+            let rank = (is_last(&peer), standing, in_flight);
             let Some(at) = known.paces[index(protocol)].next_admit_at(now) else { continue };
-            if !peers.connected[&peer].spoken.supports(protocol) || rank.0 > Standing::Throttled || rank.1 >= 4 {
+            if !peers.connected[&peer].spoken.supports(protocol) || standing > Standing::Throttled || in_flight >= 4 {
                 continue;
             }
             if at > now {

@@ -55,8 +55,8 @@ pub(crate) struct Connected {
     pub(super) sought: [BTreeSet<RequestId>; 3],
     /// How far its claim is followed (P6.9), 0 when it is not.
     pub(super) reach: u64,
-    /// It did not bring the last page that it was asked for.
-    pub(crate) is_silent: bool,
+    /// The last request for a page that ended with it had no answer.
+    pub(super) is_silent: bool,
     is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     is_leaving: bool,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{ConnectionId, DialId, PeerId};
-use crate::input::{DialFailure, Spoken};
+use crate::input::{DialFailure, Direction, Spoken};
 use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
@@ -85,8 +85,9 @@ impl Core {
             if self.peers.ledger(&peer).is_some_and(|ledger| ledger.score(now.mono) != 0) {
                 self.keep_peer(now, peer); // P7.7
             }
-        } else {
-            self.outbound_freed(now); // if that was the one that we dialed
+        } else if link.direction == Direction::Outbound {
+            self.outbound_freed(now);
+            self.make_room(now); // the peer may be one of too many inbound ones now
         }
     }
 

@@ -64,6 +64,10 @@ impl Core {
         body: Bytes,
         purpose: impl FnOnce(CommandId) -> Purpose,
     ) -> Result<CommandId, CommandError> {
+        if !self.requests.waiting.is_empty() {
+            self.pump_soon(); // time may have made room for them, and the host not told us yet
+            self.pump_if_due(now);
+        }
         let peer = match peer {
             Some(peer) => {
                 let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
@@ -89,7 +93,7 @@ impl Core {
             self.timers.set(Timer::Request(request), now.mono.after(patience));
             self.requests.waiting.insert(request, Waiting { sent: Sent { peer, protocol, purpose }, body });
             self.peers.seek(peer, protocol, request);
-            self.wake_for_room(now);
+            self.pump_soon();
         }
         Ok(command)
     }

@@ -114,6 +114,7 @@ impl Core {
 
     /// A page came. Its good items are used; what they leave open goes to another peer.
     pub(crate) fn page_arrived(&mut self, now: Now, request: RequestId, peer: PeerId, start: u64, read: PageRead) {
+        self.peers.set_silent(&peer, false);
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         let Some(slot) = run.pages.get_mut(&start) else { return };
         let got = u32::try_from(read.items.len()).unwrap_or(slot.count);
@@ -125,7 +126,6 @@ impl Core {
                 self.lower_claim(&peer, start - 1); // it may have pruned or restarted: no blame
             }
         } else {
-            self.peers.set_silent(&peer, false);
             slot.count = got;
             slot.page = Page::Here { request, peer, items: read.items };
             if rest > 0 {
@@ -139,12 +139,12 @@ impl Core {
 
     /// A page did not come.
     pub(crate) fn page_failed(&mut self, request: RequestId, peer: PeerId, start: u64) {
+        self.peers.set_silent(&peer, true);
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         run.bar(start, peer);
         if let Some(slot) = run.pages.get_mut(&start) {
             slot.page = Page::Wanted;
         }
-        self.peers.set_silent(&peer, true);
         self.pump_soon();
     }
 

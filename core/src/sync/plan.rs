@@ -3,8 +3,6 @@
 //! Called whenever room or a claim may have come or gone. What it looks at does not grow with the number of peers: who has room for a page is
 //! looked up (`peer/backers.rs`), and claims that nobody backs give way some in each step, the highest first.
 
-use std::time::Duration;
-
 use alloy_primitives::U256;
 
 use crate::id::PeerId;
@@ -13,12 +11,9 @@ use crate::output::Event;
 use crate::request::Purpose;
 use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::sync::{MAX_PAGE_ITEMS_JUDGED, MAX_PAGES, Page, Run, Slot};
-use crate::time::{Now, Timer};
+use crate::time::{Now, STEP_PAUSE, Timer};
 use crate::wire::topics::Protocol;
 use crate::wire::v1::GetCommitmentsRequest;
-
-/// Between two steps that let claims fall or come back. Ours: with all connections of production (P8.2) that takes 14 ms.
-const STEP_PAUSE: Duration = Duration::from_millis(1);
 
 impl Core {
     /// What a catch-up waited for may have come. The caller plans.
@@ -106,8 +101,7 @@ impl Core {
         }
         let Some(run) = &self.sync.run else { return false };
         // A peer that is pruned is not waited for: that may take longer than anyone has time.
-        let speaks = |peer: &PeerId| self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments));
-        let is_able = |peer: PeerId| !run.is_barred(start, &peer) && speaks(&peer);
+        let is_able = |peer: PeerId| !run.is_barred(start, &peer) && self.serves_pages(&peer);
         if !self.sync.claims.followed_to(start).take(CLAIMS_AT_ONCE).any(is_able) {
             return self.drop_claims(start);
         }
@@ -126,12 +120,16 @@ impl Core {
         let highest: Vec<PeerId> = self.sync.claims.followed_to(start).take(self.sync.changes_left).collect();
         self.sync.changes_left -= highest.len();
         for peer in &highest {
-            if self.peers.get(peer).is_some_and(|connected| connected.is_silent) {
+            if self.peers.is_silent(peer) && self.serves_pages(peer) {
                 self.leave_out(peer);
             } else {
                 self.lower_claim(peer, start - 1);
             }
         }
         !highest.is_empty()
+    }
+
+    fn serves_pages(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|connected| connected.spoken.supports(Protocol::GetCommitments))
     }
 }
