@@ -33,7 +33,7 @@ use crate::peer::table::{Connected, Link, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEE
 use crate::request::Sent;
 use crate::request::ask::MAX_WAITING;
 use crate::schedule::{MAX_WINDOWS, Window};
-use crate::sync::{MAX_BARRED, MAX_BLAMED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
+use crate::sync::{Bar, MAX_BARRED, MAX_BLAMED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
 use crate::time::{Time, Timer};
 use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment, TXLIST_HEADER_BYTES};
 
@@ -130,7 +130,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + (config.max_requests + MAX_WAITING) * REQUEST
         + config.max_served * entry::<[u64; 8], [u64; 8]>()
         + pages * size_of::<SignedCommitment>()
-        + MAX_BARRED * entry::<(u64, PeerId), ()>()
+        + MAX_BARRED * entry::<(u64, PeerId), Bar>()
         + MAX_BLAMED * entry::<RequestId, ()>()
         + MAX_GAPS * entry::<u64, PeerId>()
         + MAX_WINDOWS * entry::<u64, Window>()

@@ -193,7 +193,7 @@ impl Core {
     /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
     ///
     /// # Errors
-    /// The wish is refused, and the machine is as it was.
+    /// The wish is refused, and the machine is as it was, but for requests that waited and whose time had come.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<CommandId, CommandError> {
         let now = self.begin(now);
         let id = match command {

@@ -353,6 +353,32 @@ fn p6_9_who_was_silent_and_answers_again_waits_behind_nobody() {
 }
 
 #[test]
+fn p6_9_who_serves_is_found_among_many_whose_rest_ends_at_one_moment() {
+    let names: Vec<u8> = (1..=20).collect();
+    let mut later = 0;
+    for claimant in &names {
+        let mut node = Node::connected_to(&names);
+        node.wait(Duration::from_millis(500)); // nothing else is due when they have rested
+        for name in &names {
+            let ask = Command::GetCommitments { start: 1, count: 1, peer: Some(peer(*name)) };
+            let (_, outputs) = node.command(ask).unwrap();
+            node.input(Input::RequestFailed { request: pages(&outputs)[0].0, failure: RequestFailure::Closed });
+        }
+        let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(*claimant)) }).unwrap();
+        assert!(pages(&claims(&mut node, &heads(&outputs)[0], 100)).is_empty(), "everybody rests, the claimant too");
+        let mut asked = pages(&node.wait(Duration::from_secs(10)));
+        if asked.len() < 2 {
+            let due = node.core.poll_timeout().unwrap();
+            assert_eq!(due, (node.now.mono.after(Duration::from_millis(1)), Timer::Room), "of twenty, not all were looked at");
+            asked.extend(pages(&node.wait(Duration::from_millis(1))));
+            later += 1;
+        }
+        assert_eq!(asked.iter().map(|page| page.1).collect::<Vec<_>>(), [peer(*claimant); 2]);
+    }
+    assert!(later > 0, "some have to be looked for twice");
+}
+
+#[test]
 fn p6_9_a_claim_of_the_last_number_there_is_ends_like_any_other() {
     for tip in [u64::MAX - 3, u64::MAX - 1, u64::MAX] {
         let mut node = Node::new();

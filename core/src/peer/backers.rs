@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::id::PeerId;
-use crate::peer::room::{Place, Rest, Turn};
+use crate::peer::room::{Place, Turn};
 use crate::peer::score::Standing;
 use crate::peer::table::{Connected, Peers, index};
 use crate::time::Time;
@@ -29,6 +29,16 @@ use crate::wire::topics::Protocol;
 /// Among how many fitting equals the one to ask for a page is chosen: those that reach farthest. Ours: enough that nobody can count on being
 /// asked, few enough that a step does not walk over all peers.
 const MAX_ASKED_AMONG: usize = 16;
+
+/// What came of a look for somebody to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Found(PeerId),
+    /// Nobody fits who has room.
+    Nobody,
+    /// Somebody better may be among those who were not woken yet. Each look wakes some, so one of the next finds somebody, or nobody.
+    Again,
+}
 
 /// A peer's place in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,11 +107,6 @@ impl Peers {
         self.change_backer(peer, |connected| connected.is_silent = is_silent);
     }
 
-    /// Did the peer not answer when it was asked for a page last?
-    pub(crate) fn is_silent(&self, peer: &PeerId) -> bool {
-        self.connected.get(peer).is_some_and(|connected| connected.is_silent)
-    }
-
     fn change_backer(&mut self, peer: &PeerId, change: impl FnOnce(&mut Connected)) {
         if let Some(connected) = self.connected.get_mut(peer) {
             let backed = connected.backer();
@@ -110,17 +115,20 @@ impl Peers {
         }
     }
 
-    /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on. `None`,
-    /// too, while somebody better may be among those whose rest is over and who wait to be woken; [`Peers::next_free`] says when to look again.
-    pub(crate) fn best_backer(&mut self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        let other = self.wake(now, Protocol::GetCommitments);
-        let (class, found) = self.backers.classes().find_map(|class| {
+    /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on.
+    pub(crate) fn best_backer(&mut self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Look {
+        let unwoken = self.wake(now, Protocol::GetCommitments);
+        let found = self.backers.classes().find_map(|class| {
             let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
             // Passed over is only who was asked for this page before: each of them once, however often the others are looked for.
             let fitting = equals.filter(|(_, peer)| fits(peer)).take(MAX_ASKED_AMONG);
             fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| (class, peer))
-        })?;
-        let may_be_better = |rest: Rest| class.is_silent || rest.standing < class.standing;
-        if other.is_some_and(may_be_better) { None } else { Some(found) }
+        });
+        match (found, unwoken) {
+            (Some((class, _)), Some(rest)) if class.is_silent || rest.standing < class.standing => Look::Again,
+            (Some((_, peer)), _) => Look::Found(peer),
+            (None, Some(_)) => Look::Again,
+            (None, None) => Look::Nobody,
+        }
     }
 }

@@ -246,7 +246,7 @@ impl Gate {
         self.by_start.insert((now, address));
     }
 
-    /// Counts such a dial no longer: nothing went out. What a period since over counted is gone already.
+    /// Counts such a dial no longer: nothing went out. What a period since over counted counts no more.
     pub fn not_dialed(&mut self, address: B256) {
         if let Some(dials) = self.redials.get_mut(&address) {
             dials.count = dials.count.saturating_sub(1);
@@ -542,6 +542,7 @@ mod tests {
         for n in 0..=MAX_REDIALS / EXPIRED_AT_ONCE {
             gate.dialed(Time(3_600_005_000), keccak256("4999")); // one whose period is over
             assert_eq!(gate.redials.len(), gate.by_start.len(), "after {n}");
+            assert!(gate.ask_dial(Time(3_600_005_000), Some(peer(1)), "4999", None, FREE).is_err(), "which starts anew");
         }
         assert_eq!((gate.redials.len(), gate.by_start.len()), (1, 1), "periods that are over cost nothing");
     }

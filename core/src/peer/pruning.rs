@@ -127,7 +127,7 @@ impl Ranks {
 }
 
 impl Core {
-    /// A peer has come: somebody else, or it, may have to go.
+    /// A peer has come, or counts as inbound now: somebody else, or it, may have to go.
     pub(crate) fn make_room(&mut self, now: Now) {
         let limits = self.config.connections;
         let count = self.peers.staying();

@@ -6,15 +6,15 @@
 //! |---|---|---|
 //! | mute | it does not speak the protocol | – |
 //! | open | a request may go to it now | standing, requests in flight, seat: the order in which P6.8 takes them |
-//! | resting | time alone makes room, or has made it and nobody was looked for since | standing, that time, seat |
+//! | resting | time alone makes room, or has made it and nobody woke it yet | standing, that time, seat |
 //! | shut | it is pruned (P7.4), or only the end of a request makes room | – |
 //!
 //! So the best peer and the next moment of room are looked up; nobody else is looked at, however many are connected. Of those that a
 //! request waits for, the open and the resting ones are listed apart, so that who waits in vain costs nothing either.
 //!
 //! Invariant: a peer is where [`Peers::place`] put it last, and whatever decides its place is followed by a call of that: what it speaks,
-//! its score, the start and the end of a request. Time alone moves it only from resting to open, which [`Peers::wake`] does when somebody
-//! is looked for, for some of those whose rest is over.
+//! its score, the start and the end of a request; each moves it in all three rooms. Time alone moves it only from resting to open, and a
+//! look for somebody does that: [`Peers::wake`] for some of those whose rest is over, [`Peers::next_ready`] for those that are sought.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -23,11 +23,11 @@ use crate::id::{PeerId, RequestId};
 use crate::peer::pace::Pace;
 use crate::peer::score::Standing;
 use crate::peer::table::{Peers, index};
-use crate::time::{STEP_PAUSE, Time};
+use crate::time::Time;
 use crate::wire::topics::Protocol;
 
-/// How many of those whose rest is over join the open ones when somebody is looked for. Ours: more than a search passes over (15, of whom it
-/// has asked), so that one look is enough, and so few that no step walks over all who have rested since the last one.
+/// How many of those whose rest is over join the open ones at a time. Ours: more than a search for heads or a txlist passes over (15, of whom
+/// it has asked), so that one look is enough there, and so few that no step walks over all who have rested since the last one.
 const WOKEN_AT_ONCE: usize = 16;
 
 /// A peer's place in the order of P6.8. The seat is its own: the table knows whose it is.
@@ -104,7 +104,7 @@ impl Room {
         self.speakers += usize::from(to.place != Place::Mute);
     }
 
-    /// Of those whose rest is over, the healthy before the throttled ones, the one that is to be woken first.
+    /// Of those whose rest is over, the one that is to be woken first: the healthy come before the throttled ones.
     fn first_rested(&self, now: Time) -> Option<Rest> {
         let first = |standing| self.resting.range(Rest { standing, until: Time::ZERO, seat: 0 }..).next();
         let of_each = [Standing::Healthy, Standing::Throttled].into_iter().filter_map(first);
@@ -204,7 +204,7 @@ impl Peers {
         self.rooms.iter().filter_map(next).min()
     }
 
-    /// Time has made room with some of those who only needed time. Gives the first of the others with whom it has.
+    /// Time has made room with some of those who only needed time. Gives the first whose rest is over, too, and who is still to be woken.
     pub(super) fn wake(&mut self, now: Time, protocol: Protocol) -> Option<Rest> {
         for _ in 0..WOKEN_AT_ONCE {
             let rested = self.rooms[index(protocol)].first_rested(now)?;
@@ -217,23 +217,18 @@ impl Peers {
     /// P6.8: the best peer that is open and `fits`, ties by their order from a seat on. Looks only at those that are better and do not fit.
     pub(crate) fn best_open(&mut self, now: Time, protocol: Protocol, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
         loop {
-            let other = self.wake(now, protocol);
+            let unwoken = self.wake(now, protocol);
             let mut open = self.rooms[index(protocol)].turns_from(seat).filter_map(|turn| Some((turn, *self.round.get(&turn.seat)?)));
             let found = open.find(|(_, peer)| fits(peer));
-            // P7.4: the other one may be better.
-            if other.is_none_or(|rest| found.is_some_and(|(turn, _)| turn.standing <= rest.standing)) {
+            // P7.4: none of those may be better. Whoever looks passes over fewer than one look wakes.
+            if unwoken.is_none_or(|rest| found.is_some_and(|(turn, _)| turn.standing <= rest.standing)) {
                 return found.map(|(_, peer)| peer);
             }
         }
     }
 
-    /// When to look again for somebody who was not found: when time alone makes room with the next, or soon where it has with more than one
-    /// look wakes.
-    pub(crate) fn next_free(&mut self, now: Time, protocol: Protocol) -> Option<Time> {
-        if self.rooms[index(protocol)].first_rested(now).is_some() {
-            self.wake(now, protocol);
-            return Some(now.after(STEP_PAUSE));
-        }
+    /// When time alone makes room with the next of those who have none.
+    pub(crate) fn next_free(&self, now: Time, protocol: Protocol) -> Option<Time> {
         self.rooms[index(protocol)].next_rest_ends(now)
     }
 
@@ -282,6 +277,7 @@ mod tests {
     use crate::dice::Dice;
     use crate::id::ConnectionId;
     use crate::input::{Direction, Spoken};
+    use crate::peer::backers::Look;
     use crate::peer::conduct::Conduct;
     use crate::peer::ledger::Cause;
     use crate::peer::table::Link;
@@ -378,9 +374,7 @@ mod tests {
             assert!(peers.best_open(rested, Protocol::GetTxList, 0, |_| true).is_some());
             assert_eq!(peers.rooms[index(Protocol::GetTxList)].open.len(), looks * WOKEN_AT_ONCE);
         }
-        assert_eq!(peers.next_free(rested, Protocol::GetTxList), Some(rested.after(STEP_PAUSE)), "more of them are worth a look");
-        while peers.next_free(rested, Protocol::GetTxList).is_some() {}
-        assert_eq!(peers.rooms[index(Protocol::GetTxList)].open.len(), 200);
+        assert_eq!(peers.next_free(rested, Protocol::GetTxList), None, "nobody has to be waited for");
     }
 
     #[test]
@@ -490,9 +484,9 @@ mod tests {
                     prop_assert_eq!(peers.speakers(protocol), peers.connected().filter(|(_, peer)| peer.spoken.supports(protocol)).count());
                 }
                 let reaches = |peer: &PeerId| *peer != name && peers.connected[peer].reach >= 3;
-                let is_silent = |peer: &PeerId| peers.is_silent(peer);
+                let is_silent = |peer: &PeerId| peers.connected[peer].is_silent;
                 let (best, _) = walk(peers, now, Protocol::GetCommitments, wait_ms, reaches, is_silent);
-                prop_assert_eq!(peers.best_backer(now, 3, wait_ms, |peer| *peer != name), best);
+                prop_assert_eq!(peers.best_backer(now, 3, wait_ms, |peer| *peer != name), best.map_or(Look::Nobody, Look::Found));
                 let (ready, next) = walk_sought(peers, now);
                 prop_assert_eq!((peers.next_ready(now), peers.next_sought(now)), (ready, next));
             }
@@ -524,15 +518,15 @@ mod tests {
                 let (name, seat) = (story.goes_on(step), step.2);
                 let (peers, now) = (&mut story.peers, story.now);
                 let fits = |peer: &PeerId| *peer != name;
-                let class = |peers: &Peers, peer: PeerId| (peers.is_silent(&peer), peers.standing(now, &peer));
+                let class = |peers: &Peers, peer: PeerId| (peers.connected[&peer].is_silent, peers.standing(now, &peer));
                 let reaches = |peer: &PeerId| *peer != name && peers.connected[peer].reach >= 3;
-                let (best, _) = walk(peers, now, Protocol::GetCommitments, seat, reaches, |peer| peers.is_silent(peer));
-                let mut found = peers.best_backer(now, 3, seat, fits);
-                for _ in 0..120 / WOKEN_AT_ONCE {
-                    if found.is_none() && peers.next_free(now, Protocol::GetCommitments) == Some(now.after(STEP_PAUSE)) {
-                        found = peers.best_backer(now, 3, seat, fits);
-                    }
-                }
+                let (best, _) = walk(peers, now, Protocol::GetCommitments, seat, reaches, |peer| peers.connected[peer].is_silent);
+                let mut looks = (0..=120 / WOKEN_AT_ONCE).map(|_| peers.best_backer(now, 3, seat, fits));
+                let found = match looks.find(|look| *look != Look::Again) {
+                    Some(Look::Found(peer)) => Some(peer),
+                    Some(Look::Nobody) => None,
+                    Some(Look::Again) | None => panic!("each look wakes some"),
+                };
                 prop_assert!(found.is_none_or(|found| peers.connected[&found].reach >= 3 && peers.takes(now, &found, Protocol::GetCommitments)));
                 prop_assert_eq!(found.map(|peer| class(peers, peer)), best.map(|peer| class(peers, peer)));
                 for protocol in Protocol::ALL {

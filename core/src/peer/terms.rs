@@ -87,7 +87,7 @@ impl Core {
             }
         } else if link.direction == Direction::Outbound {
             self.outbound_freed(now);
-            self.make_room(now); // the peer may be one of too many inbound ones now
+            self.make_room(now); // P8.4: it counts as inbound now
         }
     }
 

@@ -7,8 +7,9 @@ use crate::id::{CommandId, PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::output::Action;
+use crate::peer::backers::Look;
 use crate::request::{Purpose, Sent, Waiting};
-use crate::time::{Now, Time, Timer};
+use crate::time::{Now, STEP_PAUSE, Time, Timer};
 use crate::wire::topics::Protocol;
 
 /// Most requests of our user's that wait for room. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
@@ -28,7 +29,14 @@ impl Core {
         if !self.has_room() {
             return None;
         }
-        self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer))
+        match self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer)) {
+            Look::Found(peer) => Some(peer),
+            Look::Nobody => None,
+            Look::Again => {
+                self.sync.look_again = true;
+                None
+            }
+        }
     }
 
     /// Where in the round a search begins.
@@ -64,18 +72,15 @@ impl Core {
         body: Bytes,
         purpose: impl FnOnce(CommandId) -> Purpose,
     ) -> Result<CommandId, CommandError> {
-        if !self.requests.waiting.is_empty() {
-            self.pump_soon(); // time may have made room for them, and the host not told us yet
-            self.pump_if_due(now);
-        }
-        let peer = match peer {
-            Some(peer) => {
-                let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
-                if !connected.spoken.supports(protocol) {
-                    return Err(CommandError::Unsupported(protocol));
-                }
-                peer
+        if let Some(peer) = peer {
+            let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+            if !connected.spoken.supports(protocol) {
+                return Err(CommandError::Unsupported(protocol));
             }
+        }
+        self.send_sought(now); // time may have made room for those who wait, and the host not told us yet
+        let peer = match peer {
+            Some(peer) => peer,
             None => self.choose(now.mono, protocol, |_| true).ok_or(CommandError::NoPeer(protocol))?,
         };
         let has_room = self.can_ask(now.mono, peer, protocol);
@@ -109,6 +114,14 @@ impl Core {
 
     /// Lets go what waits and has room now, our user's requests first. The end of a step calls it, where [`Core::pump_soon`] was.
     pub(crate) fn pump(&mut self, now: Now) {
+        self.send_sought(now);
+        self.pump_pages(now);
+        self.pump_fetches(now);
+        self.wake_for_room(now);
+    }
+
+    /// Lets go those of our user's requests that have room now.
+    fn send_sought(&mut self, now: Now) {
         // Each that has its peer's room, whoever came before it: it is in nobody's way.
         while self.has_room()
             && let Some(request) = self.peers.next_ready(now.mono)
@@ -117,19 +130,17 @@ impl Core {
             self.peers.seek_no_more(&waiting.sent.peer, waiting.sent.protocol, request);
             self.send(now.mono, request, waiting.sent, waiting.body);
         }
-        self.pump_pages(now);
-        self.pump_fetches(now);
-        self.wake_for_room(now);
     }
 
     /// Sets the timer for the next moment at which somebody who waits may find room, if time alone can bring it.
     fn wake_for_room(&mut self, now: Now) {
         self.timers.cancel(Timer::Room);
         let wishes = self.peers.next_sought(now.mono);
+        let again = self.sync.look_again.then(|| now.mono.after(STEP_PAUSE));
         let (waits_for_txlists, waits_for_pages) = (self.deliveries.waits_for_room(), self.sync.waits_for_room());
         let txlists = waits_for_txlists.then(|| self.peers.next_free(now.mono, Protocol::GetTxList)).flatten();
         let pages = waits_for_pages.then(|| self.peers.next_free(now.mono, Protocol::GetCommitments)).flatten();
-        if let Some(at) = [wishes, txlists, pages].into_iter().flatten().min() {
+        if let Some(at) = [again, wishes, txlists, pages].into_iter().flatten().min() {
             self.timers.set(Timer::Room, at);
         }
     }

@@ -71,6 +71,15 @@ impl Slot {
     }
 }
 
+/// Why a peer is not asked again for a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bar {
+    /// It did not answer.
+    Silent,
+    /// What it brought was of no use.
+    Useless,
+}
+
 /// A catch-up under way.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -79,20 +88,24 @@ pub(crate) struct Run {
     /// First block that no page covers yet.
     pub(crate) next: u64,
     pub(crate) pages: BTreeMap<u64, Slot>,
-    /// Who was of no use for a page that starts there.
-    barred: BTreeSet<(u64, PeerId)>,
+    /// Who did not bring a page that starts there, and why.
+    barred: BTreeMap<(u64, PeerId), Bar>,
 }
 
 impl Run {
-    pub(crate) fn bar(&mut self, start: u64, peer: PeerId) {
-        self.barred.insert((start, peer));
+    pub(crate) fn bar(&mut self, start: u64, peer: PeerId, why: Bar) {
+        self.barred.insert((start, peer), why);
         while self.barred.len() > MAX_BARRED {
             self.barred.pop_last(); // pages near our head come first
         }
     }
 
     pub(crate) fn is_barred(&self, start: u64, peer: &PeerId) -> bool {
-        self.barred.contains(&(start, *peer))
+        self.barred.contains_key(&(start, *peer))
+    }
+
+    pub(crate) fn was_silent(&self, start: u64, peer: &PeerId) -> bool {
+        self.barred.get(&(start, *peer)) == Some(&Bar::Silent)
     }
 
     /// Where a page is whose request this is.
@@ -120,6 +133,8 @@ pub(crate) struct Sync {
     pub(crate) resume_at: Time,
     /// How many of those left out are still to be followed again.
     pub(crate) returning: usize,
+    /// A page found nobody to ask, and should look again soon.
+    pub(crate) look_again: bool,
     /// How many claims this step may still let fall or come back; the machine sets it anew for each.
     pub(crate) changes_left: usize,
     /// When the head moved last.

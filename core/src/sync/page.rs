@@ -11,7 +11,7 @@ use crate::machine::Core;
 use crate::output::{Event, Verdict};
 use crate::request::Purpose;
 use crate::request::answered::PageRead;
-use crate::sync::{MAX_GAPS, Page, Slot};
+use crate::sync::{Bar, MAX_GAPS, Page, Slot};
 use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
 use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, SignedCommitment};
@@ -121,7 +121,7 @@ impl Core {
         let rest = slot.count - got.min(slot.count);
         if got == 0 {
             slot.page = Page::Wanted;
-            run.bar(start, peer);
+            run.bar(start, peer, Bar::Useless);
             if read.broken.is_none() {
                 self.lower_claim(&peer, start - 1); // it may have pruned or restarted: no blame
             }
@@ -131,7 +131,7 @@ impl Core {
             if rest > 0 {
                 let open = start + u64::from(got);
                 run.pages.insert(open, Slot { count: rest, page: Page::Wanted });
-                run.bar(open, peer);
+                run.bar(open, peer, Bar::Useless);
             }
         }
         self.judge_pages(now);
@@ -141,7 +141,7 @@ impl Core {
     pub(crate) fn page_failed(&mut self, request: RequestId, peer: PeerId, start: u64) {
         self.peers.set_silent(&peer, true);
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
-        run.bar(start, peer);
+        run.bar(start, peer, Bar::Silent);
         if let Some(slot) = run.pages.get_mut(&start) {
             slot.page = Page::Wanted;
         }
@@ -180,8 +180,8 @@ impl Core {
     fn page_in_vain(&mut self, peer: PeerId, start: u64) {
         let next = self.chain.head_number().saturating_add(1);
         let Some(run) = &mut self.sync.run else { return };
-        run.bar(start, peer);
-        run.bar(next, peer);
+        run.bar(start, peer, Bar::Useless);
+        run.bar(next, peer, Bar::Useless);
         run.pages.clear();
         run.next = next;
         self.pump_soon();

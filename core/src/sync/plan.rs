@@ -60,6 +60,7 @@ impl Core {
 
     /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
     pub(crate) fn pump_pages(&mut self, now: Now) {
+        self.sync.look_again = false;
         while self.pump_pages_once(now) {}
         if self.sync.changes_left == 0 || self.sync.returning > 0 {
             self.timers.set_if_idle(Timer::Claims, now.mono.after(STEP_PAUSE));
@@ -114,13 +115,13 @@ impl Core {
         false
     }
 
-    /// A head that nobody backs is dropped: of the claims that reach this far, the highest end before it. Silence is no such answer: who only
-    /// did not answer is left out for now. Says whether any gave way.
+    /// A head that nobody backs is dropped: of the claims that reach this far, the highest end before it. Silence is no such answer: who did
+    /// not answer, and serves pages, is left out for now. Says whether any gave way.
     fn drop_claims(&mut self, start: u64) -> bool {
         let highest: Vec<PeerId> = self.sync.claims.followed_to(start).take(self.sync.changes_left).collect();
         self.sync.changes_left -= highest.len();
         for peer in &highest {
-            if self.peers.is_silent(peer) && self.serves_pages(peer) {
+            if self.serves_pages(peer) && self.sync.run.as_ref().is_some_and(|run| run.was_silent(start, peer)) {
                 self.leave_out(peer);
             } else {
                 self.lower_claim(peer, start - 1);
