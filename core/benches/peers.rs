@@ -326,7 +326,10 @@ fn rested() -> (&'static str, Vec<Duration>) {
             crowd.drain();
         }
         crowd.now = all_rested;
-        timed(&mut crowd, |core, now| drop(black_box(core.handle_command(now, ask()))))
+        let mut sent = false;
+        let took = timed(&mut crowd, |core, now| sent = black_box(core.handle_command(now, ask())).is_ok());
+        assert!(sent, "all have rested");
+        took
     };
     ("a request when all have rested", (0..50).map(|_| round()).collect())
 }

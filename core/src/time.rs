@@ -94,7 +94,7 @@ pub enum Timer {
     Unsent(CommandId),
     /// Ask peers for their heads (again) (P6.9).
     Heads,
-    /// A request that waited for room may go now (P6.7).
+    /// A request that waited for room may go now, or the look for somebody to ask goes on (P6.7, P6.8).
     Room,
     /// A child's parent is still missing (P5.2).
     Gap,

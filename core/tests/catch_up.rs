@@ -327,6 +327,35 @@ fn p6_9_a_peer_that_turns_out_to_serve_no_pages_backs_nothing() {
 }
 
 #[test]
+fn p6_9_who_was_silent_waits_behind_a_throttled_peer_that_answers() {
+    let chain = chain(2);
+    let (mut node, first) = behind(&[1, 3], 1);
+    let [silent, other] = if first[0].1 == peer(1) { [1, 3] } else { [3, 1] };
+    let outputs = node.input(Input::RequestFailed { request: first[0].0, failure: RequestFailure::Timeout });
+    serves(&mut node, &pages(&outputs)[0], &chain);
+    assert_eq!((node.head(), pages(&outputs)[0].1), (Some(1), peer(other)));
+    let asked = claim_in_turn(&mut node, [other, 2, silent], 2);
+    assert_eq!(asked.each_ref().map(Vec::len), [1, 0, 0]);
+    let outputs = node.input(Input::RequestFailed { request: asked[0][0].0, failure: RequestFailure::Unreachable });
+    assert_eq!(pages(&outputs)[0].1, peer(2));
+}
+
+/// Each claims this head when it is asked; peer 2 has just come, and is throttled. The pages that are asked for after each.
+fn claim_in_turn(node: &mut Node, names: [u8; 3], head: u64) -> [Vec<Asked>; 3] {
+    names.map(|name| {
+        if !node.core.peers(node.now).iter().any(|info| info.peer == peer(name)) {
+            node.open(name);
+            let _ = node.drain();
+        }
+        while name == 2 && node.score(2) >= -1_000_000 {
+            node.gossip(2, Topic::Commitments, &[0u8; 3][..]);
+        }
+        let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(name)) }).unwrap();
+        pages(&claims(node, &heads(&outputs)[0], head))
+    })
+}
+
+#[test]
 fn p6_9_who_was_silent_and_answers_again_waits_behind_nobody() {
     let chain = chain(2);
     let (mut node, first) = behind(&[1], 1);
@@ -336,17 +365,7 @@ fn p6_9_who_was_silent_and_answers_again_waits_behind_nobody() {
     serves(&mut node, &again[0], &chain);
     assert_eq!(node.head(), Some(1));
     // A throttled peer and the one that was silent claim a block, after one that does not bring it.
-    let asked = [3, 2, 1].map(|name| {
-        if name != 1 {
-            node.open(name);
-        }
-        let _ = node.drain();
-        while name == 2 && node.score(2) >= -1_000_000 {
-            node.gossip(2, Topic::Commitments, &[0u8; 3][..]);
-        }
-        let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(name)) }).unwrap();
-        pages(&claims(&mut node, &heads(&outputs)[0], 2))
-    });
+    let asked = claim_in_turn(&mut node, [3, 2, 1], 2);
     assert_eq!(asked.each_ref().map(Vec::len), [1, 0, 0]);
     let outputs = node.input(Input::RequestFailed { request: asked[0][0].0, failure: RequestFailure::Unreachable });
     assert_eq!(pages(&outputs)[0].1, peer(1));

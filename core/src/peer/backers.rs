@@ -10,8 +10,8 @@
 //! silent, …                                                  <- or else of these
 //! ```
 //!
-//! Who did not answer when it was asked for a page last waits behind all others: a crowd that claims much and says nothing must not come
-//! first each time.
+//! A peer whose last request for a page had no answer waits behind all others, whatever their scores: a crowd that claims much and says
+//! nothing must not come first each time.
 //!
 //! Invariant: a peer is here exactly while [`Connected::backer`] says so. [`Peers::place`] moves it when its room changes,
 //! [`Peers::set_reach`] when its claim does, and [`Peers::set_silent`] when it fell silent or answered.
@@ -36,7 +36,7 @@ pub(crate) enum Look {
     Found(PeerId),
     /// Nobody fits who has room.
     Nobody,
-    /// Somebody better may be among those who were not woken yet. Each look wakes some, so one of the next finds somebody, or nobody.
+    /// Somebody better may be among those who were not woken yet. Once they are, a look finds somebody, or nobody.
     Again,
 }
 
@@ -116,11 +116,11 @@ impl Peers {
     }
 
     /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on.
-    pub(crate) fn best_backer(&mut self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Look {
-        let unwoken = self.wake(now, Protocol::GetCommitments);
+    pub(crate) fn best_backer(&self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Look {
+        let unwoken = self.rooms[index(Protocol::GetCommitments)].first_unwoken(now);
         let found = self.backers.classes().find_map(|class| {
             let equals = self.backers.equals(class, start).filter_map(|backer| Some((backer.seat, *self.round.get(&backer.seat)?)));
-            // Passed over is only who was asked for this page before: each of them once, however often the others are looked for.
+            // Passed over is only who was asked for this page before.
             let fitting = equals.filter(|(_, peer)| fits(peer)).take(MAX_ASKED_AMONG);
             fitting.min_by_key(|(own, _)| own.wrapping_sub(seat)).map(|(_, peer)| (class, peer))
         });

@@ -31,7 +31,8 @@ use crate::time::Time;
 pub const MAX_GATE_ENTRIES: usize = 4096;
 /// Most addresses whose dials are counted; beyond it the one whose period started first is forgotten. Ours, like [`MAX_GATE_ENTRIES`].
 const MAX_REDIALS: usize = 4096;
-/// Most addresses whose period is over that one dial lets go. Ours: each dial adds one, so this is plenty, and it is a bound.
+/// Most addresses whose period is over that one dial lets go. Ours: each dial adds one, so they go sooner than they come, and no
+/// dial walks over all.
 const EXPIRED_AT_ONCE: usize = 16;
 
 /// Configuration of a [`Gate`].

@@ -26,8 +26,8 @@ use crate::peer::table::{Peers, index};
 use crate::time::Time;
 use crate::wire::topics::Protocol;
 
-/// How many of those whose rest is over join the open ones at a time. Ours: more than a search for heads or a txlist passes over (15, of whom
-/// it has asked), so that one look is enough there, and so few that no step walks over all who have rested since the last one.
+/// How many of those whose rest is over join the open ones at a time. Ours: more than a search for heads or a txlist passes over (at most 15,
+/// whom it has asked already), so that one look is enough there, and so few that no step walks over all who have rested since the last one.
 const WOKEN_AT_ONCE: usize = 16;
 
 /// A peer's place in the order of P6.8. The seat is its own: the table knows whose it is.
@@ -104,8 +104,8 @@ impl Room {
         self.speakers += usize::from(to.place != Place::Mute);
     }
 
-    /// Of those whose rest is over, the one that is to be woken first: the healthy come before the throttled ones.
-    fn first_rested(&self, now: Time) -> Option<Rest> {
+    /// The first of those whose rest is over and who were not woken yet; the healthy come before the throttled ones.
+    pub(super) fn first_unwoken(&self, now: Time) -> Option<Rest> {
         let first = |standing| self.resting.range(Rest { standing, until: Time::ZERO, seat: 0 }..).next();
         let of_each = [Standing::Healthy, Standing::Throttled].into_iter().filter_map(first);
         of_each.copied().find(|rest| rest.until <= now)
@@ -204,20 +204,20 @@ impl Peers {
         self.rooms.iter().filter_map(next).min()
     }
 
-    /// Time has made room with some of those who only needed time. Gives the first whose rest is over, too, and who is still to be woken.
-    pub(super) fn wake(&mut self, now: Time, protocol: Protocol) -> Option<Rest> {
+    /// Time has made room with those who only needed time: some of them are told.
+    pub(crate) fn wake(&mut self, now: Time, protocol: Protocol) {
         for _ in 0..WOKEN_AT_ONCE {
-            let rested = self.rooms[index(protocol)].first_rested(now)?;
-            let peer = *self.round.get(&rested.seat)?;
+            let unwoken = self.rooms[index(protocol)].first_unwoken(now);
+            let Some(peer) = unwoken.and_then(|rest| self.round.get(&rest.seat)).copied() else { return };
             self.place(now, &peer);
         }
-        self.rooms[index(protocol)].first_rested(now)
     }
 
     /// P6.8: the best peer that is open and `fits`, ties by their order from a seat on. Looks only at those that are better and do not fit.
     pub(crate) fn best_open(&mut self, now: Time, protocol: Protocol, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
         loop {
-            let unwoken = self.wake(now, protocol);
+            self.wake(now, protocol);
+            let unwoken = self.rooms[index(protocol)].first_unwoken(now);
             let mut open = self.rooms[index(protocol)].turns_from(seat).filter_map(|turn| Some((turn, *self.round.get(&turn.seat)?)));
             let found = open.find(|(_, peer)| fits(peer));
             // P7.4: none of those may be better. Whoever looks passes over fewer than one look wakes.
@@ -423,9 +423,7 @@ mod tests {
             self.now = self.now.after(Duration::from_millis(wait_ms));
             let Self { peers, dice, now, requests } = self;
             let now = *now;
-            if wait_ms > 0 {
-                told_of_decays(peers, now);
-            }
+            (wait_ms > 0).then(|| told_of_decays(peers, now));
             match what {
                 0 => drop(peers.close(now, name, ConnectionId(who))),
                 1 | 2 => {
@@ -475,10 +473,9 @@ mod tests {
             for step in steps {
                 let (name, wait_ms) = (story.goes_on(step), step.2);
                 let (peers, now) = (&mut story.peers, story.now);
-                let nobody = |_: &PeerId| false;
                 for protocol in Protocol::ALL {
                     let fits = |peer: &PeerId| *peer != name;
-                    let (best, next) = walk(peers, now, protocol, wait_ms, fits, nobody);
+                    let (best, next) = walk(peers, now, protocol, wait_ms, fits, |_| false);
                     prop_assert_eq!(peers.best_open(now, protocol, wait_ms, fits), best);
                     prop_assert_eq!(peers.next_free(now, protocol), next);
                     prop_assert_eq!(peers.speakers(protocol), peers.connected().filter(|(_, peer)| peer.spoken.supports(protocol)).count());
@@ -486,6 +483,7 @@ mod tests {
                 let reaches = |peer: &PeerId| *peer != name && peers.connected[peer].reach >= 3;
                 let is_silent = |peer: &PeerId| peers.connected[peer].is_silent;
                 let (best, _) = walk(peers, now, Protocol::GetCommitments, wait_ms, reaches, is_silent);
+                peers.wake(now, Protocol::GetCommitments);
                 prop_assert_eq!(peers.best_backer(now, 3, wait_ms, |peer| *peer != name), best.map_or(Look::Nobody, Look::Found));
                 let (ready, next) = walk_sought(peers, now);
                 prop_assert_eq!((peers.next_ready(now), peers.next_sought(now)), (ready, next));
@@ -521,7 +519,10 @@ mod tests {
                 let class = |peers: &Peers, peer: PeerId| (peers.connected[&peer].is_silent, peers.standing(now, &peer));
                 let reaches = |peer: &PeerId| *peer != name && peers.connected[peer].reach >= 3;
                 let (best, _) = walk(peers, now, Protocol::GetCommitments, seat, reaches, |peer| peers.connected[peer].is_silent);
-                let mut looks = (0..=120 / WOKEN_AT_ONCE).map(|_| peers.best_backer(now, 3, seat, fits));
+                let mut looks = (0..=120 / WOKEN_AT_ONCE).map(|_| {
+                    peers.wake(now, Protocol::GetCommitments);
+                    peers.best_backer(now, 3, seat, fits)
+                });
                 let found = match looks.find(|look| *look != Look::Again) {
                     Some(Look::Found(peer)) => Some(peer),
                     Some(Look::Nobody) => None,

@@ -87,7 +87,7 @@ impl Core {
             }
         } else if link.direction == Direction::Outbound {
             self.outbound_freed(now);
-            self.make_room(now); // P8.4: it counts as inbound now
+            self.make_room(now); // P8.4: it may count as inbound now
         }
     }
 

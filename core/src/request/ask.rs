@@ -23,7 +23,7 @@ impl Core {
         if self.has_room() { self.peers.best_open(now, protocol, seat, fits) } else { None }
     }
 
-    /// The same choice for a page that starts here, among those whose claims reach so far (P6.9).
+    /// The same choice for a page that starts here, among those whose claims reach so far; who was silent comes last (P6.9).
     pub(crate) fn choose_backer(&mut self, now: Time, start: u64) -> Option<PeerId> {
         let (seat, run) = (self.any_seat(), self.sync.run.as_ref()?);
         if !self.has_room() {
@@ -33,7 +33,7 @@ impl Core {
             Look::Found(peer) => Some(peer),
             Look::Nobody => None,
             Look::Again => {
-                self.sync.look_again = true;
+                self.sync.page_looks_again = true;
                 None
             }
         }
@@ -136,7 +136,7 @@ impl Core {
     fn wake_for_room(&mut self, now: Now) {
         self.timers.cancel(Timer::Room);
         let wishes = self.peers.next_sought(now.mono);
-        let again = self.sync.look_again.then(|| now.mono.after(STEP_PAUSE));
+        let again = self.sync.page_looks_again.then(|| now.mono.after(STEP_PAUSE));
         let (waits_for_txlists, waits_for_pages) = (self.deliveries.waits_for_room(), self.sync.waits_for_room());
         let txlists = waits_for_txlists.then(|| self.peers.next_free(now.mono, Protocol::GetTxList)).flatten();
         let pages = waits_for_pages.then(|| self.peers.next_free(now.mono, Protocol::GetCommitments)).flatten();

@@ -31,7 +31,7 @@ pub(crate) const MAX_PAGE_ITEMS_JUDGED: usize = MAX_PAGES * 256;
 pub(crate) const MAX_GAPS: usize = 64;
 /// Requests whose pages were broken and may have items that are still being judged. Ours: as many as there can be such items.
 pub(crate) const MAX_BLAMED: usize = MAX_PAGE_ITEMS_JUDGED;
-/// Peers and starts that a run remembers as useless. Ours: far more than a run's pages can meet.
+/// Peers and starts that a run bars. Ours: far more than a run's pages can meet.
 pub(crate) const MAX_BARRED: usize = 1024;
 
 /// Where a page is.
@@ -133,8 +133,8 @@ pub(crate) struct Sync {
     pub(crate) resume_at: Time,
     /// How many of those left out are still to be followed again.
     pub(crate) returning: usize,
-    /// A page found nobody to ask, and should look again soon.
-    pub(crate) look_again: bool,
+    /// A page found nobody to ask, and looks again when more have been woken.
+    pub(crate) page_looks_again: bool,
     /// How many claims this step may still let fall or come back; the machine sets it anew for each.
     pub(crate) changes_left: usize,
     /// When the head moved last.
@@ -173,7 +173,7 @@ impl Sync {
         self.run.iter().flat_map(|run| run.pages.iter()).flat_map(waiting)
     }
 
-    /// Peers and starts that the run remembers as useless.
+    /// Peers and starts that the run bars.
     pub(crate) fn barred(&self) -> usize {
         self.run.as_ref().map_or(0, |run| run.barred.len())
     }

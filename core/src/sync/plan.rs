@@ -60,7 +60,10 @@ impl Core {
 
     /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
     pub(crate) fn pump_pages(&mut self, now: Now) {
-        self.sync.look_again = false;
+        self.sync.page_looks_again = false;
+        if self.sync.run.is_some() {
+            self.peers.wake(now.mono, Protocol::GetCommitments);
+        }
         while self.pump_pages_once(now) {}
         if self.sync.changes_left == 0 || self.sync.returning > 0 {
             self.timers.set_if_idle(Timer::Claims, now.mono.after(STEP_PAUSE));
