@@ -115,7 +115,8 @@ impl Peers {
         }
     }
 
-    /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on.
+    /// P6.8 for a page that starts here: the best peer that has room, reaches so far and `fits`; ties by their order from a seat on. Wakes nobody:
+    /// [`Peers::wake`] comes first, once for all pages.
     pub(crate) fn best_backer(&self, now: Time, start: u64, seat: u64, fits: impl Fn(&PeerId) -> bool) -> Look {
         let unwoken = self.rooms[index(Protocol::GetCommitments)].first_unwoken(now);
         let found = self.backers.classes().find_map(|class| {

@@ -15,11 +15,10 @@
 //!
 //! Invariants: a peer is ranked exactly while it is connected, not protected and not told to leave. Only the table touches ranks, and it
 //! does so whenever one of the three, its side or its score changes. No two peers have the same rank, for each came at its own time. Those on
-//! trial are the inbound ones that came after `settled_to`, and are counted. So the choice is a look-up, not a walk over peers.
+//! trial are the last ones of `inbound`, from a place on that is looked up. So the choice is a look-up, not a walk over peers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use crate::id::PeerId;
@@ -53,13 +52,10 @@ pub(crate) struct Rank {
 #[derive(Debug, Default)]
 pub(crate) struct Ranks {
     by_rank: BTreeMap<Rank, PeerId>,
-    /// The inbound ones of them in the order in which they came, and when.
-    by_arrival: BTreeMap<u64, (Time, PeerId)>,
+    /// The inbound ones of them in the order in which they came: how many had come before, when, and who.
+    inbound: Vec<(u64, Time, PeerId)>,
     /// The others by seat, with their ranks.
     outbound: BTreeMap<u64, (Rank, PeerId)>,
-    /// The last of all inbound arrivals whose trial is known to be over.
-    settled_to: u64,
-    on_trial: usize,
 }
 
 impl Ranks {
@@ -67,8 +63,9 @@ impl Ranks {
         self.by_rank.insert(rank, peer);
         match rank.side {
             Side::Inbound => {
-                self.by_arrival.insert(rank.arrival.0, (since, peer));
-                self.on_trial += usize::from(rank.arrival.0 > self.settled_to);
+                if let Err(place) = self.place_of(rank.arrival.0) {
+                    self.inbound.insert(place, (rank.arrival.0, since, peer));
+                }
             }
             Side::Outbound => drop(self.outbound.insert(seat, (rank, peer))),
         }
@@ -78,11 +75,17 @@ impl Ranks {
         self.by_rank.remove(&rank);
         match rank.side {
             Side::Inbound => {
-                self.by_arrival.remove(&rank.arrival.0);
-                self.on_trial -= usize::from(rank.arrival.0 > self.settled_to);
+                if let Ok(place) = self.place_of(rank.arrival.0) {
+                    self.inbound.remove(place);
+                }
             }
             Side::Outbound => drop(self.outbound.remove(&seat)),
         }
+    }
+
+    /// Where an inbound peer is among them, or would be.
+    fn place_of(&self, arrival: u64) -> Result<usize, usize> {
+        self.inbound.binary_search_by_key(&arrival, |(arrival, ..)| *arrival)
     }
 
     /// Whom our own dials brought, by their order from a seat on.
@@ -91,34 +94,25 @@ impl Ranks {
     }
 
     /// Who leaves first, where so many newcomers have places.
-    pub(crate) fn first(&mut self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
-        self.settle(now);
+    pub(crate) fn first(&self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
         let (worst, peer) = self.by_rank.first_key_value()?;
         if worst.side == Side::Outbound || worst.score < 0 {
             return Some((worst.side, *peer));
         }
-        let settled = if self.on_trial <= newcomers { self.worst_settled(*worst) } else { None };
-        let last = || self.by_arrival.values().next_back().map(|(_, peer)| *peer);
-        settled.or_else(last).map(|peer| (Side::Inbound, peer))
+        let (settled, on_trial) = self.inbound.split_at(self.inbound.partition_point(|(_, since, _)| now.since(*since) >= TRIAL));
+        let settled_to = settled.last().filter(|_| on_trial.len() <= newcomers).map(|(arrival, ..)| *arrival);
+        let worst_settled = settled_to.and_then(|settled_to| self.worst_settled(*worst, settled_to));
+        let last = || self.inbound.last().map(|(.., peer)| *peer);
+        worst_settled.or_else(last).map(|peer| (Side::Inbound, peer))
     }
 
-    /// Trials end. Each arrival is counted out once, by whoever comes next.
-    fn settle(&mut self, now: Time) {
-        while let Some((arrival, (since, _))) = self.by_arrival.range((Excluded(self.settled_to), Unbounded)).next()
-            && now.since(*since) >= TRIAL
-        {
-            self.settled_to = *arrival;
-            self.on_trial -= 1;
-        }
-    }
-
-    /// The worst inbound peer whose trial is over. From one score up to the next: of equals those on trial lie in front.
-    fn worst_settled(&self, worst: Rank) -> Option<PeerId> {
+    /// The worst inbound peer that came no later than this one, the last whose trial is over. From one score up to the next: of equals those on trial lie in front.
+    fn worst_settled(&self, worst: Rank, settled_to: u64) -> Option<PeerId> {
         let mut score = worst.score;
         loop {
-            let behind = Rank { side: Side::Inbound, score, arrival: Reverse(self.settled_to) };
+            let behind = Rank { side: Side::Inbound, score, arrival: Reverse(settled_to) };
             let (next, peer) = self.by_rank.range(behind..).next().filter(|(next, _)| next.side == Side::Inbound)?;
-            if next.arrival.0 <= self.settled_to {
+            if next.arrival.0 <= settled_to {
                 return Some(*peer);
             }
             score = next.score;

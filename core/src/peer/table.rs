@@ -257,7 +257,7 @@ impl Peers {
     }
 
     /// Who leaves first when there are too many, where so many newcomers have places (P8.4).
-    pub(crate) fn worst(&mut self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
+    pub(crate) fn worst(&self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
         self.ranks.first(now, newcomers)
     }
 
