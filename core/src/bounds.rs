@@ -165,14 +165,14 @@ impl Core {
             + self.sync.blamed() * entry::<RequestId, ()>()
             + self.sync.gaps.len() * entry::<u64, PeerId>()
             + self.schedule.len() * entry::<u64, Window>()
-            + self.peers.remembered() * known(&self.config)
+            + self.peers.remembered() * known(&self.cx.config)
             + self.peers.len() * CONNECTED
             + self.dials.under_way() * DIAL
             + self.discovery.candidates.len() * CANDIDATE
             + self.discovery.dialing.len() * entry::<DialId, ()>()
             + self.discovery.seen.len() * entry::<Cidr, Word>()
             + LISTS
-            + statics(&self.config)
-            + self.outputs_waiting() * size_of::<Output>()
+            + statics(&self.cx.config)
+            + self.cx.outputs_waiting() * size_of::<Output>()
     }
 }

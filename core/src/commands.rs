@@ -44,8 +44,8 @@ impl Core {
 
     pub(crate) fn disconnect(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
         self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
-        self.act(Action::Disconnect { peer });
-        Ok(self.mint.commands.next(CommandId))
+        self.cx.act(Action::Disconnect { peer });
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// P9.1
@@ -53,7 +53,7 @@ impl Core {
         self.schedule.update(windows)?;
         self.judge_waiting_for_schedule(now);
         self.resume();
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// P9.3
@@ -62,7 +62,7 @@ impl Core {
         self.sync.run = None; // its pages were set from the head as it was
         if let Some(from) = moved.execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
-            self.tell(Event::ExecuteAgain { from });
+            self.cx.tell(Event::ExecuteAgain { from });
         }
         let mut loose = moved.dropped;
         if !loose.is_empty() || moved.execute_from.is_some() {
@@ -71,7 +71,7 @@ impl Core {
         self.judge_again(now, loose);
         if let Some(tip_block) = self.chain.at(tip.block_number) {
             // What ended before the settled chain's last block is of no more use; nodes that are behind still need its neighbours.
-            self.schedule.prune(tip_block.window_end.saturating_sub(self.config.late_grace.as_secs()));
+            self.schedule.prune(tip_block.window_end.saturating_sub(self.cx.config.late_grace.as_secs()));
         }
         self.end_settled_fetches();
         if moved.execute_from.is_some() {
@@ -79,7 +79,7 @@ impl Core {
         }
         self.emit_ready();
         self.resume();
-        self.mint.commands.next(CommandId)
+        self.cx.mint.commands.next(CommandId)
     }
 
     /// P11.1: blocks are executed in the order in which they became ready.
@@ -90,9 +90,9 @@ impl Core {
         self.executed = self.executed.max(block_number);
         if self.failed.is_some_and(|(failed, _)| failed <= block_number) {
             self.failed = None;
-            self.timers.cancel(Timer::Execute);
+            self.cx.timers.cancel(Timer::Execute);
         }
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// P10.4: an error of the host is an event and a retry, never the end of the node.
@@ -106,9 +106,9 @@ impl Core {
         };
         self.failed = Some((block_number, tries));
         let again_in = RETRY_FIRST.saturating_mul(1 << tries.min(6)).min(RETRY_LONGEST);
-        self.timers.set(Timer::Execute, now.mono.after(again_in));
-        self.tell(Event::ExecutionFailed { block_number, again_in });
-        Ok(self.mint.commands.next(CommandId))
+        self.cx.timers.set(Timer::Execute, now.mono.after(again_in));
+        self.cx.tell(Event::ExecutionFailed { block_number, again_in });
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// The pause behind a failure of the host is over.
@@ -118,7 +118,7 @@ impl Core {
             return; // the chain moved under it: it is told, or settled, by itself
         }
         let from = self.chain.rewind_ready(block_number);
-        self.tell(Event::ExecuteAgain { from });
+        self.cx.tell(Event::ExecuteAgain { from });
         self.look_for_all(now);
         self.emit_ready();
     }
@@ -126,10 +126,10 @@ impl Core {
     /// P5.5: tells every block that became ready, in order, once.
     pub(crate) fn emit_ready(&mut self) {
         while let Some(commitment) = self.chain.advance_ready(|hash| self.txlists.has(hash)) {
-            self.stats.ready += 1;
+            self.cx.stats.ready += 1;
             let preconf = commitment.signed.preconf();
             let txlist = preconf.has_txlist().then(|| self.txlists.get(&preconf.raw_tx_list_hash).cloned()).flatten();
-            self.tell(Event::BlockReady { commitment, txlist });
+            self.cx.tell(Event::BlockReady { commitment, txlist });
         }
     }
 

@@ -73,6 +73,7 @@ mod chain;
 mod commands;
 mod config;
 mod crypto;
+mod cx;
 mod dice;
 mod discovery;
 mod error;

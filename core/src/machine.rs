@@ -3,51 +3,36 @@
 //! Invariant: between two calls every part is consistent with the others; nothing is half applied. What takes long is out as a job or a
 //! request, and the table that waits for it has a bound.
 
-use std::collections::VecDeque;
-
-use crate::bounds::{MAX_OUTPUTS_WAITING, memory_bound};
+use crate::bounds::memory_bound;
 use crate::chain::Chain;
 use crate::chain::deliver::Deliveries;
 use crate::chain::held::{Bounds, Held};
 use crate::chain::judge::Docket;
 use crate::chain::txlists::TxLists;
 use crate::config::{Config, ConfigError};
-use crate::dice::Dice;
+use crate::cx::Cx;
 use crate::discovery::Discovery;
 use crate::discovery::candidates::Candidates;
 use crate::error::CommandError;
 use crate::evidence::EvidenceBook;
-use crate::id::{CommandId, JobId, Mint};
+use crate::id::CommandId;
 use crate::input::{Command, Input};
-use crate::job::{Found, Job, JobDone, Work};
-use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
+use crate::job::{Found, JobDone};
+use crate::output::Output;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
 use crate::peer::mirror::Round;
 use crate::peer::table::{Link, Peers};
 use crate::peer::terms::Opened;
 use crate::publish::Outbox;
-use crate::record::Record;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::Sync;
 use crate::sync::claims::CLAIMS_AT_ONCE;
-use crate::time::{Now, Time, Timer, Timers};
+use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Topic;
-
-/// The ids that the machine hands out.
-#[derive(Debug, Default)]
-pub(crate) struct Mints {
-    pub(crate) commands: Mint,
-    pub(crate) requests: Mint,
-    pub(crate) jobs: Mint,
-    pub(crate) publishes: Mint,
-    pub(crate) dials: Mint,
-    pub(crate) held: Mint,
-    pub(crate) lookups: Mint,
-}
 
 /// One node's mind: told what happened, it answers with what to do.
 ///
@@ -66,10 +51,7 @@ pub(crate) struct Mints {
 /// ```
 #[derive(Debug)]
 pub struct Core {
-    pub(crate) config: Config,
-    pub(crate) dice: Dice,
-    pub(crate) timers: Timers,
-    pub(crate) mint: Mints,
+    pub(crate) cx: Cx,
     pub(crate) schedule: Schedule,
     pub(crate) chain: Chain,
     pub(crate) docket: Docket,
@@ -87,15 +69,11 @@ pub struct Core {
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
-    pub(crate) stats: Stats,
     pub(crate) executed: u64,
     /// The block that the host failed at, and how often on end (P10.4).
     pub(crate) failed: Option<(u64, u32)>,
     /// What waits for room must be looked at before the step ends.
     pump_due: bool,
-    outputs: VecDeque<Output>,
-    emitted: usize,
-    last: Time,
 }
 
 impl Core {
@@ -110,20 +88,19 @@ impl Core {
             // P4.2
             tracing::warn!("the signing domain is the placeholder: commitments can be replayed on another chain; set a domain of your own");
         }
-        let (mut gate, dials, mut timers) = (Gate::new(&config.gate)?, Dials::new(&config)?, Timers::default());
+        let (mut gate, dials, mut cx) = (Gate::new(&config.gate)?, Dials::new(&config)?, Cx::new(config, seed, now));
+        let config = &cx.config;
         for peer in dials.statics().chain(config.trusted.iter().copied()) {
             gate.protect(peer).expect("the configuration was checked to fit"); // P8.1
         }
         for peer in dials.statics() {
-            timers.set(Timer::Redial(peer), now.mono); // P8.5
+            cx.timers.set(Timer::Redial(peer), now.mono); // P8.5
         }
-        if config.discovery.is_some() {
-            timers.set(Timer::LookUp, now.mono); // P8.2
+        if cx.config.discovery.is_some() {
+            cx.timers.set(Timer::LookUp, now.mono); // P8.2
         }
+        let config = &cx.config;
         Ok(Self {
-            dice: Dice::new(seed),
-            timers,
-            mint: Mints::default(),
             schedule: Schedule::default(),
             chain: Chain::new(config.max_commitments),
             docket: Docket::default(),
@@ -131,7 +108,7 @@ impl Core {
             held: Held::new(Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_place: config.max_held_per_place }),
             txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
             deliveries: Deliveries::default(),
-            peers: Peers::new(&config),
+            peers: Peers::new(config),
             requests: Requests::default(),
             serving: Serving::default(),
             sync: Sync::default(),
@@ -140,14 +117,10 @@ impl Core {
             round: None,
             gate,
             dials,
-            stats: Stats::default(),
             executed: 0,
             failed: None,
             pump_due: false,
-            outputs: VecDeque::new(),
-            emitted: 0,
-            last: now.mono,
-            config,
+            cx,
         })
     }
 
@@ -157,8 +130,8 @@ impl Core {
     pub fn handle_input(&mut self, now: Now, input: Input) {
         let now = self.begin(now);
         let stranger = matches!(input, Input::GossipReceived { .. } | Input::RequestReceived { .. } | Input::RequestBroken { .. });
-        if stranger && self.outputs.len() >= MAX_OUTPUTS_WAITING {
-            self.stats.unheard += 1; // P10.1
+        if stranger && self.cx.is_full() {
+            self.cx.stats.unheard += 1; // P10.1
             return;
         }
         match input {
@@ -228,7 +201,7 @@ impl Core {
     /// Time has passed. Early or repeated calls change nothing; afterwards the next deadline lies in the future.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.begin(now);
-        while let Some(timer) = self.timers.pop_due(now.mono) {
+        while let Some(timer) = self.cx.timers.pop_due(now.mono) {
             match timer {
                 Timer::Request(request) => self.request_timed_out(now, request),
                 Timer::Verdict(id) => self.verdict_due(id),
@@ -256,35 +229,27 @@ impl Core {
 
     /// What to do next; call until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.cx.poll_output()
     }
 
     /// When to call [`Core::handle_timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Time, Timer)> {
-        self.timers.next()
+        self.cx.timers.next()
     }
 
     /// What was counted since the start.
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.cx.stats
     }
 
-    /// Outputs that wait to be drained.
-    pub(crate) fn outputs_waiting(&self) -> usize {
-        self.outputs.len()
-    }
-
-    /// A time that goes back counts as the last one.
     fn begin(&mut self, now: Now) -> Now {
-        self.last = self.last.max(now.mono);
-        self.emitted = self.outputs.len();
         self.sync.changes_left = CLAIMS_AT_ONCE;
-        Now { mono: self.last, unix: now.unix }
+        self.cx.begin(now)
     }
 
     fn end(&mut self, now: Now) {
         self.pump_if_due(now);
-        debug_assert!(self.outputs.len() - self.emitted <= MAX_OUTPUTS_PER_STEP, "one step emitted more than MAX_OUTPUTS_PER_STEP");
+        self.cx.end();
     }
 
     /// Room may have come free, or a wish for it: before the step ends, what waits is looked at, once for all that happened in it.
@@ -297,32 +262,5 @@ impl Core {
         while std::mem::take(&mut self.pump_due) {
             self.pump(now);
         }
-    }
-
-    pub(crate) fn act(&mut self, action: Action) {
-        self.emit(Output::Net(action));
-    }
-
-    pub(crate) fn tell(&mut self, event: Event) {
-        self.emit(Output::App(event));
-    }
-
-    pub(crate) fn emit(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
-    pub(crate) fn remember(&mut self, record: Record) {
-        self.emit(Output::Keep(record));
-    }
-
-    pub(crate) fn finish(&mut self, command: CommandId, outcome: Outcome) {
-        self.tell(Event::CommandFinished { command, outcome });
-    }
-
-    pub(crate) fn start(&mut self, work: Work) -> JobId {
-        let id = self.mint.jobs.next(JobId);
-        self.stats.jobs += 1;
-        self.emit(Output::Job(Job { id, work }));
-        id
     }
 }

@@ -85,12 +85,12 @@ impl Core {
     /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
     pub(crate) fn publish_commitment(&mut self, now: Now, signed: SignedCommitment) -> Result<CommandId, CommandError> {
         self.room_to_publish(SIGNED_COMMITMENT_BYTES)?;
-        commitment::well_formed(&signed, self.config.slasher).map_err(PublishError::Refused)?;
+        commitment::well_formed(&signed, self.cx.config.slasher).map_err(PublishError::Refused)?;
         let number = u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX);
         if self.outbox.contradicts(number, &crypto::preconfirmation_hash(&signed)) {
             return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
         }
-        let command = self.mint.commands.next(CommandId);
+        let command = self.cx.mint.commands.next(CommandId);
         self.judge(now, Origin::Own { command }, signed).map_err(PublishError::Refused)?;
         self.own_under_way(command, SIGNED_COMMITMENT_BYTES);
         Ok(command)
@@ -100,15 +100,15 @@ impl Core {
     pub(crate) fn publish_own_txlist(&mut self, list: Bytes) -> Result<CommandId, CommandError> {
         self.room_to_publish(TXLIST_HEADER_BYTES + list.len())?;
         let claimed = RawTxList { hash: B256::ZERO, txlist: list };
-        txlist::fits(&claimed, self.config.txlist_cap).map_err(PublishError::Refused)?;
-        let command = self.mint.commands.next(CommandId);
+        txlist::fits(&claimed, self.cx.config.txlist_cap).map_err(PublishError::Refused)?;
+        let command = self.cx.mint.commands.next(CommandId);
         self.own_under_way(command, TXLIST_HEADER_BYTES + claimed.txlist.len());
         self.hash_own_txlist(command, claimed.txlist);
         Ok(command)
     }
 
     fn room_to_publish(&self, len: usize) -> Result<(), PublishError> {
-        let Config { max_unsent: max, max_unsent_bytes: max_bytes, .. } = self.config;
+        let Config { max_unsent: max, max_unsent_bytes: max_bytes, .. } = self.cx.config;
         let full = self.outbox.len() >= max || self.outbox.bytes + len > max_bytes;
         if full { Err(PublishError::QueueFull { max, max_bytes }) } else { Ok(()) }
     }
@@ -125,8 +125,8 @@ impl Core {
 
     /// P5.9: from now on we never say anything else about this block, restarts included. Told before the commitment is.
     pub(crate) fn note_committed(&mut self, block_number: u64, hash: B256) {
-        self.outbox.commit(block_number, hash, self.config.max_commitments);
-        self.remember(Record::Committed { block_number, hash });
+        self.outbox.commit(block_number, hash, self.cx.config.max_commitments);
+        self.cx.remember(Record::Committed { block_number, hash });
     }
 
     /// What was kept before a restart; what this life knows already stays as it is.
@@ -134,7 +134,7 @@ impl Core {
         let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
         for record in records {
             match record {
-                &Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.config.max_commitments),
+                &Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.cx.config.max_commitments),
                 // The last word on a peer counts, a ban that was lifted among them.
                 &Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
                 Record::Known(node) => drop(known.insert(node.record.peer, node)),
@@ -146,15 +146,15 @@ impl Core {
         for node in known.into_values() {
             self.restore_known(now, node);
         }
-        self.mint.commands.next(CommandId)
+        self.cx.mint.commands.next(CommandId)
     }
 
     /// Gives a message of ours to gossip.
     pub(crate) fn send_out(&mut self, now: Now, command: CommandId, topic: Topic, data: Bytes, window_end: u64) {
         // P5.8: it may wait until its window has been over for as long as others would still take it.
         let until = UnixTime::from_secs(window_end).0.saturating_sub(now.unix.0);
-        let give_up = Time(now.mono.0.saturating_add(until)).after(self.config.late_grace);
-        self.timers.set(Timer::Unsent(command), give_up);
+        let give_up = Time(now.mono.0.saturating_add(until)).after(self.cx.config.late_grace);
+        self.cx.timers.set(Timer::Unsent(command), give_up);
         self.outbox.bytes += data.len();
         self.outbox.outgoing.insert(command, Outgoing { topic, data, publish: None });
         self.try_to_send(command);
@@ -162,11 +162,11 @@ impl Core {
 
     fn try_to_send(&mut self, command: CommandId) {
         let Some(outgoing) = self.outbox.outgoing.get_mut(&command).filter(|outgoing| outgoing.publish.is_none()) else { return };
-        let publish = self.mint.publishes.next(PublishId);
+        let publish = self.cx.mint.publishes.next(PublishId);
         outgoing.publish = Some(publish);
         let (topic, data) = (outgoing.topic, outgoing.data.clone());
         self.outbox.by_publish.insert(publish, command);
-        self.act(Action::Publish { publish, topic, data });
+        self.cx.act(Action::Publish { publish, topic, data });
     }
 
     /// What became of a message that we gave to gossip (P5.8).
@@ -176,20 +176,20 @@ impl Core {
         outgoing.publish = None;
         match outcome {
             PublishOutcome::Sent | PublishOutcome::Duplicate => {
-                let message = crypto::message_id(self.config.chain_id, outgoing.topic, &outgoing.data);
+                let message = crypto::message_id(self.cx.config.chain_id, outgoing.topic, &outgoing.data);
                 self.out(command, Outcome::Published(message));
             }
             PublishOutcome::NoPeers => {
                 // Until a peer joins the topic; or, where some have and gossipsub finds none of them good enough, until one is.
-                self.stats.publish_retries += 1;
+                self.cx.stats.publish_retries += 1;
                 let topic = outgoing.topic;
                 if self.peers.has_subscriber(topic) {
-                    self.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
+                    self.cx.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
                 }
             }
             PublishOutcome::Busy => {
-                self.stats.publish_retries += 1;
-                self.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
+                self.cx.stats.publish_retries += 1;
+                self.cx.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
             }
             PublishOutcome::Refused => self.out(command, Outcome::NotPublished(PublishError::Network)),
         }
@@ -210,11 +210,11 @@ impl Core {
     }
 
     fn out(&mut self, command: CommandId, outcome: Outcome) {
-        self.timers.cancel(Timer::Unsent(command));
+        self.cx.timers.cancel(Timer::Unsent(command));
         if let Some(Outgoing { publish, data, .. }) = self.outbox.outgoing.remove(&command) {
             self.outbox.bytes -= data.len();
             publish.map(|publish| self.outbox.by_publish.remove(&publish));
         }
-        self.finish(command, outcome);
+        self.cx.finish(command, outcome);
     }
 }

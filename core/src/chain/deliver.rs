@@ -124,7 +124,7 @@ impl Core {
 
     /// T1–T3 and T5, before any byte is hashed.
     fn admit_txlist(&mut self, now: Now, peer: PeerId, message: MessageId, data: &Bytes) -> Result<(), Refusal> {
-        let RawTxList { hash, txlist } = txlist::shape(data, self.config.txlist_cap)?; // T1
+        let RawTxList { hash, txlist } = txlist::shape(data, self.cx.config.txlist_cap)?; // T1
         if self.txlists.has(&hash) {
             return Err(Refusal::Duplicate); // T2
         }
@@ -158,7 +158,7 @@ impl Core {
     }
 
     fn hash_txlist(&mut self, arriving: Arriving) {
-        let job = self.start(Work::Hash { txlist: arriving.txlist.clone() });
+        let job = self.cx.start(Work::Hash { txlist: arriving.txlist.clone() });
         if !matches!(arriving.bringer, Bringer::Own { .. }) {
             self.deliveries.arriving_bytes += arriving.txlist.len();
         }
@@ -215,9 +215,9 @@ impl Core {
         } else {
             self.txlists.reserve_orphan(peer, len_bytes)?; // T5
             self.txlists.keep_orphan(hash, txlist, peer);
-            self.timers.set(Timer::Orphan(hash), now.mono.after(self.config.orphan_for));
+            self.cx.timers.set(Timer::Orphan(hash), now.mono.after(self.cx.config.orphan_for));
         }
-        self.tell(Event::TxListStored { hash, len_bytes, source: Source::Gossip(peer) });
+        self.cx.tell(Event::TxListStored { hash, len_bytes, source: Source::Gossip(peer) });
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl Core {
             }
             if let Some(command) = command {
                 let error = RequestError::Refused(Refusal::WrongHash);
-                self.finish(command, Outcome::RequestFailed { peer, error });
+                self.cx.finish(command, Outcome::RequestFailed { peer, error });
             }
             return;
         }
@@ -248,13 +248,13 @@ impl Core {
         let len_bytes = txlist.len();
         if self.txlists.is_named(&hash) && !self.txlists.has(&hash) {
             if self.keep_named(now, hash, txlist.clone()).is_ok() {
-                self.tell(Event::TxListStored { hash, len_bytes, source: Source::Response(peer) });
+                self.cx.tell(Event::TxListStored { hash, len_bytes, source: Source::Response(peer) });
             } else if command.is_none() {
                 self.fetch_failed(&hash);
             }
         }
         if let Some(command) = command {
-            self.finish(command, Outcome::TxList { peer, txlist: Some(txlist) });
+            self.cx.finish(command, Outcome::TxList { peer, txlist: Some(txlist) });
         }
     }
 
@@ -267,10 +267,10 @@ impl Core {
             let len_bytes = txlist.len();
             let kept = if self.txlists.is_named(&hash) { self.keep_named(now, hash, txlist) } else { self.keep_own(now, hash, txlist) };
             if let Err(refusal) = kept {
-                self.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
+                self.cx.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
                 return;
             }
-            self.tell(Event::TxListStored { hash, len_bytes, source: Source::Own });
+            self.cx.tell(Event::TxListStored { hash, len_bytes, source: Source::Own });
         }
         let window_end = self.schedule.containing(now.unix.secs()).map_or(now.unix.secs(), |window| window.end);
         self.send_out(now, command, Topic::TxLists, data, window_end);
@@ -282,7 +282,7 @@ impl Core {
         self.txlists.name(hash, next_block, self.chain.next_ready());
         self.keep_named(now, hash, txlist).inspect_err(|_| self.txlists.unname(&hash))?;
         self.deliveries.pinned.insert(hash);
-        self.timers.set(Timer::Orphan(hash), now.mono.after(self.config.orphan_for));
+        self.cx.timers.set(Timer::Orphan(hash), now.mono.after(self.cx.config.orphan_for));
         Ok(())
     }
 
@@ -331,7 +331,7 @@ impl Core {
         if !self.txlists.has(&hash) {
             let fetch = Fetch { number, sender, asked: Vec::new(), under_way: 0, rounds: 0 };
             self.deliveries.fetches.entry(hash).or_insert(fetch);
-            self.timers.set_if_idle(Timer::TxListMissing(hash), now.mono.after(self.config.txlist_grace));
+            self.cx.timers.set_if_idle(Timer::TxListMissing(hash), now.mono.after(self.cx.config.txlist_grace));
         }
     }
 
@@ -385,7 +385,7 @@ impl Core {
     }
 
     fn fetch_over(&mut self, hash: &B256) {
-        self.timers.cancel(Timer::TxListMissing(*hash));
+        self.cx.timers.cancel(Timer::TxListMissing(*hash));
         if let Some(fetch) = self.deliveries.fetches.remove(hash) {
             self.deliveries.due.remove(&(fetch.number, *hash));
         }
@@ -420,13 +420,13 @@ impl Core {
     fn fetch_from(&mut self, now: Time, number: u64, hash: B256, peer: PeerId) {
         self.ask(now, peer, Protocol::GetTxList, GetTxListRequest { hash }.encode(), Purpose::TxList { hash, command: None });
         self.deliveries.due.remove(&(number, hash));
-        let grace = self.config.txlist_grace;
+        let grace = self.cx.config.txlist_grace;
         if let Some(fetch) = self.deliveries.fetches.get_mut(&hash) {
             fetch.asked.push(peer);
             fetch.under_way += 1;
             // P5.6: growing pauses; a slow peer does not hold the next one up
             let pause = grace.saturating_mul(1 << fetch.asked.len().min(5)).min(LONGEST_PAUSE);
-            self.timers.set(Timer::TxListMissing(hash), now.after(pause));
+            self.cx.timers.set(Timer::TxListMissing(hash), now.after(pause));
         }
     }
 
@@ -439,10 +439,10 @@ impl Core {
             // Who is still at it is not asked once more: its end makes the fetch due again.
             if fetch.under_way == 0 {
                 fetch.asked.clear();
-                pause = self.config.txlist_grace.saturating_mul(1 << fetch.rounds.min(5)).min(LONGEST_PAUSE);
+                pause = self.cx.config.txlist_grace.saturating_mul(1 << fetch.rounds.min(5)).min(LONGEST_PAUSE);
                 fetch.rounds = fetch.rounds.saturating_add(1);
             }
-            self.timers.set(Timer::TxListMissing(hash), now.after(pause));
+            self.cx.timers.set(Timer::TxListMissing(hash), now.after(pause));
         }
     }
 }

@@ -172,7 +172,7 @@ impl Core {
     /// A commitment from gossip.
     pub(crate) fn gossiped_commitment(&mut self, now: Now, peer: PeerId, message: MessageId, data: &Bytes) {
         let origin = Origin::Gossip { peer, message: Some(message) };
-        let judged = commitment::shape(data, self.config.slasher).and_then(|signed| self.judge(now, origin, signed));
+        let judged = commitment::shape(data, self.cx.config.slasher).and_then(|signed| self.judge(now, origin, signed));
         if let Err(refusal) = judged {
             self.refuse(now, origin, refusal);
         }
@@ -187,7 +187,7 @@ impl Core {
         let preconf = signed.preconf();
         let number = commitment::place(preconf.block_number, self.chain.floor(), self.chain.head_number(), self.reach(origin))?;
         if !matches!(origin, Origin::Page { .. }) {
-            commitment::timely(preconf.submission_window_end, now.unix, self.config.late_grace)?; // C5, P6.10
+            commitment::timely(preconf.submission_window_end, now.unix, self.cx.config.late_grace)?; // C5, P6.10
         }
         // What fits no 64 bits is covered by no schedule, now or ever (C6).
         let window_end = u64::try_from(preconf.submission_window_end).map_err(|_| Refusal::ScheduleUnknown)?;
@@ -198,7 +198,7 @@ impl Core {
     /// How far above the head a commitment may be (C4). A page was asked for in reach of what is already under way.
     fn reach(&self, origin: Origin) -> u64 {
         match origin {
-            Origin::Gossip { .. } | Origin::Own { .. } => self.config.max_blocks_ahead,
+            Origin::Gossip { .. } | Origin::Own { .. } => self.cx.config.max_blocks_ahead,
             Origin::Page { .. } | Origin::Kept => u64::MAX,
         }
     }
@@ -208,9 +208,9 @@ impl Core {
         match commitment::window(&claim.signed, &self.schedule)? {
             None => self.hold(now, claim, Wait::Schedule),
             Some(_) if crypto::is_high_s(&claim.signed) => Err(Refusal::HighS), // C7, P4.4
-            Some(_) if !self.docket.has_room_for(claim.origin, self.config.max_jobs_per_peer) => Err(Refusal::NoRoom),
+            Some(_) if !self.docket.has_room_for(claim.origin, self.cx.config.max_jobs_per_peer) => Err(Refusal::NoRoom),
             Some(_) => {
-                let job = self.start(Work::Recover { commitment: claim.signed.clone(), domain: self.config.domain });
+                let job = self.cx.start(Work::Recover { commitment: claim.signed.clone(), domain: self.cx.config.domain });
                 self.docket.enter(job, claim);
                 Ok(())
             }
@@ -289,7 +289,7 @@ impl Core {
             }
         }
         claim.signer = Some(signer);
-        match self.chain.link(&claim.signed, claim.number, &self.config.parent_rules)? {
+        match self.chain.link(&claim.signed, claim.number, &self.cx.config.parent_rules)? {
             Link::Missing => {
                 let wait = Wait::Parent(claim.parent());
                 self.hold(now, claim, wait)
@@ -299,7 +299,7 @@ impl Core {
             Link::Forks => {
                 let other = self.keep(now, claim, signer, Link::Forks)?;
                 if let Some(canonical) = self.chain.at(other.block_number).cloned() {
-                    self.tell(Event::Forked { canonical, other });
+                    self.cx.tell(Event::Forked { canonical, other });
                 }
                 Err(Refusal::Fork)
             }
@@ -319,8 +319,8 @@ impl Core {
         }
         let evidence = Evidence { fault, first: first.signed.clone(), second: (*claim.signed).clone() };
         if let Some(evidence) = self.evidence.enter(signer, claim.number, evidence) {
-            self.stats.evidence += 1;
-            self.tell(Event::EvidenceFound { evidence, signer, block_number: claim.number });
+            self.cx.stats.evidence += 1;
+            self.cx.tell(Event::EvidenceFound { evidence, signer, block_number: claim.number });
         }
     }
 
@@ -346,10 +346,10 @@ impl Core {
 
     /// C10, and the handoff that an EOP is (P5.3).
     fn accept(&mut self, now: Now, origin: Origin, accepted: &Arc<Accepted>) {
-        self.tell(Event::CommitmentAccepted { commitment: accepted.clone(), source: origin.source() });
+        self.cx.tell(Event::CommitmentAccepted { commitment: accepted.clone(), source: origin.source() });
         if accepted.signed.preconf().eop {
             let next = self.schedule.following(accepted.window_end).map(|window| window.preconfer);
-            self.tell(Event::Handoff { commitment: accepted.clone(), next });
+            self.cx.tell(Event::Handoff { commitment: accepted.clone(), next });
         }
         match origin {
             Origin::Gossip { peer, message: Some(message) } => {
@@ -385,7 +385,7 @@ impl Core {
             Origin::Page { peer, request } => self.page_item_refused(now, peer, request, refusal),
             Origin::Own { command } => {
                 self.own_judged(command);
-                self.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
+                self.cx.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
             }
             Origin::Kept => {} // what no longer links is gone; peers that have another chain bring it again
         }
@@ -404,15 +404,15 @@ impl Core {
             self.parent_missing(now, peer, claim.number); // P5.2: it runs along another chain, which is found and told so (C9)
         }
         let Origin::Gossip { peer, message } = claim.origin else { return Err(unknown) };
-        let id = self.mint.held.next(HeldId);
+        let id = self.cx.mint.held.next(HeldId);
         let (arrived, number) = (claim.arrived, claim.number);
         if let Err(back) = self.held.hold(id, claim, wait) {
             return Err(back.1);
         }
         if message.is_some() {
-            self.timers.set(Timer::Verdict(id), arrived.after(self.config.verdict_timeout));
+            self.cx.timers.set(Timer::Verdict(id), arrived.after(self.cx.config.verdict_timeout));
         }
-        self.timers.set(Timer::Hold(id), arrived.after(self.config.hold_for));
+        self.cx.timers.set(Timer::Hold(id), arrived.after(self.cx.config.hold_for));
         if matches!(wait, Wait::Parent(_)) {
             self.parent_missing(now, peer, number); // P5.2
         }
@@ -420,8 +420,8 @@ impl Core {
     }
 
     fn unhold(&mut self, id: HeldId) -> Option<(Claim, Wait)> {
-        self.timers.cancel(Timer::Verdict(id));
-        self.timers.cancel(Timer::Hold(id));
+        self.cx.timers.cancel(Timer::Verdict(id));
+        self.cx.timers.cancel(Timer::Hold(id));
         self.held.take(id)
     }
 
@@ -474,16 +474,16 @@ impl Core {
     /// Tells gossip a verdict and counts it.
     pub(crate) fn report(&mut self, message: MessageId, peer: PeerId, verdict: Verdict) {
         match verdict {
-            Verdict::Accept => self.stats.accepted += 1,
-            Verdict::Ignore => self.stats.ignored += 1,
-            Verdict::Reject => self.stats.rejected += 1,
+            Verdict::Accept => self.cx.stats.accepted += 1,
+            Verdict::Ignore => self.cx.stats.ignored += 1,
+            Verdict::Reject => self.cx.stats.rejected += 1,
         }
-        self.act(Action::ReportGossip { message, peer, verdict });
+        self.cx.act(Action::ReportGossip { message, peer, verdict });
     }
 
     /// Counts a refusal and tells the application.
     pub(crate) fn note_refusal(&mut self, peer: PeerId, topic: Option<Topic>, refusal: Refusal) {
-        *self.stats.refusals.entry(refusal.row().label).or_default() += 1;
-        self.tell(Event::MessageRefused { peer, topic, refusal });
+        *self.cx.stats.refusals.entry(refusal.row().label).or_default() += 1;
+        self.cx.tell(Event::MessageRefused { peer, topic, refusal });
     }
 }

@@ -48,15 +48,15 @@ struct Rating {
 impl Core {
     /// A record was found. What it says is judged, kept within bounds, and dialed when its turn comes.
     pub(crate) fn record_found(&mut self, now: Now, record: NodeRecord) {
-        let Some(config) = self.config.discovery else { return };
-        let counts = &mut self.stats.discovery;
+        let Some(config) = self.cx.config.discovery else { return };
+        let counts = &mut self.cx.stats.discovery;
         counts.found += 1;
-        match record.fit(self.config.chain_id, &config) {
+        match record.fit(self.cx.config.chain_id, &config) {
             Err(Unfit::WrongChain) => counts.wrong_chain += 1,
             Err(Unfit::Unlabelled) => counts.unlabelled += 1,
             Err(Unfit::NoAddress) => counts.no_address += 1,
             Ok(record) => match self.take_candidate(now, record) {
-                Taken::NoRoom => self.stats.discovery.no_room += 1,
+                Taken::NoRoom => self.cx.stats.discovery.no_room += 1,
                 Taken::New | Taken::Known => self.plan_dials(now, &config),
             },
         }
@@ -70,11 +70,11 @@ impl Core {
     }
 
     pub(crate) fn count_candidates(&mut self) {
-        self.stats.discovery.candidates = self.discovery.candidates.len() as u64;
+        self.cx.stats.discovery.candidates = self.discovery.candidates.len() as u64;
     }
 
     pub(crate) fn take_candidate(&mut self, now: Now, record: NodeRecord) -> Taken {
-        let (peer, seat) = (record.peer, self.dice.any());
+        let (peer, seat) = (record.peer, self.cx.dice.any());
         let ips = record.addresses.iter().map(|address| Place::of(address).ip);
         let neighbourhoods = ips.map(|ip| self.gate.neighbourhood(ip?)).collect();
         let taken = self.discovery.candidates.take(now.mono, record, neighbourhoods, seat);
@@ -90,13 +90,13 @@ impl Core {
     pub(crate) fn plan_dials(&mut self, now: Now, config: &DiscoveryConfig) {
         if self.discovery.candidates.len() > 0 && self.dial_budget(config) > 0 {
             let next = self.discovery.last_turn.map_or(now.mono, |last| last.after(config.dial_every));
-            self.timers.set(Timer::DialFound, next.max(now.mono));
+            self.cx.timers.set(Timer::DialFound, next.max(now.mono));
         }
     }
 
     /// How many candidates may be dialed now.
     fn dial_budget(&self, config: &DiscoveryConfig) -> usize {
-        let (limits, staying) = (self.config.connections, self.peers.staying());
+        let (limits, staying) = (self.cx.config.connections, self.peers.staying());
         let (dialing, under_way) = (self.discovery.dialing.len(), self.dials.under_way());
         let share = (limits.pending_out as usize * 3 / 4).max(1);
         let outbound = staying.all - staying.inbound;
@@ -112,14 +112,14 @@ impl Core {
 
     /// A turn of dialing: the best candidates, within the budget.
     pub(crate) fn found_peers_due(&mut self, now: Now) {
-        let Some(config) = self.config.discovery else { return };
+        let Some(config) = self.cx.config.discovery else { return };
         self.discovery.last_turn = Some(now.mono);
         self.wake_candidates(now);
         for (peer, address) in self.best_candidates(now, self.dial_budget(&config)) {
             match self.dial_found(now, address) {
                 Ok(dial) => {
                     self.discovery.dialing.insert(dial);
-                    self.stats.discovery.dialed += 1;
+                    self.cx.stats.discovery.dialed += 1;
                 }
                 Err(error) => {
                     tracing::debug!(%peer, %error, "a candidate is not dialed now");
@@ -131,7 +131,7 @@ impl Core {
             && let Some(next) =
                 if self.waiting_candidates().next().is_some() { Some(now.mono) } else { self.discovery.candidates.next_ready() }
         {
-            self.timers.set(Timer::DialFound, next.max(now.mono.after(config.dial_every)));
+            self.cx.timers.set(Timer::DialFound, next.max(now.mono.after(config.dial_every)));
         }
     }
 
@@ -178,13 +178,13 @@ impl Core {
 
     /// A dial, whoever wished it, led nowhere; if it was to a candidate, it rests. What our own side refused counts as no failure.
     pub(crate) fn candidate_unreached(&mut self, now: Now, peer: &PeerId, failures: u32) {
-        let Some(config) = self.config.discovery else { return };
+        let Some(config) = self.cx.config.discovery else { return };
         self.candidate_failed(now, &config, peer, failures);
     }
 
     /// A dial has ended, or an outbound connection, so there may be room for the next.
     pub(crate) fn outbound_freed(&mut self, now: Now) {
-        if let Some(config) = self.config.discovery {
+        if let Some(config) = self.cx.config.discovery {
             self.plan_dials(now, &config);
         }
     }
@@ -196,14 +196,14 @@ impl Core {
 
     /// P2.5: a connected peer turned out to be of no use; it is left alone for long.
     pub(crate) fn candidate_useless(&mut self, now: Now, peer: &PeerId) {
-        let Some(config) = self.config.discovery else { return };
-        self.stats.discovery.useless += u64::from(self.discovery.candidates.get(peer).is_some());
+        let Some(config) = self.cx.config.discovery else { return };
+        self.cx.stats.discovery.useless += u64::from(self.discovery.candidates.get(peer).is_some());
         self.candidate_failed(now, &config, peer, USELESS);
     }
 
     /// A peer's last connection is gone: there may be room for somebody else now.
     pub(crate) fn candidate_lost(&mut self, now: Now, peer: &PeerId) {
-        let Some(config) = self.config.discovery else { return };
+        let Some(config) = self.cx.config.discovery else { return };
         let mut was_steady = false;
         self.discovery.candidates.change(peer, |candidate| {
             let is_fine = |since| now.mono.since(since) >= STEADY || candidate.given_up >= Some(since); // P8.10: no fault of its own
@@ -217,7 +217,7 @@ impl Core {
 
     /// Adds failures to a candidate and lets it rest, longer with each.
     fn candidate_failed(&mut self, now: Now, config: &DiscoveryConfig, peer: &PeerId, failures: u32) {
-        let spread = self.dice.below(1000).unwrap_or(0) as u32;
+        let spread = self.cx.dice.below(1000).unwrap_or(0) as u32;
         self.discovery.candidates.change(peer, |candidate| {
             candidate.failures = candidate.failures.saturating_add(failures);
             candidate.turn = candidate.turn.wrapping_add(1);

@@ -20,10 +20,10 @@ const LOOKED_AT: usize = 32;
 impl Core {
     /// A peer has come: if there are as many as we want, one of them is exchanged in a while.
     pub(crate) fn plan_exchange(&mut self, now: Now) {
-        if let Some(config) = self.config.discovery
+        if let Some(config) = self.cx.config.discovery
             && self.has_peers_enough()
         {
-            self.timers.set_if_idle(Timer::Exchange, now.mono.after(config.exchange_every));
+            self.cx.timers.set_if_idle(Timer::Exchange, now.mono.after(config.exchange_every));
         }
     }
 
@@ -35,9 +35,9 @@ impl Core {
         if let Some(peer) = self.least_shown() {
             tracing::debug!(%peer, "a place for somebody new");
             self.discovery.candidates.change(&peer, |candidate| candidate.given_up = Some(now.mono));
-            self.stats.discovery.exchanged += 1;
+            self.cx.stats.discovery.exchanged += 1;
             self.peers.send_off(&peer);
-            self.act(Action::Disconnect { peer });
+            self.cx.act(Action::Disconnect { peer });
         }
         self.plan_exchange(now); // nobody could go: perhaps later
     }

@@ -44,14 +44,14 @@ impl Core {
         }
         let known = KnownNode { record: candidate.record.clone(), last_success: now.unix };
         self.discovery.candidates.change(peer, |candidate| candidate.kept_at = Some(now.mono));
-        self.remember(Record::Known(Box::new(known)));
+        self.cx.remember(Record::Known(Box::new(known)));
     }
 
     /// Takes back what was known in an earlier life of this node. Bounded like what records say today.
     pub(crate) fn restore_known(&mut self, now: Now, known: &KnownNode) {
-        let Some(config) = self.config.discovery else { return };
+        let Some(config) = self.cx.config.discovery else { return };
         let age = Duration::from_micros(now.unix.0.saturating_sub(known.last_success.0));
-        let Ok(record) = known.record.clone().fit(self.config.chain_id, &config) else { return };
+        let Ok(record) = known.record.clone().fit(self.cx.config.chain_id, &config) else { return };
         if age > KNOWN_FOR {
             return;
         }
@@ -60,7 +60,7 @@ impl Core {
         if self.discovery.candidates.change(&peer, |candidate| candidate.is_proven = true) {
             self.count_candidates();
             if !text.is_empty() {
-                self.act(Action::Introduce { record: text });
+                self.cx.act(Action::Introduce { record: text });
             }
             self.plan_dials(now, &config);
         }

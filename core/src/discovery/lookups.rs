@@ -31,25 +31,25 @@ pub(crate) struct Lookups {
 impl Core {
     /// As many peers as we want: nobody is looked for (P8.6).
     pub(crate) fn has_peers_enough(&self) -> bool {
-        self.peers.staying().all >= self.config.connections.target_peers as usize
+        self.peers.staying().all >= self.cx.config.connections.target_peers as usize
     }
 
     /// P8.2: it is time to look, or the look-up under way has had its time.
     pub(crate) fn look_up_due(&mut self, now: Now) {
-        let Some(config) = self.config.discovery else { return };
+        let Some(config) = self.cx.config.discovery else { return };
         if self.discovery.lookups.under_way.take().is_some() {
-            self.stats.discovery.lookups_failed += 1;
+            self.cx.stats.discovery.lookups_failed += 1;
             return self.look_again(now);
         }
         self.wake_candidates(now);
         if self.has_peers_enough() {
             return; // P8.6: the next peer that leaves sets the timer
         }
-        let lookup = self.mint.lookups.next(LookupId);
+        let lookup = self.cx.mint.lookups.next(LookupId);
         self.discovery.lookups = Lookups { under_way: Some(lookup), began: now.mono };
-        self.stats.discovery.lookups += 1;
-        self.timers.set(Timer::LookUp, now.mono.after(LOOKUP_LIMIT));
-        self.act(Action::LookUp { lookup });
+        self.cx.stats.discovery.lookups += 1;
+        self.cx.timers.set(Timer::LookUp, now.mono.after(LOOKUP_LIMIT));
+        self.cx.act(Action::LookUp { lookup });
         self.plan_dials(now, &config);
     }
 
@@ -63,25 +63,25 @@ impl Core {
         tracing::debug!(%lookup, succeeded, ?took, "look-up finished");
         if succeeded {
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            self.stats.discovery.lookup_micros = self.stats.discovery.lookup_micros.saturating_add(micros);
+            self.cx.stats.discovery.lookup_micros = self.cx.stats.discovery.lookup_micros.saturating_add(micros);
         } else {
-            self.stats.discovery.lookups_failed += 1;
+            self.cx.stats.discovery.lookups_failed += 1;
         }
         self.look_again(now);
     }
 
     /// P8.6: sets when to look next, unless a look-up is under way or nobody is wanted.
     pub(crate) fn look_again(&mut self, now: Now) {
-        let Some(config) = self.config.discovery else { return };
+        let Some(config) = self.cx.config.discovery else { return };
         if self.discovery.lookups.under_way.is_some() || self.has_peers_enough() {
             return;
         }
         let next = self.discovery.lookups.began.after(self.pause(&config));
-        self.timers.set(Timer::LookUp, next.max(now.mono.after(Duration::from_micros(1))));
+        self.cx.timers.set(Timer::LookUp, next.max(now.mono.after(Duration::from_micros(1))));
     }
 
     fn pause(&self, config: &DiscoveryConfig) -> Duration {
-        let is_young = self.stats.discovery.lookups < config.eager_lookups;
+        let is_young = self.cx.stats.discovery.lookups < config.eager_lookups;
         if is_young || self.peers.len() == 0 { config.eager_every } else { config.every }
     }
 }

@@ -77,7 +77,7 @@ impl Seen {
 impl Core {
     /// A peer says where it sees us.
     pub(crate) fn address_seen(&mut self, now: Now, peer: PeerId, address: IpAddr) {
-        let Some(config) = self.config.discovery else { return };
+        let Some(config) = self.cx.config.discovery else { return };
         let address = address.to_canonical();
         let Some(from) = self.peers.dialed_at(&peer) else { return };
         let same_side = is_private(from) == is_private(address) && from.is_ipv4() == address.is_ipv4();
@@ -94,7 +94,7 @@ impl Core {
         // Again, though it be the same: others may have voted for another one meanwhile.
         if told.is_none_or(|at| now.mono.since(at) >= TOLD_EVERY) {
             *told = Some(now.mono);
-            self.act(Action::SeenAt { address });
+            self.cx.act(Action::SeenAt { address });
         }
     }
 }

@@ -154,7 +154,7 @@ impl Core {
     /// A wish of our user's to connect.
     pub(crate) fn dial_for_user(&mut self, now: Now, address: String) -> Result<CommandId, CommandError> {
         let peer = self.may_dial(now, &address)?;
-        let command = self.mint.commands.next(CommandId);
+        let command = self.cx.mint.commands.next(CommandId);
         self.dial(now, peer, Some(command), address);
         Ok(command)
     }
@@ -170,7 +170,7 @@ impl Core {
         let place = Place::of(address);
         let ties = place.peer.map(|peer| self.ties(now.mono, &peer)).unwrap_or_default();
         self.gate.ask_dial(now.mono, place.peer, place.text, place.ip, ties)?;
-        let max = self.config.connections.pending_out as usize;
+        let max = self.cx.config.connections.pending_out as usize;
         if self.dials.under_way() >= max {
             return Err(CommandError::TooManyDials { max });
         }
@@ -187,11 +187,11 @@ impl Core {
     }
 
     fn dial(&mut self, now: Now, peer: PeerId, command: Option<CommandId>, address: String) -> DialId {
-        let id = self.mint.dials.next(DialId);
+        let id = self.cx.mint.dials.next(DialId);
         let place = keccak256(Place::of(&address).text);
         self.gate.dialed(now.mono, place);
         self.dials.begin(id, Dial { peer, command, address: place });
-        self.act(Action::Dial { dial: id, address });
+        self.cx.act(Action::Dial { dial: id, address });
         id
     }
 
@@ -201,14 +201,14 @@ impl Core {
         self.rest(now, peer, Pause::Grows);
         let is_connected = matches!(outcome, Outcome::Connected(_));
         if self.discovery.dialing.remove(&dial) && is_connected {
-            self.stats.discovery.connected += 1;
+            self.cx.stats.discovery.connected += 1;
         }
         if !is_connected {
             self.candidate_unreached(now, &peer, 1);
         }
         self.outbound_freed(now);
         if let Some(command) = command {
-            self.finish(command, outcome);
+            self.cx.finish(command, outcome);
         }
     }
 
@@ -235,7 +235,7 @@ impl Core {
         self.candidate_unreached(now, &peer, u32::from(!is_ours));
         self.outbound_freed(now);
         if let Some(command) = command {
-            self.finish(command, Outcome::NotConnected(failure));
+            self.cx.finish(command, Outcome::NotConnected(failure));
         }
     }
 
@@ -260,7 +260,7 @@ impl Core {
     pub(crate) fn static_connected(&mut self, now: Now, peer: &PeerId) {
         if let Some(known) = self.dials.statics.get_mut(peer) {
             known.connected_since = Some(now.mono);
-            self.timers.cancel(Timer::Redial(*peer));
+            self.cx.timers.cancel(Timer::Redial(*peer));
         }
     }
 
@@ -277,9 +277,9 @@ impl Core {
     /// P8.5: sets the timer of a static peer that is not connected.
     fn rest(&mut self, now: Now, peer: PeerId, next: Pause) {
         if self.peers.get(&peer).is_none()
-            && let Some(pause) = self.dials.rest(&peer, next, &mut self.dice)
+            && let Some(pause) = self.dials.rest(&peer, next, &mut self.cx.dice)
         {
-            self.timers.set(Timer::Redial(peer), now.mono.after(pause));
+            self.cx.timers.set(Timer::Redial(peer), now.mono.after(pause));
         }
     }
 }

@@ -35,13 +35,13 @@ impl Core {
         }
         if next.len() == PER_STEP {
             self.round = Some(Round { began, reached: next.last().copied() });
-            self.timers.set(Timer::Decay, now.mono.after(STEP_PAUSE));
+            self.cx.timers.set(Timer::Decay, now.mono.after(STEP_PAUSE));
             return;
         }
         if began < last_tick(now.mono) {
-            self.timers.set(Timer::Decay, now.mono.after(STEP_PAUSE)); // whom this round met first has decayed once more meanwhile
+            self.cx.timers.set(Timer::Decay, now.mono.after(STEP_PAUSE)); // whom this round met first has decayed once more meanwhile
         } else if self.peers.any_scored() {
-            self.timers.set(Timer::Decay, next_tick(now.mono));
+            self.cx.timers.set(Timer::Decay, next_tick(now.mono));
         }
         self.pump_soon(); // who is no longer pruned can be asked again (P7.4)
     }
@@ -50,10 +50,10 @@ impl Core {
     pub(crate) fn mirror_now(&mut self, now: Now, peer: PeerId) {
         let Some(score) = self.peers.ledger(&peer).map(|ledger| ledger.score(now.mono)) else { return };
         if !self.mirror(now, peer, score) && score != 0 {
-            self.act(Action::SetScore { peer, score });
+            self.cx.act(Action::SetScore { peer, score });
         }
         if score != 0 {
-            self.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
+            self.cx.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
         }
     }
 
@@ -62,7 +62,7 @@ impl Core {
         let is_news = self.peers.mirror(now.mono, &peer, score);
         if is_news {
             self.judge_claim(now, &peer);
-            self.act(Action::SetScore { peer, score });
+            self.cx.act(Action::SetScore { peer, score });
         }
         is_news
     }

@@ -33,22 +33,22 @@ impl Core {
 
     pub(crate) fn block_peer(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
         if self.gate.block_peer(peer)? {
-            self.act(Action::Block { peer });
+            self.cx.act(Action::Block { peer });
         }
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     pub(crate) fn unblock_peer(&mut self, now: Now, peer: PeerId) -> CommandId {
         if self.gate.unblock_peer(peer) {
             self.let_back_in(now, peer);
         }
-        self.mint.commands.next(CommandId)
+        self.cx.mint.commands.next(CommandId)
     }
 
     /// Takes a peer back, unless something else still stands against it.
     pub(crate) fn let_back_in(&mut self, now: Now, peer: PeerId) {
         if !self.gate.is_blocked(peer) && self.peers.standing(now.mono, &peer) != Standing::Banned {
-            self.act(Action::Unblock { peer });
+            self.cx.act(Action::Unblock { peer });
         }
     }
 
@@ -56,37 +56,37 @@ impl Core {
         if self.gate.block_address(address)? {
             self.close_from(&Cidr::around(address, u8::MAX));
         }
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     pub(crate) fn unblock_address(&mut self, address: IpAddr) -> CommandId {
         self.gate.unblock_address(address);
-        self.mint.commands.next(CommandId)
+        self.cx.mint.commands.next(CommandId)
     }
 
     pub(crate) fn block_subnet(&mut self, subnet: Cidr) -> Result<CommandId, CommandError> {
         if self.gate.block_subnet(subnet)? {
             self.close_from(&subnet);
         }
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     pub(crate) fn unblock_subnet(&mut self, subnet: Cidr) -> CommandId {
         self.gate.unblock_subnet(subnet);
-        self.mint.commands.next(CommandId)
+        self.cx.mint.commands.next(CommandId)
     }
 
     /// Closes the connections whose other end lies there.
     fn close_from(&mut self, block: &Cidr) {
         for connection in self.peers.connections_from(block) {
-            self.act(Action::CloseConnection { connection });
+            self.cx.act(Action::CloseConnection { connection });
         }
     }
 
     pub(crate) fn protect(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
         self.gate.protect(peer)?;
         self.peers.set_protected(&peer, true);
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// A trusted or static peer stays protected (P8.1).
@@ -95,7 +95,7 @@ impl Core {
             self.gate.unprotect(peer);
             self.peers.set_protected(&peer, false);
         }
-        self.mint.commands.next(CommandId)
+        self.cx.mint.commands.next(CommandId)
     }
 
     /// P7.6
@@ -105,7 +105,7 @@ impl Core {
         self.peers.set_trusted(now.mono, peer, true);
         self.peers.set_protected(&peer, true);
         self.pardoned(now, peer, before, "P7.6");
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     pub(crate) fn distrust(&mut self, now: Now, peer: PeerId) -> CommandId {
@@ -121,16 +121,16 @@ impl Core {
         }
         self.peers.ledger_mut(now.mono, peer).lift_ban(now.mono);
         self.pardoned(now, peer, before, "P7.4");
-        Ok(self.mint.commands.next(CommandId))
+        Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// A peer may have been given back what it had lost.
     fn pardoned(&mut self, now: Now, peer: PeerId, before: Standing, rule: &'static str) {
-        self.timers.cancel(Timer::Ban(peer));
+        self.cx.timers.cancel(Timer::Ban(peer));
         self.mirror_now(now, peer);
         let standing = self.peers.standing(now.mono, &peer);
         if before != standing {
-            self.tell(Event::StandingChanged { peer, standing, rule });
+            self.cx.tell(Event::StandingChanged { peer, standing, rule });
             self.keep_peer(now, peer);
             self.pump_soon(); // it can be asked again (P7.4)
         }

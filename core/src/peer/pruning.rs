@@ -123,7 +123,7 @@ impl Ranks {
 impl Core {
     /// A peer has come, or counts as inbound now: somebody else, or it, may have to go.
     pub(crate) fn make_room(&mut self, now: Now) {
-        let limits = self.config.connections;
+        let limits = self.cx.config.connections;
         let count = self.peers.staying();
         let too_many = count.all > limits.target_peers as usize;
         let too_many_inbound = count.inbound > limits.max_inbound() as usize;
@@ -135,8 +135,8 @@ impl Core {
         };
         tracing::debug!(peer = %gone, peers = count.all, inbound = count.inbound, "too many peers: the worst one goes");
         self.peers.send_off(&gone);
-        self.stats.peers_pruned += 1;
-        self.act(Action::Disconnect { peer: gone });
+        self.cx.stats.peers_pruned += 1;
+        self.cx.act(Action::Disconnect { peer: gone });
     }
 }
 

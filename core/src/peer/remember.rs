@@ -18,14 +18,14 @@ impl Core {
         let Some(ledger) = self.peers.ledger(&peer) else { return };
         let wall = |at: Time| UnixTime(now.unix.0.saturating_add(at.0.saturating_sub(now.mono.0)));
         let (score, ban_ends) = (ledger.score(now.mono), ledger.ban_ends(now.mono).map(wall));
-        self.remember(Record::Peer { peer, score, as_of: now.unix, ban_ends });
+        self.cx.remember(Record::Peer { peer, score, as_of: now.unix, ban_ends });
     }
 
     /// Takes back how a peer stood in an earlier life of this node.
     pub(crate) fn restore_peer(&mut self, now: Now, peer: PeerId, score: i64, as_of: UnixTime, ban_ends: Option<UnixTime>) {
         let left = |end: UnixTime| Duration::from_micros(end.0.saturating_sub(now.unix.0));
         // A clock that was set back must not make a ban longer than any ban is.
-        let ban_ends = ban_ends.map(|end| left(end).min(self.config.score.ban_for));
+        let ban_ends = ban_ends.map(|end| left(end).min(self.cx.config.score.ban_for));
         if ban_ends.is_some_and(|left| left.is_zero()) {
             return; // P7.4: a ban ends with score 0
         }
@@ -36,10 +36,10 @@ impl Core {
             return;
         }
         if let Some(ends) = ban_ends {
-            self.timers.set(Timer::Ban(peer), ends);
-            self.act(Action::Block { peer });
+            self.cx.timers.set(Timer::Ban(peer), ends);
+            self.cx.act(Action::Block { peer });
         } else if let Some(due) = self.peers.ledger(&peer).and_then(|ledger| ledger.ban_due()) {
-            self.timers.set(Timer::Ban(peer), due);
+            self.cx.timers.set(Timer::Ban(peer), due);
         }
     }
 }

@@ -36,8 +36,8 @@ impl Core {
         };
         if let Some((outcome, label)) = refused {
             tracing::debug!(%peer, address = ?link.address, label, "connection refused");
-            *self.stats.connections_refused.entry(label).or_default() += 1;
-            self.act(Action::CloseConnection { connection });
+            *self.cx.stats.connections_refused.entry(label).or_default() += 1;
+            self.cx.act(Action::CloseConnection { connection });
             if let Some(dial) = dial {
                 self.dial_answered(now, dial, outcome);
             }
@@ -48,9 +48,9 @@ impl Core {
             self.gate.opened(ip);
         }
         let is_leaving = self.peers.get(&peer).is_some_and(Connected::is_leaving);
-        let is_first = self.peers.open(now.mono, peer, (connection, link), self.gate.is_protected(peer), &mut self.dice);
+        let is_first = self.peers.open(now.mono, peer, (connection, link), self.gate.is_protected(peer), &mut self.cx.dice);
         if is_first {
-            self.tell(Event::PeerConnected { peer });
+            self.cx.tell(Event::PeerConnected { peer });
             self.static_connected(now, &peer);
             self.candidate_connected(now, &peer);
             self.mirror_now(now, peer);
@@ -59,7 +59,7 @@ impl Core {
             self.dial_answered(now, dial, Outcome::Connected(peer));
         }
         if is_leaving {
-            self.act(Action::CloseConnection { connection }); // the order to leave stands
+            self.cx.act(Action::CloseConnection { connection }); // the order to leave stands
         } else if is_first {
             self.make_room(now); // P8.4
             self.plan_exchange(now); // P8.10
@@ -74,9 +74,9 @@ impl Core {
             self.gate.closed(ip);
         }
         if was_last {
-            self.timers.cancel(Timer::Use(peer));
+            self.cx.timers.cancel(Timer::Use(peer));
             self.forget_claimant(&peer);
-            self.tell(Event::PeerDisconnected { peer });
+            self.cx.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(now, peer, was_sent_off);
             self.pump_soon(); // a catch-up that only it could back has nobody left
             self.static_lost(now, peer);
@@ -97,7 +97,7 @@ impl Core {
         self.candidate_identified(now, peer);
         if spoken.supports_none() {
             // Its subscriptions may still be on their way.
-            self.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
+            self.cx.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
         }
         self.greet(now, peer);
         self.pump_soon();
@@ -109,7 +109,7 @@ impl Core {
             |connected: &Connected| connected.spoken.supports_none() && !Topic::ALL.into_iter().any(|topic| connected.is_on(topic));
         if self.peers.get(&peer).is_some_and(useless) {
             self.candidate_useless(now, &peer);
-            self.act(Action::Disconnect { peer });
+            self.cx.act(Action::Disconnect { peer });
         }
     }
 
@@ -123,18 +123,18 @@ impl Core {
         }
         let (due, after) = (ledger.ban_due(), ledger.standing(now.mono));
         match due {
-            Some(at) => self.timers.set(Timer::Ban(peer), at),
-            None if after != Standing::Banned => self.timers.cancel(Timer::Ban(peer)),
+            Some(at) => self.cx.timers.set(Timer::Ban(peer), at),
+            None if after != Standing::Banned => self.cx.timers.cancel(Timer::Ban(peer)),
             None => {}
         }
         tracing::debug!(%peer, rule, ?conduct, delta = change.delta, score = change.score, "score changed");
         self.mirror(now, peer, change.score);
         if before != after {
-            self.tell(Event::StandingChanged { peer, standing: after, rule });
+            self.cx.tell(Event::StandingChanged { peer, standing: after, rule });
             self.keep_peer(now, peer); // P7.7
             self.pump_soon(); // who is no longer pruned can be asked again (P7.4)
         }
-        self.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
+        self.cx.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
     }
 
     /// P7.4: low for long enough, or a ban has run out.
@@ -145,13 +145,13 @@ impl Core {
         let (standing, ends) = (ledger.standing(now.mono), ledger.ban_ends(now.mono));
         self.peers.set_banned(&peer, ends.is_some());
         if let Some(ends) = ends {
-            self.timers.set(Timer::Ban(peer), ends);
-            self.act(Action::Block { peer });
+            self.cx.timers.set(Timer::Ban(peer), ends);
+            self.cx.act(Action::Block { peer });
         } else {
             self.let_back_in(now, peer);
             self.mirror_now(now, peer);
         }
-        self.tell(Event::StandingChanged { peer, standing, rule: "P7.4" });
+        self.cx.tell(Event::StandingChanged { peer, standing, rule: "P7.4" });
         self.keep_peer(now, peer); // P7.7
     }
 }

@@ -37,23 +37,23 @@ impl Core {
                     self.answered_well(now, peer, request);
                     self.head_claimed(now, peer, u64::try_from(head.block_number).unwrap_or(u64::MAX));
                     if let Some(command) = command {
-                        self.finish(command, Outcome::Head { peer, head });
+                        self.cx.finish(command, Outcome::Head { peer, head });
                     }
                 }
                 Err(refusal) => self.answered_badly(now, request, sent, refusal),
             },
             Purpose::Commitments { start, count, command } => {
-                let read = read_page(body, start, count, self.config.slasher);
+                let read = read_page(body, start, count, self.cx.config.slasher);
                 match read.broken {
                     Some(refusal) => self.answered_badly(now, request, sent, refusal),
                     None => {
                         self.answered_well(now, peer, request);
-                        self.finish(command, Outcome::Commitments { peer, commitments: read.items });
+                        self.cx.finish(command, Outcome::Commitments { peer, commitments: read.items });
                     }
                 }
             }
             Purpose::Page { start, count } => {
-                let read = read_page(body, start, count, self.config.slasher);
+                let read = read_page(body, start, count, self.cx.config.slasher);
                 match read.broken {
                     Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
@@ -61,25 +61,25 @@ impl Core {
                 self.page_arrived(now, request, peer, start, read);
             }
             Purpose::Parent { number } => {
-                let read = read_page(body, number, 1, self.config.slasher);
+                let read = read_page(body, number, 1, self.cx.config.slasher);
                 match read.broken {
                     Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
                 }
                 self.parent_arrived(now, request, peer, read.items);
             }
-            Purpose::TxList { hash, command } => match read_txlist(body, hash, self.config.txlist_cap) {
+            Purpose::TxList { hash, command } => match read_txlist(body, hash, self.cx.config.txlist_cap) {
                 Err(refusal) => self.answered_badly(now, request, sent, refusal),
                 Ok(list) if list.txlist.is_empty() => {
                     // P6.3: not found, and P5.6, P7.8: that costs nothing
-                    self.stats.requests_answered += 1;
+                    self.cx.stats.requests_answered += 1;
                     match command {
-                        Some(command) => self.finish(command, Outcome::TxList { peer, txlist: None }),
+                        Some(command) => self.cx.finish(command, Outcome::TxList { peer, txlist: None }),
                         None => self.fetch_failed(&hash),
                     }
                 }
                 Ok(list) => {
-                    self.stats.requests_answered += 1;
+                    self.cx.stats.requests_answered += 1;
                     self.answered_txlist(peer, request, command, list);
                 }
             },
@@ -109,7 +109,7 @@ impl Core {
             self.charge(now, sent.peer, "P6.5", conduct, Cause::Request(request));
         }
         if was_sent && failure == RequestFailure::Timeout {
-            self.act(Action::CancelRequest { request });
+            self.cx.act(Action::CancelRequest { request });
         }
         if was_sent && failure == RequestFailure::Closed && self.peers.get(&sent.peer).is_some() {
             self.peers.rest(now.mono, sent.peer, sent.protocol); // P6.7: it may count what we asked before a restart
@@ -124,7 +124,7 @@ impl Core {
     /// A request ends, once. Says whether it was with its peer, or still waited for room.
     fn end_request(&mut self, now: Now, request: RequestId) -> Option<(Sent, bool)> {
         let (sent, was_sent) = self.requests.end(request)?;
-        self.timers.cancel(Timer::Request(request));
+        self.cx.timers.cancel(Timer::Request(request));
         if was_sent {
             self.peers.note_ended(now.mono, sent.peer, sent.protocol);
         } else {
@@ -134,7 +134,7 @@ impl Core {
     }
 
     fn answered_well(&mut self, now: Now, peer: PeerId, request: RequestId) {
-        self.stats.requests_answered += 1;
+        self.cx.stats.requests_answered += 1;
         self.charge(now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
     }
 
@@ -150,14 +150,14 @@ impl Core {
     }
 
     fn ended_without_good(&mut self, request: RequestId, sent: Sent, error: RequestError) {
-        self.stats.requests_failed += 1;
+        self.cx.stats.requests_failed += 1;
         match sent.purpose {
             Purpose::Page { start, .. } => self.page_failed(request, sent.peer, start),
             Purpose::TxList { hash, command: None } => self.fetch_failed(&hash),
             Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
         }
         if let Some(command) = sent.purpose.command() {
-            self.finish(command, Outcome::RequestFailed { peer: sent.peer, error });
+            self.cx.finish(command, Outcome::RequestFailed { peer: sent.peer, error });
         }
     }
 }

@@ -41,24 +41,24 @@ impl Core {
 
     /// Where in the round a search begins.
     pub(crate) fn any_seat(&mut self) -> u64 {
-        if self.peers.len() > 1 { self.dice.any() } else { 0 } // no throw where there is no choice
+        if self.peers.len() > 1 { self.cx.dice.any() } else { 0 } // no throw where there is no choice
     }
 
     /// Is there room for one more request, whomever it goes to?
     fn has_room(&self) -> bool {
-        self.requests.in_flight() + self.deliveries.answers() < self.config.max_requests
+        self.requests.in_flight() + self.deliveries.answers() < self.cx.config.max_requests
     }
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
     pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
         self.has_room()
-            && self.requests.in_flight_of(&peer) < self.config.max_requests_per_peer
+            && self.requests.in_flight_of(&peer) < self.cx.config.max_requests_per_peer
             && self.peers.get(&peer).is_some_and(|connected| connected.spoken.supports(protocol) && self.peers.takes(now, &peer, protocol))
     }
 
     /// Sends a request. The caller has asked [`Core::can_ask`].
     pub(crate) fn ask(&mut self, now: Time, peer: PeerId, protocol: Protocol, body: Bytes, purpose: Purpose) -> RequestId {
-        let request = self.mint.requests.next(RequestId);
+        let request = self.cx.mint.requests.next(RequestId);
         self.send(now, request, Sent { peer, protocol, purpose }, body);
         request
     }
@@ -87,15 +87,15 @@ impl Core {
         if !has_room && self.requests.waiting.len() >= MAX_WAITING {
             return Err(CommandError::TooManyRequests { in_flight: self.requests.waiting.len(), max: MAX_WAITING });
         }
-        let command = self.mint.commands.next(CommandId);
+        let command = self.cx.mint.commands.next(CommandId);
         let purpose = purpose(command);
         if has_room {
             self.ask(now.mono, peer, protocol, body, purpose);
         } else {
-            let request = self.mint.requests.next(RequestId);
+            let request = self.cx.mint.requests.next(RequestId);
             // Room comes within a window (P6.7); its time with the peer starts when it leaves.
-            let patience = self.config.request_limit.window + self.config.request_timeout;
-            self.timers.set(Timer::Request(request), now.mono.after(patience));
+            let patience = self.cx.config.request_limit.window + self.cx.config.request_timeout;
+            self.cx.timers.set(Timer::Request(request), now.mono.after(patience));
             self.requests.waiting.insert(request, Waiting { sent: Sent { peer, protocol, purpose }, body });
             self.peers.seek(peer, protocol, request);
             self.pump_soon();
@@ -105,11 +105,11 @@ impl Core {
 
     fn send(&mut self, now: Time, request: RequestId, sent: Sent, body: Bytes) {
         let Sent { peer, protocol, .. } = sent;
-        self.timers.set(Timer::Request(request), now.after(self.config.request_timeout));
+        self.cx.timers.set(Timer::Request(request), now.after(self.cx.config.request_timeout));
         self.peers.note_sent(now, peer, protocol);
         self.requests.enter(request, sent);
-        self.stats.requests_sent += 1;
-        self.act(Action::SendRequest { request, peer, protocol, body });
+        self.cx.stats.requests_sent += 1;
+        self.cx.act(Action::SendRequest { request, peer, protocol, body });
     }
 
     /// Lets go what waits and has room now, our user's requests first. The end of a step calls it, where [`Core::pump_soon`] was.
@@ -134,14 +134,14 @@ impl Core {
 
     /// Sets the timer for the next moment at which somebody who waits may find room, if time alone can bring it.
     fn wake_for_room(&mut self, now: Now) {
-        self.timers.cancel(Timer::Room);
+        self.cx.timers.cancel(Timer::Room);
         let wishes = self.peers.next_sought(now.mono);
         let again = self.sync.page_looks_again.then(|| now.mono.after(STEP_PAUSE));
         let (waits_for_txlists, waits_for_pages) = (self.deliveries.waits_for_room(), self.sync.waits_for_room());
         let txlists = waits_for_txlists.then(|| self.peers.next_free(now.mono, Protocol::GetTxList)).flatten();
         let pages = waits_for_pages.then(|| self.peers.next_free(now.mono, Protocol::GetCommitments)).flatten();
         if let Some(at) = [again, wishes, txlists, pages].into_iter().flatten().min() {
-            self.timers.set(Timer::Room, at);
+            self.cx.timers.set(Timer::Room, at);
         }
     }
 

@@ -60,13 +60,13 @@ impl Core {
     pub(crate) fn serve(&mut self, now: Now, peer: PeerId, channel: ChannelId, protocol: Protocol, body: &Bytes) {
         match self.admit_request(now, peer, protocol).and_then(|()| self.answer(now, peer, protocol, body)) {
             Ok(response) => {
-                self.stats.requests_served += 1;
+                self.cx.stats.requests_served += 1;
                 self.serving.begin(peer, channel);
-                self.act(Action::Respond { channel, response });
+                self.cx.act(Action::Respond { channel, response });
             }
             Err(refusal) => {
-                self.stats.requests_refused += 1;
-                self.act(Action::DropRequest { channel });
+                self.cx.stats.requests_refused += 1;
+                self.cx.act(Action::DropRequest { channel });
                 self.blame_request(now, peer, refusal);
             }
         }
@@ -82,10 +82,10 @@ impl Core {
         }
         // P7.10: an honest peer behind a slow link gives its requests up before we have written our answers. No answer, and no charge: who
         // asks too often meets the limit above. (ours)
-        if self.serving.of(&peer) >= self.config.max_served_per_peer {
+        if self.serving.of(&peer) >= self.cx.config.max_served_per_peer {
             return Err(Refusal::Crowded);
         }
-        if self.serving.len() >= self.config.max_served { Err(Refusal::Crowded) } else { Ok(()) }
+        if self.serving.len() >= self.cx.config.max_served { Err(Refusal::Crowded) } else { Ok(()) }
     }
 
     /// A peer sent a request that is no frame (P3.4).
@@ -135,7 +135,7 @@ impl Core {
 
     /// P6.2: canonical, ascending, gapless from the start; within count, 256, and the byte budget.
     fn commitments(&self, request: GetCommitmentsRequest) -> Bytes {
-        let budget = (self.config.response_budget_bytes - 4) / SIGNED_COMMITMENT_BYTES;
+        let budget = (self.cx.config.response_budget_bytes - 4) / SIGNED_COMMITMENT_BYTES;
         let count = (request.max_count as usize).min(MAX_COMMITMENTS_PER_RESPONSE).min(budget);
         let start = u64::try_from(request.start_block_number);
         let found: Vec<_> = start.map(|start| self.chain.from(start).take(count).collect()).unwrap_or_default();

@@ -23,11 +23,11 @@ impl Core {
     /// A new peer said what it speaks: while few told us their head, it is asked for its own.
     pub(crate) fn greet(&mut self, now: Now, peer: PeerId) {
         let known = self.sync.claims.of(&peer).is_some();
-        if !known && self.sync.claims.len() < self.config.heads_from && self.can_ask(now.mono, peer, Protocol::GetHead) {
+        if !known && self.sync.claims.len() < self.cx.config.heads_from && self.can_ask(now.mono, peer, Protocol::GetHead) {
             self.ask_head(now, peer);
         }
         let at = self.heads_at(now.mono);
-        self.timers.set_if_idle(Timer::Heads, at);
+        self.cx.timers.set_if_idle(Timer::Heads, at);
     }
 
     /// Time to ask for heads again: some peers at once in quiet times; while the chain moves one after the other, so that what gossip lost
@@ -35,10 +35,10 @@ impl Core {
     pub(crate) fn heads_due(&mut self, now: Now) {
         self.pump_if_due(now);
         if self.sync.resume_at <= now.mono {
-            self.sync.resume_at = now.mono.after(self.config.heads_every);
+            self.sync.resume_at = now.mono.after(self.cx.config.heads_every);
             self.resume_sync();
         }
-        let (turns, at_once) = (self.turns(), if self.is_moving(now.mono) { 1 } else { self.config.heads_from });
+        let (turns, at_once) = (self.turns(), if self.is_moving(now.mono) { 1 } else { self.cx.config.heads_from });
         self.sync.polled.truncate(turns.saturating_sub(1));
         let mut asked: Vec<PeerId> = if at_once == 1 { self.sync.polled.iter().copied().collect() } else { Vec::new() };
         for _ in 0..at_once {
@@ -47,26 +47,26 @@ impl Core {
             self.sync.polled.push_front(peer);
             asked.push(peer);
         }
-        self.sync.polled.truncate(self.config.heads_from);
+        self.sync.polled.truncate(self.cx.config.heads_from);
         if self.peers.len() > 0 {
             let at = self.heads_at(now.mono);
-            self.timers.set(Timer::Heads, at);
+            self.cx.timers.set(Timer::Heads, at);
         }
         self.plan();
     }
 
     /// How many peers take turns in being asked while the chain moves.
     fn turns(&self) -> usize {
-        self.peers.speakers(Protocol::GetHead).clamp(1, self.config.heads_from)
+        self.peers.speakers(Protocol::GetHead).clamp(1, self.cx.config.heads_from)
     }
 
     fn heads_at(&self, now: Time) -> Time {
         let turns = u32::try_from(self.turns()).unwrap_or(u32::MAX);
-        now.after(if self.is_moving(now) { self.config.heads_while_moving / turns } else { self.config.heads_every })
+        now.after(if self.is_moving(now) { self.cx.config.heads_while_moving / turns } else { self.cx.config.heads_every })
     }
 
     fn is_moving(&self, now: Time) -> bool {
-        self.sync.moved.is_some_and(|at| now.since(at) < self.config.heads_every)
+        self.sync.moved.is_some_and(|at| now.since(at) < self.cx.config.heads_every)
     }
 
     fn ask_head(&mut self, now: Now, peer: PeerId) {
@@ -88,7 +88,7 @@ impl Core {
         let room = self.sync.gaps.len() < MAX_GAPS || self.sync.gaps.contains_key(&number);
         if room && self.peers.get(&peer).is_some() {
             self.sync.gaps.entry(number).or_insert(peer);
-            self.timers.set_if_idle(Timer::Gap, now.mono.after(GAP_GRACE));
+            self.cx.timers.set_if_idle(Timer::Gap, now.mono.after(GAP_GRACE));
         }
     }
 
@@ -242,14 +242,14 @@ impl Core {
         self.sync.moved = Some(now.mono);
         if !was_moving && self.peers.len() > 0 {
             let at = self.heads_at(now.mono);
-            self.timers.set(Timer::Heads, at);
+            self.cx.timers.set(Timer::Heads, at);
         }
         let Some(run) = &mut self.sync.run else { return };
         let from = run.from;
         let passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head.saturating_add(1));
         if passed {
             let to = self.sync.claims.best().max(head);
-            self.tell(Event::SyncProgress { from, at: head, to });
+            self.cx.tell(Event::SyncProgress { from, at: head, to });
             self.pump_soon();
         }
     }

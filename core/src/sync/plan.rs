@@ -43,7 +43,7 @@ impl Core {
         let (head, target) = (self.chain.head_number(), self.sync.claims.target());
         if self.sync.run.is_none() && target > head {
             self.sync.run = Some(Run { from: head, next: head.saturating_add(1), pages: Default::default(), barred: Default::default() });
-            self.tell(Event::SyncProgress { from: head, at: head, to: target });
+            self.cx.tell(Event::SyncProgress { from: head, at: head, to: target });
         }
     }
 
@@ -66,7 +66,7 @@ impl Core {
         }
         while self.pump_pages_once(now) {}
         if self.sync.changes_left == 0 || self.sync.returning > 0 {
-            self.timers.set_if_idle(Timer::Claims, now.mono.after(STEP_PAUSE));
+            self.cx.timers.set_if_idle(Timer::Claims, now.mono.after(STEP_PAUSE));
         }
         self.judge_pages(now); // one that waited for another which is not needed any more
     }
@@ -84,11 +84,12 @@ impl Core {
         if head >= target && !run.pages.values().any(|slot| slot.page.is_under_way()) {
             self.sync.run = None;
             if head >= best {
-                self.tell(Event::Synced { head });
+                self.cx.tell(Event::Synced { head });
             }
             return false;
         }
-        let size = if target - head.min(target) > u64::from(self.config.page_far) { self.config.page_far } else { self.config.page_near };
+        let size =
+            if target - head.min(target) > u64::from(self.cx.config.page_far) { self.cx.config.page_far } else { self.cx.config.page_near };
         while run.pages.len() < MAX_PAGES && run.next <= target {
             let count = u32::try_from(target - run.next + 1).unwrap_or(u32::MAX).min(size);
             run.pages.insert(run.next, Slot { count, page: Page::Wanted });

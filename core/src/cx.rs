@@ -1,0 +1,117 @@
+//! What does every part need, and who lends it?
+//!
+//! [`Core`](crate::Core) owns one [`Cx`] beside its parts and lends it to a part for one call: the configuration, the clocks of this call, the
+//! table of deadlines, the dice, the ids that are minted, the counters, and the queue of what goes out. A part that has it needs to know
+//! nothing of the machine, nor of other parts.
+
+use std::collections::VecDeque;
+
+use crate::bounds::MAX_OUTPUTS_WAITING;
+use crate::config::Config;
+use crate::dice::Dice;
+use crate::id::{CommandId, JobId, Mint};
+use crate::job::{Job, Work};
+use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
+use crate::record::Record;
+use crate::stats::Stats;
+use crate::time::{Now, Timers};
+
+/// The ids that the machine hands out.
+#[derive(Debug, Default)]
+pub(crate) struct Mints {
+    pub(crate) commands: Mint,
+    pub(crate) requests: Mint,
+    pub(crate) jobs: Mint,
+    pub(crate) publishes: Mint,
+    pub(crate) dials: Mint,
+    pub(crate) held: Mint,
+    pub(crate) lookups: Mint,
+}
+
+/// What is lent to a part for one call.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    pub(crate) config: Config,
+    /// Both clocks, as this call brought them; the monotonic one never goes back.
+    pub(crate) now: Now,
+    pub(crate) timers: Timers,
+    pub(crate) dice: Dice,
+    pub(crate) mint: Mints,
+    pub(crate) stats: Stats,
+    outputs: VecDeque<Output>,
+    /// How many outputs waited when this call began.
+    waited: usize,
+}
+
+impl Cx {
+    pub(crate) fn new(config: Config, seed: [u8; 32], now: Now) -> Self {
+        Self {
+            config,
+            now,
+            timers: Timers::default(),
+            dice: Dice::new(seed),
+            mint: Mints::default(),
+            stats: Stats::default(),
+            outputs: VecDeque::new(),
+            waited: 0,
+        }
+    }
+
+    /// A call begins. A monotonic time that goes back counts as the last one.
+    pub(crate) fn begin(&mut self, now: Now) -> Now {
+        self.now = Now { mono: now.mono.max(self.now.mono), unix: now.unix };
+        self.waited = self.outputs.len();
+        self.now
+    }
+
+    /// A call ends.
+    pub(crate) fn end(&self) {
+        debug_assert!(self.outputs.len() - self.waited <= MAX_OUTPUTS_PER_STEP, "one step emitted more than MAX_OUTPUTS_PER_STEP");
+    }
+
+    /// Orders something of the network.
+    pub(crate) fn act(&mut self, action: Action) {
+        self.emit(Output::Net(action));
+    }
+
+    /// Tells the application something.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.emit(Output::App(event));
+    }
+
+    /// Has the host keep something for the next start.
+    pub(crate) fn remember(&mut self, record: Record) {
+        self.emit(Output::Keep(record));
+    }
+
+    /// A command has its outcome.
+    pub(crate) fn finish(&mut self, command: CommandId, outcome: Outcome) {
+        self.tell(Event::CommandFinished { command, outcome });
+    }
+
+    /// Sends slow, pure work out.
+    pub(crate) fn start(&mut self, work: Work) -> JobId {
+        let id = self.mint.jobs.next(JobId);
+        self.stats.jobs += 1;
+        self.emit(Output::Job(Job { id, work }));
+        id
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Outputs that wait to be drained.
+    pub(crate) fn outputs_waiting(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// P10.1: do so many outputs wait that strangers must go unheard?
+    pub(crate) fn is_full(&self) -> bool {
+        self.outputs.len() >= MAX_OUTPUTS_WAITING
+    }
+
+    fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+}
