@@ -66,7 +66,7 @@ const ARRIVING: usize = entry::<JobId, [u64; 24]>();
 const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
     + MAX_CONNECTIONS_PER_PEER
-        * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
+        * (entry::<ConnectionId, Link>() + entry::<Cidr, usize>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
     + entry::<Rank, PeerId>() + entry::<u64, (Rank, PeerId)>() + 2 * size_of::<(u64, Time, PeerId)>() // its place in the queue to the door
     + 3 * (entry::<Rest, ()>() + entry::<(Time, u64), ()>()) // its place in each protocol's room, and that it is sought there
     + 2 * entry::<PeerId, u64>() // its seat, and that it has a score

@@ -72,6 +72,7 @@ mod bounds;
 mod chain;
 mod commands;
 mod config;
+mod counts;
 mod crypto;
 mod cx;
 mod dice;
