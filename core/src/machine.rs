@@ -21,8 +21,9 @@ use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
+use crate::peer::lifecycle::Opened;
+use crate::peer::reputation::Reputation;
 use crate::peer::table::{ConnectionInfo, Peers};
-use crate::peer::terms::Opened;
 use crate::publish::Outbox;
 use crate::request::Requests;
 use crate::request::serve::Serving;
@@ -58,6 +59,7 @@ pub struct Core {
     pub(crate) txlists: TxLists,
     pub(crate) deliveries: Deliveries,
     pub(crate) peers: Peers,
+    pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
@@ -105,6 +107,7 @@ impl Core {
             txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
             deliveries: Deliveries::default(),
             peers: Peers::new(config),
+            reputation: Reputation::new(config),
             requests: Requests::default(),
             serving: Serving::default(),
             sync: Sync::default(),
@@ -173,14 +176,14 @@ impl Core {
             Command::Dial { address } => self.dial_for_user(now, address),
             Command::Disconnect { peer } => self.disconnect_for_user(peer),
             Command::BlockPeer { peer } => self.block_peer(peer),
-            Command::UnblockPeer { peer } => Ok(self.unblock_peer(now, peer)),
+            Command::UnblockPeer { peer } => Ok(self.unblock_peer(peer)),
             Command::BlockAddress { address } => self.block_address(address),
             Command::UnblockAddress { address } => Ok(self.unblock_address(address)),
             Command::BlockSubnet { subnet } => self.block_subnet(subnet),
             Command::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
             Command::Protect { peer } => self.protect(peer),
             Command::Unprotect { peer } => Ok(self.unprotect(peer)),
-            Command::Trust { peer } => self.trust(now, peer),
+            Command::Trust { peer } => self.trust(peer),
             Command::Distrust { peer } => Ok(self.distrust(now, peer)),
             Command::LiftBan { peer } => self.lift_ban(now, peer),
             Command::Restore(records) => Ok(self.restore(now, &records)),
@@ -208,10 +211,10 @@ impl Core {
                 Timer::Heads => self.heads_due(now),
                 Timer::Room => self.pump_soon(),
                 Timer::Gap => self.gaps_due(now),
-                Timer::Ban(peer) => self.ban_checked(now, peer),
+                Timer::Ban(peer) => self.check_ban(peer),
                 Timer::Use(peer) => self.use_checked(now, peer),
                 Timer::Execute => self.execute_again(now),
-                Timer::Decay => self.scores_decayed(now),
+                Timer::Decay => self.decay_scores(),
                 Timer::Redial(peer) => self.redial_due(now, peer),
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
