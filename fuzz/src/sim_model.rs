@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use preconf_conformance::sim::{Failure, History, HistoryPlan, JobOrder, NodeId, Server, Setup, Terms, World};
+use preconf_sim::{Failure, History, HistoryPlan, JobOrder, NodeId, Server, Setup, Terms, World};
 use preconf_core::{RawTxList, Topic};
 
 use crate::dice::Dice;
