@@ -8,12 +8,12 @@ use preconf_core::{
 };
 
 use super::check::{Failure, Violation};
-use super::history::CHAIN;
 use super::node::{Mind, NodeId, Ready, node_of, peer_id};
 use super::puppet::Answer;
 use super::queue::Happening;
 use super::trace::body_of;
 use super::world::{Asked, World};
+use preconf_writer::CHAIN;
 
 /// Two nodes, the lower first.
 pub(crate) type Ends = (NodeId, NodeId);

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use preconf_core::{ChainLabel, Input, LookupId, NodeRecord, PeerId};
 
-use super::history::CHAIN;
 use super::node::{NodeId, peer_id};
 use super::queue::Happening;
 use super::world::World;
+use preconf_writer::CHAIN;
 
 /// Records of one look-up. Source: a bucket of discv5.
 const PER_LOOKUP: usize = 16;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use preconf_core::{Bytes, Input, Topic, message_id};
 
 use super::check::{Failure, Violation};
-use super::history::CHAIN;
 use super::link::Terms;
 use super::node::{NodeId, peer_id};
 use super::observe::Mark;
 use super::queue::Happening;
 use super::world::World;
+use preconf_writer::CHAIN;
 
 impl World {
     /// Changes the terms of every link from now on.

@@ -5,15 +5,8 @@
 
 use std::sync::Arc;
 
-use preconf_core::{
-    Address, B256, Bytes, ChainId, DEFAULT_DOMAIN, PreconfCommitment, Preconfirmation, RawTxList, SecretKey, SignedCommitment, U256,
-    Window, address_of, keccak256, preconfirmation_hash, sign,
-};
-
-/// The chain of all simulated worlds.
-pub const CHAIN: ChainId = ChainId(167_000);
-/// The unix second at which every world starts, and with it the first window.
-pub const START: u64 = 1_800_000_000;
+use preconf_core::{B256, Bytes, RawTxList, SecretKey, SignedCommitment, Window, address_of, keccak256};
+use preconf_writer::{START, WINDOW_SECS, Writer, key};
 
 /// What a history looks like.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +27,7 @@ pub struct HistoryPlan {
 
 impl Default for HistoryPlan {
     fn default() -> Self {
-        Self { blocks: 50, per_window: 10, window_secs: 1_000, preconfers: 2, txlist_bytes: 100, one_txlist: false }
+        Self { blocks: 50, per_window: 10, window_secs: WINDOW_SECS, preconfers: 2, txlist_bytes: 100, one_txlist: false }
     }
 }
 
@@ -73,26 +66,22 @@ impl History {
             settled: true,
         };
         let windows: Vec<Window> = (0..count).map(window).collect();
-        let mut parent = B256::repeat_byte(0xaa);
+        let mut writer = Writer::new(1);
         let mut blocks = Vec::new();
         for number in 1..=plan.blocks {
             let (index, place) = ((number - 1) / plan.per_window, (number - 1) % plan.per_window);
+            let Window { start, end, .. } = windows[index as usize];
+            if place == 0 {
+                writer = Writer { key: *key_of(index), timestamp: start, window_end: end, ..writer };
+            }
             let eop = place + 1 == plan.per_window;
             let hands_over_only = eop && index % 2 == 0;
             let txlist = (!hands_over_only).then(|| txlist(if plan.one_txlist { 0 } else { number }, plan.txlist_bytes));
-            let preconf = Preconfirmation {
-                eop,
-                block_number: U256::from(number),
-                timestamp: U256::from(START + index * plan.window_secs + place + 1),
-                gas_limit: U256::from(30_000_000),
-                raw_tx_list_hash: txlist.as_ref().map_or(B256::ZERO, |(hash, _)| *hash),
-                parent_preconfirmation_hash: parent,
-                submission_window_end: U256::from(START + (index + 1) * plan.window_secs),
-                ..Preconfirmation::default()
-            };
-            let signed = sign(PreconfCommitment { preconf, slasher_address: Address::ZERO }, key_of(index), DEFAULT_DOMAIN);
-            parent = preconfirmation_hash(&signed);
-            blocks.push(Block { signed, hash: parent, txlist, window: index as usize });
+            let signed = writer.write(|preconf| {
+                preconf.eop = eop;
+                preconf.raw_tx_list_hash = txlist.as_ref().map_or(B256::ZERO, |(hash, _)| *hash);
+            });
+            blocks.push(Block { signed, hash: writer.parent, txlist, window: index as usize });
         }
         Self { blocks: Arc::new(blocks), windows: Arc::new(windows) }
     }
@@ -123,10 +112,6 @@ impl Block {
     pub fn txlist_bytes(&self) -> Option<Bytes> {
         self.txlist.as_ref().map(|(hash, txlist)| RawTxList { hash: *hash, txlist: txlist.clone() }.encode())
     }
-}
-
-fn key(name: u8) -> SecretKey {
-    SecretKey::from_secret_bytes([name; 32]).expect("a small number is a secret key")
 }
 
 fn txlist(number: u64, len: usize) -> (B256, Bytes) {

@@ -9,9 +9,10 @@ use preconf_trace::Recorder;
 
 use super::check::Watch;
 use super::gossip::Gossip;
-use super::history::{CHAIN, History, START};
+use super::history::History;
 use super::jobs::JobOrder;
 use super::puppet::Puppet;
+use preconf_writer::{CHAIN, START};
 
 /// Requests that can be on their way to one peer when it begins to refuse: four in flight (P6.6) and, once they have failed, four more of a
 /// connection that a cut hid the refusal of.

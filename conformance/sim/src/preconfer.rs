@@ -10,13 +10,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use preconf_core::{
-    Address, B256, Bytes, Command, DEFAULT_DOMAIN, PreconfCommitment, Preconfirmation, RawTxList, SecretKey, SignedCommitment, SyncTip,
-    Time, U256, Window, address_of, keccak256, preconfirmation_hash, sign,
-};
+use preconf_core::{Address, B256, Bytes, Command, RawTxList, SecretKey, SignedCommitment, SyncTip, Time, Window, address_of, keccak256};
+use preconf_writer::{START, Writer};
 
 use super::check::Failure;
-use super::history::START;
 use super::node::NodeId;
 use super::observe::Mark;
 use super::puppet::Slot;
@@ -301,19 +298,13 @@ pub fn txlist_of(slot: &Slot, len: usize, twist: u64) -> Bytes {
 
 /// A block as its preconfer signs it, and its name.
 pub fn block_of(slot: &Slot, txlist: Option<&Bytes>, eop: bool) -> (SignedCommitment, B256) {
-    let preconf = Preconfirmation {
-        eop,
-        block_number: U256::from(slot.number),
-        timestamp: U256::from(slot.timestamp),
-        gas_limit: U256::from(30_000_000),
-        raw_tx_list_hash: txlist.map_or(B256::ZERO, keccak256),
-        parent_preconfirmation_hash: slot.parent,
-        submission_window_end: U256::from(slot.window.end),
-        ..Preconfirmation::default()
-    };
-    let signed = sign(PreconfCommitment { preconf, slasher_address: Address::ZERO }, &slot.key, DEFAULT_DOMAIN);
-    let hash = preconfirmation_hash(&signed);
-    (signed, hash)
+    let Slot { key, window, number, parent, timestamp, .. } = *slot;
+    let mut writer = Writer { key, parent, number: number - 1, timestamp: timestamp - 1, window_end: window.end, ..Writer::new(1) };
+    let signed = writer.write(|preconf| {
+        preconf.eop = eop;
+        preconf.raw_tx_list_hash = txlist.map_or(B256::ZERO, keccak256);
+    });
+    (signed, writer.parent)
 }
 
 /// A txlist as it is gossiped.

@@ -4,12 +4,12 @@ use preconf_core::{Bytes, Input, RequestId, Topic, message_id};
 
 use super::carry::ends;
 use super::check::Failure;
-use super::history::CHAIN;
 use super::node::{Mind, NodeId, peer_id};
 use super::preconfer::Made;
 use super::puppet::{Hands, Order, Puppet, Slot};
 use super::queue::Happening;
 use super::world::World;
+use preconf_writer::CHAIN;
 
 impl World {
     pub(crate) fn puppet_turn(&mut self, node: NodeId) -> Result<(), Failure> {
