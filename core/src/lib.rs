@@ -4,6 +4,8 @@
 //! schedule, links them into a chain, fetches what it missed, serves what it has, and keeps bad peers out. It is a value that is told what
 //! happened and answers with what to do: it never waits, never asks the time, never throws dice of its own.
 //!
+//! Numbers such as `C6` or `P5.6` name rules: [`protocol`] has the text of every one, and each is cited where it is decided and tested.
+//!
 //! ```text
 //!  Input    the world: gossip, requests, responses, peers, finished jobs --+        +--> Action  orders to the network
 //!  Command  our own application: publish, fetch, move the sync tip --------+-> Core +--> Job     slow pure work, for any thread
@@ -62,9 +64,9 @@
 //!
 //! # Where to find what
 //!
-//! Rules carry the numbers of PROTOCOL.md (`C6`, `P5.1`): search for one and you stand in its code and its tests. `validate` holds the rules
-//! that are pure functions; `chain` what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer`
-//! reputation and limits; `discovery` whom we might connect to; `wire` the bytes.
+//! Search the sources for a rule's number and you stand in its code and its tests. `validate` holds the rules that are pure functions; `chain`
+//! what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer` reputation and limits; `discovery`
+//! whom we might connect to; `wire` the bytes.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -95,6 +97,9 @@ mod sync;
 mod time;
 mod validate;
 mod wire;
+
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod protocol {}
 
 pub use alloy_primitives::{Address, B256, U256, keccak256};
 pub use bytes::Bytes;
