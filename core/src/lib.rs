@@ -68,6 +68,7 @@
 //! what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer` reputation and limits; `discovery`
 //! whom we might connect to; `wire` the bytes.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod bounds;
@@ -140,3 +141,8 @@ pub use wire::v1::{
     MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PRECONFIRMATION_BYTES, PreconfCommitment, PreconfHead, Preconfirmation, RawTxList,
     SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
 };
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
