@@ -163,7 +163,7 @@ impl Core {
         self.end(now);
     }
 
-    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
+    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that carries the id.
     ///
     /// # Errors
     /// The wish is refused, and the machine is as it was, but for requests that waited and whose time had come.
