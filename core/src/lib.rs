@@ -10,6 +10,7 @@
 //!  Input    the world: gossip, requests, responses, peers, finished jobs --+        +--> Action  orders to the network
 //!  Command  our own application: publish, fetch, move the sync tip --------+-> Core +--> Job     slow pure work, for any thread
 //!  Now      both clocks, at every call ------------------------------------+        +--> Event   news for the application
+//!                                                                                   +--> Record  what the disk must remember
 //! ```
 //!
 //! # The loop
@@ -52,6 +53,25 @@
 //! assert!(matches!(core.poll_timeout(), Some((_, Timer::TxListMissing(_)))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! What was ordered is answered by an input that carries the same id:
+//!
+//! | the machine gives out | the driver tells in the end |
+//! |---|---|
+//! | a [`Job`] | [`Input::JobFinished`], from any thread, in any order |
+//! | [`Action::Publish`] | [`Input::PublishFinished`] |
+//! | [`Action::SendRequest`] | [`Input::ResponseReceived`] or [`Input::RequestFailed`]; after [`Action::CancelRequest`] nobody listens any more |
+//! | [`Action::Respond`] | [`Input::ChannelClosed`], when the answer is written or nobody waits for it any more |
+//! | [`Action::Dial`] | [`Input::ConnectionOpened`] or [`Input::DialFailed`] |
+//! | [`Action::LookUp`] | [`Input::RecordFound`] for each node, then [`Input::LookupFinished`] |
+//! | [`Action::Disconnect`], [`Action::CloseConnection`], [`Action::Block`] | [`Input::ConnectionClosed`] for each connection that stood |
+//!
+//! # Starting
+//!
+//! A new machine knows no window, so it holds what is gossiped, and it takes block 0 for settled. Before the first connection its host gives
+//! it what an earlier run had stored ([`Command::Restore`]), the windows that are known ([`Command::UpdateSchedule`]) and the sync tip
+//! ([`Command::MoveSyncTip`]). From then on it tells whatever changes, executes each [`Event::BlockReady`] and says so
+//! ([`Command::MarkExecuted`]), and stores each [`Record`] that comes out before it carries out what comes behind.
 //!
 //! # What it guarantees
 //!
