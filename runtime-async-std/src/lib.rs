@@ -46,6 +46,11 @@
 //! # }
 //! ```
 //!
+//! A node accepts no block before its host has said who is elected when ([`NetworkHandle::update_schedule`]) and where L1 stands
+//! ([`NetworkHandle::move_sync_tip`]); "Starting" in [`preconf_core`] has the order. From then on [`NetworkHandle::publish_commitment`] and
+//! [`NetworkHandle::publish_txlist`] tell the network of blocks of one's own, and each block that may be executed comes as an event,
+//! `BlockReady`; [`NetworkHandle::mark_executed`] says that it was.
+//!
 //! # Under smol
 //!
 //! Sockets, timers and the pool for slow work are those of the smol family and run under any executor; only [`parts`] names async-std's own,
