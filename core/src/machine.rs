@@ -77,7 +77,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Starts a node. The seed decides all its dice.
+    /// Starts a node. The seed decides all its dice: take it from the system's randomness, unless a run is to be repeated.
     ///
     /// # Errors
     /// A configuration value that makes no sense: its key, the value, and what is allowed.
@@ -163,7 +163,8 @@ impl Core {
         self.end(now);
     }
 
-    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
+    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that
+    /// carries the id.
     ///
     /// # Errors
     /// The wish is refused, and the machine is as it was, but for requests that waited and whose time had come.
