@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use preconf_conformance::replay::{self, Why};
-use preconf_conformance::sim::{Answer, Failure, History, HistoryPlan, JobOrder, Setup, Terms, Traces, World, peer_id};
 use preconf_core::{Address, Bytes, Topic};
+use preconf_replay::{self, Why};
+use preconf_sim::{Answer, Failure, History, HistoryPlan, JobOrder, Setup, Terms, Traces, World, peer_id};
 use preconf_trace::{Ending, Reader, Replay, Writer};
 use serde_json::Value;
 

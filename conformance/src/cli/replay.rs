@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use preconf_conformance::replay::{self, Parting, Relived, words};
-use preconf_conformance::report::{Reliving, Report, RunKind, Summary};
 use preconf_core::{Change, Now, PeerId};
+use preconf_replay::{self, Parting, Relived, words};
+use preconf_report::{Reliving, Report, RunKind, Summary};
 use preconf_trace::Replay;
 use serde_json::{Value, json};
 

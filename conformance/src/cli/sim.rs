@@ -17,9 +17,9 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use preconf_conformance::report::{self, Spectator, Summary};
-use preconf_conformance::scenario::{self, Change, Report, Scenario};
-use preconf_conformance::sim::World;
+use preconf_report::{self, Spectator, Summary};
+use preconf_sim::World;
+use preconf_sim::scenario::{self, Change, Report, Scenario};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -297,8 +297,8 @@ fn remember(dir: &Path, report: &Report, args: &Args) -> Option<PathBuf> {
 #[allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 mod tests {
     use clap::Parser;
-    use preconf_conformance::sim::{Failure, Violation};
     use preconf_core::{Time, Timer};
+    use preconf_sim::{Failure, Violation};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use preconf_conformance::vectors::{self, Report};
+use preconf_vectors::{self, Report};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
