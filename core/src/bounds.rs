@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
-use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
 use crate::chain::judge::{Claim, MAX_VERIFYING};
 use crate::config::Config;
 use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Turn, Worth};
@@ -35,6 +34,7 @@ use crate::request::ask::MAX_WAITING;
 use crate::schedule::{MAX_WINDOWS, Window};
 use crate::sync::{Bar, MAX_BARRED, MAX_BLAMED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
 use crate::time::{Time, Timer};
+use crate::txlists::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
 use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment, TXLIST_HEADER_BYTES};
 
 /// Most outputs that may wait before strangers' messages are dropped unheard. Ours: several of the largest steps.

@@ -63,8 +63,8 @@
 //! # Where to find what
 //!
 //! Rules carry the numbers of PROTOCOL.md (`C6`, `P5.1`): search for one and you stand in its code and its tests. `validate` holds the rules
-//! that are pure functions; `chain` what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer`
-//! reputation and limits; `discovery` whom we might connect to; `wire` the bytes.
+//! that are pure functions; `chain` what becomes of a commitment, `txlists` of a txlist; `request` and `sync` what is asked and answered;
+//! `peer` reputation and limits; `discovery` whom we might connect to; `wire` the bytes.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -94,6 +94,7 @@ mod stats;
 mod status;
 mod sync;
 mod time;
+mod txlists;
 mod validate;
 mod wire;
 

@@ -4,11 +4,9 @@
 //! request, and the table that waits for it has a bound.
 
 use crate::bounds::memory_bound;
-use crate::chain::Chain;
-use crate::chain::deliver::Deliveries;
 use crate::chain::held::{Bounds, Held};
 use crate::chain::judge::Docket;
-use crate::chain::txlists::TxLists;
+use crate::chain::linked::Chain;
 use crate::config::{Config, ConfigError};
 use crate::cx::Cx;
 use crate::discovery::Discovery;
@@ -32,6 +30,8 @@ use crate::stats::Stats;
 use crate::sync::Sync;
 use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::time::{Now, Time, Timer};
+use crate::txlists::deliver::Deliveries;
+use crate::txlists::store::TxLists;
 use crate::wire::topics::Topic;
 
 /// One node's mind: told what happened, it answers with what to do.

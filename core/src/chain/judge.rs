@@ -13,8 +13,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
-use crate::chain::Link;
 use crate::chain::held::Wait;
+use crate::chain::linked::Link;
 use crate::crypto;
 use crate::error::{PublishError, Refusal};
 use crate::evidence::{Evidence, Fault};

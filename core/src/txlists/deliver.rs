@@ -16,7 +16,7 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use bytes::Bytes;
 
-use crate::chain::Link;
+use crate::chain::linked::Link;
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::id::{CommandId, JobId, MessageId, PeerId, RequestId};
 use crate::job::Work;
