@@ -1,5 +1,7 @@
 //! Which commitments hold, how do they link, and what may be executed (P5.5, P9.3)?
 //!
+//! [`LinkedChain`] is the table of what was accepted; [`ChainState`](crate::chain::ChainState) decides what enters it.
+//!
 //! Invariants: `canonical` is gapless, each linking to the one before. The sync tip is one of its numbers, or lies before the first: right
 //! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks;
 //! `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
-use crate::chain::judge::Claim;
+use crate::chain::pending::PendingCommitment;
 use crate::error::Refusal;
 use crate::evidence::Fault;
 use crate::input::SyncTip;
@@ -22,7 +24,7 @@ pub(crate) const MAX_FORKS: usize = 256;
 
 /// The linked commitments.
 #[derive(Debug)]
-pub(crate) struct Chain {
+pub(crate) struct LinkedChain {
     tip: SyncTip,
     by_hash: BTreeMap<B256, Arc<Accepted>>,
     canonical: BTreeMap<u64, Arc<Accepted>>,
@@ -38,13 +40,13 @@ pub(crate) struct Chain {
 
 /// How a commitment stands to what is there (C9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum Linkage {
     /// It extends the canonical chain.
     Extends,
     /// Its parent is known, but it lies beside the canonical chain.
     Forks,
     /// Its parent is not known.
-    Missing,
+    MissingParent,
 }
 
 /// What a move of the sync tip did (P9.3).
@@ -56,7 +58,7 @@ pub(crate) struct Moved {
     pub(crate) execute_from: Option<u64>,
 }
 
-impl Chain {
+impl LinkedChain {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             tip: SyncTip::default(),
@@ -120,8 +122,8 @@ impl Chain {
     }
 
     /// C8, C9: what its signer has said before that contradicts it, and how.
-    pub(crate) fn contradicted(&self, claim: &Claim, signer: Address) -> Option<(Fault, &Arc<Accepted>)> {
-        let Claim { number, window_end, hash, .. } = *claim;
+    pub(crate) fn contradicted(&self, pending: &PendingCommitment, signer: Address) -> Option<(Fault, &Arc<Accepted>)> {
+        let PendingCommitment { number, window_end, hash, .. } = *pending;
         let said = |hash: &B256| self.by_hash.get(hash);
         if let Some(first) = self.by_signer.get(&(signer, number)).filter(|first| **first != hash).and_then(said) {
             return Some((Fault::Equivocation, first)); // C8
@@ -129,12 +131,12 @@ impl Chain {
         if let Some((_, eop)) = self.ended.get(&(window_end, signer)).filter(|(eop, _)| number > *eop) {
             return said(eop).map(|eop| (Fault::AfterEop, eop)); // C8
         }
-        let before = self.by_signer.get(&(signer, number.checked_sub(1)?)).filter(|before| **before != claim.parent()).and_then(said)?;
+        let before = self.by_signer.get(&(signer, number.checked_sub(1)?)).filter(|before| **before != pending.parent()).and_then(said)?;
         (before.window_end == window_end).then_some((Fault::BrokenLink, before)) // C9
     }
 
     /// C9: finds the parent and asks the parent rules.
-    pub(crate) fn link(&self, signed: &SignedCommitment, number: u64, rules: &ParentRules) -> Result<Link, Refusal> {
+    pub(crate) fn linkage(&self, signed: &SignedCommitment, number: u64, rules: &ParentRules) -> Result<Linkage, Refusal> {
         let preconf = signed.preconf();
         let parent_hash = preconf.parent_preconfirmation_hash;
         let canonical_parent = if let Some(parent) = self.by_hash.get(&parent_hash) {
@@ -148,13 +150,13 @@ impl Chain {
         } else if self.tip.preconfirmation_hash.is_none() && Some(number) == self.tip.block_number.checked_add(1) {
             // Where the tip's hash is known from the chain itself, only that parent links.
             if self.at(self.tip.block_number).is_some() {
-                return Ok(Link::Missing);
+                return Ok(Linkage::MissingParent);
             }
             true
         } else {
-            return Ok(Link::Missing);
+            return Ok(Linkage::MissingParent);
         };
-        Ok(if canonical_parent && self.at(number).is_none() { Link::Extends } else { Link::Forks })
+        Ok(if canonical_parent && self.at(number).is_none() { Linkage::Extends } else { Linkage::Forks })
     }
 
     /// Makes room for one more commitment: forks that lie behind go first, then the lowest blocks that were ready already.
@@ -173,26 +175,26 @@ impl Chain {
                 },
             };
             if let Some(commitment) = commitment {
-                self.forget(&commitment);
+                self.unindex(&commitment);
                 fallen.push(commitment);
             }
         }
         Ok(fallen)
     }
 
-    /// Puts a commitment on top. The caller has asked [`Chain::link`] and made room.
+    /// Puts a commitment on top. The caller has asked [`LinkedChain::linkage`] and made room.
     pub(crate) fn extend(&mut self, commitment: Arc<Accepted>) {
-        self.remember(&commitment);
+        self.index(&commitment);
         self.canonical.insert(commitment.block_number, commitment);
     }
 
-    /// Keeps a fork beside the canonical chain; the oldest gives way when there are too many. Returns what fell off.
-    pub(crate) fn keep_fork(&mut self, commitment: Arc<Accepted>) -> Option<Arc<Accepted>> {
+    /// Puts a fork beside the canonical chain; the oldest gives way when there are too many. Returns what fell off.
+    pub(crate) fn insert_fork(&mut self, commitment: Arc<Accepted>) -> Option<Arc<Accepted>> {
         let fallen = if self.forks.len() >= MAX_FORKS { self.forks.pop_first().map(|(_, fork)| fork) } else { None };
         if let Some(fork) = &fallen {
-            self.forget(fork);
+            self.unindex(fork);
         }
-        self.remember(&commitment);
+        self.index(&commitment);
         self.forks.insert((commitment.block_number, commitment.hash), commitment);
         fallen
     }
@@ -231,7 +233,7 @@ impl Chain {
             let was_ready = self.next_ready;
             moved.dropped = std::mem::take(&mut self.canonical).into_values().collect();
             for commitment in &moved.dropped {
-                self.forget(commitment);
+                self.unindex(commitment);
             }
             self.next_ready = tip.block_number.saturating_add(1);
             if was_ready > self.next_ready {
@@ -245,7 +247,7 @@ impl Chain {
     pub(crate) fn take_forks(&mut self) -> Vec<Arc<Accepted>> {
         let forks: Vec<_> = std::mem::take(&mut self.forks).into_values().collect();
         for fork in &forks {
-            self.forget(fork);
+            self.unindex(fork);
         }
         forks
     }
@@ -264,9 +266,9 @@ impl Chain {
         Some(first) == number.checked_add(1) && self.tip.preconfirmation_hash.is_none_or(|hash| hash == parent)
     }
 
-    fn remember(&mut self, commitment: &Arc<Accepted>) {
+    fn index(&mut self, commitment: &Arc<Accepted>) {
         let Accepted { hash, signer, block_number, window_end, .. } = **commitment;
-        // P5.4a: the first one stays, here and wherever a commitment has a place of its own.
+        // P5.4a: the first one stays, here and in every other table that has one entry for a position.
         self.by_signer.entry((signer, block_number)).or_insert(hash);
         if commitment.signed.preconf().eop {
             self.ended.entry((window_end, signer)).or_insert((block_number, hash));
@@ -274,7 +276,7 @@ impl Chain {
         self.by_hash.insert(hash, commitment.clone());
     }
 
-    fn forget(&mut self, commitment: &Accepted) {
+    fn unindex(&mut self, commitment: &Accepted) {
         let Accepted { hash, signer, block_number, window_end, .. } = *commitment;
         self.by_hash.remove(&hash);
         if self.by_signer.get(&(signer, block_number)) == Some(&hash) {
