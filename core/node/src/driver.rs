@@ -19,7 +19,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, join, ready, select};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Verdict};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId};
 use preconf_libp2p::{Net, NetEvent, Transport};
 use preconf_trace::Recorder;
 
