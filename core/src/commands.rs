@@ -96,7 +96,7 @@ impl Core {
         self.ask_for_user(now, peer, Protocol::GetTxList, body, |command| Purpose::TxList { hash, command: Some(command) })
     }
 
-    pub(crate) fn disconnect(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn disconnect_for_user(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
         self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
         self.cx.act(Action::Disconnect { peer });
         Ok(self.cx.mint.commands.next(CommandId))

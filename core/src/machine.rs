@@ -16,8 +16,7 @@ use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
-use crate::peer::mirror::Round;
-use crate::peer::table::{Link, Peers};
+use crate::peer::table::{ConnectionInfo, Peers};
 use crate::peer::terms::Opened;
 use crate::publish::Outbox;
 use crate::request::Requests;
@@ -25,7 +24,6 @@ use crate::request::serve::Serving;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::Sync;
-use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::time::{Now, Time, Timer};
 use crate::txlists::TxLists;
 
@@ -55,8 +53,6 @@ pub struct Core {
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
     pub(crate) outbox: Outbox,
-    /// The round of decayed scores that gossipsub is being told (P7.5).
-    pub(crate) round: Option<Round>,
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
@@ -68,7 +64,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Starts a node. The seed decides all its dice.
+    /// Starts a node. The seed decides all its dice: take it from the system's randomness, unless a run is to be repeated.
     ///
     /// # Errors
     /// A configuration value that makes no sense: its key, the value, and what is allowed.
@@ -100,8 +96,7 @@ impl Core {
             serving: Serving::default(),
             sync: Sync::default(),
             outbox: Outbox::default(),
-            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood)),
-            round: None,
+            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood as usize)),
             gate,
             dials,
             executed: 0,
@@ -123,7 +118,7 @@ impl Core {
         }
         match input {
             Input::ConnectionOpened { peer, connection, direction, address, dial } => {
-                self.connection_opened(now, Opened { peer, connection, link: Link { direction, address }, dial });
+                self.connection_opened(now, Opened { peer, connection, info: ConnectionInfo { direction, address }, dial });
             }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
             Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
@@ -152,7 +147,8 @@ impl Core {
         self.end(now);
     }
 
-    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
+    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that
+    /// carries the id.
     ///
     /// # Errors
     /// The wish is refused, and the machine is as it was, but for requests that waited and whose time had come.
@@ -165,7 +161,7 @@ impl Core {
             Command::GetCommitments { start, count, peer } => self.get_commitments(now, start, count, peer),
             Command::GetTxList { hash, peer } => self.get_txlist(now, hash, peer),
             Command::Dial { address } => self.dial_for_user(now, address),
-            Command::Disconnect { peer } => self.disconnect(peer),
+            Command::Disconnect { peer } => self.disconnect_for_user(peer),
             Command::BlockPeer { peer } => self.block_peer(peer),
             Command::UnblockPeer { peer } => Ok(self.unblock_peer(now, peer)),
             Command::BlockAddress { address } => self.block_address(address),
@@ -210,7 +206,6 @@ impl Core {
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
                 Timer::Exchange => self.exchange_due(now),
-                Timer::Claims => self.claims_due(),
             }
         }
         self.end(now);
@@ -232,7 +227,6 @@ impl Core {
     }
 
     fn begin(&mut self, now: Now) -> Now {
-        self.sync.changes_left = CLAIMS_AT_ONCE;
         self.cx.begin(now)
     }
 
