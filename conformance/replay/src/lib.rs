@@ -5,7 +5,6 @@
 //! ([`words`]).
 //!
 //! ```
-//! use preconf_replay;
 //! use preconf_core::{ChainId, Config, Now};
 //! use preconf_trace::{Recorder, Replay, Tape};
 //!
@@ -16,11 +15,13 @@
 //! drop(node);
 //!
 //! let mut replay = Replay::open(&trace[..])?;
-//! let relived = replay::relive(&mut replay, None, |_, _| {});
+//! let relived = preconf_replay::relive(&mut replay, None, |_, _| {});
 //! assert!(relived.ok());
 //! assert_eq!(relived.steps, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod diff;
 mod view;
@@ -92,3 +93,8 @@ pub fn relive<R: Read>(replay: &mut Replay<R>, until: Option<u64>, mut seen: imp
     relived.digest = hash.finalize().into();
     relived
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
