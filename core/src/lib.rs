@@ -85,8 +85,8 @@
 //! # Where to find what
 //!
 //! Search the sources for a rule's number and you stand in its code and its tests. `validate` holds the rules that are pure functions; `chain`
-//! what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer` reputation and limits; `discovery`
-//! whom we might connect to; `wire` the bytes.
+//! what becomes of a commitment, `txlists` of a txlist; `request` and `sync` what is asked and answered; `peer` reputation and limits;
+//! `discovery` whom we might connect to; `wire` the bytes.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::wildcard_enum_match_arm)]
@@ -95,6 +95,8 @@ mod bounds;
 mod chain;
 mod commands;
 mod config;
+mod cost;
+mod counts;
 mod crypto;
 mod cx;
 mod dice;
@@ -106,16 +108,19 @@ mod id;
 mod input;
 mod job;
 mod machine;
+mod origin;
 mod output;
 mod peer;
 mod publish;
 mod record;
 mod request;
 mod schedule;
+mod settle;
 mod stats;
 mod status;
 mod sync;
 mod time;
+mod txlists;
 mod validate;
 mod wire;
 

@@ -6,6 +6,7 @@
 //!
 //! ```
 //! use preconf_core::{ChainId, Config, Now};
+//! use preconf_replay::relive;
 //! use preconf_trace::{Recorder, Replay, Tape};
 //!
 //! let mut trace = Vec::new();
@@ -15,7 +16,7 @@
 //! drop(node);
 //!
 //! let mut replay = Replay::open(&trace[..])?;
-//! let relived = preconf_replay::relive(&mut replay, None, |_, _| {});
+//! let relived = relive(&mut replay, None, |_, _| {});
 //! assert!(relived.ok());
 //! assert_eq!(relived.steps, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -13,9 +13,9 @@ const CLOCK_SET: u64 = 1_000_000;
 /// Tells a timeline what a trace holds, step by step as it is relived. Times count from the start of the trace.
 ///
 /// ```
-/// use preconf_replay;
-/// use preconf_report::{Reliving, Report, RunKind, Summary};
 /// use preconf_core::{ChainId, Config, Now};
+/// use preconf_replay::relive;
+/// use preconf_report::{Reliving, Report, RunKind, Summary};
 /// use preconf_trace::{Recorder, Replay, Tape};
 ///
 /// let mut trace = Vec::new();
@@ -24,7 +24,7 @@ const CLOCK_SET: u64 = 1_000_000;
 ///
 /// let mut replay = Replay::open(&trace[..])?;
 /// let mut reliving = Reliving::of(replay.header());
-/// let relived = replay::relive(&mut replay, None, |step, _| reliving.step(step));
+/// let relived = relive(&mut replay, None, |step, _| reliving.step(step));
 /// let summary = Summary { kind: RunKind::Replay, steps: relived.steps, virtual_time: reliving.span(), ..Summary::default() };
 /// assert!(Report::new(summary, reliving.into_timeline()).html().contains("every step matches"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

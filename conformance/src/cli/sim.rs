@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use preconf_report::{self, Spectator, Summary};
+use preconf_report::{Spectator, Summary};
 use preconf_sim::World;
 use preconf_sim::scenario::{self, Change, Report, Scenario};
 
@@ -155,7 +155,7 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> Result<ExitCode, 
             command: repeat(&report, args),
             ..Summary::default()
         };
-        let page = report::Report::new(summary, spectator.take().into_timeline()).html();
+        let page = preconf_report::Report::new(summary, spectator.take().into_timeline()).html();
         file.write_all(page.as_bytes()).map_err(|error| unwritable(path, &error))?;
     }
     // After the page: it shows the run whether or not there is a trace of it.

@@ -131,6 +131,12 @@ impl Ledger {
         self.record(rule, Reason::Conduct(conduct), cause, delta)
     }
 
+    /// The same as [`Ledger::score`], so that later questions begin from here.
+    pub(crate) fn settled(&mut self, now: Time) -> i64 {
+        self.settle(now);
+        self.score.points
+    }
+
     /// The score in millionths of a point.
     pub fn score(&self, now: Time) -> i64 {
         self.score.at(now, &self.rules).points
