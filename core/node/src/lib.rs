@@ -53,7 +53,6 @@
 //!     jobs: Box::new(Inline),
 //!     clock: Box::new(Still),
 //!     discovery: Box::new(Nobody::default()),
-//!     admit: Box::new(|_| true),
 //! };
 //! let (driver, handle, mut events) = NetworkDriver::new(config, parts)?;
 //! threads.spawn_ok(driver.run());

@@ -8,6 +8,7 @@
 //! name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
 
 mod bootnode;
+#[cfg(feature = "devnet")]
 mod devnet;
 mod evidence;
 mod hexes;
@@ -45,6 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a network of nodes in one process, let it build blocks, and check that all of them agree.
+    #[cfg(feature = "devnet")]
     Devnet(devnet::DevnetArgs),
     /// Run one node until Ctrl-C.
     Run(Box<run::RunArgs>),
@@ -86,14 +88,8 @@ fn main() -> ExitCode {
                 Err(error) => fail(&error),
             }
         }),
-        Command::Devnet(args) => block_on(async {
-            match devnet::run(args).await {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::FAILURE,
-                Err(error @ devnet::DevnetError::Flag { .. }) => misused(&error),
-                Err(error) => fail(&error),
-            }
-        }),
+        #[cfg(feature = "devnet")]
+        Command::Devnet(args) => block_on(devnet::run(args)),
     }
 }
 
