@@ -24,6 +24,8 @@
 //! assert!(Report::new(summary, timeline).html().starts_with("<!doctype html>"));
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod axis;
 mod blocks;
 mod data;
@@ -43,3 +45,8 @@ pub use scores::Side;
 pub use spectator::Spectator;
 pub use summary::{Report, RunKind, Summary};
 pub use timeline::{Bans, Timeline};
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -27,6 +27,8 @@
 //! that is lost on the way is told of again (IHAVE). Blocks come from a history that was signed before ([`World::publish`]), or from
 //! preconfers that build on what they know, each by its own clock ([`World::elect`]). The rest stands in `gossip`, `link` and `connect`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod agree;
 mod build;
 mod carry;
@@ -49,8 +51,6 @@ mod owed;
 mod preconfer;
 mod puppet;
 mod queue;
-#[cfg(doctest)]
-mod readme;
 mod record;
 pub mod scenario;
 mod seeds;
@@ -75,3 +75,8 @@ pub use puppet::{Answer, Hands, Puppet, Server, Slot};
 pub use record::{TraceWriter, Traces, Unwritten};
 pub use seeds::{at_scale, each_seed, each_seed_on_all_cores, seeds};
 pub use world::World;
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,6 +6,8 @@
 //!
 //! The committed files lie beside this package's manifest, in `conformance/vectors`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::io;
 use std::path::Path;
 
@@ -76,3 +78,8 @@ pub fn run_file(name: &str, text: &[u8], commitments: &[u8]) -> FileReport {
         Err(unreadable) => FileReport::failed(name, Problem::Unreadable(unreadable)),
     }
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,6 +16,8 @@
 //! assert_eq!(recover(&second, DEFAULT_DOMAIN), Some(windows(&[1])[0].preconfer));
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use preconf_core::{
     Address, B256, Bytes, ChainId, DEFAULT_DOMAIN, PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, U256, Window,
     address_of, keccak256, preconfirmation_hash, sign,
@@ -129,3 +131,8 @@ impl Writer {
         self.timestamp = self.window_end - WINDOW_SECS;
     }
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
