@@ -28,6 +28,7 @@ use crate::wire::v1::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, TXLIST_HE
 /// assert!(config.check().is_ok());
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// The L2 chain.
     pub chain_id: ChainId,

@@ -114,6 +114,7 @@ impl FromStr for PeerId {
 
 /// The name of a gossip message: 20 bytes of SHA-256 (P4.5). Made by [`message_id`](crate::message_id).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MessageId(pub [u8; 20]);
 
 impl fmt::Display for MessageId {
@@ -133,6 +134,7 @@ macro_rules! counted {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name(pub u64);
 
         impl fmt::Display for $name {

@@ -19,6 +19,7 @@ use crate::wire::v1::SignedCommitment;
 
 /// Who opened a connection?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
     /// They did.
     Inbound,
@@ -28,6 +29,7 @@ pub enum Direction {
 
 /// A set of what a peer speaks, as identify told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Spoken {
     /// Supports `get_head`.
     pub get_head: bool,
@@ -57,6 +59,7 @@ impl Spoken {
 
 /// Why a request of ours has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RequestFailure {
     /// No response in time (P6.5).
     #[error("the peer did not answer in time")]
@@ -77,6 +80,7 @@ pub enum RequestFailure {
 
 /// Why a dial of ours led nowhere. Whose fault that is decides what follows (P7.1, P8.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum DialFailure {
     /// Nobody answered there, or the handshake failed.
     #[error("nobody answered")]
@@ -94,6 +98,7 @@ pub enum DialFailure {
 
 /// What became of a message that we asked the network to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PublishOutcome {
     /// It is on its way to at least one peer.
     Sent,
@@ -109,6 +114,7 @@ pub enum PublishOutcome {
 
 /// A fact from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A connection is up. A peer may have several; it counts once.
     ConnectionOpened {
@@ -236,6 +242,7 @@ pub enum Input {
 
 /// The last L2 block that is settled on L1 (PROTOCOL.md, Terms).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SyncTip {
     /// Its number.
     pub block_number: u64,
@@ -246,6 +253,7 @@ pub struct SyncTip {
 
 /// A wish of our own application.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Command {
     /// Judge, store and gossip a commitment of ours (P5.7).
     PublishCommitment(Box<SignedCommitment>),

@@ -89,6 +89,8 @@ mod publish;
 mod record;
 mod request;
 mod schedule;
+#[cfg(feature = "serde")]
+mod serialize;
 mod stats;
 mod status;
 mod sync;

@@ -11,6 +11,7 @@ use crate::time::UnixTime;
 
 /// One thing to remember across restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Record {
     /// We committed to this block, and will never commit to another one with its number (P5.9).
     Committed {

@@ -196,7 +196,7 @@ impl<W: Write> Recording<W> {
             self.flushed = (now.mono, bytes);
             self.writer.flush()?;
         }
-        self.writer.begin(now, call);
+        self.writer.begin(now, call)?;
         self.open = Some(Open::default());
         Ok(())
     }
