@@ -25,7 +25,7 @@ pub struct Mark {
 /// Adds up what a machine says in one step.
 ///
 /// ```
-/// use preconf_core::{CommandError, CommandId, Output, Time, Timer};
+/// use preconf_core::{Action, Output, PeerId};
 /// use preconf_trace::StepDigest;
 ///
 /// let digest = |score| {

@@ -131,7 +131,7 @@ impl<W: Write> Writer<W> {
         let mut payload = vec![HEADER];
         put(header, &mut payload)?;
         frames.record(&payload)?;
-        Ok(Self { frames, last: *start, steps: 0, max_bytes, payload })
+        Ok(Self { frames, last: header.start, steps: 0, max_bytes, payload })
     }
 
     /// Writes one whole step. Without a mark the machine did not come back from it.

@@ -8,7 +8,6 @@
 
 mod support;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -98,10 +97,7 @@ fn lines() -> Vec<String> {
         let ends = to.bytes() as usize;
         drop(to);
         // Without the checksum, in which the header counts.
-        let hex = trace[begins..ends - 4].iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hex = hex::encode(&trace[begins..ends - 4]);
         let name: String = match &call {
             Call::Input(input) => format!("{input:?}"),
             Call::Command(command) => format!("{command:?}"),
