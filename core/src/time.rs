@@ -80,7 +80,7 @@ fn micros(span: Duration) -> u64 {
 /// Between two steps of work that is too much for one. Ours: others get their turn in between, and nobody notices the delay.
 pub(crate) const STEP_PAUSE: Duration = Duration::from_millis(1);
 
-/// Why the machine wants to be woken.
+/// Why the machine wants to be woken. A driver needs only the time; the reason is for logs and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Timer {

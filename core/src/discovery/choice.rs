@@ -10,9 +10,10 @@
 //! dice who was named lately.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use crate::counts::Counts;
 use crate::discovery::candidates::{Candidate, LONGEST_REST, Taken};
 use crate::discovery::config::DiscoveryConfig;
 use crate::discovery::record::{NodeRecord, Unfit};
@@ -39,7 +40,7 @@ struct Rating {
     failures: u32,
     given_up: Option<Time>,
     /// Connections with its neighbourhood, and dials there in this turn.
-    crowd: u32,
+    crowd: usize,
     is_unproven: bool,
     is_old: bool,
     seat: u64,
@@ -145,18 +146,18 @@ impl Core {
     fn best_candidates(&self, now: Now, most: usize) -> Vec<(PeerId, String)> {
         let first = self.waiting_candidates().take(RATED_AT_ONCE);
         let mut rated: BinaryHeap<_> = first.map(|candidate| Reverse((self.rating(now, candidate), candidate.record.peer))).collect();
-        let (mut best, mut chosen) = (Vec::new(), BTreeMap::<Cidr, u32>::new());
+        let (mut best, mut chosen) = (Vec::new(), Counts::<Cidr>::default());
         while best.len() < most
             && let Some(Reverse((rating, peer))) = rated.pop()
         {
             let Some((address, block)) = self.discovery.candidates.get(&peer).and_then(Candidate::address) else { continue };
-            let crowd = block.map_or(0, |block| self.gate.crowd(block) + chosen.get(&block).copied().unwrap_or(0));
+            let crowd = block.map_or(0, |block| self.gate.crowd(block) + chosen.of(&block));
             if crowd > rating.crowd {
                 rated.push(Reverse((Rating { crowd, ..rating }, peer)));
                 continue;
             }
             if let Some(block) = block {
-                *chosen.entry(block).or_default() += 1;
+                chosen.raise(block);
             }
             best.push((peer, format!("{address}/p2p/{peer}")));
         }

@@ -54,7 +54,7 @@ pub enum Reason {
 pub struct Change {
     /// When.
     pub at: Time,
-    /// Number of the rule in PROTOCOL.md: the one that was broken, where one was.
+    /// Number of the rule in the [`protocol`](crate::protocol): the one that was broken, where one was.
     pub rule: &'static str,
     /// Why.
     pub reason: Reason,

@@ -1,5 +1,6 @@
 //! How does a request leave, and to whom (P6.7, P6.8)?
 
+use alloy_primitives::B256;
 use bytes::Bytes;
 
 use crate::error::CommandError;
@@ -8,6 +9,7 @@ use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::output::Action;
 use crate::peer::backers::Look;
+use crate::request::wanted::Wanted;
 use crate::request::{Purpose, Sent, Waiting};
 use crate::time::{Now, STEP_PAUSE, Time, Timer};
 use crate::wire::topics::Protocol;
@@ -46,7 +48,7 @@ impl Core {
 
     /// Is there room for one more request, whomever it goes to?
     fn has_room(&self) -> bool {
-        self.requests.in_flight() + self.deliveries.answers() < self.cx.config.max_requests
+        self.requests.in_flight() + self.txlists.hashing_responses() < self.cx.config.max_requests
     }
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
@@ -116,8 +118,38 @@ impl Core {
     pub(crate) fn pump(&mut self, now: Now) {
         self.send_sought(now);
         self.pump_pages(now);
-        self.pump_fetches(now);
+        self.ask_for_txlists(now);
         self.wake_for_room(now);
+    }
+
+    /// Asks peers for txlists that are due, as far as there is room.
+    fn ask_for_txlists(&mut self, now: Now) {
+        while let Some(Wanted { protocol, body, purpose, prefer, exclude }) = self.txlists.next_wanted(&mut self.cx) {
+            let Purpose::TxList { hash, .. } = purpose else { return };
+            let prefer = prefer.filter(|peer| self.can_ask(now.mono, *peer, protocol));
+            match prefer.or_else(|| self.choose(now.mono, protocol, |peer| !exclude.contains(peer))) {
+                Some(peer) => {
+                    self.ask(now.mono, peer, protocol, body, purpose);
+                    self.txlists.asked(&mut self.cx, &hash, peer);
+                }
+                None if self.choose(now.mono, protocol, |_| true).is_some() => self.txlists.nobody_is_left(&mut self.cx, &hash),
+                None => return, // nobody has room: the timer of the next free slot comes by here again
+            }
+        }
+    }
+
+    /// A txlist has been missing for long enough, or the pause behind the last try is over (P5.6).
+    pub(crate) fn fetch_due(&mut self, hash: &B256) {
+        if self.txlists.fetch_due(hash) {
+            self.pump_soon();
+        }
+    }
+
+    /// A peer that was asked for a txlist does not have it, or did not answer.
+    pub(crate) fn fetch_failed(&mut self, hash: &B256) {
+        if self.txlists.fetch_failed(hash) {
+            self.pump_soon();
+        }
     }
 
     /// Lets go those of our user's requests that have room now.
@@ -137,7 +169,7 @@ impl Core {
         self.cx.timers.cancel(Timer::Room);
         let wishes = self.peers.next_sought(now.mono);
         let again = self.sync.page_looks_again.then(|| now.mono.after(STEP_PAUSE));
-        let (waits_for_txlists, waits_for_pages) = (self.deliveries.waits_for_room(), self.sync.waits_for_room());
+        let (waits_for_txlists, waits_for_pages) = (self.txlists.waits_for_peer(), self.sync.waits_for_room());
         let txlists = waits_for_txlists.then(|| self.peers.next_free(now.mono, Protocol::GetTxList)).flatten();
         let pages = waits_for_pages.then(|| self.peers.next_free(now.mono, Protocol::GetCommitments)).flatten();
         if let Some(at) = [again, wishes, txlists, pages].into_iter().flatten().min() {

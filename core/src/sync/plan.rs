@@ -68,7 +68,7 @@ impl Core {
         if self.sync.changes_left == 0 || self.sync.returning > 0 {
             self.cx.timers.set_if_idle(Timer::Claims, now.mono.after(STEP_PAUSE));
         }
-        self.judge_pages(now); // one that waited for another which is not needed any more
+        self.judge_pages(); // one that waited for another which is not needed any more
     }
 
     /// Says whether claims gave way, so that the pages must be set anew. Claims only fall here, so that comes to an end.
@@ -101,7 +101,7 @@ impl Core {
 
     /// Asks for a page if somebody has room. Says whether claims gave way because nobody can serve it.
     fn ask_page(&mut self, now: Now, start: u64, count: u32) -> bool {
-        if self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED {
+        if self.chain.verifying_in_responses() >= MAX_PAGE_ITEMS_JUDGED {
             return false; // what an ended run left behind is still being judged; each of its results comes by here
         }
         let Some(run) = &self.sync.run else { return false };
