@@ -56,7 +56,7 @@ fn scene(chain: &[Signed]) -> (Core, Vec<Input>) {
     let peer = PeerId::from_bytes(&[0, 4, 1, 2, 3, 4]).expect("six bytes");
     let mut core = Core::new(Config::new(CHAIN), [7; 32], NOW).expect("the defaults are allowed");
     let window = Window { start: 0, end: WINDOW_END, preconfer: address_of(&key(7)), settled: true };
-    core.handle_command(NOW, Command::UpdateSchedule(vec![window])).expect("a window");
+    core.handle_update(NOW, Update::Schedule(vec![window])).expect("a window");
     let opened = Input::ConnectionOpened { peer, connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
     core.handle_input(NOW, opened);
     while core.poll_output().is_some() {}

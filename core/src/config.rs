@@ -62,7 +62,7 @@ pub struct Config {
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
     ///
     /// As many of our own are remembered so that we never contradict one (P5.9): across restarts if the host stores what
-    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Command::Restore`](crate::Command::Restore), else until the
+    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Update::Restore`](crate::Update::Restore), else until the
     /// process ends.
     pub max_commitments: usize,
     /// Evidence of preconfers' faults kept. Default 256 (P10.1).

@@ -1,4 +1,4 @@
-//! Why something is refused: our user's command, or a stranger's message.
+//! Why something is refused: our own application's command or update, or a stranger's message.
 //!
 //! [`ConfigError`](crate::ConfigError) stands with the configuration. A [`Refusal`] is never returned: it becomes a verdict, a charge and a
 //! label, by the one table in [`Refusal::row`].
@@ -54,6 +54,15 @@ pub enum CommandError {
         /// The bound.
         max: usize,
     },
+}
+
+/// Why an update was refused. The machine is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum UpdateError {
+    /// The peer is not connected.
+    #[error("the peer is not connected")]
+    NotConnected,
     /// The list is full.
     #[error(transparent)]
     ListFull(#[from] GateFull),

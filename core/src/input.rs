@@ -1,7 +1,7 @@
-//! All that the world may tell the machine, and all that its own application may wish.
+//! All that the world may tell the machine, and all that its own application may say to it.
 //!
-//! Inputs are facts from strangers, the network and finished work: each is taken whatever it says. Commands come from our own application
-//! and may be refused.
+//! Inputs are facts from strangers, the network and finished work: each is taken whatever it says. Commands and updates come from our own
+//! application and may be refused. A command takes time, and an event tells how it ended; an update is done when it is taken.
 
 use std::net::IpAddr;
 
@@ -251,7 +251,7 @@ pub struct SyncTip {
     pub preconfirmation_hash: Option<B256>,
 }
 
-/// A wish of our own application.
+/// What our own application wants done and waits for: [`Event::CommandFinished`](crate::Event::CommandFinished) tells how it ended, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Command {
@@ -285,6 +285,12 @@ pub enum Command {
         /// The multiaddr as text, with `/p2p/…` at its end.
         address: String,
     },
+}
+
+/// What our own application decides, or knows of the chain and of peers. It holds once it is taken; nothing tells later how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Update {
     /// Drop all connections to a peer.
     Disconnect {
         /// The peer.
@@ -346,7 +352,7 @@ pub enum Command {
         peer: PeerId,
     },
     /// New windows of the schedule, or other ones for the same span (P9.1).
-    UpdateSchedule(Vec<Window>),
+    Schedule(Vec<Window>),
     /// The sync tip moved, up, or down on an L1 reorg (P9.3).
     MoveSyncTip(SyncTip),
     /// What was kept before a restart, oldest first (P5.9, P7.7). To be given before anything is published.
@@ -361,35 +367,4 @@ pub enum Command {
         /// Its number.
         block_number: u64,
     },
-}
-
-impl Command {
-    /// Does an [`Event::CommandFinished`](crate::Event::CommandFinished) tell later how it ended?
-    pub fn takes_time(&self) -> bool {
-        match self {
-            Self::PublishCommitment(_)
-            | Self::PublishTxList(_)
-            | Self::GetHead { .. }
-            | Self::GetCommitments { .. }
-            | Self::GetTxList { .. }
-            | Self::Dial { .. } => true,
-            Self::Disconnect { .. }
-            | Self::BlockPeer { .. }
-            | Self::UnblockPeer { .. }
-            | Self::BlockAddress { .. }
-            | Self::UnblockAddress { .. }
-            | Self::BlockSubnet { .. }
-            | Self::UnblockSubnet { .. }
-            | Self::Protect { .. }
-            | Self::Unprotect { .. }
-            | Self::Trust { .. }
-            | Self::Distrust { .. }
-            | Self::LiftBan { .. }
-            | Self::Restore(_)
-            | Self::UpdateSchedule(_)
-            | Self::MoveSyncTip(_)
-            | Self::MarkExecuted { .. }
-            | Self::MarkFailed { .. } => false,
-        }
-    }
 }

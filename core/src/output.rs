@@ -306,7 +306,7 @@ pub enum Event {
         refusal: Refusal,
     },
     /// A block may be executed: its txlist is here and so is all before it. In block order, each once (P5.5). The host tells what became of it:
-    /// [`Command::MarkExecuted`](crate::Command::MarkExecuted) or [`Command::MarkFailed`](crate::Command::MarkFailed).
+    /// [`Update::MarkExecuted`](crate::Update::MarkExecuted) or [`Update::MarkFailed`](crate::Update::MarkFailed).
     BlockReady {
         /// Its commitment.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]

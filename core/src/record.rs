@@ -1,7 +1,7 @@
 //! What must outlive the process?
 //!
 //! The machine has no disk. It says it with [`Output::Keep`](crate::Output::Keep), and takes it back with
-//! [`Command::Restore`](crate::Command::Restore), in the order in which it was kept. Where nobody stores it, it is gone with the process.
+//! [`Update::Restore`](crate::Update::Restore), in the order in which it was kept. Where nobody stores it, it is gone with the process.
 
 use alloy_primitives::B256;
 

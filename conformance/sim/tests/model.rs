@@ -33,7 +33,7 @@ impl Pair {
         let mut pair = Self { core, model: Model::new(&Config::new(CHAIN)), now, twist: |output| output };
         let opened =
             Input::ConnectionOpened { peer: peer(), connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
-        pair.command(Command::UpdateSchedule(history.windows.to_vec())).unwrap();
+        pair.update(Update::Schedule(history.windows.to_vec())).unwrap();
         pair.input(opened).unwrap();
         pair
     }
@@ -41,6 +41,12 @@ impl Pair {
     fn command(&mut self, command: Command) -> Result<(), Disagreement> {
         self.model.call(self.now, Call::Command(&command));
         self.core.handle_command(self.now, command).unwrap();
+        self.drain()
+    }
+
+    fn update(&mut self, update: Update) -> Result<(), Disagreement> {
+        self.model.call(self.now, Call::Update(&update));
+        self.core.handle_update(self.now, update).unwrap();
         self.drain()
     }
 

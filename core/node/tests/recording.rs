@@ -101,7 +101,7 @@ fn when_a_node_has_shut_down_its_trace_is_whole() {
         handle.update_schedule(vec![window]).await.unwrap();
         handle.shutdown().await;
     });
-    assert_eq!(relive(&trace), (vec![Call::Command(Command::UpdateSchedule(vec![window]))], Ending::Closed));
+    assert_eq!(relive(&trace), (vec![Call::Command(Update::Schedule(vec![window]))], Ending::Closed));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One call of the machine: all that it may be told.
 
-use preconf_core::{Command, Input, JobId};
+use preconf_core::{Command, Input, JobId, Update};
 
 use crate::encoding::{Cursor, encode};
 use crate::error::Flaw;
@@ -12,8 +12,10 @@ pub enum Call {
     Input(Input),
     /// A job came back. Not what it found: [`Job::run`](preconf_core::Job::run) is pure, so a replay finds it again.
     JobDone(JobId),
-    /// Our own application wished something.
+    /// Our own application wanted something done.
     Command(Command),
+    /// Our own application decided something, or knew something.
+    Update(Update),
     /// Time had passed.
     Timeout,
 }
@@ -32,6 +34,7 @@ impl Call {
             Self::Input(input) => CallRef::Input(input),
             Self::JobDone(job) => CallRef::JobDone(*job),
             Self::Command(command) => CallRef::Command(command),
+            Self::Update(update) => CallRef::Update(update),
             Self::Timeout => CallRef::Timeout,
         }
     }
@@ -43,6 +46,7 @@ pub(crate) enum CallRef<'a> {
     Input(&'a Input),
     JobDone(JobId),
     Command(&'a Command),
+    Update(&'a Update),
     Timeout,
 }
 
@@ -54,13 +58,14 @@ impl<'a> CallRef<'a> {
         }
     }
 
-    /// Two bits that say which of the four it is.
+    /// Three bits that say which of the five it is.
     pub(crate) fn kind(self) -> u8 {
         match self {
             Self::Input(_) => 0,
             Self::JobDone(_) => 1,
             Self::Command(_) => 2,
             Self::Timeout => 3,
+            Self::Update(_) => 4,
         }
     }
 
@@ -70,6 +75,7 @@ impl<'a> CallRef<'a> {
             Self::Input(input) => encode(input, to),
             Self::JobDone(job) => encode(&job, to),
             Self::Command(command) => encode(command, to),
+            Self::Update(update) => encode(update, to),
             Self::Timeout => Ok(()),
         }
     }
@@ -81,6 +87,7 @@ pub(crate) fn decode_call(kind: u8, from: &mut Cursor) -> Result<Call, Flaw> {
         1 => from.take().map(Call::JobDone),
         2 => from.take().map(Call::Command),
         3 => Ok(Call::Timeout),
+        4 => from.take().map(Call::Update),
         _ => Err(Flaw::Value),
     }
 }

@@ -41,7 +41,7 @@ mod writer;
 pub use call::Call;
 pub use error::{Flaw, TraceError};
 pub use framing::FORMAT_VERSION;
-pub use outputs::{Mark, StepDigest};
+pub use outputs::{Answer, Mark, StepDigest};
 pub use reader::{Reader, Step};
 pub use recorder::{Recorder, Tape};
 pub use replay::{Replay, Replayed};

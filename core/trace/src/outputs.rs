@@ -1,11 +1,11 @@
 //! All that the machine said in one step, as one number.
 //!
-//! Every field of every output counts, through the canonical bytes of `encoding`, and so do the answer to a command and the deadline that the
-//! machine asks to be woken at. Nothing here is read back: a replay makes the outputs again and digests them again.
+//! Every field of every output counts, through the canonical bytes of `encoding`, and so do the answer to a command or an update and the
+//! deadline that the machine asks to be woken at. Nothing here is read back: a replay makes the outputs again and digests them again.
 
 use std::hash::Hasher;
 
-use preconf_core::{CommandError, CommandId, Output, Time, Timer};
+use preconf_core::{CommandError, CommandId, Output, Time, Timer, UpdateError};
 use serde::Serialize;
 use twox_hash::xxhash3_64::{DEFAULT_SECRET_LENGTH, RawHasher, SecretBuffer};
 
@@ -18,8 +18,17 @@ pub struct Mark {
     pub outputs: u64,
     /// Were they all that there were? A driver that takes its time leaves some for a later step.
     pub drained: bool,
-    /// XXH3 (64 bits) over the canonical bytes of the answer to a command, of each output that was taken, and of the deadline after them.
+    /// XXH3 (64 bits) over the canonical bytes of the answer to a command or an update, of each output that was taken, and of the deadline after them.
     pub digest: u64,
+}
+
+/// What the machine answered at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Answer {
+    /// To a command.
+    Command(Result<CommandId, CommandError>),
+    /// To an update.
+    Update(Result<(), UpdateError>),
 }
 
 /// Adds up what a machine says in one step.
@@ -55,8 +64,8 @@ impl std::fmt::Debug for StepDigest {
 }
 
 impl StepDigest {
-    /// The machine answered a command.
-    pub fn answer(&mut self, answer: &Result<CommandId, CommandError>) {
+    /// The machine answered a command or an update.
+    pub fn answer(&mut self, answer: &Answer) {
         self.add(answer);
     }
 

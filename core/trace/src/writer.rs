@@ -25,9 +25,9 @@ pub const PROTOCOL_VERSION: u64 = 1;
 pub(crate) const HEADER: u8 = 0x10;
 pub(crate) const STEP: u8 = 0x20;
 pub(crate) const TRAILER: u8 = 0x30;
-pub(crate) const KIND: u8 = 0x03;
-pub(crate) const DRAINED: u8 = 0x04;
-pub(crate) const RETURNED: u8 = 0x08;
+pub(crate) const KIND: u8 = 0x07;
+pub(crate) const DRAINED: u8 = 0x08;
+pub(crate) const RETURNED: u8 = 0x10;
 
 /// Room that is kept for the trailer, in bytes: its frame, two tags and a number.
 const TRAILER_BYTES: u64 = FRAME_BYTES + 12;

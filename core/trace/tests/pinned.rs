@@ -49,8 +49,21 @@ fn record() -> NodeRecord {
     NodeRecord { peer: peer(7), sequence: 3, chain, addresses, text: "enr:-".to_owned() }
 }
 
-fn wished() -> Vec<Command> {
+fn wanted() -> Vec<Command> {
     use Command::*;
+    let (peer, hash) = (peer(7), B256::repeat_byte(2));
+    vec![
+        PublishCommitment(Box::new(block().0)),
+        PublishTxList(Bytes::from_static(b"txlist")),
+        GetHead { peer: None },
+        GetCommitments { start: 1, count: 2, peer: Some(peer) },
+        GetTxList { hash, peer: None },
+        Dial { address: "/ip4/10.0.0.1/tcp/4000".to_owned() },
+    ]
+}
+
+fn decided() -> Vec<Update> {
+    use Update::*;
     let (peer, address, hash): (PeerId, IpAddr, B256) = (peer(7), [10, 0, 0, 1].into(), B256::repeat_byte(2));
     let subnet = Cidr::around(address, 8);
     let records = vec![
@@ -59,12 +72,6 @@ fn wished() -> Vec<Command> {
         Record::Known(Box::new(KnownNode { record: record(), last_success: UnixTime(8) })),
     ];
     vec![
-        PublishCommitment(Box::new(block().0)),
-        PublishTxList(Bytes::from_static(b"txlist")),
-        GetHead { peer: None },
-        GetCommitments { start: 1, count: 2, peer: Some(peer) },
-        GetTxList { hash, peer: None },
-        Dial { address: "/ip4/10.0.0.1/tcp/4000".to_owned() },
         Disconnect { peer },
         BlockPeer { peer },
         UnblockPeer { peer },
@@ -77,7 +84,7 @@ fn wished() -> Vec<Command> {
         Trust { peer },
         Distrust { peer },
         LiftBan { peer },
-        UpdateSchedule(vec![block().2]),
+        Schedule(vec![block().2]),
         MoveSyncTip(SyncTip { block_number: 3, preconfirmation_hash: Some(hash) }),
         Restore(records),
         MarkExecuted { block_number: 4 },
@@ -88,7 +95,8 @@ fn wished() -> Vec<Command> {
 /// Name of a variant, and bytes of a trace that is its header and one step of it; of which only the step's are kept.
 fn lines() -> Vec<String> {
     let inputs = told().into_iter().map(Call::Input);
-    let calls = inputs.chain([Call::JobDone(JobId(8)), Call::Timeout]).chain(wished().into_iter().map(Call::Command));
+    let calls = inputs.chain([Call::JobDone(JobId(8)), Call::Timeout]).chain(wanted().into_iter().map(Call::Command));
+    let calls = calls.chain(decided().into_iter().map(Call::Update));
     let line = |call: Call| {
         let mut trace = Vec::new();
         let mut to = writer(&mut trace);
@@ -101,6 +109,7 @@ fn lines() -> Vec<String> {
         let name: String = match &call {
             Call::Input(input) => format!("{input:?}"),
             Call::Command(command) => format!("{command:?}"),
+            Call::Update(update) => format!("{update:?}"),
             other => format!("{other:?}"),
         };
         let name = name.chars().take_while(|letter| letter.is_alphanumeric()).collect::<String>();
@@ -127,7 +136,7 @@ fn every_step_has_the_bytes_of_its_version() {
 #[test]
 fn every_kind_of_step_is_pinned_in_its_place() {
     let names: Vec<String> = lines().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-    assert_eq!(names, [variants::<Input>(), &["JobDone", "Timeout"], variants::<Command>()].concat());
+    assert_eq!(names, [variants::<Input>(), &["JobDone", "Timeout"], variants::<Command>(), variants::<Update>()].concat());
 }
 
 #[test]
