@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, Command, Config, ConnectionId, Core, Direction, Input, MessageId, Now, Output, PeerId, Time, Topic, UnixTime, Verdict,
+    Action, Bytes, Config, ConnectionId, Core, Direction, Input, MessageId, Now, Output, PeerId, Time, Topic, UnixTime, Update, Verdict,
     message_id,
 };
 use preconf_sim::model::{Disagreement, Model};
@@ -36,12 +36,6 @@ impl Pair {
         pair.update(Update::Schedule(history.windows.to_vec())).unwrap();
         pair.input(opened).unwrap();
         pair
-    }
-
-    fn command(&mut self, command: Command) -> Result<(), Disagreement> {
-        self.model.call(self.now, Call::Command(&command));
-        self.core.handle_command(self.now, command).unwrap();
-        self.drain()
     }
 
     fn update(&mut self, update: Update) -> Result<(), Disagreement> {

@@ -1,6 +1,6 @@
 //! Two nodes that meet late, part, and meet again.
 
-use preconf_node::preconf_core::{Command, CommandError, Config, Event, GateRefusal, PeerId};
+use preconf_node::preconf_core::{CommandError, Config, Event, GateRefusal, PeerId, Update};
 use preconf_node::{HandleError, Keypair, NetworkConfig, NetworkEvent};
 
 use crate::blocks::{Chain, TIP, txlist};
