@@ -4,17 +4,21 @@
 //! schedule, links them into a chain, fetches what it missed, serves what it has, and keeps bad peers out. It is a value that is told what
 //! happened and answers with what to do: it never waits, never asks the time, never throws dice of its own.
 //!
+//! Numbers such as `C6` or `P5.6` name rules: [`protocol`] has the text of every one, and each is cited where it is decided and tested.
+//!
 //! ```text
 //!  Input    the world: gossip, requests, responses, peers, finished jobs --+        +--> Action  orders to the network
-//!  Command  our own application: publish, fetch, move the sync tip --------+-> Core +--> Job     slow pure work, for any thread
+//!  Command  our own application wants: publish, fetch, dial ---------------+        |
+//!  Update   our own application decides or knows: sync tip, blocks --------+-> Core +--> Job     slow pure work, for any thread
 //!  Now      both clocks, at every call ------------------------------------+        +--> Event   news for the application
+//!                                                                                   +--> Record  what the disk must remember
 //! ```
 //!
 //! # The loop
 //!
 //! A driver does four things for ever: drain [`Core::poll_output`], sleep until [`Core::poll_timeout`] or until something happens, read the
-//! clocks, and say what it was: [`Core::handle_input`], [`Core::handle_command`] or [`Core::handle_timeout`]. Here the whole of it, with the
-//! network played by hand:
+//! clocks, and say what it was: [`Core::handle_input`], [`Core::handle_command`], [`Core::handle_update`] or [`Core::handle_timeout`]. Here the whole
+//! of it, with the network played by hand:
 //!
 //! ```
 //! use preconf_core::*;
@@ -34,7 +38,7 @@
 //! let chain = ChainId(167_000);
 //! let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_001) };
 //! let mut core = Core::new(Config::new(chain), [7; 32], now)?;
-//! core.handle_command(now, Command::UpdateSchedule(vec![window]))?;
+//! core.handle_update(now, Update::Schedule(vec![window]))?;
 //!
 //! // A peer gossips the commitment. The machine wants its signer recovered before it says anything.
 //! let (peer, data) = (PeerId::from_bytes(&[0, 1, 9]).unwrap(), Bytes::copy_from_slice(signed.as_bytes()));
@@ -51,6 +55,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What was ordered is answered by an input that carries the same id:
+//!
+//! | the machine gives out | the driver tells in the end |
+//! |---|---|
+//! | a [`Job`] | [`Input::JobFinished`], from any thread, in any order |
+//! | [`Action::Publish`] | [`Input::PublishFinished`] |
+//! | [`Action::SendRequest`] | [`Input::ResponseReceived`] or [`Input::RequestFailed`]; after [`Action::CancelRequest`] nobody listens any more |
+//! | [`Action::Respond`] | [`Input::ChannelClosed`], when the answer is written or nobody waits for it any more |
+//! | [`Action::Dial`] | [`Input::ConnectionOpened`] or [`Input::DialFailed`] |
+//! | [`Action::LookUp`] | [`Input::RecordFound`] for each node, then [`Input::LookupFinished`] |
+//! | [`Action::Disconnect`], [`Action::CloseConnection`], [`Action::Block`] | [`Input::ConnectionClosed`] for each connection that stood |
+//!
+//! # Starting
+//!
+//! A new machine knows no window, so it holds what is gossiped, and it takes block 0 for settled. Before the first connection its host gives
+//! it what an earlier run had stored ([`Update::Restore`]), the windows that are known ([`Update::Schedule`]) and the sync tip
+//! ([`Update::MoveSyncTip`]). From then on it tells whatever changes, executes each [`Event::BlockReady`] and says so
+//! ([`Update::MarkExecuted`]), and stores each [`Record`] that comes out before it carries out what comes behind.
+//!
 //! # What it guarantees
 //!
 //! - **Determinism.** Same configuration, seed and calls: same outputs, byte for byte, on every machine. Results of jobs may come back in
@@ -62,16 +85,18 @@
 //!
 //! # Where to find what
 //!
-//! Rules carry the numbers of PROTOCOL.md (`C6`, `P5.1`): search for one and you stand in its code and its tests. `validate` holds the rules
-//! that are pure functions; `chain` what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer`
-//! reputation and limits; `discovery` whom we might connect to; `wire` the bytes.
+//! Search the sources for a rule's number and you stand in its code and its tests. `validate` holds the rules that are pure functions; `chain`
+//! what becomes of a commitment, `txlists` of a txlist; `request` and `sync` what is asked and answered; `peer` reputation and limits;
+//! `discovery` whom we might connect to; `wire` the bytes.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod bounds;
 mod chain;
 mod commands;
 mod config;
+mod cost;
 mod counts;
 mod crypto;
 mod cx;
@@ -84,18 +109,26 @@ mod id;
 mod input;
 mod job;
 mod machine;
+mod origin;
 mod output;
 mod peer;
 mod publish;
 mod record;
 mod request;
 mod schedule;
+#[cfg(feature = "serde")]
+mod serialize;
+mod settle;
 mod stats;
 mod status;
 mod sync;
 mod time;
+mod txlists;
 mod validate;
 mod wire;
+
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod protocol {}
 
 pub use alloy_primitives::{Address, B256, U256, keccak256};
 pub use bytes::Bytes;
@@ -107,11 +140,11 @@ pub use crypto::{DEFAULT_DOMAIN, address_of, is_high_s, message_id, preconfirmat
 pub use discovery::config::DiscoveryConfig;
 pub use discovery::known::KnownNode;
 pub use discovery::record::{ChainLabel, NodeRecord};
-pub use error::{CommandError, PublishError, Refusal, RequestError, Row};
+pub use error::{CommandError, PublishError, Refusal, RequestError, Row, UpdateError};
 pub use evidence::{Evidence, Fault, NoProof, Promise, Proof, Which};
 pub use health::{BlockHealth, MAX_HEALTH_BLOCKS, Stage};
 pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, LookupId, MessageId, PeerId, PublishId, RequestId};
-pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip};
+pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip, Update};
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
 pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};
@@ -136,3 +169,8 @@ pub use wire::v1::{
     MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PRECONFIRMATION_BYTES, PreconfCommitment, PreconfHead, Preconfirmation, RawTxList,
     SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
 };
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

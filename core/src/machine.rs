@@ -4,19 +4,14 @@
 //! request, and the table that waits for it has a bound.
 
 use crate::bounds::memory_bound;
-use crate::chain::Chain;
-use crate::chain::deliver::Deliveries;
-use crate::chain::held::{Bounds, Held};
-use crate::chain::judge::Docket;
-use crate::chain::txlists::TxLists;
+use crate::chain::ChainState;
 use crate::config::{Config, ConfigError};
 use crate::cx::Cx;
 use crate::discovery::Discovery;
 use crate::discovery::candidates::Candidates;
-use crate::error::CommandError;
-use crate::evidence::EvidenceBook;
+use crate::error::{CommandError, UpdateError};
 use crate::id::CommandId;
-use crate::input::{Command, Input};
+use crate::input::{Command, Input, Update};
 use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
@@ -31,7 +26,7 @@ use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::Sync;
 use crate::time::{Now, Time, Timer};
-use crate::wire::topics::Topic;
+use crate::txlists::TxLists;
 
 /// One node's mind: told what happened, it answers with what to do.
 ///
@@ -52,12 +47,8 @@ use crate::wire::topics::Topic;
 pub struct Core {
     pub(crate) cx: Cx,
     pub(crate) schedule: Schedule,
-    pub(crate) chain: Chain,
-    pub(crate) docket: Docket,
-    pub(crate) evidence: EvidenceBook,
-    pub(crate) held: Held,
+    pub(crate) chain: ChainState,
     pub(crate) txlists: TxLists,
-    pub(crate) deliveries: Deliveries,
     pub(crate) peers: Peers,
     pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
@@ -75,7 +66,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Starts a node. The seed decides all its dice.
+    /// Starts a node. The seed decides all its dice: take it from the system's randomness, unless a run is to be repeated.
     ///
     /// # Errors
     /// A configuration value that makes no sense: its key, the value, and what is allowed.
@@ -100,12 +91,8 @@ impl Core {
         let config = &cx.config;
         Ok(Self {
             schedule: Schedule::default(),
-            chain: Chain::new(config.max_commitments),
-            docket: Docket::default(),
-            evidence: EvidenceBook::new(config.max_evidence),
-            held: Held::new(Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_place: config.max_held_per_place }),
-            txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
-            deliveries: Deliveries::default(),
+            chain: ChainState::new(config),
+            txlists: TxLists::new(config),
             peers: Peers::new(config),
             reputation: Reputation::new(config),
             requests: Requests::default(),
@@ -144,56 +131,71 @@ impl Core {
             Input::AddressSeen { peer, address } => self.address_seen(now, peer, address),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);
-                self.send_waiting(Some(topic)); // P5.8
+                self.outbox.send_waiting(&mut self.cx, Some(topic)); // P5.8
             }
             Input::PeerUnsubscribed { peer, topic } => self.peers.subscribed(&peer, topic, false),
-            Input::GossipReceived { peer, message, topic: Topic::Commitments, data } => self.gossiped_commitment(now, peer, message, &data),
-            Input::GossipReceived { peer, message, topic: Topic::TxLists, data } => self.gossiped_txlist(now, peer, message, &data),
+            Input::GossipReceived { peer, message, topic, data } => self.gossip_received(peer, message, topic, &data),
             Input::RequestReceived { peer, channel, protocol, body } => self.serve(now, peer, channel, protocol, &body),
             Input::RequestBroken { peer } => self.broken_request(now, peer),
             Input::ChannelClosed { channel } => self.serving.end(channel),
             Input::ResponseReceived { request, body } => self.response_received(now, request, &body),
             Input::RequestFailed { request, failure } => self.request_failed(now, request, failure),
-            Input::PublishFinished { publish, outcome } => self.publish_finished(now, publish, outcome),
-            Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(now, id, signer),
-            Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(now, id, hash),
+            Input::PublishFinished { publish, outcome } => {
+                let peers = &self.peers;
+                self.outbox.publish_finished(&mut self.cx, publish, outcome, |topic| peers.has_subscriber(topic));
+            }
+            Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(id, signer),
+            Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(id, hash),
         }
         self.end(now);
     }
 
-    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
+    /// Our own application wants something done. It ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that carries the
+    /// id.
     ///
     /// # Errors
-    /// The wish is refused, and the machine is as it was, but for requests that waited and whose time had come.
+    /// The command is refused, and nothing has changed: no id is used up and no dice are thrown.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<CommandId, CommandError> {
+        let before = self.cx.now;
         let now = self.begin(now);
-        let id = match command {
-            Command::PublishCommitment(signed) => self.publish_commitment(now, *signed),
-            Command::PublishTxList(txlist) => self.publish_own_txlist(txlist),
+        let taken = match command {
+            Command::PublishCommitment(signed) => self.publish_commitment(*signed),
+            Command::PublishTxList(txlist) => self.publish_txlist(txlist),
             Command::GetHead { peer } => self.get_head(now, peer),
             Command::GetCommitments { start, count, peer } => self.get_commitments(now, start, count, peer),
             Command::GetTxList { hash, peer } => self.get_txlist(now, hash, peer),
             Command::Dial { address } => self.dial_for_user(now, address),
-            Command::Disconnect { peer } => self.disconnect_for_user(peer),
-            Command::BlockPeer { peer } => self.block_peer(peer),
-            Command::UnblockPeer { peer } => Ok(self.unblock_peer(peer)),
-            Command::BlockAddress { address } => self.block_address(address),
-            Command::UnblockAddress { address } => Ok(self.unblock_address(address)),
-            Command::BlockSubnet { subnet } => self.block_subnet(subnet),
-            Command::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
-            Command::Protect { peer } => self.protect(peer),
-            Command::Unprotect { peer } => Ok(self.unprotect(peer)),
-            Command::Trust { peer } => self.trust(peer),
-            Command::Distrust { peer } => Ok(self.distrust(now, peer)),
-            Command::LiftBan { peer } => self.lift_ban(now, peer),
-            Command::Restore(records) => Ok(self.restore(now, &records)),
-            Command::UpdateSchedule(windows) => self.update_schedule(now, &windows),
-            Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(now, tip)),
-            Command::MarkExecuted { block_number } => self.mark_executed(block_number),
-            Command::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
-        self.end(now);
-        id
+        self.end_unless_refused(before, taken)
+    }
+
+    /// Our own application decides something, or knows something of the chain.
+    ///
+    /// # Errors
+    /// The update is refused, and nothing has changed.
+    pub fn handle_update(&mut self, now: Now, update: Update) -> Result<(), UpdateError> {
+        let before = self.cx.now;
+        let now = self.begin(now);
+        let taken = match update {
+            Update::Disconnect { peer } => self.disconnect_for_user(peer),
+            Update::BlockPeer { peer } => self.block_peer(peer),
+            Update::UnblockPeer { peer } => Ok(self.unblock_peer(peer)),
+            Update::BlockAddress { address } => self.block_address(address),
+            Update::UnblockAddress { address } => Ok(self.unblock_address(address)),
+            Update::BlockSubnet { subnet } => self.block_subnet(subnet),
+            Update::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
+            Update::Protect { peer } => self.protect(peer),
+            Update::Unprotect { peer } => Ok(self.unprotect(peer)),
+            Update::Trust { peer } => self.trust(peer),
+            Update::Distrust { peer } => Ok(self.distrust(now, peer)),
+            Update::LiftBan { peer } => self.lift_ban(now, peer),
+            Update::Schedule(windows) => self.update_schedule(&windows),
+            Update::MoveSyncTip(tip) => Ok(self.move_sync_tip(tip)),
+            Update::Restore(records) => Ok(self.restore(now, &records)),
+            Update::MarkExecuted { block_number } => self.mark_executed(block_number),
+            Update::MarkFailed { block_number } => self.mark_failed(now, block_number),
+        };
+        self.end_unless_refused(before, taken)
     }
 
     /// Time has passed. Early or repeated calls change nothing; afterwards the next deadline lies in the future.
@@ -203,17 +205,17 @@ impl Core {
             match timer {
                 Timer::Request(request) => self.request_timed_out(now, request),
                 Timer::Verdict(id) => self.verdict_due(id),
-                Timer::Hold(id) => self.hold_over(id),
-                Timer::TxListMissing(hash) => self.fetch_due(hash),
-                Timer::Orphan(hash) => self.orphan_over(&hash),
-                Timer::Unsent(command) => self.unsent_over(command),
-                Timer::Unheard => self.send_waiting(None),
+                Timer::Hold(id) => self.chain.hold_over(&mut self.cx, id),
+                Timer::TxListMissing(hash) => self.fetch_due(&hash),
+                Timer::Orphan(hash) => self.txlists.orphan_over(&hash),
+                Timer::Unsent(command) => self.outbox.unsent_over(&mut self.cx, command),
+                Timer::Unheard => self.outbox.send_waiting(&mut self.cx, None),
                 Timer::Heads => self.heads_due(now),
                 Timer::Room => self.pump_soon(),
                 Timer::Gap => self.gaps_due(now),
                 Timer::Ban(peer) => self.check_ban(peer),
                 Timer::Use(peer) => self.use_checked(now, peer),
-                Timer::Execute => self.execute_again(now),
+                Timer::Execute => self.execute_again(),
                 Timer::Decay => self.decay_scores(),
                 Timer::Redial(peer) => self.redial_due(now, peer),
                 Timer::LookUp => self.look_up_due(now),
@@ -241,6 +243,15 @@ impl Core {
 
     fn begin(&mut self, now: Now) -> Now {
         self.cx.begin(now)
+    }
+
+    /// What was refused has not even moved the clock.
+    fn end_unless_refused<T, E>(&mut self, before: Now, taken: Result<T, E>) -> Result<T, E> {
+        match &taken {
+            Ok(_) => self.end(self.cx.now),
+            Err(_) => self.cx.now = before,
+        }
+        taken
     }
 
     fn end(&mut self, now: Now) {

@@ -24,10 +24,11 @@ pub const MAX_OUTPUTS_PER_STEP: usize = 16_384;
 
 /// One thing that the machine wants done or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Output {
     /// An order to the network.
     Net(Action),
-    /// Slow pure work for any thread.
+    /// Slow pure work for any thread. What [`Job::run`] gives comes back as [`Input::JobFinished`](crate::Input::JobFinished).
     Job(Job),
     /// News for the application.
     App(Event),
@@ -38,6 +39,7 @@ pub enum Output {
 
 /// What gossip should do with a message (P5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Verdict {
     /// Forward it.
     Accept,
@@ -49,6 +51,7 @@ pub enum Verdict {
 
 /// An order to the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Action {
     /// Publish a gossip message.
     Publish {
@@ -76,7 +79,7 @@ pub enum Action {
         peer: PeerId,
         /// What kind of request.
         protocol: Protocol,
-        /// Its body, still to be framed.
+        /// Its body, still to be framed ([`frame_prefix`](crate::frame_prefix)).
         body: Bytes,
     },
     /// Answer a peer's request.
@@ -98,7 +101,8 @@ pub enum Action {
     },
     /// Connect to a multiaddr.
     Dial {
-        /// Names the dial.
+        /// Names the dial. [`Input::ConnectionOpened`](crate::Input::ConnectionOpened) or [`Input::DialFailed`](crate::Input::DialFailed)
+        /// carries it back.
         dial: DialId,
         /// The multiaddr as text.
         address: String,
@@ -150,6 +154,7 @@ pub enum Action {
 
 /// An answer to a peer's request, in pieces that are written one after the other without a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Response {
     /// To `get_head`.
     Head(PreconfHead),
@@ -161,6 +166,7 @@ pub enum Response {
 
 /// Where a commitment or a txlist came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Source {
     /// A peer gossiped it.
     Gossip(PeerId),
@@ -184,6 +190,7 @@ impl Source {
 
 /// A commitment that passed every rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Accepted {
     /// Its bytes and fields.
     pub signed: SignedCommitment,
@@ -199,6 +206,7 @@ pub struct Accepted {
 
 /// How a command that takes time ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Outcome {
     /// Judged, stored, and with the network.
     Published(MessageId),
@@ -243,6 +251,7 @@ pub enum Outcome {
 
 /// News for the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Event {
     /// A command that takes time has ended. Each ends exactly once.
     CommandFinished {
@@ -273,6 +282,7 @@ pub enum Event {
     /// A commitment passed every rule and links to the sync tip.
     CommitmentAccepted {
         /// The commitment.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         commitment: Arc<Accepted>,
         /// Where it came from.
         source: Source,
@@ -295,9 +305,11 @@ pub enum Event {
         /// The rule that it broke.
         refusal: Refusal,
     },
-    /// A block may be executed: its txlist is here and so is all before it. In block order, each once (P5.5).
+    /// A block may be executed: its txlist is here and so is all before it. In block order, each once (P5.5). The host tells what became of it:
+    /// [`Update::MarkExecuted`](crate::Update::MarkExecuted) or [`Update::MarkFailed`](crate::Update::MarkFailed).
     BlockReady {
         /// Its commitment.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         commitment: Arc<Accepted>,
         /// Its txlist; `None` for an EOP that only hands over (P5.3).
         txlist: Option<Bytes>,
@@ -305,6 +317,7 @@ pub enum Event {
     /// A preconfer handed its window over (P5.3).
     Handoff {
         /// Its last commitment.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         commitment: Arc<Accepted>,
         /// Who is elected next, if the schedule says.
         next: Option<Address>,
@@ -312,13 +325,16 @@ pub enum Event {
     /// Two valid blocks at one height. The first stays canonical (C9).
     Forked {
         /// The one that stays.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         canonical: Arc<Accepted>,
         /// The other one.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         other: Arc<Accepted>,
     },
     /// A preconfer's fault is proven (P5.4). Each (signer, block number) is told once.
     EvidenceFound {
         /// What proves it, to anybody.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         evidence: Arc<Evidence>,
         /// Whose fault it is.
         signer: Address,

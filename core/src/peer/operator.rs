@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use crate::error::CommandError;
-use crate::id::{CommandId, PeerId};
+use crate::error::UpdateError;
+use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
 use crate::peer::gate::Gate;
@@ -30,42 +30,39 @@ impl Core {
         self.reputation.trusted()
     }
 
-    pub(crate) fn block_peer(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn block_peer(&mut self, peer: PeerId) -> Result<(), UpdateError> {
         if self.gate.block_peer(peer)? {
             self.cx.act(Action::Block { peer });
         }
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn unblock_peer(&mut self, peer: PeerId) -> CommandId {
+    pub(crate) fn unblock_peer(&mut self, peer: PeerId) {
         if self.gate.unblock_peer(peer) {
             self.reputation.let_back_in(&mut self.cx, peer, false);
         }
-        self.cx.mint.commands.next(CommandId)
     }
 
-    pub(crate) fn block_address(&mut self, address: IpAddr) -> Result<CommandId, CommandError> {
+    pub(crate) fn block_address(&mut self, address: IpAddr) -> Result<(), UpdateError> {
         if self.gate.block_address(address)? {
             self.close_from(&Cidr::around(address, u8::MAX));
         }
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn unblock_address(&mut self, address: IpAddr) -> CommandId {
+    pub(crate) fn unblock_address(&mut self, address: IpAddr) {
         self.gate.unblock_address(address);
-        self.cx.mint.commands.next(CommandId)
     }
 
-    pub(crate) fn block_subnet(&mut self, subnet: Cidr) -> Result<CommandId, CommandError> {
+    pub(crate) fn block_subnet(&mut self, subnet: Cidr) -> Result<(), UpdateError> {
         if self.gate.block_subnet(subnet)? {
             self.close_from(&subnet);
         }
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn unblock_subnet(&mut self, subnet: Cidr) -> CommandId {
+    pub(crate) fn unblock_subnet(&mut self, subnet: Cidr) {
         self.gate.unblock_subnet(subnet);
-        self.cx.mint.commands.next(CommandId)
     }
 
     /// Closes the connections whose other end lies there.
@@ -75,42 +72,41 @@ impl Core {
         }
     }
 
-    pub(crate) fn protect(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn protect(&mut self, peer: PeerId) -> Result<(), UpdateError> {
         self.gate.protect(peer)?;
         self.peers.set_protected(&peer, true);
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
     /// A trusted or static peer stays protected (P8.1).
-    pub(crate) fn unprotect(&mut self, peer: PeerId) -> CommandId {
+    pub(crate) fn unprotect(&mut self, peer: PeerId) {
         if !self.dials.is_static(&peer) && !self.reputation.is_trusted(&peer) {
             self.gate.unprotect(peer);
             self.peers.set_protected(&peer, false);
         }
-        self.cx.mint.commands.next(CommandId)
     }
 
     /// P7.6
-    pub(crate) fn trust(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn trust(&mut self, peer: PeerId) -> Result<(), UpdateError> {
         self.gate.protect(peer)?;
         self.peers.set_protected(&peer, true);
         let change = self.reputation.trust(&mut self.cx, peer, self.gate.is_blocked(peer));
         self.standing_changed(change);
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn distrust(&mut self, now: Now, peer: PeerId) -> CommandId {
+    pub(crate) fn distrust(&mut self, now: Now, peer: PeerId) {
         self.reputation.distrust(now.mono, &peer);
-        self.unprotect(peer)
+        self.unprotect(peer);
     }
 
     /// Ends a ban before its time.
-    pub(crate) fn lift_ban(&mut self, now: Now, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn lift_ban(&mut self, now: Now, peer: PeerId) -> Result<(), UpdateError> {
         if self.reputation.standing(now.mono, &peer) != Standing::Banned {
-            return Err(CommandError::NotBanned);
+            return Err(UpdateError::NotBanned);
         }
         let change = self.reputation.lift_ban(&mut self.cx, peer, self.gate.is_blocked(peer));
         self.standing_changed(change);
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use crate::error::{Refusal, RequestError};
 use crate::id::{PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
+use crate::origin::Origin;
 use crate::output::{Action, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
@@ -58,7 +59,7 @@ impl Core {
                     Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
                 }
-                self.page_arrived(now, request, peer, start, read);
+                self.page_arrived(request, peer, start, read);
             }
             Purpose::Parent { number } => {
                 let read = read_page(body, number, 1, self.cx.config.slasher);
@@ -66,7 +67,7 @@ impl Core {
                     Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
                 }
-                self.parent_arrived(now, request, peer, read.items);
+                self.parent_arrived(request, peer, read.items);
             }
             Purpose::TxList { hash, command } => match read_txlist(body, hash, self.cx.config.txlist_cap) {
                 Err(refusal) => self.answered_badly(now, request, sent, refusal),
@@ -80,7 +81,7 @@ impl Core {
                 }
                 Ok(list) => {
                     self.cx.stats.requests_answered += 1;
-                    self.answered_txlist(peer, request, command, list);
+                    self.txlists.answered(&mut self.cx, Origin::Response { peer, request, command }, list);
                 }
             },
         }

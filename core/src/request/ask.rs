@@ -1,5 +1,6 @@
 //! How does a request leave, and to whom (P6.7, P6.8)?
 
+use alloy_primitives::B256;
 use bytes::Bytes;
 
 use crate::error::CommandError;
@@ -7,6 +8,7 @@ use crate::id::{CommandId, PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::output::Action;
+use crate::request::wanted::Wanted;
 use crate::request::{Purpose, Sent, Waiting};
 use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
@@ -29,7 +31,7 @@ impl Core {
 
     /// Is there room for one more request, whomever it goes to?
     fn has_room(&self) -> bool {
-        self.requests.in_flight() + self.deliveries.answers() < self.cx.config.max_requests
+        self.requests.in_flight() + self.txlists.hashing_responses() < self.cx.config.max_requests
     }
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
@@ -53,21 +55,29 @@ impl Core {
         body: Bytes,
         purpose: impl FnOnce(CommandId) -> Purpose,
     ) -> Result<CommandId, CommandError> {
-        if let Some(peer) = peer {
-            let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
-            if !connected.spoken.supports(protocol) {
-                return Err(CommandError::Unsupported(protocol));
-            }
-        }
-        self.send_waiting_requests(now); // time may have made room for those who wait, and the host not told us yet
+        // What refuses comes first: nothing has changed by then, the dice included.
         let peer = match peer {
-            Some(peer) => peer,
-            None => self.choose(now.mono, protocol, |_| true).ok_or(CommandError::NoPeer(protocol))?,
+            Some(peer) => {
+                let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+                if !connected.spoken.supports(protocol) {
+                    return Err(CommandError::Unsupported(protocol));
+                }
+                let in_flight = self.requests.waiting.len();
+                if in_flight >= MAX_WAITING && !self.can_ask(now.mono, peer, protocol) {
+                    return Err(CommandError::TooManyRequests { in_flight, max: MAX_WAITING });
+                }
+                peer
+            }
+            None => {
+                let can_any = self.peers.connected().any(|(peer, _)| self.can_ask(now.mono, *peer, protocol));
+                let chosen = if can_any { self.choose(now.mono, protocol, |_| true) } else { None };
+                chosen.ok_or(CommandError::NoPeer(protocol))?
+            }
         };
+        // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
+        // there is a place among those who wait.
+        self.send_waiting_requests(now);
         let has_room = self.can_ask(now.mono, peer, protocol);
-        if !has_room && self.requests.waiting.len() >= MAX_WAITING {
-            return Err(CommandError::TooManyRequests { in_flight: self.requests.waiting.len(), max: MAX_WAITING });
-        }
         let command = self.cx.mint.commands.next(CommandId);
         let purpose = purpose(command);
         if has_room {
@@ -97,8 +107,38 @@ impl Core {
     pub(crate) fn pump(&mut self, now: Now) {
         self.send_waiting_requests(now);
         self.pump_pages(now);
-        self.pump_fetches(now);
+        self.ask_for_txlists(now);
         self.wake_for_room(now);
+    }
+
+    /// Asks peers for txlists that are due, as far as there is room.
+    fn ask_for_txlists(&mut self, now: Now) {
+        while let Some(Wanted { protocol, body, purpose, prefer, exclude }) = self.txlists.next_wanted(&mut self.cx) {
+            let Purpose::TxList { hash, .. } = purpose else { return };
+            let prefer = prefer.filter(|peer| self.can_ask(now.mono, *peer, protocol));
+            match prefer.or_else(|| self.choose(now.mono, protocol, |peer| !exclude.contains(peer))) {
+                Some(peer) => {
+                    self.ask(now.mono, peer, protocol, body, purpose);
+                    self.txlists.asked(&mut self.cx, &hash, peer);
+                }
+                None if self.choose(now.mono, protocol, |_| true).is_some() => self.txlists.nobody_is_left(&mut self.cx, &hash),
+                None => return, // nobody has room: the timer of the next free slot comes by here again
+            }
+        }
+    }
+
+    /// A txlist has been missing for long enough, or the pause behind the last try is over (P5.6).
+    pub(crate) fn fetch_due(&mut self, hash: &B256) {
+        if self.txlists.fetch_due(hash) {
+            self.pump_soon();
+        }
+    }
+
+    /// A peer that was asked for a txlist does not have it, or did not answer.
+    pub(crate) fn fetch_failed(&mut self, hash: &B256) {
+        if self.txlists.fetch_failed(hash) {
+            self.pump_soon();
+        }
     }
 
     /// Sends those of our user's requests that have room now: each that has its peer's, whoever came before it, for it is in nobody's way.
@@ -124,7 +164,7 @@ impl Core {
         let waits_for_anybody = |protocol: &Protocol| match protocol {
             Protocol::GetHead => false,
             Protocol::GetCommitments => self.sync.waits_for_room(),
-            Protocol::GetTxList => self.deliveries.waits_for_room(),
+            Protocol::GetTxList => self.txlists.waits_for_peer(),
         };
         let anybody_for: Vec<Protocol> = Protocol::ALL.into_iter().filter(waits_for_anybody).collect();
         let is_idle = anybody_for.is_empty() && self.requests.waiting.is_empty();

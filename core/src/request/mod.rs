@@ -9,6 +9,7 @@
 pub(crate) mod answered;
 pub(crate) mod ask;
 pub(crate) mod serve;
+pub(crate) mod wanted;
 
 use std::collections::BTreeMap;
 

@@ -39,7 +39,7 @@ impl Core {
     /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
     pub(crate) fn pump_pages(&mut self, now: Now) {
         while self.pump_pages_once(now) {}
-        self.judge_pages(now); // one that waited for another which is not needed any more
+        self.judge_pages(); // one that waited for another which is not needed any more
     }
 
     /// Says whether claims gave way, so that the pages must be set anew. Claims only fall here, so that comes to an end.
@@ -72,7 +72,7 @@ impl Core {
 
     /// Asks for a page if somebody has room. Says whether claims gave way because nobody can serve it.
     fn ask_page(&mut self, now: Now, start: u64, count: u32) -> bool {
-        if self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED {
+        if self.chain.verifying_in_responses() >= MAX_PAGE_ITEMS_JUDGED {
             return false; // what an ended run left behind is still being judged; each of its results comes by here
         }
         let Some(run) = &self.sync.run else { return false };

@@ -10,6 +10,7 @@ use crate::wire::v1::Preconfirmation;
 
 /// The parent rule that a child breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum ParentRule {
     /// Its number is not the parent's plus one.
     BlockNumber,
@@ -38,12 +39,13 @@ pub struct HostRule {
 
 /// Which parent rules hold on a chain.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ParentRules {
     /// The child's timestamp must be greater than the parent's.
     pub timestamp_grows: bool,
-    /// How far the gas limit may move, in millionths of the parent's; `None` for any distance. Default 200. Source: PROTOCOL.md C9.
+    /// How far the gas limit may move, in millionths of the parent's; `None` for any distance. Default 200. Source: C9.
     pub gas_limit_step_millionths: Option<u64>,
-    /// The gas limits that a block may have; `None` for any. Default 10 000 000 to 45 000 000. Source: PROTOCOL.md C9.
+    /// The gas limits that a block may have; `None` for any. Default 10 000 000 to 45 000 000. Source: C9.
     pub gas_limit_range: Option<RangeInclusive<u64>>,
     /// The anchor must not go back.
     pub anchor_holds: bool,
@@ -51,7 +53,8 @@ pub struct ParentRules {
     pub proposal_holds: bool,
     /// The window must not go back.
     pub window_holds: bool,
-    /// Rules of the host's, asked last and in order.
+    /// Rules of the host's, asked last and in order. They are functions: nothing that is written down holds them.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub host: Vec<HostRule>,
 }
 
