@@ -5,28 +5,23 @@
 //!
 //! Not counted: what libp2p holds, and what the application keeps of events that it has taken.
 
-use std::net::IpAddr;
-
 use crate::chain::ChainState;
 use crate::config::Config;
 use crate::cost::{TIMER, entry};
 use crate::cx::MAX_OUTPUTS_WAITING;
-use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Turn, Worth};
+use crate::discovery::candidates::{Candidate, MAX_CANDIDATES};
 use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
 use crate::discovery::seen::{MAX_WORDS, Word};
 use crate::id::{ConnectionId, DialId, PeerId, RequestId};
 use crate::machine::Core;
 use crate::output::{MAX_OUTPUTS_PER_STEP, Output};
-use crate::peer::backers::Backer;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::gate::{Gate, MAX_GATE_ENTRIES};
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, Limiter};
 use crate::peer::pace::Pace;
-use crate::peer::pruning::Rank;
-use crate::peer::room::Rest;
 use crate::peer::subnet::Cidr;
-use crate::peer::table::{Connected, Link, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
+use crate::peer::table::{Connected, ConnectionInfo, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
 use crate::publish::Outbox;
 use crate::request::Sent;
 use crate::request::ask::MAX_WAITING;
@@ -36,32 +31,18 @@ use crate::time::Time;
 use crate::txlists::TxLists;
 use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment};
 
-const REQUEST: usize = entry::<RequestId, Sent>() + entry::<PeerId, usize>() + size_of::<[u64; 8]>()
-    + 2 * entry::<RequestId, ()>() // that its peer is sought, and has room
+const REQUEST: usize = entry::<RequestId, Sent>() + size_of::<[u64; 8]>()
+    + 11 * size_of::<RequestId>() + 2 * size_of::<usize>() // that it waits for its peer: a set of one takes as much as one of eleven
     + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
-    + MAX_CONNECTIONS_PER_PEER
-        * (entry::<ConnectionId, Link>() + entry::<Cidr, usize>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
-    + entry::<Rank, PeerId>() + entry::<u64, (Rank, PeerId)>() + 2 * size_of::<(u64, Time, PeerId)>() // its place in the queue to the door
-    + 3 * (entry::<Rest, ()>() + entry::<(Time, u64), ()>()) // its place in each protocol's room, and that it is sought there
-    + 2 * entry::<PeerId, u64>() // its seat, and that it has a score
-    + entry::<PeerId, [u64; 4]>() + 3 * entry::<(u64, PeerId), ()>() // what it claims
-    + entry::<Backer, ()>()
+    + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, ConnectionInfo>() + entry::<Cidr, usize>())
+    + entry::<PeerId, [u64; 2]>() // the head that it claims
     + 3 * TIMER;
 /// A dial under way.
-const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
-/// A set of candidates with one member takes as much as one with eleven.
-const CROWD_OF_ONE: usize = 11 * size_of::<(Worth, PeerId)>() + 2 * size_of::<usize>();
+const DIAL: usize = entry::<DialId, [u64; 16]>();
 /// A node that discovery found, its addresses and its record among it.
 const CANDIDATE: usize = entry::<PeerId, Candidate>()
-    + entry::<(Worth, PeerId), ()>()
-    + entry::<(Time, PeerId), ()>() + entry::<(Turn, PeerId), ()>() // when it was heard of, and that it rests or is ready
-    + MAX_ADDRESSES
-        * (size_of::<String>()
-            + MAX_ADDRESS_BYTES
-            + size_of::<Option<Cidr>>()
-            + entry::<Cidr, [u64; 3]>()
-            + CROWD_OF_ONE)
+    + MAX_ADDRESSES * (size_of::<String>() + MAX_ADDRESS_BYTES + size_of::<Option<Cidr>>() + entry::<Cidr, usize>())
     + MAX_RECORD_BYTES;
 /// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
 const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();

@@ -96,7 +96,7 @@ impl Core {
         self.ask_for_user(now, peer, Protocol::GetTxList, body, |command| Purpose::TxList { hash, command: Some(command) })
     }
 
-    pub(crate) fn disconnect(&mut self, peer: PeerId) -> Result<(), UpdateError> {
+    pub(crate) fn disconnect_for_user(&mut self, peer: PeerId) -> Result<(), UpdateError> {
         self.peers.get(&peer).ok_or(UpdateError::NotConnected)?;
         self.cx.act(Action::Disconnect { peer });
         Ok(())

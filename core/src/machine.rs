@@ -16,8 +16,7 @@ use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
-use crate::peer::mirror::Round;
-use crate::peer::table::{Link, Peers};
+use crate::peer::table::{ConnectionInfo, Peers};
 use crate::peer::terms::Opened;
 use crate::publish::Outbox;
 use crate::request::Requests;
@@ -25,7 +24,6 @@ use crate::request::serve::Serving;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::Sync;
-use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::time::{Now, Time, Timer};
 use crate::txlists::TxLists;
 
@@ -55,8 +53,6 @@ pub struct Core {
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
     pub(crate) outbox: Outbox,
-    /// The round of decayed scores that gossipsub is being told (P7.5).
-    pub(crate) round: Option<Round>,
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
@@ -100,8 +96,7 @@ impl Core {
             serving: Serving::default(),
             sync: Sync::default(),
             outbox: Outbox::default(),
-            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood)),
-            round: None,
+            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood as usize)),
             gate,
             dials,
             executed: 0,
@@ -123,7 +118,7 @@ impl Core {
         }
         match input {
             Input::ConnectionOpened { peer, connection, direction, address, dial } => {
-                self.connection_opened(now, Opened { peer, connection, link: Link { direction, address }, dial });
+                self.connection_opened(now, Opened { peer, connection, info: ConnectionInfo { direction, address }, dial });
             }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
             Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
@@ -179,7 +174,7 @@ impl Core {
         let before = self.cx.now;
         let now = self.begin(now);
         let taken = match update {
-            Update::Disconnect { peer } => self.disconnect(peer),
+            Update::Disconnect { peer } => self.disconnect_for_user(peer),
             Update::BlockPeer { peer } => self.block_peer(peer),
             Update::UnblockPeer { peer } => Ok(self.unblock_peer(now, peer)),
             Update::BlockAddress { address } => self.block_address(address),
@@ -223,7 +218,6 @@ impl Core {
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
                 Timer::Exchange => self.exchange_due(now),
-                Timer::Claims => self.claims_due(),
             }
         }
         self.end(now);
@@ -245,7 +239,6 @@ impl Core {
     }
 
     fn begin(&mut self, now: Now) -> Now {
-        self.sync.changes_left = CLAIMS_AT_ONCE;
         self.cx.begin(now)
     }
 

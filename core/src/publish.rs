@@ -180,3 +180,124 @@ impl Outbox {
         cx.finish(command, outcome);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::{Event, Output};
+    use crate::time::Now;
+
+    const LEN: usize = 100;
+
+    fn message() -> Bytes {
+        vec![7; LEN].into()
+    }
+
+    fn sent(cx: &mut Cx) -> Option<PublishId> {
+        match cx.poll_output()? {
+            Output::Net(Action::Publish { publish, .. }) => Some(publish),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn told(cx: &mut Cx) -> Option<(CommandId, Outcome)> {
+        match cx.poll_output()? {
+            Output::App(Event::CommandFinished { command, outcome }) => Some((command, outcome)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One message that gossip has.
+    fn bench() -> (Cx, Outbox, PublishId) {
+        let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
+        outbox.send(&mut cx, CommandId(1), Topic::TxLists, message(), 1_100);
+        let publish = sent(&mut cx).expect("it is with gossip");
+        (cx, outbox, publish)
+    }
+
+    #[test]
+    fn p10_1_there_is_room_for_so_many_messages_and_bytes_and_no_more() {
+        let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
+        (cx.config.max_unsent, cx.config.max_unsent_bytes) = (2, 2 * LEN);
+        let full = Err(PublishError::QueueFull { max: 2, max_bytes: 2 * LEN });
+        assert_eq!((outbox.check_room(&cx.config, 2 * LEN), outbox.check_room(&cx.config, 2 * LEN + 1)), (Ok(()), full));
+        outbox.judging(CommandId(1), LEN);
+        assert_eq!((outbox.check_room(&cx.config, LEN), outbox.check_room(&cx.config, LEN + 1)), (Ok(()), full));
+        outbox.send(&mut cx, CommandId(2), Topic::TxLists, Bytes::from_static(b"short"), 1_100);
+        assert_eq!((outbox.len(), outbox.check_room(&cx.config, 1)), (2, full), "two of them, however short");
+        assert!(outbox.bytes() >= LEN + 5 && outbox.bytes() <= Outbox::max_bytes(&cx.config));
+        outbox.judged(CommandId(1));
+        outbox.unsent_over(&mut cx, CommandId(2));
+        assert_eq!((outbox.len(), outbox.bytes(), outbox.check_room(&cx.config, 2 * LEN)), (0, 0, Ok(())));
+    }
+
+    #[test]
+    fn p5_8_what_is_sent_is_told_once_and_a_late_word_changes_nothing() {
+        let (mut cx, mut outbox, publish) = bench();
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Sent, |_| true);
+        let id = crypto::message_id(cx.config.chain_id, Topic::TxLists, &message());
+        assert_eq!((told(&mut cx), cx.timers.next()), (Some((CommandId(1), Outcome::Published(id))), None));
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Refused, |_| true);
+        assert_eq!((cx.poll_output(), outbox.bytes()), (None, 0));
+    }
+
+    #[test]
+    fn p5_8_a_message_waits_for_a_peer_and_is_tried_again_only_where_one_may_take_it() {
+        for (outcome, has_subscriber, is_tried_again) in
+            [(PublishOutcome::NoPeers, false, false), (PublishOutcome::NoPeers, true, true), (PublishOutcome::Busy, false, true)]
+        {
+            let (mut cx, mut outbox, publish) = bench();
+            outbox.publish_finished(&mut cx, publish, outcome, |topic| has_subscriber && topic == Topic::TxLists);
+            let again = is_tried_again.then(|| (Time::ZERO.after(RETRY_AFTER), Timer::Unheard));
+            assert_eq!(cx.timers.pop_due(Time::ZERO.after(RETRY_AFTER)), again.map(|(_, timer)| timer), "{outcome:?}");
+            assert_eq!(cx.stats.publish_retries, 1);
+            outbox.send_waiting(&mut cx, Some(Topic::Commitments));
+            assert_eq!(sent(&mut cx), None, "a peer joined the other topic");
+            outbox.send_waiting(&mut cx, Some(Topic::TxLists));
+            let second = sent(&mut cx);
+            assert!(second.is_some_and(|second| second != publish));
+            outbox.send_waiting(&mut cx, None);
+            assert_eq!(sent(&mut cx), None, "it is with gossip already");
+        }
+    }
+
+    #[test]
+    fn p5_8_what_nobody_took_is_given_up_when_its_window_is_long_over() {
+        let (mut cx, mut outbox, publish) = bench();
+        // The unix clock stands at 1010 s, the window ends at 1100 s.
+        let give_up = Time::ZERO.after(Duration::from_secs(90) + cx.config.late_grace);
+        assert_eq!(cx.timers.next(), Some((give_up, Timer::Unsent(CommandId(1)))));
+        outbox.unsent_over(&mut cx, CommandId(1));
+        assert_eq!(told(&mut cx), Some((CommandId(1), Outcome::NotPublished(PublishError::Unsent))));
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Sent, |_| true);
+        assert_eq!((cx.poll_output(), outbox.len(), outbox.bytes(), cx.timers.next()), (None, 0, 0, None));
+    }
+
+    #[test]
+    fn p5_8_a_window_that_is_over_leaves_its_grace() {
+        let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
+        cx.begin(Now { mono: Time(5), ..cx.now });
+        outbox.send(&mut cx, CommandId(1), Topic::Commitments, message(), 1_000);
+        assert_eq!(cx.timers.next(), Some((Time(5).after(cx.config.late_grace), Timer::Unsent(CommandId(1)))));
+    }
+
+    #[test]
+    fn a_message_that_gossip_refuses_is_told_as_such() {
+        let (mut cx, mut outbox, publish) = bench();
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Refused, |_| true);
+        assert_eq!(told(&mut cx), Some((CommandId(1), Outcome::NotPublished(PublishError::Network))));
+    }
+
+    #[test]
+    fn p5_9_the_first_commitment_stays_and_the_lowest_blocks_are_forgotten_first() {
+        let (one, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let mut outbox = Outbox::default();
+        for (number, hash) in [(7, one), (7, other), (8, one)] {
+            outbox.commit(number, hash, 2);
+        }
+        assert!(outbox.contradicts(7, &other) && !outbox.contradicts(7, &one) && !outbox.contradicts(9, &one));
+        outbox.commit(9, one, 2);
+        assert!(!outbox.contradicts(7, &other) && outbox.contradicts(8, &other) && outbox.contradicts(9, &other));
+        assert_eq!(outbox.bytes(), 2 * COMMITTED);
+    }
+}

@@ -112,7 +112,7 @@ impl Core {
             spoken: connected.spoken,
             subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
             claimed_head: self.sync.claims.of(peer),
-            in_flight: self.requests.in_flight_of(peer),
+            in_flight: connected.in_flight(),
         };
         self.peers.connected().map(info).collect()
     }

@@ -263,7 +263,46 @@ fn p5_9_our_own_that_contradicts_what_we_said_is_refused_and_proves_nothing() {
 }
 
 #[test]
-fn p9_3_what_no_longer_links_is_concluded_anew_and_its_old_place_is_given_back() {
+fn p5_1_held_ones_are_bounded_in_all_by_peer_and_by_position_and_the_newest_loses() {
+    let mut bench = Bench::new();
+    let config = &mut bench.cx.config;
+    (config.max_held, config.max_held_per_peer, config.max_held_per_place) = (4, 3, 2);
+    bench.chain = ChainState::new(&bench.cx.config);
+    let mut hold = |peer: u8, number: u64, parent: u8| {
+        let peer = PeerId::from_bytes(&[0, 1, peer]).expect("three bytes");
+        let origin = Origin::Gossip { peer, message: Some(MessageId([parent; 20])) };
+        let signed = block(number, B256::repeat_byte(parent), |_| {});
+        let job = bench.receive(origin, &signed).expect("well formed").expect("a job");
+        told(&bench.found(job, FIRST))[0] == Err(None)
+    };
+    assert!(hold(1, 5, 1) && hold(1, 5, 2) && !hold(2, 5, 3), "two for one position");
+    assert!(hold(1, 6, 4) && !hold(1, 7, 5), "three of one peer");
+    assert!(hold(2, 7, 6) && !hold(3, 8, 7), "four in all");
+    assert_eq!(bench.chain.held().map(|pending| pending.number).collect::<Vec<_>>(), [5, 5, 6, 7]);
+    let Some((_, Timer::Verdict(first))) = bench.cx.timers.next() else { panic!("a verdict is due") };
+    bench.chain.hold_over(&mut bench.cx, first);
+    assert!(bench.chain.bytes() <= ChainState::max_bytes(&bench.cx.config, 0));
+    let origin = bench.gossip();
+    let job = bench.receive(origin, &block(5, B256::repeat_byte(8), |_| {})).expect("well formed").expect("a job");
+    assert_eq!(told(&bench.found(job, FIRST)), [Err(None)], "there is room again, for the position as well");
+}
+
+#[test]
+fn p10_1_so_many_signers_are_recovered_for_one_peer_and_for_a_response_all() {
+    let (mut bench, blocks) = (Bench::new(), chain_of(3));
+    bench.cx.config.max_jobs_per_peer = 2;
+    let peer = PeerId::from_bytes(&[0, 1, 9]).expect("three bytes");
+    let gossip = Origin::Gossip { peer, message: None };
+    assert!(bench.receive(gossip, &blocks[0]).is_ok_and(|job| job.is_some()));
+    let second = bench.receive(gossip, &blocks[1]).expect("well formed").expect("a job");
+    assert_eq!(bench.receive(gossip, &blocks[2]), Err(Refusal::NoRoom));
+    assert!(bench.receive(Origin::Response { peer, request: RequestId(1), command: None }, &blocks[2]).is_ok());
+    assert!(bench.found(second, FIRST).is_empty(), "the first comes first");
+    assert_eq!((bench.chain.verifying_count(), bench.chain.verifying_in_responses()), (3, 1));
+}
+
+#[test]
+fn p9_3_what_no_longer_links_is_concluded_anew_and_says_what_it_was() {
     let (mut bench, blocks) = (Bench::new(), chain_of(3));
     blocks.iter().for_each(|signed| drop(bench.take(signed, FIRST)));
     let of_another_chain = SyncTip { block_number: 1, preconfirmation_hash: Some(B256::repeat_byte(9)) };

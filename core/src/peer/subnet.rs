@@ -50,11 +50,6 @@ impl Cidr {
         }
     }
 
-    /// The block's lowest address.
-    pub(crate) fn first(&self) -> IpAddr {
-        self.base
-    }
-
     /// Is the address one of the block?
     pub fn contains(&self, address: IpAddr) -> bool {
         Self::around(address, self.prefix) == *self

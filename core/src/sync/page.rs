@@ -57,7 +57,7 @@ impl Core {
 
     /// How many peers take turns in being asked while the chain moves.
     fn turns(&self) -> usize {
-        self.peers.speakers(Protocol::GetHead).clamp(1, self.cx.config.heads_from)
+        self.peers.supporting(Protocol::GetHead).clamp(1, self.cx.config.heads_from)
     }
 
     fn heads_at(&self, now: Time) -> Time {
@@ -114,7 +114,7 @@ impl Core {
 
     /// A page came. Its good items are used; what they leave open goes to another peer.
     pub(crate) fn page_arrived(&mut self, request: RequestId, peer: PeerId, start: u64, read: PageRead) {
-        self.peers.set_silent(&peer, false);
+        self.peers.set_unresponsive(&peer, false);
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         let Some(slot) = run.pages.get_mut(&start) else { return };
         let got = u32::try_from(read.items.len()).unwrap_or(slot.count);
@@ -123,7 +123,7 @@ impl Core {
             slot.page = Page::Wanted;
             run.bar(start, peer, Bar::Useless);
             if read.broken.is_none() {
-                self.lower_claim(&peer, start - 1); // it may have pruned or restarted: no blame
+                self.sync.claims.lower(&peer, start - 1); // it may have pruned or restarted: no blame
             }
         } else {
             slot.count = got;
@@ -139,7 +139,7 @@ impl Core {
 
     /// A page did not come.
     pub(crate) fn page_failed(&mut self, request: RequestId, peer: PeerId, start: u64) {
-        self.peers.set_silent(&peer, true);
+        self.peers.set_unresponsive(&peer, true);
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         run.bar(start, peer, Bar::Silent);
         if let Some(slot) = run.pages.get_mut(&start) {
@@ -223,7 +223,7 @@ impl Core {
             return;
         }
         if refusal == Refusal::ScheduleUnknown {
-            self.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
+            self.sync.claims.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
         }
         self.page_in_vain(peer, start);
     }
