@@ -4,8 +4,8 @@
 //! records, `preconf bootnode` is a network's first contact, `preconf evidence` verifies what a node found. Results go to stdout, logs and
 //! errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
 //!
-//! Features: `async-std`, on by default, brings `--runtime async-std` and `mixed`; `quic` brings QUIC beside TCP on tokio. Numbers such as `P5.9`
-//! name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+//! Features: `devnet`, on by default, brings `preconf devnet`; `async-std` brings `--runtime async-std` and `mixed`; `quic` brings QUIC beside
+//! TCP on tokio. Numbers such as `P5.9` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
 
 mod bootnode;
 #[cfg(feature = "devnet")]
