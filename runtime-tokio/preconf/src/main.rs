@@ -47,7 +47,7 @@ struct Cli {
 enum Command {
     /// Run a network of nodes in one process, let it build blocks, and check that all of them agree.
     #[cfg(feature = "devnet")]
-    Devnet(devnet::DevnetArgs),
+    Devnet(devnet::Devnet),
     /// Run one node until Ctrl-C.
     Run(Box<run::RunArgs>),
     /// Run discovery alone, as a network's first contact, until Ctrl-C.
