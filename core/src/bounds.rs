@@ -5,7 +5,6 @@
 //!
 //! Not counted: what libp2p holds, and what the application keeps of events that it has taken.
 
-
 use crate::chain::ChainState;
 use crate::config::Config;
 use crate::cost::{TIMER, entry};
