@@ -39,7 +39,7 @@ const CONNECTED: usize = entry::<PeerId, Connected>()
     + entry::<PeerId, [u64; 2]>() // the head that it claims
     + 3 * TIMER;
 /// A dial under way.
-const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
+const DIAL: usize = entry::<DialId, [u64; 16]>();
 /// A node that discovery found, its addresses and its record among it.
 const CANDIDATE: usize = entry::<PeerId, Candidate>()
     + MAX_ADDRESSES * (size_of::<String>() + MAX_ADDRESS_BYTES + size_of::<Option<Cidr>>() + entry::<Cidr, usize>())

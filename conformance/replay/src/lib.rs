@@ -22,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod diff;
 mod view;
 pub mod words;
@@ -92,3 +94,8 @@ pub fn relive<R: Read>(replay: &mut Replay<R>, until: Option<u64>, mut seen: imp
     relived.digest = hash.finalize().into();
     relived
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,7 +5,8 @@
 //! events in bounded lists. A [`Report`] puts it beside a [`Summary`] and writes one page of HTML that needs no network, or one JSON object.
 //!
 //! A simulation has many nodes and knows who is hostile: a [`Spectator`] looks on at its world. A trace has one node, and peers that it knows
-//! by their scores: [`Reliving`] follows it as it is relived. Both feed the same timeline.
+//! by their scores: [`Reliving`] follows it as it is relived. Both feed the same timeline. Numbers such as `P11.2` name rules of the protocol;
+//! [`preconf_core::protocol`] has the text of every one.
 //!
 //! ```
 //! use std::time::Duration;
@@ -23,6 +24,8 @@
 //! assert_eq!(timeline.bans().hostile, 1);
 //! assert!(Report::new(summary, timeline).html().starts_with("<!doctype html>"));
 //! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod axis;
 mod blocks;
@@ -43,3 +46,8 @@ pub use scores::Side;
 pub use spectator::Spectator;
 pub use summary::{Report, RunKind, Summary};
 pub use timeline::{Bans, Timeline};
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,6 +26,9 @@
 //! lost, repeated and reordered on any link. A message that is lost on arrival is lost for good, as gossipsub's duplicate cache makes it; one
 //! that is lost on the way is told of again (IHAVE). Blocks come from a history that was signed before ([`World::publish`]), or from
 //! preconfers that build on what they know, each by its own clock ([`World::elect`]). The rest stands in `gossip`, `link` and `connect`.
+//! Numbers such as `P7.10` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agree;
 mod build;
@@ -49,8 +52,6 @@ mod owed;
 mod preconfer;
 mod puppet;
 mod queue;
-#[cfg(doctest)]
-mod readme;
 mod record;
 pub mod scenario;
 mod seeds;
@@ -75,3 +76,8 @@ pub use puppet::{Answer, Hands, Puppet, Server, Slot};
 pub use record::{TraceWriter, Traces, Unwritten};
 pub use seeds::{at_scale, each_seed, each_seed_on_all_cores, seeds};
 pub use world::World;
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,10 +1,13 @@
 //! Do the golden vectors hold?
 //!
-//! The files were written from PROTOCOL.md by an implementation that shares no code with ours. Each has a module of its own here, with the
-//! rows as they stand in the file and what the core's public surface must say of them. Reading is strict: an unknown file, an unknown or a
-//! missing field, an empty list, a missing file are failures, because a check that skips what it does not know cannot fail.
+//! The files were written from the text of the [protocol](preconf_core::protocol) by an implementation that shares no code with ours. Each has a
+//! module of its own here, with the rows as they stand in the file and what the core's public surface must say of them. Reading is strict: an
+//! unknown file, an unknown or a missing field, an empty list, a missing file are failures, because a check that skips what it does not know
+//! cannot fail.
 //!
 //! The committed files lie beside this package's manifest, in `conformance/vectors`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use std::io;
 use std::path::Path;
@@ -76,3 +79,8 @@ pub fn run_file(name: &str, text: &[u8], commitments: &[u8]) -> FileReport {
         Err(unreadable) => FileReport::failed(name, Problem::Unreadable(unreadable)),
     }
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,6 +5,8 @@
 //! elected when; a test that does not care takes the scene of this crate, in which numbered preconfers have windows of [`WINDOW_SECS`] from
 //! [`START`] on.
 //!
+//! Numbers such as `C9` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+//!
 //! ```
 //! use preconf_core::{DEFAULT_DOMAIN, ParentRules, recover};
 //! use preconf_writer::{Writer, windows};
@@ -15,6 +17,8 @@
 //! assert_eq!(ParentRules::default().check(first.preconf(), second.preconf()), Ok(()));
 //! assert_eq!(recover(&second, DEFAULT_DOMAIN), Some(windows(&[1])[0].preconfer));
 //! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use preconf_core::{
     Address, B256, Bytes, ChainId, DEFAULT_DOMAIN, PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, U256, Window,
@@ -129,3 +133,8 @@ impl Writer {
         self.timestamp = self.window_end - WINDOW_SECS;
     }
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -53,7 +53,6 @@
 //!     jobs: Box::new(Inline),
 //!     clock: Box::new(Still),
 //!     discovery: Box::new(Nobody::default()),
-//!     admit: Box::new(|_| true),
 //! };
 //! let (driver, handle, mut events) = NetworkDriver::new(config, parts)?;
 //! threads.spawn_ok(driver.run());
@@ -65,6 +64,10 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! `test-faults` has a test or a devnet lose messages on their way to the machine. Off by default: a node in use has no such switch.
 //!
 //! # Reading events
 //!

@@ -161,7 +161,9 @@ mod tests {
 
         fn connected(crowd: u64) -> Self {
             let mut story = Self::new();
-            (0..crowd).for_each(|n| drop(story.goes_on((n, 1, 0))));
+            for n in 0..crowd {
+                story.goes_on((n, 1, 0));
+            }
             story
         }
 

@@ -37,6 +37,7 @@ const EXPIRED_AT_ONCE: usize = 16;
 
 /// Configuration of a [`Gate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GateConfig {
     /// Dials per address in one period; `None` means unlimited. Default `None` (P8.1).
     pub redial_limit: Option<u32>,
@@ -80,6 +81,7 @@ impl GateConfig {
 
 /// Why the gate stays shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum GateRefusal {
     /// The address names no peer, so we could not know whom we reached.
     #[error("the address names no peer")]
@@ -137,6 +139,7 @@ impl GateRefusal {
 
 /// No room for one more entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[error("{MAX_GATE_ENTRIES} entries already; remove one first")]
 pub struct GateFull;
 

@@ -49,6 +49,20 @@ pub enum Reason {
     Carried,
 }
 
+impl Reason {
+    /// Its name in logs and in JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Conduct(conduct) => conduct.label(),
+            Self::Decay { .. } => "decay",
+            Self::BanEnded => "ban_ended",
+            Self::BanLifted => "ban_lifted",
+            Self::Trusted => "trusted",
+            Self::Carried => "carried",
+        }
+    }
+}
+
 /// One change of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use crate::error::CommandError;
-use crate::id::{CommandId, PeerId};
+use crate::error::UpdateError;
+use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::{Action, Event};
 use crate::peer::gate::Gate;
@@ -31,18 +31,17 @@ impl Core {
         self.peers.trusted()
     }
 
-    pub(crate) fn block_peer(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn block_peer(&mut self, peer: PeerId) -> Result<(), UpdateError> {
         if self.gate.block_peer(peer)? {
             self.cx.act(Action::Block { peer });
         }
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn unblock_peer(&mut self, now: Now, peer: PeerId) -> CommandId {
+    pub(crate) fn unblock_peer(&mut self, now: Now, peer: PeerId) {
         if self.gate.unblock_peer(peer) {
             self.let_back_in(now, peer);
         }
-        self.cx.mint.commands.next(CommandId)
     }
 
     /// Takes a peer back, unless something else still stands against it.
@@ -52,28 +51,26 @@ impl Core {
         }
     }
 
-    pub(crate) fn block_address(&mut self, address: IpAddr) -> Result<CommandId, CommandError> {
+    pub(crate) fn block_address(&mut self, address: IpAddr) -> Result<(), UpdateError> {
         if self.gate.block_address(address)? {
             self.close_from(&Cidr::around(address, u8::MAX));
         }
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn unblock_address(&mut self, address: IpAddr) -> CommandId {
+    pub(crate) fn unblock_address(&mut self, address: IpAddr) {
         self.gate.unblock_address(address);
-        self.cx.mint.commands.next(CommandId)
     }
 
-    pub(crate) fn block_subnet(&mut self, subnet: Cidr) -> Result<CommandId, CommandError> {
+    pub(crate) fn block_subnet(&mut self, subnet: Cidr) -> Result<(), UpdateError> {
         if self.gate.block_subnet(subnet)? {
             self.close_from(&subnet);
         }
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn unblock_subnet(&mut self, subnet: Cidr) -> CommandId {
+    pub(crate) fn unblock_subnet(&mut self, subnet: Cidr) {
         self.gate.unblock_subnet(subnet);
-        self.cx.mint.commands.next(CommandId)
     }
 
     /// Closes the connections whose other end lies there.
@@ -83,45 +80,44 @@ impl Core {
         }
     }
 
-    pub(crate) fn protect(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn protect(&mut self, peer: PeerId) -> Result<(), UpdateError> {
         self.gate.protect(peer)?;
         self.peers.set_protected(&peer, true);
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
     /// A trusted or static peer stays protected (P8.1).
-    pub(crate) fn unprotect(&mut self, peer: PeerId) -> CommandId {
+    pub(crate) fn unprotect(&mut self, peer: PeerId) {
         if !self.dials.is_static(&peer) && !self.peers.is_trusted(&peer) {
             self.gate.unprotect(peer);
             self.peers.set_protected(&peer, false);
         }
-        self.cx.mint.commands.next(CommandId)
     }
 
     /// P7.6
-    pub(crate) fn trust(&mut self, now: Now, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn trust(&mut self, now: Now, peer: PeerId) -> Result<(), UpdateError> {
         self.gate.protect(peer)?;
         let before = self.peers.standing(now.mono, &peer);
         self.peers.set_trusted(now.mono, peer, true);
         self.peers.set_protected(&peer, true);
         self.pardoned(now, peer, before, "P7.6");
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
-    pub(crate) fn distrust(&mut self, now: Now, peer: PeerId) -> CommandId {
+    pub(crate) fn distrust(&mut self, now: Now, peer: PeerId) {
         self.peers.set_trusted(now.mono, peer, false);
-        self.unprotect(peer)
+        self.unprotect(peer);
     }
 
     /// Ends a ban before its time.
-    pub(crate) fn lift_ban(&mut self, now: Now, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn lift_ban(&mut self, now: Now, peer: PeerId) -> Result<(), UpdateError> {
         let before = self.peers.standing(now.mono, &peer);
         if before != Standing::Banned {
-            return Err(CommandError::NotBanned);
+            return Err(UpdateError::NotBanned);
         }
         self.peers.ledger_mut(now.mono, peer).lift_ban(now.mono);
         self.pardoned(now, peer, before, "P7.4");
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
     /// A peer may have been given back what it had lost.

@@ -55,21 +55,29 @@ impl Core {
         body: Bytes,
         purpose: impl FnOnce(CommandId) -> Purpose,
     ) -> Result<CommandId, CommandError> {
-        if let Some(peer) = peer {
-            let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
-            if !connected.spoken.supports(protocol) {
-                return Err(CommandError::Unsupported(protocol));
-            }
-        }
-        self.send_waiting_requests(now); // time may have made room for those who wait, and the host not told us yet
+        // What refuses comes first: nothing has changed by then, the dice included.
         let peer = match peer {
-            Some(peer) => peer,
-            None => self.choose(now.mono, protocol, |_| true).ok_or(CommandError::NoPeer(protocol))?,
+            Some(peer) => {
+                let connected = self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+                if !connected.spoken.supports(protocol) {
+                    return Err(CommandError::Unsupported(protocol));
+                }
+                let in_flight = self.requests.waiting.len();
+                if in_flight >= MAX_WAITING && !self.can_ask(now.mono, peer, protocol) {
+                    return Err(CommandError::TooManyRequests { in_flight, max: MAX_WAITING });
+                }
+                peer
+            }
+            None => {
+                let can_any = self.peers.connected().any(|(peer, _)| self.can_ask(now.mono, *peer, protocol));
+                let chosen = if can_any { self.choose(now.mono, protocol, |_| true) } else { None };
+                chosen.ok_or(CommandError::NoPeer(protocol))?
+            }
         };
+        // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
+        // there is a place among those who wait.
+        self.send_waiting_requests(now);
         let has_room = self.can_ask(now.mono, peer, protocol);
-        if !has_room && self.requests.waiting.len() >= MAX_WAITING {
-            return Err(CommandError::TooManyRequests { in_flight: self.requests.waiting.len(), max: MAX_WAITING });
-        }
         let command = self.cx.mint.commands.next(CommandId);
         let purpose = purpose(command);
         if has_room {

@@ -78,9 +78,9 @@ fn start<R: Runtime>(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'st
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
         clock: Box::new(Counting(theirs.clock, Arc::clone(&used.readings))),
         discovery: Box::new(Nobody::default()),
-        admit: Box::new(admit),
     };
-    let (driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
+    let (mut driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
+    driver.lose_unless(admit);
     R::spawn(Box::pin(driver.run()));
     (handle, events)
 }

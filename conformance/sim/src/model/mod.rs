@@ -11,7 +11,7 @@
 //! ```
 //! use preconf_sim::model::Model;
 //! use preconf_sim::Call;
-//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic};
+//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic, Update};
 //!
 //! let (config, now) = (Config::new(ChainId(1)), Now::default());
 //! let (mut core, mut model) = (Core::new(config.clone(), [7; 32], now)?, Model::new(&config));
@@ -124,15 +124,13 @@ impl Model {
                 let ended: Vec<_> = self.sent.iter().filter(|(_, to)| *to == peer).map(|(id, _)| *id).collect();
                 self.scores.may_be_absent(*peer, ended.len());
             }
-            Call::Command(Command::UpdateSchedule(windows)) => self.chain.update_schedule(windows),
-            Call::Command(Command::MoveSyncTip(tip)) => self.chain.move_tip(*tip),
-            Call::Command(Command::Restore(records)) => self.scores.restored(records),
-            Call::Command(
-                Command::Trust { peer } | Command::Distrust { peer } | Command::LiftBan { peer } | Command::BlockPeer { peer },
-            ) => {
+            Call::Update(Update::Schedule(windows)) => self.chain.update_schedule(windows),
+            Call::Update(Update::MoveSyncTip(tip)) => self.chain.move_tip(*tip),
+            Call::Update(Update::Restore(records)) => self.scores.restored(records),
+            Call::Update(Update::Trust { peer } | Update::Distrust { peer } | Update::LiftBan { peer } | Update::BlockPeer { peer }) => {
                 self.scores.is_unknown(*peer); // the operator's word is above the rules
             }
-            Call::Input(_) | Call::Command(_) | Call::Timeout => {}
+            Call::Input(_) | Call::Command(_) | Call::Update(_) | Call::Timeout => {}
         }
     }
 

@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
-use preconf_core::{Address, B256, ChainId, Cidr, Command, Config, ConnectionLimits, DiscoveryConfig, PeerId, SyncTip, keccak256};
+use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, DiscoveryConfig, PeerId, SyncTip, Update, keccak256};
 use preconf_tokio::{
     Discv5Error, HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError,
 };
@@ -73,8 +73,8 @@ pub(crate) struct RunArgs {
     /// Subnets to have nothing to do with, such as 10.0.0.0/8 or 2001:db8::/32.
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     block_subnet: Vec<Cidr>,
-    /// Which runtime the node lives on.
-    #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
+    /// Which runtime the node lives on: tokio, or async-std where it is built in.
+    #[arg(long, value_name = "RUNTIME", default_value = "tokio")]
     runtime: Runtime,
     /// How many connections and peers to have: 220 connections in production, 110 for development, 32 for tests.
     #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::Prod)]
@@ -231,7 +231,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     }
     let (driver, handle, mut events) = NetworkDriver::new(config, parts).map_err(Box::new)?;
     let life = args.runtime.run(driver);
-    handle.command(Command::Restore(records)).await?;
+    handle.update(Update::Restore(records)).await?;
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
     let (out, writer) = writer();

@@ -5,18 +5,17 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
+use libp2p_identity::Keypair;
 use multiaddr::Multiaddr;
 use preconf_core::{ChainId, Config, Event};
-use preconf_tokio::{
-    HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, RecordConfig, StartError,
-};
+use preconf_node::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError};
 use tokio::sync::mpsc;
 
+use super::home::Home;
 use super::loss::Loss;
 use super::plan::{Plan, digest};
 use super::report::Role;
-use crate::key::NodeKey;
-use crate::runtime::{Life, Runtime};
 
 /// The chain id of every devnet. Ours: no public chain has it.
 pub(crate) const CHAIN: ChainId = ChainId(7_357_357);
@@ -35,8 +34,8 @@ pub(crate) struct Node {
     /// Where it listens.
     pub(crate) address: Multiaddr,
     /// What it lives on.
-    pub(crate) runtime: Runtime,
-    life: Life,
+    pub(crate) home: Home,
+    life: BoxFuture<'static, bool>,
 }
 
 /// An event of a node, and when it left it.
@@ -52,7 +51,7 @@ pub(crate) struct Sighting {
 /// What a node has around it.
 pub(crate) struct Around {
     /// What it lives on.
-    pub(crate) runtime: Runtime,
+    pub(crate) home: Home,
     /// What never reaches it.
     pub(crate) loss: Loss,
     /// Where its steps are recorded.
@@ -63,7 +62,7 @@ pub(crate) struct Around {
 
 /// Why a node is not there.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NodeError {
+pub enum NodeError {
     /// It does not start.
     #[error("{name} does not start: {error}")]
     Start {
@@ -99,34 +98,35 @@ impl Node {
         index: usize,
         name: String,
         role: Role,
-        key: &NodeKey,
+        identity: Keypair,
         plan: &Plan,
         around: Around,
     ) -> Result<Self, NodeError> {
-        let Around { runtime, mut loss, record, sightings } = around;
-        let mut config = NetworkConfig::new(core_config(plan), key.identity().clone());
+        let Around { home, mut loss, record, sightings } = around;
+        let mut config = NetworkConfig::new(core_config(plan), identity);
         config.seed = Some(digest(plan.seed(), "dice", index as u64).0);
         config.record = record;
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-        let parts = runtime.parts(&config).map(|parts| Parts { admit: Box::new(move |input| loss.admits(input)), ..parts });
-        let (driver, handle, mut events) = match parts.and_then(|parts| NetworkDriver::new(config, parts)) {
+        let started = (home.parts)(&config).and_then(|parts| NetworkDriver::new(config, parts));
+        let (mut driver, handle, mut events) = match started {
             Ok(started) => started,
             Err(error) => return Err(NodeError::Start { name, error: error.into() }),
         };
-        let life = runtime.run(driver);
+        driver.lose_unless(move |input| loss.admits(input));
+        let life = (home.run)(driver);
         if let Err(error) = introduce(&handle, plan).await {
             return Err(NodeError::Handle { name, error });
         }
         // Nobody knows it yet, so nothing else can come first.
         let Some(NetworkEvent::Listening { address }) = events.recv().await else { return Err(NodeError::NoAddress { name }) };
         tokio::spawn(attend(index, handle.clone(), events, sightings));
-        Ok(Self { name, role, handle, address, runtime, life })
+        Ok(Self { name, role, handle, address, home, life })
     }
 
     /// Ends it in good order. Says whether it had lived until now.
     pub(crate) async fn stop(self) -> bool {
         self.handle.shutdown().await;
-        self.life.end().await
+        self.life.await
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::conduct::Opinion;
-use crate::runtime::{Runtime, Runtimes};
 
 /// What a node is in a devnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -26,7 +25,7 @@ pub(crate) struct Report {
     /// Did every honest node end up with every block, and refuse every hostile message?
     pub(crate) ok: bool,
     /// What the nodes lived on.
-    pub(crate) runtime: Runtimes,
+    pub(crate) runtime: &'static str,
     /// Seconds from the first node's start to the last check.
     pub(crate) elapsed_s: f64,
     /// Blocks built.
@@ -59,7 +58,7 @@ pub(crate) struct NodeReport {
     /// What it is.
     pub(crate) role: Role,
     /// What it lives on.
-    pub(crate) runtime: Runtime,
+    pub(crate) runtime: &'static str,
     /// Its peer id.
     pub(crate) peer_id: String,
     /// Number of its head, null without one.
@@ -120,15 +119,7 @@ impl NodeReport {
         let role = format!("{:?}", self.role).to_lowercase();
         format!(
             "{:<10} {role:<8} {:<9} {number:>6}  {hash:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            self.name,
-            self.runtime.name(),
-            self.ready,
-            self.executed,
-            self.lag,
-            self.peers,
-            self.accepted,
-            self.ignored,
-            self.rejected
+            self.name, self.runtime, self.ready, self.executed, self.lag, self.peers, self.accepted, self.ignored, self.rejected
         )
     }
 }
@@ -167,7 +158,7 @@ mod tests {
         let node = NodeReport {
             name: "node-0".to_owned(),
             role: Role::Hostile,
-            runtime: Runtime::Tokio,
+            runtime: "tokio",
             peer_id: "16U".to_owned(),
             head_number: None,
             head_hash: None,
@@ -181,16 +172,7 @@ mod tests {
         };
         let propagation_ms = Propagation { p50: Some(0.5), p99: None };
         let notes = vec!["a note".to_owned()];
-        Report {
-            ok: false,
-            runtime: Runtimes::Tokio,
-            elapsed_s: 1.5,
-            blocks: 20,
-            propagation_ms,
-            nodes: vec![node],
-            hostile: Vec::new(),
-            notes,
-        }
+        Report { ok: false, runtime: "tokio", elapsed_s: 1.5, blocks: 20, propagation_ms, nodes: vec![node], hostile: Vec::new(), notes }
     }
 
     #[test]

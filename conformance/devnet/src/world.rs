@@ -16,22 +16,21 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use preconf_core::B256;
 use preconf_libp2p::NetConfig;
-use preconf_tokio::{HandleError, NetworkEvent, NetworkHandle, RecordConfig};
+use preconf_node::{HandleError, NetworkEvent, NetworkHandle, RecordConfig};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::conduct::Opinion;
+use super::home::{Home, Homes};
 use super::hostile::Hostile;
 use super::loss::{Loss, Tally};
 use super::malice::Malice;
 use super::node::{Around, Node, Sighting, core_config};
-use super::plan::{Block, LEAD_SECS, Plan, Shape, digest, node_key};
+use super::plan::{Block, LEAD_SECS, Plan, Shape, digest, identity, secret};
 use super::record::Record;
 use super::report::{NodeReport, Propagation, Report, Role, seconds};
 use super::table::Table;
 use super::{DevnetArgs, DevnetError};
-use crate::runtime::Runtime;
-use crate::stop::Stop;
 
 /// Peers that a joining node dials. Ours: with those that dial it, about the six that a mesh wants at least (gossipsub's low mark).
 const DIALS: usize = 3;
@@ -69,9 +68,11 @@ struct Publication {
 /// A devnet that goes on.
 pub(crate) struct World {
     args: DevnetArgs,
+    homes: Homes,
     plan: Plan,
     started: Instant,
-    stop: Stop,
+    /// Ends when somebody wants the devnet to.
+    stop: BoxFuture<'static, ()>,
     nodes: Vec<Node>,
     hostile: Vec<Hostile>,
     record: Record,
@@ -92,8 +93,8 @@ pub(crate) struct World {
 
 impl World {
     /// Runs a devnet from beginning to end. Gives what came out of it and all that went wrong.
-    pub(crate) async fn run(args: DevnetArgs) -> Result<(Report, Vec<String>), DevnetError> {
-        let mut world = Self::new(args)?;
+    pub(crate) async fn run(args: DevnetArgs, homes: Homes, stop: BoxFuture<'static, ()>) -> Result<(Report, Vec<String>), DevnetError> {
+        let mut world = Self::new(args, homes, stop);
         if let Some(path) = &world.args.record {
             fs::create_dir_all(path).map_err(|error| DevnetError::Record { path: path.clone(), error })?;
         }
@@ -107,7 +108,7 @@ impl World {
         world.finish().await
     }
 
-    fn new(args: DevnetArgs) -> Result<Self, DevnetError> {
+    fn new(args: DevnetArgs, homes: Homes, stop: BoxFuture<'static, ()>) -> Self {
         let shape = Shape {
             blocks: args.blocks,
             block_ms: args.block_ms,
@@ -121,10 +122,11 @@ impl World {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut redraw = tokio::time::interval(REDRAW);
         redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self {
+        Self {
+            homes,
             plan: Plan::new(shape, now + LEAD_SECS),
             started: Instant::now(),
-            stop: Stop::new()?,
+            stop,
             nodes: Vec::new(),
             hostile: Vec::new(),
             record: Record::new(args.blocks, Instant::now()),
@@ -138,21 +140,21 @@ impl World {
             table: Table::new(!args.json),
             redraw,
             args,
-        })
+        }
     }
 
     /// Starts a node and connects it to some of those that are there.
     async fn join(&mut self, name: String, role: Role) -> Result<(), DevnetError> {
         let index = self.record.add_node(name.clone(), role == Role::Honest);
-        let key = node_key(self.args.seed, "node", index as u64);
+        let identity = identity(self.args.seed, "node", index as u64);
         let loss = Loss::new(self.args.drop, self.args.seed, index, Arc::clone(&self.tally));
         let record = self.args.record.as_ref().map(|folder| RecordConfig {
             keep: 0,
             max_bytes: MAX_TRACE_BYTES,
             ..RecordConfig::new(folder.join(format!("{name}.trace")))
         });
-        let around = Around { runtime: self.args.runtime.of(index), loss, record, sightings: self.sender.clone() };
-        let node = Node::start(index, name, role, &key, &self.plan, around).await?;
+        let around = Around { home: self.homes.of(index), loss, record, sightings: self.sender.clone() };
+        let node = Node::start(index, name, role, identity, &self.plan, around).await?;
         for other in self.acquaintances(index).map(|other| &self.nodes[other]) {
             let dialed = node.handle.dial(other.address.clone()).await;
             dialed.map_err(|error| DevnetError::Dial { from: node.name.clone(), to: other.name.clone(), error: error.into() })?;
@@ -196,10 +198,10 @@ impl World {
     /// Starts the hostile peers and connects them to everyone who is there.
     async fn let_hostile_in(&mut self) -> Result<(), DevnetError> {
         for index in 0..self.args.hostile {
-            let key = node_key(self.args.seed, "hostile", index);
-            let malice = Malice::new(self.plan.clone(), node_key(self.args.seed, "hostile", index), digest(self.args.seed, "salt", index));
+            let identity = identity(self.args.seed, "hostile", index);
+            let malice = Malice::new(self.plan.clone(), secret(self.args.seed, "hostile", index), digest(self.args.seed, "salt", index));
             let (config, pace) = (NetConfig::new(&core_config(&self.plan)), Duration::from_millis(self.args.block_ms));
-            let hostile = Hostile::start(format!("hostile-{index}"), &key, config, malice, pace).map_err(Box::new)?;
+            let hostile = Hostile::start(format!("hostile-{index}"), &identity, config, malice, pace).map_err(Box::new)?;
             self.record.add_hostile(hostile.peer);
             for node in &self.nodes {
                 hostile.dial(node.address.clone()).await;
@@ -265,7 +267,7 @@ impl World {
     async fn step(&mut self) -> Result<(), DevnetError> {
         tokio::select! {
             biased;
-            () = self.stop.requested() => return Err(DevnetError::Interrupted),
+            () = &mut self.stop => return Err(DevnetError::Interrupted),
             () = tick(&mut self.ticks, self.next.is_some()) => self.due += 1,
             Some(publication) = self.publishing.next() => self.take_publication(publication),
             Some(sighting) = self.sightings.recv() => self.take_sighting(&sighting),
@@ -328,7 +330,7 @@ impl World {
             rows.push(NodeReport {
                 name: hostile.name.clone(),
                 role: Role::Hostile,
-                runtime: Runtime::Tokio,
+                runtime: Home::tokio().name,
                 peer_id: hostile.peer.to_string(),
                 head_number: None,
                 head_hash: None,
@@ -386,7 +388,7 @@ impl World {
         }
         let report = Report {
             ok: faults.is_empty(),
-            runtime: self.args.runtime,
+            runtime: self.homes.name,
             elapsed_s: seconds(elapsed),
             blocks: self.args.blocks,
             propagation_ms: Propagation::of(self.record.propagation()),
@@ -417,7 +419,7 @@ async fn row(node: &Node) -> Result<NodeReport, HandleError> {
     Ok(NodeReport {
         name: node.name.clone(),
         role: node.role,
-        runtime: node.runtime,
+        runtime: node.home.name,
         peer_id: node.handle.local_peer_id().to_string(),
         head_number: status.node.head.map(|(number, _)| number),
         head_hash: status.node.head.map(|(_, hash)| hash.to_string()),
@@ -465,7 +467,7 @@ mod tests {
         NodeReport {
             name: name.to_owned(),
             role,
-            runtime: Runtime::Tokio,
+            runtime: "tokio",
             peer_id: String::new(),
             head_number: None,
             head_hash: head_hash.map(str::to_owned),

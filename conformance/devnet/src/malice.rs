@@ -3,10 +3,10 @@
 //! Three kinds of messages that no honest node could ever forward, so each must be rejected on sight and charged to who sent it. No two are
 //! alike, or gossip's duplicate cache would keep them from being judged.
 
-use preconf_core::{B256, Bytes, COMMITMENT_BYTES, RawTxList, SignedCommitment, Topic, keccak256, sign};
+use preconf_core::{B256, Bytes, COMMITMENT_BYTES, RawTxList, SecretKey, SignedCommitment, Topic, keccak256};
+use preconf_writer::Writer;
 
 use super::plan::{Plan, digest, noise};
-use crate::key::NodeKey;
 
 /// Bytes of a hostile txlist. Ours: enough to be hashed, too little to be held back by a byte quota (T3).
 const TXLIST_BYTES: usize = 1 << 10;
@@ -38,14 +38,14 @@ impl Kind {
 /// Makes hostile messages.
 pub(crate) struct Malice {
     plan: Plan,
-    key: NodeKey,
+    key: SecretKey,
     salt: B256,
     made: u64,
 }
 
 impl Malice {
     /// The hostile peer with this key, against this chain.
-    pub(crate) fn new(plan: Plan, key: NodeKey, salt: B256) -> Self {
+    pub(crate) fn new(plan: Plan, key: SecretKey, salt: B256) -> Self {
         Self { plan, key, salt, made: 0 }
     }
 
@@ -76,8 +76,9 @@ impl Malice {
     /// Right in everything but its signature, which is in turn that of somebody else, and no signature at all.
     fn wrongly_signed(&self) -> SignedCommitment {
         let number = 1 + self.made % self.plan.blocks();
-        let commitment = self.plan.commitment(number, self.nonce("parent"), self.nonce("txlist hash"));
-        let signed = sign(commitment, self.key.secret(), self.plan.domain());
+        let honest = self.plan.writer(number, self.nonce("parent"));
+        let preconf = self.plan.preconf(&honest, self.nonce("txlist hash"));
+        let signed = Writer { key: self.key, ..honest }.sign(preconf);
         if self.made.is_multiple_of(2) {
             return signed;
         }
@@ -94,13 +95,13 @@ impl Malice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devnet::plan::{Shape, node_key};
+    use crate::plan::{Shape, secret};
     use preconf_core::{MAX_TXLIST_BYTES, U256, recover};
     use std::collections::BTreeSet;
 
     fn malice() -> Malice {
         let plan = Plan::new(Shape { blocks: 5, block_ms: 500, txlist_len: 10, preconfers: 2, seed: 7 }, 1_800_000_000);
-        Malice::new(plan, node_key(7, "hostile", 0), digest(7, "salt", 0))
+        Malice::new(plan, secret(7, "hostile", 0), digest(7, "salt", 0))
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! `preconf devnet`: a whole network in one process, on real sockets, that checks itself.
+//! A whole network in one process, on real sockets, that checks itself: what `preconf devnet` runs.
 //!
 //! ```text
 //!  plan    who builds which block, in which window, with which bytes
 //!  world   starts everyone, publishes block after block, waits until all have everything
+//!  home    what a node lives on, which the caller says
 //!  node    an honest node: driver, handle, events
 //!  loss    which gossip never reaches an honest node
 //!  hostile a peer without a machine that sends what malice makes
@@ -10,8 +11,13 @@
 //!  conduct what every node thinks of a hostile peer at the end, rule by rule
 //!  report  the summary, for people and for machines; table is the same while it goes on
 //! ```
+//!
+//! Numbers such as `P10.1` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod conduct;
+mod home;
 mod hostile;
 mod loss;
 mod malice;
@@ -28,18 +34,18 @@ use std::path::PathBuf;
 use clap::{Args, value_parser};
 use preconf_core::RateLimit;
 use preconf_libp2p::NetError;
-use preconf_tokio::HandleError;
+use preconf_node::HandleError;
 
-use self::node::NodeError;
+pub use self::home::{Home, Homes};
+pub use self::node::NodeError;
 use self::world::World;
-use crate::runtime::Runtimes;
 
 /// Bytes of all txlists of a run. Source: what a node keeps (P10.1); with more, a late node could not catch up.
 const MAX_TXLIST_BYTES: u64 = 256 << 20;
 
-/// `preconf devnet`.
+/// What a devnet is to be, as flags.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct DevnetArgs {
+pub struct DevnetArgs {
     /// Honest nodes, late ones included.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(2..=64))]
     nodes: u64,
@@ -62,9 +68,6 @@ pub(crate) struct DevnetArgs {
     /// node within 2 s of the last one (P11.2).
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     drop: f64,
-    /// What the nodes live on.
-    #[arg(long, value_enum, value_name = "RUNTIME", default_value = "tokio")]
-    runtime: Runtimes,
     /// Record every step of every honest node to a file of its name in this folder, for `preconf-conformance replay`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
@@ -78,7 +81,7 @@ pub(crate) struct DevnetArgs {
 
 /// Why a devnet does not come to its end.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DevnetError {
+pub enum DevnetError {
     /// Flags that do not go together.
     #[error("{flag} = {value}: allowed is {allowed}")]
     Flag {
@@ -122,12 +125,16 @@ pub(crate) enum DevnetError {
         /// Why not.
         error: io::Error,
     },
-    /// No signals.
-    #[error("cannot listen for signals: {0}")]
-    Signals(#[from] io::Error),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl DevnetError {
+    /// Do flags make no sense together, though each by itself could be read?
+    pub fn is_misuse(&self) -> bool {
+        matches!(self, Self::Flag { .. })
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -171,11 +178,14 @@ impl DevnetArgs {
     }
 }
 
-/// Runs a devnet and says whether all went well; what did not is told on stderr.
-pub(crate) async fn run(args: DevnetArgs) -> Result<bool, DevnetError> {
+/// Runs a devnet, on stdout and stderr, and says whether all went well. Needs a tokio runtime around it. Ends early when `stop` does.
+///
+/// # Errors
+/// It does not come to its end.
+pub async fn run(args: DevnetArgs, homes: Homes, stop: impl Future<Output = ()> + Send + 'static) -> Result<bool, DevnetError> {
     args.check()?;
     let prints_json = args.json;
-    let (report, faults) = World::run(args).await?;
+    let (report, faults) = World::run(args, homes, Box::pin(stop)).await?;
     let text = if prints_json { serde_json::to_string(&report).expect("a report is plain data") + "\n" } else { report.text() };
     // Who no longer reads it still gets the exit status.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -184,6 +194,11 @@ pub(crate) async fn run(args: DevnetArgs) -> Result<bool, DevnetError> {
     }
     Ok(report.ok)
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +213,6 @@ mod tests {
             late: 1,
             hostile: 1,
             drop: 0.0,
-            runtime: Runtimes::Tokio,
             record: None,
             seed: 7,
             json: false,

@@ -8,19 +8,14 @@
 //!
 //! Invariant: consecutive blocks satisfy [`ParentRules`](preconf_core::ParentRules), and every timestamp lies inside its window.
 
-use preconf_core::{
-    Address, B256, Bytes, PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, SyncTip, U256, Window, address_of, keccak256,
-    preconfirmation_hash, sign,
-};
-
-use crate::key::NodeKey;
+use libp2p_identity::{Keypair, secp256k1};
+use preconf_core::{Address, B256, Bytes, Preconfirmation, SecretKey, SignedCommitment, SyncTip, U256, Window, address_of, keccak256};
+use preconf_writer::Writer;
 
 /// How far the schedule starts after now, in seconds. Ours: room for a machine that stalls, on top of the 12 s of C5.
 pub(crate) const LEAD_SECS: u64 = 60;
 /// Most blocks of one window. Ours: a long run shows several turns of every preconfer.
 const MAX_BLOCKS_PER_WINDOW: u64 = 8;
-/// Gas limit of every block; inside the range of C9.
-const GAS_LIMIT: u64 = 30_000_000;
 /// L1 block that the first L2 block is anchored to. Ours: any number does.
 const FIRST_ANCHOR: u64 = 1_000;
 
@@ -69,7 +64,7 @@ pub(crate) struct Block {
 impl Plan {
     /// Plans a chain whose schedule starts at a unix second.
     pub(crate) fn new(shape: Shape, start: u64) -> Self {
-        let keys = (0..shape.preconfers).map(|index| *node_key(shape.seed, "node", index).secret()).collect();
+        let keys = (0..shape.preconfers).map(|index| secret(shape.seed, "node", index)).collect();
         Self {
             shape,
             start,
@@ -136,37 +131,51 @@ impl Plan {
     fn block(&self, number: u64, parent: B256) -> Block {
         let txlist = noise(digest(self.shape.seed, "txlist", number), self.shape.txlist_len);
         let preconfer = self.preconfer_of(self.window_of(number));
-        let commitment = self.commitment(number, parent, keccak256(&txlist));
-        let signed = sign(commitment, &self.keys[preconfer], self.domain());
-        let hash = preconfirmation_hash(&signed);
-        Block { number, preconfer, signed, hash, txlist, txlist_first: number.is_multiple_of(2) }
+        let mut writer = self.writer(number, parent);
+        let promised = self.preconf(&writer, keccak256(&txlist));
+        let signed = writer.write(|preconf| *preconf = promised);
+        Block { number, preconfer, signed, hash: writer.parent, txlist, txlist_first: number.is_multiple_of(2) }
     }
 
-    /// What the elected preconfer promises of a block. The last one hands over as well (P5.3).
-    pub(crate) fn commitment(&self, number: u64, parent: B256, txlist_hash: B256) -> PreconfCommitment {
+    /// The elected preconfer of a block, about to write it.
+    pub(crate) fn writer(&self, number: u64, parent: B256) -> Writer {
         let index = self.window_of(number);
-        let window = self.window(index);
-        let preconf = Preconfirmation {
+        Writer {
+            key: self.keys[self.preconfer_of(index)],
+            domain: self.domain(),
+            slasher: self.slasher(),
+            parent,
+            number: number - 1,
+            timestamp: self.start + number * self.step - 1,
+            window_end: self.window(index).end,
+        }
+    }
+
+    /// What the elected preconfer promises of the next block. The last one hands over as well (P5.3).
+    pub(crate) fn preconf(&self, writer: &Writer, txlist_hash: B256) -> Preconfirmation {
+        let number = writer.number + 1;
+        let index = self.window_of(number);
+        Preconfirmation {
             eop: number == self.shape.blocks,
-            block_number: U256::from(number),
-            timestamp: U256::from(self.start + number * self.step),
-            gas_limit: U256::from(GAS_LIMIT),
-            coinbase: window.preconfer,
+            coinbase: self.window(index).preconfer,
             anchor_block_number: U256::from(FIRST_ANCHOR + index),
             raw_tx_list_hash: txlist_hash,
-            parent_preconfirmation_hash: parent,
-            submission_window_end: U256::from(window.end),
-            prover_auth: Address::ZERO,
             proposal_id: U256::from(index + 1),
-        };
-        PreconfCommitment { preconf, slasher_address: self.slasher() }
+            ..writer.draft()
+        }
     }
 }
 
-/// The key of a node of a devnet.
-pub(crate) fn node_key(seed: u64, role: &str, index: u64) -> NodeKey {
+/// The secret of somebody in a devnet.
+pub(crate) fn secret(seed: u64, role: &str, index: u64) -> SecretKey {
     // All but 2^-128 of all hashes are secrets.
-    NodeKey::from_bytes(digest(seed, role, index).0).expect("a hash is a secp256k1 secret")
+    SecretKey::from_secret_bytes(digest(seed, role, index).0).expect("a hash is a secp256k1 secret")
+}
+
+/// The libp2p identity that comes from the same secret.
+pub(crate) fn identity(seed: u64, role: &str, index: u64) -> Keypair {
+    let secret = secp256k1::SecretKey::try_from_bytes(&mut digest(seed, role, index).0).expect("a hash is a secp256k1 secret");
+    secp256k1::Keypair::from(secret).into()
 }
 
 /// 32 bytes for a purpose: the only source of chance in a devnet.
@@ -263,8 +272,8 @@ mod tests {
 
     #[test]
     fn a_seed_decides_keys_and_txlists() {
-        assert_eq!(node_key(7, "node", 1).address(), node_key(7, "node", 1).address());
-        assert_ne!(node_key(7, "node", 1).address(), node_key(8, "node", 1).address());
+        assert_eq!(address_of(&secret(7, "node", 1)), address_of(&secret(7, "node", 1)));
+        assert_ne!(address_of(&secret(7, "node", 1)), address_of(&secret(8, "node", 1)));
         assert_eq!(chain(&plan(3, 500, 2))[2].hash, chain(&plan(3, 500, 2))[2].hash);
         assert_eq!(noise(B256::ZERO, 13).len(), 13);
         assert_eq!(noise(B256::ZERO, 13), noise(B256::ZERO, 21).slice(..13));

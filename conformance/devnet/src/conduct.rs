@@ -2,13 +2,12 @@
 //!
 //! Each node that remembers a hostile peer explains its score (P7.9): lines that sum to it, each with the rule under which it changed.
 
-use preconf_core::{Change, PeerId, Standing};
-use preconf_tokio::HandleError;
+use preconf_core::{Change, PeerId, Reason, Standing};
+use preconf_node::HandleError;
 use serde::Serialize;
 
 use super::hostile::Hostile;
 use super::node::Node;
-use crate::json;
 
 /// One node's opinion of one hostile peer.
 #[derive(Clone, Debug, Serialize)]
@@ -86,7 +85,8 @@ async fn standing(node: &Node, peer: PeerId) -> Result<Standing, HandleError> {
 fn lines(changes: &[Change]) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for change in changes {
-        let (what, times) = json::reason(&change.reason);
+        let what = change.reason.label();
+        let times = if let Reason::Decay { ticks } = change.reason { ticks } else { 1 };
         match lines.last_mut().filter(|line| (line.rule, line.what) == (change.rule, what)) {
             Some(line) => {
                 line.times = line.times.saturating_add(times);
@@ -108,7 +108,7 @@ fn points(millionths: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use preconf_core::{Cause, Conduct, Reason, Time};
+    use preconf_core::{Cause, Conduct, Time};
 
     #[test]
     fn changes_under_one_rule_become_one_line_and_keep_their_sum() {

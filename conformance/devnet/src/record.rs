@@ -263,7 +263,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devnet::plan::{Plan, Shape};
+    use crate::plan::{Plan, Shape};
     use preconf_core::{Accepted, Address, Bytes, Refusal, U256};
     use std::sync::Arc;
 

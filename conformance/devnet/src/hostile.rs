@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use libp2p_identity::Keypair;
 use multiaddr::Multiaddr;
 use preconf_core::{Action, ConnectionId, DialId, Input, PeerId, PublishId, PublishOutcome, Verdict};
 use preconf_libp2p::{Net, NetConfig, NetError, NetEvent};
@@ -14,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::malice::{Kind, Malice};
-use crate::key::NodeKey;
 
 /// Orders that may wait for it. Ours: one for each node of the largest devnet.
 const MAX_ORDERS: usize = 128;
@@ -46,9 +46,9 @@ enum Order {
 
 impl Hostile {
     /// Starts one. It does nothing until it is told.
-    pub(crate) fn start(name: String, key: &NodeKey, config: NetConfig, malice: Malice, pace: Duration) -> Result<Self, NetError> {
-        let transport = preconf_tokio::transport(key.identity())?;
-        let net = Net::new(config, key.identity().clone(), transport, |task| drop(tokio::spawn(task)))?;
+    pub(crate) fn start(name: String, identity: &Keypair, config: NetConfig, malice: Malice, pace: Duration) -> Result<Self, NetError> {
+        let transport = preconf_tokio::transport(identity)?;
+        let net = Net::new(config, identity.clone(), transport, |task| drop(tokio::spawn(task)))?;
         let peer = net.local_peer_id();
         let (orders, inbox) = mpsc::channel(MAX_ORDERS);
         let (tell, deeds) = watch::channel(Deeds::default());
