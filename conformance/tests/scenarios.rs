@@ -1,7 +1,7 @@
 //! Does the network live through every scenario, and only because it defends itself?
 //!
-//! A debug build plays a few seeds of each; CI plays seeds 0 to 49 with `preconf-conformance sim --all --seeds 0..50`. `SIM_SEEDS` sets
-//! another number, `SIM_SEED` one seed.
+//! Two seeds of each are played, with `SIM_FULL=1` ten; `.ci/run` plays seeds 0 to 49 besides, with `preconf-conformance sim --all --seeds
+//! 0..50`. `SIM_SEEDS` sets another number, `SIM_SEED` one seed.
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
 use std::fs;
