@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use preconf_conformance::scenario::{Change, Scenario};
+use preconf_sim::scenario::{Change, Scenario};
 
 fn digest(name: &str, seed: u64, job_threads: usize) -> String {
     let report = Scenario::named(name).unwrap().run(seed, &Change { job_threads, ..Change::default() });

@@ -25,8 +25,8 @@ fn prints_one_object_when_asked_for_json() {
 fn exits_1_for_one_flipped_digit_and_names_the_row() {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flipped_digit");
     fs::create_dir_all(&dir).expect("writable");
-    for entry in fs::read_dir(committed()).expect("committed") {
-        let path = entry.expect("committed").path();
+    let entries = fs::read_dir(committed()).expect("committed").map(|entry| entry.expect("committed").path());
+    for path in entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
         fs::copy(&path, dir.join(path.file_name().expect("a file"))).expect("writable");
     }
     let ids = dir.join("ids.json");

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use preconf_conformance::replay::{self, Why};
-use preconf_conformance::sim::{Answer, Failure, History, HistoryPlan, JobOrder, Setup, Terms, Traces, World, peer_id};
 use preconf_core::{Address, Bytes, Topic};
+use preconf_replay::Why;
+use preconf_sim::{Answer, Failure, History, HistoryPlan, JobOrder, Setup, Terms, Traces, World, peer_id};
 use preconf_trace::{Ending, Reader, Replay, Writer};
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ fn every_life_of_every_simulated_node_replays_step_for_step() {
     assert_eq!(traces.len(), NODES + 1, "one node lived twice");
     for trace in &traces {
         let mut replay = Replay::open(&trace[..]).unwrap();
-        let relived = replay::relive(&mut replay, None, |_, _| {});
+        let relived = preconf_replay::relive(&mut replay, None, |_, _| {});
         assert!(relived.ok(), "{relived:#?}");
         assert_eq!(relived.ending, Some(Ending::Closed));
         assert!(relived.steps > 20);
@@ -67,7 +67,7 @@ fn a_recorded_world_runs_as_an_unrecorded_one_does() {
 #[test]
 fn another_process_relives_a_trace_to_the_same_digest() {
     let file = file("process.trace", &traces(4, 6)[0]);
-    let here = replay::relive(&mut Replay::open(fs::File::open(&file).unwrap()).unwrap(), None, |_, _| {});
+    let here = preconf_replay::relive(&mut Replay::open(fs::File::open(&file).unwrap()).unwrap(), None, |_, _| {});
     let there = json(&program(&file, &["--json"]), true);
     assert_eq!((there["ok"].as_bool(), there["steps"].as_u64()), (Some(true), Some(here.steps)));
     assert_eq!(there["trace_digest"], hex::encode(here.digest));
@@ -187,7 +187,7 @@ fn two_traces_part_at_a_step_that_is_shown() {
         to.step(step.now, &call, step.mark).unwrap();
     }
     to.finish().unwrap();
-    let parting = replay::part(&mut Replay::open(&trace[..]).unwrap(), &mut Replay::open(&other[..]).unwrap()).unwrap();
+    let parting = preconf_replay::part(&mut Replay::open(&trace[..]).unwrap(), &mut Replay::open(&other[..]).unwrap()).unwrap();
     assert_eq!((parting.common, parting.why), (19, Some(Why::Told)));
     let (left, right) = (file("left.trace", &trace), file("right.trace", &other));
     let told = text(&program(&left, &["--diff", right.to_str().unwrap()]), false);
@@ -217,8 +217,10 @@ fn the_golden_trace_replays_on_every_machine() {
     assert!(trace.len() < 100 << 10, "{} bytes", trace.len());
     let mut replay = Replay::open(&trace[..]).unwrap();
     let mut kinds = std::collections::BTreeSet::new();
-    let relived = replay::relive(&mut replay, None, |step, _| {
-        kinds.extend(step.outputs.iter().map(|output| replay::words::output(output).split(':').next().unwrap_or_default().to_owned()));
+    let relived = preconf_replay::relive(&mut replay, None, |step, _| {
+        kinds.extend(
+            step.outputs.iter().map(|output| preconf_replay::words::output(output).split(':').next().unwrap_or_default().to_owned()),
+        );
     });
     assert!(relived.ok(), "the machine has changed; traces/README.md says what to do:\n{relived:#?}");
     assert_eq!(relived.ending, Some(Ending::Closed));

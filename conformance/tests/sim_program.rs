@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::rc::Rc;
 
-use preconf_conformance::report::{Report, Spectator, Summary};
-use preconf_conformance::scenario::{Change, Scenario};
+use preconf_report::{Report, Spectator, Summary};
+use preconf_sim::scenario::{Change, Scenario};
 use serde_json::Value;
 
 /// An empty folder of a test's own.

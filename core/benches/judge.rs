@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use preconf_core::{
-    Action, Address, B256, Bytes, COMMITMENT_BYTES, ChainId, Command, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Event,
-    FrameDecoder, Input, MAX_TXLIST_BYTES, Now, Output, PRECONFIRMATION_BYTES, PeerId, PreconfCommitment, Preconfirmation, RawTxList,
-    SIGNED_COMMITMENT_BYTES, SecretKey, SignedCommitment, Time, Topic, U256, UnixTime, Verdict, Window, address_of, frame_prefix,
-    keccak256, message_id, preconfirmation_hash, recover, sign,
+    Action, Address, B256, Bytes, COMMITMENT_BYTES, Command, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Event, FrameDecoder,
+    Input, MAX_TXLIST_BYTES, Now, Output, PRECONFIRMATION_BYTES, PeerId, RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, Time, Topic,
+    UnixTime, Verdict, Window, address_of, frame_prefix, keccak256, message_id, preconfirmation_hash, recover,
 };
+use preconf_writer::{CHAIN, Writer, key};
 use secp256k1::Message;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 
@@ -28,7 +28,6 @@ const ROUNDS: usize = 101;
 const WINDOW_END: u64 = 10_000;
 /// A moment inside of it.
 const NOW: Now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(2_000) };
-const CHAIN: ChainId = ChainId(167_000);
 
 type Signed = [u8; SIGNED_COMMITMENT_BYTES];
 
@@ -52,15 +51,11 @@ fn stateless(bytes: &Signed) -> (B256, Address) {
     (preconfirmation_hash(&signed), recover(&signed, DEFAULT_DOMAIN).expect("our own signature"))
 }
 
-fn key() -> SecretKey {
-    SecretKey::from_secret_bytes([7; 32]).expect("a scalar")
-}
-
 /// A node that has one peer and one window, and what that peer gossips to it.
 fn scene(chain: &[Signed]) -> (Core, Vec<Input>) {
     let peer = PeerId::from_bytes(&[0, 4, 1, 2, 3, 4]).expect("six bytes");
     let mut core = Core::new(Config::new(CHAIN), [7; 32], NOW).expect("the defaults are allowed");
-    let window = Window { start: 0, end: WINDOW_END, preconfer: address_of(&key()), settled: true };
+    let window = Window { start: 0, end: WINDOW_END, preconfer: address_of(&key(7)), settled: true };
     core.handle_command(NOW, Command::UpdateSchedule(vec![window])).expect("a window");
     let opened = Input::ConnectionOpened { peer, connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
     core.handle_input(NOW, opened);
@@ -91,21 +86,8 @@ fn machine(core: &mut Core, gossip: Vec<Input>) {
 
 /// A linked chain, each commitment the parent of the next.
 fn chain() -> Vec<Signed> {
-    let mut parent = B256::ZERO;
-    let next = |number: usize| {
-        let preconf = Preconfirmation {
-            block_number: U256::from(number),
-            timestamp: U256::from(1_000 + number),
-            gas_limit: U256::from(30_000_000),
-            raw_tx_list_hash: keccak256(number.to_le_bytes()),
-            parent_preconfirmation_hash: parent,
-            submission_window_end: U256::from(WINDOW_END),
-            ..Preconfirmation::default()
-        };
-        let signed = sign(PreconfCommitment { preconf, slasher_address: Address::ZERO }, &key(), DEFAULT_DOMAIN);
-        parent = preconfirmation_hash(&signed);
-        *signed.as_bytes()
-    };
+    let mut writer = Writer { timestamp: 1_000, window_end: WINDOW_END, ..Writer::new(7) };
+    let next = |number: usize| *writer.write(|preconf| preconf.raw_tx_list_hash = keccak256(number.to_le_bytes())).as_bytes();
     (1..=COMMITMENTS).map(next).collect()
 }
 

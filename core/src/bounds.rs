@@ -5,88 +5,45 @@
 //!
 //! Not counted: what libp2p holds, and what the application keeps of events that it has taken.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
-
-use crate::chain::deliver::{MAX_HASHING_BYTES, MAX_HASHING_PER_PEER};
-use crate::chain::judge::{Claim, MAX_VERIFYING};
+use crate::chain::ChainState;
 use crate::config::Config;
-use crate::discovery::candidates::{Candidate, MAX_CANDIDATES, Turn, Worth};
+use crate::cost::{TIMER, entry};
+use crate::cx::MAX_OUTPUTS_WAITING;
+use crate::discovery::candidates::{Candidate, MAX_CANDIDATES};
 use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
 use crate::discovery::seen::{MAX_WORDS, Word};
-use crate::evidence::Evidence;
-use crate::id::{CommandId, ConnectionId, DialId, HeldId, JobId, PeerId, RequestId};
+use crate::id::{ConnectionId, DialId, PeerId, RequestId};
 use crate::machine::Core;
-use crate::output::{Accepted, MAX_OUTPUTS_PER_STEP, Output};
-use crate::peer::backers::Backer;
+use crate::output::{MAX_OUTPUTS_PER_STEP, Output};
 use crate::peer::conduct::ScoreRules;
 use crate::peer::gate::{Gate, MAX_GATE_ENTRIES};
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, Limiter};
 use crate::peer::pace::Pace;
-use crate::peer::pruning::Rank;
-use crate::peer::room::Rest;
 use crate::peer::subnet::Cidr;
-use crate::peer::table::{Connected, Link, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
+use crate::peer::table::{Connected, ConnectionInfo, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
+use crate::publish::Outbox;
 use crate::request::Sent;
 use crate::request::ask::MAX_WAITING;
 use crate::schedule::{MAX_WINDOWS, Window};
 use crate::sync::{Bar, MAX_BARRED, MAX_BLAMED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
-use crate::time::{Time, Timer};
-use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment, TXLIST_HEADER_BYTES};
+use crate::time::Time;
+use crate::txlists::TxLists;
+use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment};
 
-/// Most outputs that may wait before strangers' messages are dropped unheard. Ours: several of the largest steps.
-pub(crate) const MAX_OUTPUTS_WAITING: usize = 4 * MAX_OUTPUTS_PER_STEP;
-
-/// What one entry of a B-tree costs: nodes may be half empty.
-const fn entry<K, V>() -> usize {
-    2 * (size_of::<K>() + size_of::<V>())
-}
-
-/// A kept commitment: itself, and its place in every index, its txlist's name and fetch among them.
-const COMMITMENT: usize = size_of::<Accepted>()
-    + 2 * size_of::<usize>()
-    + 2 * entry::<B256, Arc<Accepted>>() // by hash, by number or among the forks
-    + 2 * entry::<(u64, B256), B256>() // by signer, ended windows
-    + 2 * entry::<B256, [u64; 2]>() // its txlist is named, and pinned if it is ours
-    + entry::<B256, [u64; 16]>() // a fetch
-    + 8 * size_of::<PeerId>() // who was asked
+const REQUEST: usize = entry::<RequestId, Sent>() + size_of::<[u64; 8]>()
+    + 11 * size_of::<RequestId>() + 2 * size_of::<usize>() // that it waits for its peer: a set of one takes as much as one of eleven
     + TIMER;
-/// A proven fault, and its place in the book.
-const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64), Arc<Evidence>>();
-const TIMER: usize = 2 * entry::<Timer, Time>();
-const CLAIM: usize = size_of::<Claim>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
-const HELD: usize = CLAIM + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
-const REQUEST: usize = entry::<RequestId, Sent>() + entry::<PeerId, usize>() + size_of::<[u64; 8]>()
-    + 2 * entry::<RequestId, ()>() // that its peer is sought, and has room
-    + TIMER;
-const ARRIVING: usize = entry::<JobId, [u64; 24]>();
-const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
-    + MAX_CONNECTIONS_PER_PEER
-        * (entry::<ConnectionId, Link>() + entry::<Cidr, u32>() + entry::<IpAddr, [u64; 3]>() + entry::<(PeerId, ConnectionId), ()>())
-    + entry::<Rank, PeerId>() + entry::<u64, (Rank, PeerId)>() + 2 * size_of::<(u64, Time, PeerId)>() // its place in the queue to the door
-    + 3 * (entry::<Rest, ()>() + entry::<(Time, u64), ()>()) // its place in each protocol's room, and that it is sought there
-    + 2 * entry::<PeerId, u64>() // its seat, and that it has a score
-    + entry::<PeerId, [u64; 4]>() + 3 * entry::<(u64, PeerId), ()>() // what it claims
-    + entry::<Backer, ()>()
+    + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, ConnectionInfo>() + entry::<Cidr, usize>())
+    + entry::<PeerId, [u64; 2]>() // the head that it claims
     + 3 * TIMER;
 /// A dial under way.
-const DIAL: usize = 2 * entry::<PeerId, [u64; 4]>();
-/// A set of candidates with one member takes as much as one with eleven.
-const CROWD_OF_ONE: usize = 11 * size_of::<(Worth, PeerId)>() + 2 * size_of::<usize>();
+const DIAL: usize = entry::<DialId, [u64; 16]>();
 /// A node that discovery found, its addresses and its record among it.
 const CANDIDATE: usize = entry::<PeerId, Candidate>()
-    + entry::<(Worth, PeerId), ()>()
-    + entry::<(Time, PeerId), ()>() + entry::<(Turn, PeerId), ()>() // when it was heard of, and that it rests or is ready
-    + MAX_ADDRESSES
-        * (size_of::<String>()
-            + MAX_ADDRESS_BYTES
-            + size_of::<Option<Cidr>>()
-            + entry::<Cidr, [u64; 3]>()
-            + CROWD_OF_ONE)
+    + MAX_ADDRESSES * (size_of::<String>() + MAX_ADDRESS_BYTES + size_of::<Option<Cidr>>() + entry::<Cidr, usize>())
     + MAX_RECORD_BYTES;
 /// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
 const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();
@@ -112,21 +69,11 @@ fn known(config: &Config) -> usize {
 /// ```
 pub fn memory_bound(config: &Config) -> usize {
     let pages = MAX_PAGES * MAX_COMMITMENTS_PER_RESPONSE;
-    let judging = MAX_VERIFYING + MAX_PAGE_ITEMS_JUDGED + pages + config.max_unsent + config.max_requests;
-    let arriving = MAX_CONNECTED * MAX_HASHING_PER_PEER + config.max_requests + config.max_unsent;
     size_of::<Core>()
-        + config.max_commitments * COMMITMENT
-        + config.max_held * HELD
-        + config.max_evidence * EVIDENCE
-        + judging * CLAIM
-        + config.max_txlist_bytes
-        + config.max_orphan_bytes
-        + MAX_HASHING_BYTES
-        + config.max_requests * (config.txlist_cap + TXLIST_HEADER_BYTES)
-        + arriving * ARRIVING
-        + config.max_unsent_bytes
-        + config.max_unsent * OWN
-        + config.max_commitments * entry::<u64, B256>()
+        // Beside the pages under way, what an ended run left behind, and the one commitment before a child of which each request may ask.
+        + ChainState::max_bytes(config, MAX_PAGE_ITEMS_JUDGED + pages + config.max_requests)
+        + TxLists::max_bytes(config, MAX_CONNECTED)
+        + Outbox::max_bytes(config)
         + (config.max_requests + MAX_WAITING) * REQUEST
         + config.max_served * entry::<[u64; 8], [u64; 8]>()
         + pages * size_of::<SignedCommitment>()
@@ -148,16 +95,9 @@ impl Core {
     /// The bytes that the machine holds now, counted as in [`memory_bound`], which they never pass (P10.3).
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
-            + self.chain.len() * COMMITMENT
-            + self.held.len() * HELD
-            + self.evidence().len() * EVIDENCE
-            + self.docket.len() * CLAIM
+            + self.chain.bytes()
             + self.txlists.bytes()
-            + self.deliveries.arriving_bytes()
-            + self.deliveries.hashing() * ARRIVING
             + self.outbox.bytes()
-            + self.outbox.len() * OWN
-            + self.outbox.committed() * entry::<u64, B256>()
             + self.requests.len() * REQUEST
             + self.serving.len() * entry::<[u64; 8], [u64; 8]>()
             + self.sync.items_waiting() * size_of::<SignedCommitment>()

@@ -1,28 +1,82 @@
 //! What may our own application wish, and what does a wish do at once?
 //!
-//! Publishing stands in `publish`, asking in `request::ask`; here is what moves the chain, the schedule and the peers.
+//! Here is what publishes and asks, and what moves the chain, the schedule and the peers. The operator's lists stand in `peer::operator`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 
-use crate::error::CommandError;
+use crate::crypto;
+use crate::error::{CommandError, PublishError, Refusal};
 use crate::id::{CommandId, PeerId};
 use crate::input::SyncTip;
 use crate::machine::Core;
+use crate::origin::Origin;
 use crate::output::{Action, Event};
+use crate::record::Record;
 use crate::request::Purpose;
 use crate::schedule::Window;
 use crate::time::{Now, Timer};
+use crate::validate::v1::{commitment, txlist};
 use crate::wire::topics::Protocol;
-use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE};
+use crate::wire::v1::{
+    GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, RawTxList, SIGNED_COMMITMENT_BYTES,
+    SignedCommitment, TXLIST_HEADER_BYTES,
+};
 
 /// First pause before a block that the host could not execute is told again, and the longest. Ours: a host that restarts is back in seconds.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
 impl Core {
+    /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
+    pub(crate) fn publish_commitment(&mut self, signed: SignedCommitment) -> Result<CommandId, CommandError> {
+        self.outbox.check_room(&self.cx.config, SIGNED_COMMITMENT_BYTES)?;
+        commitment::well_formed(&signed, self.cx.config.slasher).map_err(PublishError::Refused)?;
+        let number = u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX);
+        if self.outbox.contradicts(number, &crypto::preconfirmation_hash(&signed)) {
+            return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
+        }
+        let command = self.cx.mint.commands.next(CommandId);
+        self.receive_commitment(Origin::Own { command }, signed).map_err(PublishError::Refused)?;
+        self.outbox.judging(command, SIGNED_COMMITMENT_BYTES);
+        Ok(command)
+    }
+
+    /// A txlist of our own (P5.7).
+    pub(crate) fn publish_txlist(&mut self, txlist: Bytes) -> Result<CommandId, CommandError> {
+        let len = TXLIST_HEADER_BYTES + txlist.len();
+        self.outbox.check_room(&self.cx.config, len)?;
+        let list = RawTxList { hash: B256::ZERO, txlist };
+        txlist::fits(&list, self.cx.config.txlist_cap).map_err(PublishError::Refused)?;
+        let command = self.cx.mint.commands.next(CommandId);
+        self.outbox.judging(command, len);
+        self.txlists.hash_own(&mut self.cx, command, list.txlist);
+        Ok(command)
+    }
+
+    /// What was kept before a restart; what this life knows already stays as it is.
+    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
+        let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
+        for record in records {
+            match record {
+                &Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.cx.config.max_commitments),
+                // The last word on a peer counts, a ban that was lifted among them.
+                &Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
+                Record::Known(node) => drop(known.insert(node.record.peer, node)),
+            }
+        }
+        for (peer, (score, as_of, ban_ends)) in peers {
+            self.restore_peer(now, peer, score, as_of, ban_ends);
+        }
+        for node in known.into_values() {
+            self.restore_known(now, node);
+        }
+        self.cx.mint.commands.next(CommandId)
+    }
+
     pub(crate) fn get_head(&mut self, now: Now, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
         let body = Bytes::from_static(&GetHeadRequest::BYTES);
         self.ask_for_user(now, peer, Protocol::GetHead, body, |command| Purpose::Head { command: Some(command) })
@@ -42,40 +96,37 @@ impl Core {
         self.ask_for_user(now, peer, Protocol::GetTxList, body, |command| Purpose::TxList { hash, command: Some(command) })
     }
 
-    pub(crate) fn disconnect(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
+    pub(crate) fn disconnect_for_user(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
         self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
         self.cx.act(Action::Disconnect { peer });
         Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// P9.1
-    pub(crate) fn update_schedule(&mut self, now: Now, windows: &[Window]) -> Result<CommandId, CommandError> {
+    pub(crate) fn update_schedule(&mut self, windows: &[Window]) -> Result<CommandId, CommandError> {
         self.schedule.update(windows)?;
-        self.judge_waiting_for_schedule(now);
+        self.chain.schedule_changed();
+        self.settle_rulings();
         self.resume();
         Ok(self.cx.mint.commands.next(CommandId))
     }
 
     /// P9.3
-    pub(crate) fn move_sync_tip(&mut self, now: Now, tip: SyncTip) -> CommandId {
-        let moved = self.chain.move_tip(tip);
+    pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) -> CommandId {
+        let execute_from = self.chain.tip_moved(tip);
         self.sync.run = None; // its pages were set from the head as it was
-        if let Some(from) = moved.execute_from {
+        if let Some(from) = execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
             self.cx.tell(Event::ExecuteAgain { from });
         }
-        let mut loose = moved.dropped;
-        if !loose.is_empty() || moved.execute_from.is_some() {
-            loose.extend(self.chain.take_forks());
-        }
-        self.judge_again(now, loose);
+        self.settle_rulings();
         if let Some(tip_block) = self.chain.at(tip.block_number) {
             // What ended before the settled chain's last block is of no more use; nodes that are behind still need its neighbours.
             self.schedule.prune(tip_block.window_end.saturating_sub(self.cx.config.late_grace.as_secs()));
         }
-        self.end_settled_fetches();
-        if moved.execute_from.is_some() {
-            self.look_for_all(now);
+        self.txlists.end_fetches_below(&mut self.cx, self.chain.next_ready());
+        if execute_from.is_some() {
+            self.want_txlists_again();
         }
         self.emit_ready();
         self.resume();
@@ -109,28 +160,6 @@ impl Core {
         self.cx.timers.set(Timer::Execute, now.mono.after(again_in));
         self.cx.tell(Event::ExecutionFailed { block_number, again_in });
         Ok(self.cx.mint.commands.next(CommandId))
-    }
-
-    /// The pause behind a failure of the host is over.
-    pub(crate) fn execute_again(&mut self, now: Now) {
-        let Some((block_number, _)) = self.failed else { return };
-        if block_number >= self.chain.next_ready() || block_number <= self.chain.tip().block_number {
-            return; // the chain moved under it: it is told, or settled, by itself
-        }
-        let from = self.chain.rewind_ready(block_number);
-        self.cx.tell(Event::ExecuteAgain { from });
-        self.look_for_all(now);
-        self.emit_ready();
-    }
-
-    /// P5.5: tells every block that became ready, in order, once.
-    pub(crate) fn emit_ready(&mut self) {
-        while let Some(commitment) = self.chain.advance_ready(|hash| self.txlists.has(hash)) {
-            self.cx.stats.ready += 1;
-            let preconf = commitment.signed.preconf();
-            let txlist = preconf.has_txlist().then(|| self.txlists.get(&preconf.raw_tx_list_hash).cloned()).flatten();
-            self.cx.tell(Event::BlockReady { commitment, txlist });
-        }
     }
 
     /// What catch-up waited for may have come.

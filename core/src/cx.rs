@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 
-use crate::bounds::MAX_OUTPUTS_WAITING;
 use crate::config::Config;
 use crate::dice::Dice;
 use crate::id::{CommandId, JobId, Mint};
@@ -15,6 +14,9 @@ use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::record::Record;
 use crate::stats::Stats;
 use crate::time::{Now, Timers};
+
+/// Most outputs that may wait before strangers' messages are dropped unheard (P10.1). Ours: several of the largest steps.
+pub(crate) const MAX_OUTPUTS_WAITING: usize = 4 * MAX_OUTPUTS_PER_STEP;
 
 /// The ids that the machine hands out.
 #[derive(Debug, Default)]
@@ -113,5 +115,21 @@ impl Cx {
 
     fn emit(&mut self, output: Output) {
         self.outputs.push_back(output);
+    }
+}
+
+#[cfg(test)]
+impl Cx {
+    /// As the machine lends it at the start of a node with the defaults.
+    pub(crate) fn for_tests() -> Self {
+        use crate::time::{Time, UnixTime};
+        use crate::wire::topics::ChainId;
+        Self::new(Config::new(ChainId(1)), [0; 32], Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_010) })
+    }
+
+    /// The jobs among what has gone out since it was asked last; the rest is dropped.
+    pub(crate) fn drain_jobs(&mut self) -> Vec<JobId> {
+        let job = |output| if let Output::Job(Job { id, .. }) = output { Some(id) } else { None };
+        self.outputs.drain(..).filter_map(job).collect()
     }
 }

@@ -201,7 +201,7 @@ pub enum Refusal {
 /// What follows from a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The rule's number in PROTOCOL.md.
+    /// The rule's number in the [`protocol`](crate::protocol).
     pub rule: &'static str,
     /// What gossip does with the message; a response whose row says reject costs its peer a failure.
     pub verdict: Verdict,
@@ -248,7 +248,7 @@ impl Refusal {
         Row { rule, verdict, label }
     }
 
-    /// The rule's number in PROTOCOL.md.
+    /// The rule's number in the [`protocol`](crate::protocol).
     pub fn rule(self) -> &'static str {
         self.row().rule
     }

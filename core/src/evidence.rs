@@ -4,7 +4,7 @@
 //! no schedule, no trust in who found it. Commitments are told apart by their preconfirmation hashes, never by signature bytes, because
 //! anyone can turn a signature over into its other form.
 //!
-//! `chain::judge` finds the faults where C8 and C9 are decided; [`EvidenceBook`] sees to it that each place is told once.
+//! `chain` finds the faults where C8 and C9 are decided; [`EvidenceBook`] sees to it that each (signer, block number) is told once.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -253,7 +253,7 @@ impl EvidenceBook {
     }
 
     /// Writes a fault down. `None` when this signer's at this number was told already (P5.4).
-    pub(crate) fn enter(&mut self, signer: Address, number: u64, evidence: Evidence) -> Option<Arc<Evidence>> {
+    pub(crate) fn insert(&mut self, signer: Address, number: u64, evidence: Evidence) -> Option<Arc<Evidence>> {
         let place = (signer, number);
         if !self.places.insert(place) {
             return None;
@@ -283,8 +283,8 @@ mod tests {
         let commitment = SignedCommitment::new(crate::wire::v1::PreconfCommitment::default(), [0; 65]);
         let evidence = Evidence { fault: Fault::Equivocation, first: commitment.clone(), second: commitment };
         let mut book = EvidenceBook::new(2);
-        let mut enter = |number| book.enter(Address::ZERO, number, evidence.clone()).is_some();
-        assert_eq!([1, 1, 2, 2, 3, 2, 1].map(&mut enter), [true, false, true, false, true, false, true]);
+        let mut insert = |number| book.insert(Address::ZERO, number, evidence.clone()).is_some();
+        assert_eq!([1, 1, 2, 2, 3, 2, 1].map(&mut insert), [true, false, true, false, true, false, true]);
         assert_eq!((book.iter().len(), book.places.len()), (2, 2));
     }
 

@@ -68,7 +68,7 @@ impl Core {
     /// The best head that a healthy peer claims, that we have, or that an elected preconfer has signed: a block whose parent is missing says
     /// as well as a claim that there is a gap.
     pub(crate) fn best(&self, now: Now) -> u64 {
-        let signed = self.held.claims().filter(|claim| claim.is_signed()).map(|claim| claim.number).max();
+        let signed = self.chain.held().filter(|pending| pending.is_signed()).map(|pending| pending.number).max();
         let claims = self.sync.claims.all().filter(|(peer, _)| self.peers.standing(now.mono, peer) <= Standing::Throttled);
         let claimed = claims.map(|(_, head)| head).max().unwrap_or(0);
         claimed.max(self.chain.head_number()).max(signed.unwrap_or(0))
@@ -87,11 +87,11 @@ impl Core {
     /// What is here and not in the chain: the furthest stage of each number.
     fn beside(&self) -> BTreeMap<u64, Stage> {
         let forks = self.chain.forks().map(|fork| (fork.block_number, Stage::Valid));
-        let held = self.held.claims().map(|claim| (claim.number, if claim.is_signed() { Stage::Valid } else { Stage::Seen }));
-        let judged = self.docket.claims().map(|claim| (claim.number, Stage::Seen));
+        let held = self.chain.held().map(|pending| (pending.number, if pending.is_signed() { Stage::Valid } else { Stage::Seen }));
+        let verifying = self.chain.verifying().map(|pending| (pending.number, Stage::Seen));
         let paged = self.sync.numbers_waiting().map(|number| (number, Stage::Seen));
         let mut beside = BTreeMap::new();
-        for (number, stage) in forks.chain(held).chain(judged).chain(paged) {
+        for (number, stage) in forks.chain(held).chain(verifying).chain(paged) {
             let furthest = beside.entry(number).or_insert(stage);
             *furthest = stage.max(*furthest);
         }

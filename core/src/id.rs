@@ -31,9 +31,6 @@ pub struct PeerId {
 }
 
 impl PeerId {
-    /// Comes before all others, and names nobody.
-    pub(crate) const FIRST: Self = Self { bytes: [0; MAX_PEER_ID_BYTES], len: 0 };
-
     /// Takes the bytes of a multihash. `None` when they are none or more than 44.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut id = Self { bytes: [0; MAX_PEER_ID_BYTES], len: u8::try_from(bytes.len()).ok()? };

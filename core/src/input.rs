@@ -181,7 +181,7 @@ pub enum Input {
     GossipReceived {
         /// Who sent it to us (not who wrote it).
         peer: PeerId,
-        /// Its name (P4.5).
+        /// Its name: the [`message_id`](crate::message_id) of what follows (P4.5). Gossipsub must be set to call it the same.
         message: MessageId,
         /// Where.
         topic: Topic,
@@ -196,7 +196,7 @@ pub enum Input {
         channel: ChannelId,
         /// What kind of request.
         protocol: Protocol,
-        /// Its body, out of its frame.
+        /// Its body, out of its frame ([`FrameDecoder`](crate::FrameDecoder)).
         body: Bytes,
     },
     /// A peer sent a request that is no frame (P3.4).
@@ -204,7 +204,7 @@ pub enum Input {
         /// The peer.
         peer: PeerId,
     },
-    /// The answer to a request of a peer is written, or its channel is gone.
+    /// The answer to a request of a peer is written, or its channel is gone. Until then the request counts as being answered (P6.6).
     ChannelClosed {
         /// The channel.
         channel: ChannelId,
@@ -234,7 +234,7 @@ pub enum Input {
     JobFinished(JobDone),
 }
 
-/// The last L2 block that is settled on L1 (PROTOCOL.md, Terms).
+/// The last L2 block that is settled on L1 ([`protocol`](crate::protocol), Terms).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncTip {
     /// Its number.

@@ -4,10 +4,13 @@
 //! schedule, links them into a chain, fetches what it missed, serves what it has, and keeps bad peers out. It is a value that is told what
 //! happened and answers with what to do: it never waits, never asks the time, never throws dice of its own.
 //!
+//! Numbers such as `C6` or `P5.6` name rules: [`protocol`] has the text of every one, and each is cited where it is decided and tested.
+//!
 //! ```text
 //!  Input    the world: gossip, requests, responses, peers, finished jobs --+        +--> Action  orders to the network
 //!  Command  our own application: publish, fetch, move the sync tip --------+-> Core +--> Job     slow pure work, for any thread
 //!  Now      both clocks, at every call ------------------------------------+        +--> Event   news for the application
+//!                                                                                   +--> Record  what the disk must remember
 //! ```
 //!
 //! # The loop
@@ -51,6 +54,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What was ordered is answered by an input that carries the same id:
+//!
+//! | the machine gives out | the driver tells in the end |
+//! |---|---|
+//! | a [`Job`] | [`Input::JobFinished`], from any thread, in any order |
+//! | [`Action::Publish`] | [`Input::PublishFinished`] |
+//! | [`Action::SendRequest`] | [`Input::ResponseReceived`] or [`Input::RequestFailed`]; after [`Action::CancelRequest`] nobody listens any more |
+//! | [`Action::Respond`] | [`Input::ChannelClosed`], when the answer is written or nobody waits for it any more |
+//! | [`Action::Dial`] | [`Input::ConnectionOpened`] or [`Input::DialFailed`] |
+//! | [`Action::LookUp`] | [`Input::RecordFound`] for each node, then [`Input::LookupFinished`] |
+//! | [`Action::Disconnect`], [`Action::CloseConnection`], [`Action::Block`] | [`Input::ConnectionClosed`] for each connection that stood |
+//!
+//! # Starting
+//!
+//! A new machine knows no window, so it holds what is gossiped, and it takes block 0 for settled. Before the first connection its host gives
+//! it what an earlier run had stored ([`Command::Restore`]), the windows that are known ([`Command::UpdateSchedule`]) and the sync tip
+//! ([`Command::MoveSyncTip`]). From then on it tells whatever changes, executes each [`Event::BlockReady`] and says so
+//! ([`Command::MarkExecuted`]), and stores each [`Record`] that comes out before it carries out what comes behind.
+//!
 //! # What it guarantees
 //!
 //! - **Determinism.** Same configuration, seed and calls: same outputs, byte for byte, on every machine. Results of jobs may come back in
@@ -62,16 +84,19 @@
 //!
 //! # Where to find what
 //!
-//! Rules carry the numbers of PROTOCOL.md (`C6`, `P5.1`): search for one and you stand in its code and its tests. `validate` holds the rules
-//! that are pure functions; `chain` what becomes of a commitment and of a txlist; `request` and `sync` what is asked and answered; `peer`
-//! reputation and limits; `discovery` whom we might connect to; `wire` the bytes.
+//! Search the sources for a rule's number and you stand in its code and its tests. `validate` holds the rules that are pure functions; `chain`
+//! what becomes of a commitment, `txlists` of a txlist; `request` and `sync` what is asked and answered; `peer` reputation and limits;
+//! `discovery` whom we might connect to; `wire` the bytes.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod bounds;
 mod chain;
 mod commands;
 mod config;
+mod cost;
+mod counts;
 mod crypto;
 mod cx;
 mod dice;
@@ -83,18 +108,24 @@ mod id;
 mod input;
 mod job;
 mod machine;
+mod origin;
 mod output;
 mod peer;
 mod publish;
 mod record;
 mod request;
 mod schedule;
+mod settle;
 mod stats;
 mod status;
 mod sync;
 mod time;
+mod txlists;
 mod validate;
 mod wire;
+
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod protocol {}
 
 pub use alloy_primitives::{Address, B256, U256, keccak256};
 pub use bytes::Bytes;
@@ -135,3 +166,8 @@ pub use wire::v1::{
     MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PRECONFIRMATION_BYTES, PreconfCommitment, PreconfHead, Preconfirmation, RawTxList,
     SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
 };
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

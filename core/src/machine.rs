@@ -4,25 +4,19 @@
 //! request, and the table that waits for it has a bound.
 
 use crate::bounds::memory_bound;
-use crate::chain::Chain;
-use crate::chain::deliver::Deliveries;
-use crate::chain::held::{Bounds, Held};
-use crate::chain::judge::Docket;
-use crate::chain::txlists::TxLists;
+use crate::chain::ChainState;
 use crate::config::{Config, ConfigError};
 use crate::cx::Cx;
 use crate::discovery::Discovery;
 use crate::discovery::candidates::Candidates;
 use crate::error::CommandError;
-use crate::evidence::EvidenceBook;
 use crate::id::CommandId;
 use crate::input::{Command, Input};
 use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
-use crate::peer::mirror::Round;
-use crate::peer::table::{Link, Peers};
+use crate::peer::table::{ConnectionInfo, Peers};
 use crate::peer::terms::Opened;
 use crate::publish::Outbox;
 use crate::request::Requests;
@@ -30,9 +24,8 @@ use crate::request::serve::Serving;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::Sync;
-use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::time::{Now, Time, Timer};
-use crate::wire::topics::Topic;
+use crate::txlists::TxLists;
 
 /// One node's mind: told what happened, it answers with what to do.
 ///
@@ -53,19 +46,13 @@ use crate::wire::topics::Topic;
 pub struct Core {
     pub(crate) cx: Cx,
     pub(crate) schedule: Schedule,
-    pub(crate) chain: Chain,
-    pub(crate) docket: Docket,
-    pub(crate) evidence: EvidenceBook,
-    pub(crate) held: Held,
+    pub(crate) chain: ChainState,
     pub(crate) txlists: TxLists,
-    pub(crate) deliveries: Deliveries,
     pub(crate) peers: Peers,
     pub(crate) requests: Requests,
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
     pub(crate) outbox: Outbox,
-    /// The round of decayed scores that gossipsub is being told (P7.5).
-    pub(crate) round: Option<Round>,
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
@@ -77,7 +64,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Starts a node. The seed decides all its dice.
+    /// Starts a node. The seed decides all its dice: take it from the system's randomness, unless a run is to be repeated.
     ///
     /// # Errors
     /// A configuration value that makes no sense: its key, the value, and what is allowed.
@@ -102,19 +89,14 @@ impl Core {
         let config = &cx.config;
         Ok(Self {
             schedule: Schedule::default(),
-            chain: Chain::new(config.max_commitments),
-            docket: Docket::default(),
-            evidence: EvidenceBook::new(config.max_evidence),
-            held: Held::new(Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_place: config.max_held_per_place }),
-            txlists: TxLists::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
-            deliveries: Deliveries::default(),
+            chain: ChainState::new(config),
+            txlists: TxLists::new(config),
             peers: Peers::new(config),
             requests: Requests::default(),
             serving: Serving::default(),
             sync: Sync::default(),
             outbox: Outbox::default(),
-            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood)),
-            round: None,
+            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood as usize)),
             gate,
             dials,
             executed: 0,
@@ -136,7 +118,7 @@ impl Core {
         }
         match input {
             Input::ConnectionOpened { peer, connection, direction, address, dial } => {
-                self.connection_opened(now, Opened { peer, connection, link: Link { direction, address }, dial });
+                self.connection_opened(now, Opened { peer, connection, info: ConnectionInfo { direction, address }, dial });
             }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
             Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
@@ -146,37 +128,40 @@ impl Core {
             Input::AddressSeen { peer, address } => self.address_seen(now, peer, address),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);
-                self.send_waiting(Some(topic)); // P5.8
+                self.outbox.send_waiting(&mut self.cx, Some(topic)); // P5.8
             }
             Input::PeerUnsubscribed { peer, topic } => self.peers.subscribed(&peer, topic, false),
-            Input::GossipReceived { peer, message, topic: Topic::Commitments, data } => self.gossiped_commitment(now, peer, message, &data),
-            Input::GossipReceived { peer, message, topic: Topic::TxLists, data } => self.gossiped_txlist(now, peer, message, &data),
+            Input::GossipReceived { peer, message, topic, data } => self.gossip_received(peer, message, topic, &data),
             Input::RequestReceived { peer, channel, protocol, body } => self.serve(now, peer, channel, protocol, &body),
             Input::RequestBroken { peer } => self.broken_request(now, peer),
             Input::ChannelClosed { channel } => self.serving.end(channel),
             Input::ResponseReceived { request, body } => self.response_received(now, request, &body),
             Input::RequestFailed { request, failure } => self.request_failed(now, request, failure),
-            Input::PublishFinished { publish, outcome } => self.publish_finished(now, publish, outcome),
-            Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(now, id, signer),
-            Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(now, id, hash),
+            Input::PublishFinished { publish, outcome } => {
+                let peers = &self.peers;
+                self.outbox.publish_finished(&mut self.cx, publish, outcome, |topic| peers.has_subscriber(topic));
+            }
+            Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(id, signer),
+            Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(id, hash),
         }
         self.end(now);
     }
 
-    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`] that carries the id.
+    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that
+    /// carries the id.
     ///
     /// # Errors
     /// The wish is refused, and the machine is as it was, but for requests that waited and whose time had come.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<CommandId, CommandError> {
         let now = self.begin(now);
         let id = match command {
-            Command::PublishCommitment(signed) => self.publish_commitment(now, *signed),
-            Command::PublishTxList(txlist) => self.publish_own_txlist(txlist),
+            Command::PublishCommitment(signed) => self.publish_commitment(*signed),
+            Command::PublishTxList(txlist) => self.publish_txlist(txlist),
             Command::GetHead { peer } => self.get_head(now, peer),
             Command::GetCommitments { start, count, peer } => self.get_commitments(now, start, count, peer),
             Command::GetTxList { hash, peer } => self.get_txlist(now, hash, peer),
             Command::Dial { address } => self.dial_for_user(now, address),
-            Command::Disconnect { peer } => self.disconnect(peer),
+            Command::Disconnect { peer } => self.disconnect_for_user(peer),
             Command::BlockPeer { peer } => self.block_peer(peer),
             Command::UnblockPeer { peer } => Ok(self.unblock_peer(now, peer)),
             Command::BlockAddress { address } => self.block_address(address),
@@ -189,8 +174,8 @@ impl Core {
             Command::Distrust { peer } => Ok(self.distrust(now, peer)),
             Command::LiftBan { peer } => self.lift_ban(now, peer),
             Command::Restore(records) => Ok(self.restore(now, &records)),
-            Command::UpdateSchedule(windows) => self.update_schedule(now, &windows),
-            Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(now, tip)),
+            Command::UpdateSchedule(windows) => self.update_schedule(&windows),
+            Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(tip)),
             Command::MarkExecuted { block_number } => self.mark_executed(block_number),
             Command::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
@@ -205,23 +190,22 @@ impl Core {
             match timer {
                 Timer::Request(request) => self.request_timed_out(now, request),
                 Timer::Verdict(id) => self.verdict_due(id),
-                Timer::Hold(id) => self.hold_over(id),
-                Timer::TxListMissing(hash) => self.fetch_due(hash),
-                Timer::Orphan(hash) => self.orphan_over(&hash),
-                Timer::Unsent(command) => self.unsent_over(command),
-                Timer::Unheard => self.send_waiting(None),
+                Timer::Hold(id) => self.chain.hold_over(&mut self.cx, id),
+                Timer::TxListMissing(hash) => self.fetch_due(&hash),
+                Timer::Orphan(hash) => self.txlists.orphan_over(&hash),
+                Timer::Unsent(command) => self.outbox.unsent_over(&mut self.cx, command),
+                Timer::Unheard => self.outbox.send_waiting(&mut self.cx, None),
                 Timer::Heads => self.heads_due(now),
                 Timer::Room => self.pump_soon(),
                 Timer::Gap => self.gaps_due(now),
                 Timer::Ban(peer) => self.ban_checked(now, peer),
                 Timer::Use(peer) => self.use_checked(now, peer),
-                Timer::Execute => self.execute_again(now),
+                Timer::Execute => self.execute_again(),
                 Timer::Decay => self.scores_decayed(now),
                 Timer::Redial(peer) => self.redial_due(now, peer),
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
                 Timer::Exchange => self.exchange_due(now),
-                Timer::Claims => self.claims_due(),
             }
         }
         self.end(now);
@@ -243,7 +227,6 @@ impl Core {
     }
 
     fn begin(&mut self, now: Now) -> Now {
-        self.sync.changes_left = CLAIMS_AT_ONCE;
         self.cx.begin(now)
     }
 

@@ -27,7 +27,7 @@ pub const MAX_OUTPUTS_PER_STEP: usize = 16_384;
 pub enum Output {
     /// An order to the network.
     Net(Action),
-    /// Slow pure work for any thread.
+    /// Slow pure work for any thread. What [`Job::run`] gives comes back as [`Input::JobFinished`](crate::Input::JobFinished).
     Job(Job),
     /// News for the application.
     App(Event),
@@ -76,7 +76,7 @@ pub enum Action {
         peer: PeerId,
         /// What kind of request.
         protocol: Protocol,
-        /// Its body, still to be framed.
+        /// Its body, still to be framed ([`frame_prefix`](crate::frame_prefix)).
         body: Bytes,
     },
     /// Answer a peer's request.
@@ -98,7 +98,8 @@ pub enum Action {
     },
     /// Connect to a multiaddr.
     Dial {
-        /// Names the dial.
+        /// Names the dial. [`Input::ConnectionOpened`](crate::Input::ConnectionOpened) or [`Input::DialFailed`](crate::Input::DialFailed)
+        /// carries it back.
         dial: DialId,
         /// The multiaddr as text.
         address: String,
@@ -295,7 +296,8 @@ pub enum Event {
         /// The rule that it broke.
         refusal: Refusal,
     },
-    /// A block may be executed: its txlist is here and so is all before it. In block order, each once (P5.5).
+    /// A block may be executed: its txlist is here and so is all before it. In block order, each once (P5.5). The host tells what became of it:
+    /// [`Command::MarkExecuted`](crate::Command::MarkExecuted) or [`Command::MarkFailed`](crate::Command::MarkFailed).
     BlockReady {
         /// Its commitment.
         commitment: Arc<Accepted>,

@@ -5,6 +5,11 @@
 //!    \--refused--> told: why                        ^    \--no peer, or queues full--> Unheard --its window long over--> told: not sent
 //!                                                   +---- a peer joins the topic, or a heartbeat passes ----/
 //! ```
+//!
+//! [`Outbox`] counts what is being judged, keeps what is on its way out, and knows what we have committed to. Whether a message is good is
+//! not for it to say.
+//!
+//! Invariant: `bytes` sums up what is being judged and what is on its way out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,19 +17,21 @@ use std::time::Duration;
 use alloy_primitives::B256;
 use bytes::Bytes;
 
-use crate::chain::judge::Origin;
 use crate::config::Config;
+use crate::cost::{TIMER, entry};
 use crate::crypto;
-use crate::error::{CommandError, PublishError, Refusal};
+use crate::cx::Cx;
+use crate::error::PublishError;
 use crate::id::{CommandId, PublishId};
 use crate::input::PublishOutcome;
-use crate::machine::Core;
 use crate::output::{Action, Outcome};
-use crate::record::Record;
-use crate::time::{Now, Time, Timer, UnixTime};
-use crate::validate::v1::{commitment, txlist};
+use crate::time::{Time, Timer, UnixTime};
 use crate::wire::topics::Topic;
-use crate::wire::v1::{RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES};
+
+/// What one of our own messages costs beside its bytes.
+const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
+/// What it costs to know what we committed to for one block.
+const COMMITTED: usize = entry::<u64, B256>();
 
 /// When a message that found full queues is tried again. Source: gossipsub's heartbeat (PROTOCOL.md §7).
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -57,164 +64,240 @@ impl Outbox {
         self.outgoing.len() + self.judging.len()
     }
 
-    /// How many blocks we have committed to and remember.
-    pub(crate) fn committed(&self) -> usize {
-        self.committed.len()
-    }
-
-    /// Bytes of all of it.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// P5.9: have we committed to another block with this number?
     pub(crate) fn contradicts(&self, number: u64, hash: &B256) -> bool {
         self.committed.get(&number).is_some_and(|first| first != hash)
     }
 
-    /// The first word stays, whatever order records come in. The lowest blocks are forgotten first: they are the first to be settled.
-    fn commit(&mut self, number: u64, hash: B256, max: usize) {
+    /// P5.9: we have committed to this block. The first one stays, whatever order records come in. The lowest blocks are forgotten first:
+    /// they are the first to be settled.
+    pub(crate) fn commit(&mut self, number: u64, hash: B256, max: usize) {
         self.committed.entry(number).or_insert(hash);
         while self.committed.len() > max {
             self.committed.pop_first();
         }
     }
-}
 
-impl Core {
-    /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
-    pub(crate) fn publish_commitment(&mut self, now: Now, signed: SignedCommitment) -> Result<CommandId, CommandError> {
-        self.room_to_publish(SIGNED_COMMITMENT_BYTES)?;
-        commitment::well_formed(&signed, self.cx.config.slasher).map_err(PublishError::Refused)?;
-        let number = u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX);
-        if self.outbox.contradicts(number, &crypto::preconfirmation_hash(&signed)) {
-            return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
-        }
-        let command = self.cx.mint.commands.next(CommandId);
-        self.judge(now, Origin::Own { command }, signed).map_err(PublishError::Refused)?;
-        self.own_under_way(command, SIGNED_COMMITMENT_BYTES);
-        Ok(command)
+    /// The most bytes that it holds under a configuration.
+    pub(crate) fn max_bytes(config: &Config) -> usize {
+        config.max_unsent_bytes + config.max_unsent * OWN + config.max_commitments * COMMITTED
     }
 
-    /// A txlist of our own (P5.7).
-    pub(crate) fn publish_own_txlist(&mut self, list: Bytes) -> Result<CommandId, CommandError> {
-        self.room_to_publish(TXLIST_HEADER_BYTES + list.len())?;
-        let claimed = RawTxList { hash: B256::ZERO, txlist: list };
-        txlist::fits(&claimed, self.cx.config.txlist_cap).map_err(PublishError::Refused)?;
-        let command = self.cx.mint.commands.next(CommandId);
-        self.own_under_way(command, TXLIST_HEADER_BYTES + claimed.txlist.len());
-        self.hash_own_txlist(command, claimed.txlist);
-        Ok(command)
+    /// The bytes that it holds, counted likewise.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.len() * OWN + self.committed.len() * COMMITTED
     }
 
-    fn room_to_publish(&self, len: usize) -> Result<(), PublishError> {
-        let Config { max_unsent: max, max_unsent_bytes: max_bytes, .. } = self.cx.config;
-        let full = self.outbox.len() >= max || self.outbox.bytes + len > max_bytes;
-        if full { Err(PublishError::QueueFull { max, max_bytes }) } else { Ok(()) }
+    /// Is there room for one more message of this length?
+    pub(crate) fn check_room(&self, config: &Config, len: usize) -> Result<(), PublishError> {
+        let Config { max_unsent: max, max_unsent_bytes: max_bytes, .. } = *config;
+        let is_full = self.len() >= max || self.bytes + len > max_bytes;
+        if is_full { Err(PublishError::QueueFull { max, max_bytes }) } else { Ok(()) }
     }
 
-    fn own_under_way(&mut self, command: CommandId, len: usize) {
-        self.outbox.bytes += len;
-        self.outbox.judging.insert(command, len);
+    /// A message of ours of this length is being judged.
+    pub(crate) fn judging(&mut self, command: CommandId, len: usize) {
+        self.bytes += len;
+        self.judging.insert(command, len);
     }
 
-    /// Judging a message of ours has ended, whatever came of it.
-    pub(crate) fn own_judged(&mut self, command: CommandId) {
-        self.outbox.bytes -= self.outbox.judging.remove(&command).unwrap_or(0);
-    }
-
-    /// P5.9: from now on we never say anything else about this block, restarts included. Told before the commitment is.
-    pub(crate) fn note_committed(&mut self, block_number: u64, hash: B256) {
-        self.outbox.commit(block_number, hash, self.cx.config.max_commitments);
-        self.cx.remember(Record::Committed { block_number, hash });
-    }
-
-    /// What was kept before a restart; what this life knows already stays as it is.
-    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
-        let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
-        for record in records {
-            match record {
-                &Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.cx.config.max_commitments),
-                // The last word on a peer counts, a ban that was lifted among them.
-                &Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
-                Record::Known(node) => drop(known.insert(node.record.peer, node)),
-            }
-        }
-        for (peer, (score, as_of, ban_ends)) in peers {
-            self.restore_peer(now, peer, score, as_of, ban_ends);
-        }
-        for node in known.into_values() {
-            self.restore_known(now, node);
-        }
-        self.cx.mint.commands.next(CommandId)
+    /// Judging it has ended, whatever came of it.
+    pub(crate) fn judged(&mut self, command: CommandId) {
+        self.bytes -= self.judging.remove(&command).unwrap_or(0);
     }
 
     /// Gives a message of ours to gossip.
-    pub(crate) fn send_out(&mut self, now: Now, command: CommandId, topic: Topic, data: Bytes, window_end: u64) {
+    pub(crate) fn send(&mut self, cx: &mut Cx, command: CommandId, topic: Topic, data: Bytes, window_end: u64) {
         // P5.8: it may wait until its window has been over for as long as others would still take it.
-        let until = UnixTime::from_secs(window_end).0.saturating_sub(now.unix.0);
-        let give_up = Time(now.mono.0.saturating_add(until)).after(self.cx.config.late_grace);
-        self.cx.timers.set(Timer::Unsent(command), give_up);
-        self.outbox.bytes += data.len();
-        self.outbox.outgoing.insert(command, Outgoing { topic, data, publish: None });
-        self.try_to_send(command);
+        let until = UnixTime::from_secs(window_end).0.saturating_sub(cx.now.unix.0);
+        let give_up = Time(cx.now.mono.0.saturating_add(until)).after(cx.config.late_grace);
+        cx.timers.set(Timer::Unsent(command), give_up);
+        self.bytes += data.len();
+        self.outgoing.insert(command, Outgoing { topic, data, publish: None });
+        self.try_to_send(cx, command);
     }
 
-    fn try_to_send(&mut self, command: CommandId) {
-        let Some(outgoing) = self.outbox.outgoing.get_mut(&command).filter(|outgoing| outgoing.publish.is_none()) else { return };
-        let publish = self.cx.mint.publishes.next(PublishId);
+    fn try_to_send(&mut self, cx: &mut Cx, command: CommandId) {
+        let Some(outgoing) = self.outgoing.get_mut(&command).filter(|outgoing| outgoing.publish.is_none()) else { return };
+        let publish = cx.mint.publishes.next(PublishId);
         outgoing.publish = Some(publish);
         let (topic, data) = (outgoing.topic, outgoing.data.clone());
-        self.outbox.by_publish.insert(publish, command);
-        self.cx.act(Action::Publish { publish, topic, data });
+        self.by_publish.insert(publish, command);
+        cx.act(Action::Publish { publish, topic, data });
     }
 
-    /// What became of a message that we gave to gossip (P5.8).
-    pub(crate) fn publish_finished(&mut self, now: Now, publish: PublishId, outcome: PublishOutcome) {
-        let Some(command) = self.outbox.by_publish.remove(&publish) else { return };
-        let Some(outgoing) = self.outbox.outgoing.get_mut(&command) else { return };
+    /// What became of a message that we gave to gossip (P5.8). `has_subscriber` says whether a connected peer has joined a topic.
+    pub(crate) fn publish_finished(
+        &mut self,
+        cx: &mut Cx,
+        publish: PublishId,
+        outcome: PublishOutcome,
+        has_subscriber: impl Fn(Topic) -> bool,
+    ) {
+        let Some(command) = self.by_publish.remove(&publish) else { return };
+        let Some(outgoing) = self.outgoing.get_mut(&command) else { return };
         outgoing.publish = None;
         match outcome {
             PublishOutcome::Sent | PublishOutcome::Duplicate => {
-                let message = crypto::message_id(self.cx.config.chain_id, outgoing.topic, &outgoing.data);
-                self.out(command, Outcome::Published(message));
+                let message = crypto::message_id(cx.config.chain_id, outgoing.topic, &outgoing.data);
+                self.end(cx, command, Outcome::Published(message));
             }
             PublishOutcome::NoPeers => {
                 // Until a peer joins the topic; or, where some have and gossipsub finds none of them good enough, until one is.
-                self.cx.stats.publish_retries += 1;
-                let topic = outgoing.topic;
-                if self.peers.has_subscriber(topic) {
-                    self.cx.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
+                cx.stats.publish_retries += 1;
+                if has_subscriber(outgoing.topic) {
+                    cx.timers.set_if_idle(Timer::Unheard, cx.now.mono.after(RETRY_AFTER));
                 }
             }
             PublishOutcome::Busy => {
-                self.cx.stats.publish_retries += 1;
-                self.cx.timers.set_if_idle(Timer::Unheard, now.mono.after(RETRY_AFTER));
+                cx.stats.publish_retries += 1;
+                cx.timers.set_if_idle(Timer::Unheard, cx.now.mono.after(RETRY_AFTER));
             }
-            PublishOutcome::Refused => self.out(command, Outcome::NotPublished(PublishError::Network)),
+            PublishOutcome::Refused => self.end(cx, command, Outcome::NotPublished(PublishError::Network)),
         }
     }
 
     /// A peer joined a topic, or gossip's queues may have emptied: what waits is tried again.
-    pub(crate) fn send_waiting(&mut self, topic: Option<Topic>) {
+    pub(crate) fn send_waiting(&mut self, cx: &mut Cx, topic: Option<Topic>) {
         let fits = |outgoing: &Outgoing| outgoing.publish.is_none() && topic.is_none_or(|topic| topic == outgoing.topic);
-        let waiting = self.outbox.outgoing.iter().filter(|(_, outgoing)| fits(outgoing)).map(|(command, _)| *command);
+        let waiting = self.outgoing.iter().filter(|(_, outgoing)| fits(outgoing)).map(|(command, _)| *command);
         for command in waiting.collect::<Vec<_>>() {
-            self.try_to_send(command);
+            self.try_to_send(cx, command);
         }
     }
 
     /// P5.8: nobody took it in time.
-    pub(crate) fn unsent_over(&mut self, command: CommandId) {
-        self.out(command, Outcome::NotPublished(PublishError::Unsent));
+    pub(crate) fn unsent_over(&mut self, cx: &mut Cx, command: CommandId) {
+        self.end(cx, command, Outcome::NotPublished(PublishError::Unsent));
     }
 
-    fn out(&mut self, command: CommandId, outcome: Outcome) {
-        self.cx.timers.cancel(Timer::Unsent(command));
-        if let Some(Outgoing { publish, data, .. }) = self.outbox.outgoing.remove(&command) {
-            self.outbox.bytes -= data.len();
-            publish.map(|publish| self.outbox.by_publish.remove(&publish));
+    fn end(&mut self, cx: &mut Cx, command: CommandId, outcome: Outcome) {
+        cx.timers.cancel(Timer::Unsent(command));
+        if let Some(Outgoing { publish, data, .. }) = self.outgoing.remove(&command) {
+            self.bytes -= data.len();
+            publish.map(|publish| self.by_publish.remove(&publish));
         }
-        self.cx.finish(command, outcome);
+        cx.finish(command, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::{Event, Output};
+    use crate::time::Now;
+
+    const LEN: usize = 100;
+
+    fn message() -> Bytes {
+        vec![7; LEN].into()
+    }
+
+    fn sent(cx: &mut Cx) -> Option<PublishId> {
+        match cx.poll_output()? {
+            Output::Net(Action::Publish { publish, .. }) => Some(publish),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn told(cx: &mut Cx) -> Option<(CommandId, Outcome)> {
+        match cx.poll_output()? {
+            Output::App(Event::CommandFinished { command, outcome }) => Some((command, outcome)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One message that gossip has.
+    fn bench() -> (Cx, Outbox, PublishId) {
+        let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
+        outbox.send(&mut cx, CommandId(1), Topic::TxLists, message(), 1_100);
+        let publish = sent(&mut cx).expect("it is with gossip");
+        (cx, outbox, publish)
+    }
+
+    #[test]
+    fn p10_1_there_is_room_for_so_many_messages_and_bytes_and_no_more() {
+        let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
+        (cx.config.max_unsent, cx.config.max_unsent_bytes) = (2, 2 * LEN);
+        let full = Err(PublishError::QueueFull { max: 2, max_bytes: 2 * LEN });
+        assert_eq!((outbox.check_room(&cx.config, 2 * LEN), outbox.check_room(&cx.config, 2 * LEN + 1)), (Ok(()), full));
+        outbox.judging(CommandId(1), LEN);
+        assert_eq!((outbox.check_room(&cx.config, LEN), outbox.check_room(&cx.config, LEN + 1)), (Ok(()), full));
+        outbox.send(&mut cx, CommandId(2), Topic::TxLists, Bytes::from_static(b"short"), 1_100);
+        assert_eq!((outbox.len(), outbox.check_room(&cx.config, 1)), (2, full), "two of them, however short");
+        assert!(outbox.bytes() >= LEN + 5 && outbox.bytes() <= Outbox::max_bytes(&cx.config));
+        outbox.judged(CommandId(1));
+        outbox.unsent_over(&mut cx, CommandId(2));
+        assert_eq!((outbox.len(), outbox.bytes(), outbox.check_room(&cx.config, 2 * LEN)), (0, 0, Ok(())));
+    }
+
+    #[test]
+    fn p5_8_what_is_sent_is_told_once_and_a_late_word_changes_nothing() {
+        let (mut cx, mut outbox, publish) = bench();
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Sent, |_| true);
+        let id = crypto::message_id(cx.config.chain_id, Topic::TxLists, &message());
+        assert_eq!((told(&mut cx), cx.timers.next()), (Some((CommandId(1), Outcome::Published(id))), None));
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Refused, |_| true);
+        assert_eq!((cx.poll_output(), outbox.bytes()), (None, 0));
+    }
+
+    #[test]
+    fn p5_8_a_message_waits_for_a_peer_and_is_tried_again_only_where_one_may_take_it() {
+        for (outcome, has_subscriber, is_tried_again) in
+            [(PublishOutcome::NoPeers, false, false), (PublishOutcome::NoPeers, true, true), (PublishOutcome::Busy, false, true)]
+        {
+            let (mut cx, mut outbox, publish) = bench();
+            outbox.publish_finished(&mut cx, publish, outcome, |topic| has_subscriber && topic == Topic::TxLists);
+            let again = is_tried_again.then(|| (Time::ZERO.after(RETRY_AFTER), Timer::Unheard));
+            assert_eq!(cx.timers.pop_due(Time::ZERO.after(RETRY_AFTER)), again.map(|(_, timer)| timer), "{outcome:?}");
+            assert_eq!(cx.stats.publish_retries, 1);
+            outbox.send_waiting(&mut cx, Some(Topic::Commitments));
+            assert_eq!(sent(&mut cx), None, "a peer joined the other topic");
+            outbox.send_waiting(&mut cx, Some(Topic::TxLists));
+            let second = sent(&mut cx);
+            assert!(second.is_some_and(|second| second != publish));
+            outbox.send_waiting(&mut cx, None);
+            assert_eq!(sent(&mut cx), None, "it is with gossip already");
+        }
+    }
+
+    #[test]
+    fn p5_8_what_nobody_took_is_given_up_when_its_window_is_long_over() {
+        let (mut cx, mut outbox, publish) = bench();
+        // The unix clock stands at 1010 s, the window ends at 1100 s.
+        let give_up = Time::ZERO.after(Duration::from_secs(90) + cx.config.late_grace);
+        assert_eq!(cx.timers.next(), Some((give_up, Timer::Unsent(CommandId(1)))));
+        outbox.unsent_over(&mut cx, CommandId(1));
+        assert_eq!(told(&mut cx), Some((CommandId(1), Outcome::NotPublished(PublishError::Unsent))));
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Sent, |_| true);
+        assert_eq!((cx.poll_output(), outbox.len(), outbox.bytes(), cx.timers.next()), (None, 0, 0, None));
+    }
+
+    #[test]
+    fn p5_8_a_window_that_is_over_leaves_its_grace() {
+        let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
+        cx.begin(Now { mono: Time(5), ..cx.now });
+        outbox.send(&mut cx, CommandId(1), Topic::Commitments, message(), 1_000);
+        assert_eq!(cx.timers.next(), Some((Time(5).after(cx.config.late_grace), Timer::Unsent(CommandId(1)))));
+    }
+
+    #[test]
+    fn a_message_that_gossip_refuses_is_told_as_such() {
+        let (mut cx, mut outbox, publish) = bench();
+        outbox.publish_finished(&mut cx, publish, PublishOutcome::Refused, |_| true);
+        assert_eq!(told(&mut cx), Some((CommandId(1), Outcome::NotPublished(PublishError::Network))));
+    }
+
+    #[test]
+    fn p5_9_the_first_commitment_stays_and_the_lowest_blocks_are_forgotten_first() {
+        let (one, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let mut outbox = Outbox::default();
+        for (number, hash) in [(7, one), (7, other), (8, one)] {
+            outbox.commit(number, hash, 2);
+        }
+        assert!(outbox.contradicts(7, &other) && !outbox.contradicts(7, &one) && !outbox.contradicts(9, &one));
+        outbox.commit(9, one, 2);
+        assert!(!outbox.contradicts(7, &other) && outbox.contradicts(8, &other) && outbox.contradicts(9, &other));
+        assert_eq!(outbox.bytes(), 2 * COMMITTED);
     }
 }

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256};
 
-/// Most windows that are kept. Source: PROTOCOL.md P9.1.
+/// Most windows that are kept. Source: P9.1.
 pub const MAX_WINDOWS: usize = 4096;
-/// Slots of an L1 epoch. Source: PROTOCOL.md P9.2.
+/// Slots of an L1 epoch. Source: P9.2.
 const SLOTS_PER_EPOCH: u64 = 32;
-/// Seconds of an L1 slot. Source: PROTOCOL.md P9.2.
+/// Seconds of an L1 slot. Source: P9.2.
 const SLOT_SECS: u64 = 12;
 /// Seconds of an L1 epoch.
 pub const EPOCH_SECS: u64 = SLOTS_PER_EPOCH * SLOT_SECS;

@@ -84,11 +84,11 @@ impl Core {
             peers: self.peers.len(),
             syncing: self.sync.run.is_some(),
             commitments: self.chain.len(),
-            held: self.held.len(),
-            txlist_bytes: self.txlists.bytes(),
-            missing_txlists: self.deliveries.missing(),
+            held: self.chain.held_count(),
+            txlist_bytes: self.txlists.stored_bytes(),
+            missing_txlists: self.txlists.missing(),
             requests: self.requests.in_flight(),
-            jobs: self.docket.len() + self.deliveries.hashing(),
+            jobs: self.chain.verifying_count() + self.txlists.hashing(),
             unsent: self.outbox.len(),
         }
     }
@@ -112,14 +112,14 @@ impl Core {
             spoken: connected.spoken,
             subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
             claimed_head: self.sync.claims.of(peer),
-            in_flight: self.requests.in_flight_of(peer),
+            in_flight: connected.in_flight(),
         };
         self.peers.connected().map(info).collect()
     }
 
     /// Faults of preconfers that were proven, oldest first; at most [`Config::max_evidence`](crate::Config::max_evidence) (P5.4).
     pub fn evidence(&self) -> impl ExactSizeIterator<Item = &Arc<Evidence>> {
-        self.evidence.iter()
+        self.chain.evidence()
     }
 
     /// How a peer's score came about (P7.9): lines that sum to it. Empty for a peer that is not remembered.

@@ -74,10 +74,7 @@ fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Between two steps of work that is too much for one. Ours: others get their turn in between, and nobody notices the delay.
-pub(crate) const STEP_PAUSE: Duration = Duration::from_millis(1);
-
-/// Why the machine wants to be woken.
+/// Why the machine wants to be woken. A driver needs only the time; the reason is for logs and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// A request of ours has had its time (P6.5).
@@ -94,7 +91,7 @@ pub enum Timer {
     Unsent(CommandId),
     /// Ask peers for their heads (again) (P6.9).
     Heads,
-    /// A request that waited for room may go now, or the look for somebody to ask goes on (P6.7, P6.8).
+    /// A request that waited for room may go now (P6.7).
     Room,
     /// A child's parent is still missing (P5.2).
     Gap,
@@ -116,8 +113,6 @@ pub enum Timer {
     DialFound,
     /// A peer makes room for somebody new (P8.10).
     Exchange,
-    /// More claims fall, or come back, than one step lets (P6.9).
-    Claims,
 }
 
 /// The one table of deadlines.

@@ -374,7 +374,6 @@ fn p6_9_who_was_silent_and_answers_again_waits_behind_nobody() {
 #[test]
 fn p6_9_who_serves_is_found_among_many_whose_rest_ends_at_one_moment() {
     let names: Vec<u8> = (1..=20).collect();
-    let mut later = 0;
     for claimant in &names {
         let mut node = Node::connected_to(&names);
         node.wait(Duration::from_millis(500)); // nothing else is due when they have rested
@@ -385,16 +384,9 @@ fn p6_9_who_serves_is_found_among_many_whose_rest_ends_at_one_moment() {
         }
         let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(*claimant)) }).unwrap();
         assert!(pages(&claims(&mut node, &heads(&outputs)[0], 100)).is_empty(), "everybody rests, the claimant too");
-        let mut asked = pages(&node.wait(Duration::from_secs(10)));
-        if asked.len() < 2 {
-            let due = node.core.poll_timeout().unwrap();
-            assert_eq!(due, (node.now.mono.after(Duration::from_millis(1)), Timer::Room), "of twenty, not all were looked at");
-            asked.extend(pages(&node.wait(Duration::from_millis(1))));
-            later += 1;
-        }
+        let asked = pages(&node.wait(Duration::from_secs(10)));
         assert_eq!(asked.iter().map(|page| page.1).collect::<Vec<_>>(), [peer(*claimant); 2]);
     }
-    assert!(later > 0, "some have to be looked for twice");
 }
 
 #[test]
@@ -426,8 +418,7 @@ fn p5_2_a_peer_that_left_before_its_child_was_judged_leaves_no_claim_behind() {
 }
 
 #[test]
-fn p6_9_claims_that_nobody_backs_fall_a_few_in_each_step_until_none_is_left() {
-    const MOST: usize = 16;
+fn p6_9_claims_that_nobody_backs_fall_however_many_they_are() {
     let names: Vec<u8> = (1..=60).collect();
     let mut node = Node::new();
     // One that could serve a page claims more than all the others, who cannot serve any.
@@ -446,16 +437,7 @@ fn p6_9_claims_that_nobody_backs_fall_a_few_in_each_step_until_none_is_left() {
     let claimed = |node: &Node| node.core.peers(node.now).iter().filter(|info| info.claimed_head.unwrap_or(0) > 0).count();
     assert_eq!((claimed(&node), node.status().syncing), (61, true));
     node.input(Input::ConnectionClosed { peer: peer(100), connection: ConnectionId(1) });
-    let mut before = claimed(&node);
-    assert!((60 - MOST..60).contains(&before), "the first few fell with it: {before}");
-    while before > 0 {
-        let due = node.core.poll_timeout().unwrap();
-        assert!(due.0 <= node.now.mono.after(Duration::from_millis(1)), "the rest follows at once: {due:?}");
-        node.wait(Duration::from_millis(1));
-        let after = claimed(&node);
-        assert!(after < before && before - after <= MOST, "from {before} to {after} in one step");
-        before = after;
-    }
+    assert_eq!(claimed(&node), 0, "nobody who is left could back any");
     assert_eq!((node.status().syncing, node.status().lag), (false, 0));
 }
 

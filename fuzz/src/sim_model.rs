@@ -7,8 +7,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use preconf_conformance::sim::{Failure, History, HistoryPlan, JobOrder, NodeId, Server, Setup, Terms, World};
 use preconf_core::{RawTxList, Topic};
+use preconf_sim::{Failure, History, HistoryPlan, JobOrder, NodeId, Server, Setup, Terms, World};
 
 use crate::dice::Dice;
 use crate::machine::spoil;

@@ -115,7 +115,7 @@ fn evidence(text: &str) -> bool {
 /// What is refused says where, and what is taken can be run: that its values make sense is seen while it is read.
 #[cfg(feature = "sim")]
 fn scenario(text: &str) -> bool {
-    match preconf_conformance::scenario::Scenario::read("fuzzed", text) {
+    match preconf_sim::scenario::Scenario::read("fuzzed", text) {
         Ok(scenario) => {
             assert!(scenario.seconds > 0 && scenario.nodes.honest > 0, "{text:?}");
             true

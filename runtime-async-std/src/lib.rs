@@ -3,8 +3,8 @@
 //! The protocol lives in [`preconf_core`], a value that is told what happened and answers with what to do; [`preconf_libp2p`] carries its
 //! orders to the network; [`preconf_node`] is the loop that passes things between them and you. What is left for this crate is thin:
 //! async-std's sockets, its clock, its tasks and its threads for slow work. It has the files, the names and the functions of `preconf-tokio`,
-//! and TCP on top, which libp2p has for tokio alone. No tokio is among its dependencies, unless the
-//! feature `discv5` is wished for.
+//! and TCP on top, which libp2p has for tokio alone. Numbers such as `P5.7` name rules of the protocol; [`preconf_core::protocol`] has the text
+//! of every one.
 //!
 //! # Who should use it
 //!
@@ -46,16 +46,28 @@
 //! # }
 //! ```
 //!
+//! A node accepts no block before its host has said who is elected when ([`NetworkHandle::update_schedule`]) and where L1 stands
+//! ([`NetworkHandle::move_sync_tip`]); "Starting" in [`preconf_core`] has the order. From then on [`NetworkHandle::publish_commitment`] and
+//! [`NetworkHandle::publish_txlist`] tell the network of blocks of one's own, and each block that may be executed comes as an event,
+//! `BlockReady`; [`NetworkHandle::mark_executed`] says that it was.
+//!
 //! # Under smol
 //!
 //! Sockets, timers and the pool for slow work are those of the smol family and run under any executor; only [`parts`] names async-std's own,
 //! for connections. `examples/smol.rs` gives them another one. Nothing of async-std's executor is then ever started.
+//!
+//! # Features
+//!
+//! `discv5` adds discovery, on a thread with a small tokio runtime of its own, because the `discv5` crate knows no other. Off by default: without
+//! it, no tokio is among the dependencies.
 //!
 //! # Reading events
 //!
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
 //! strangers, so that no event is ever lost; deadlines and our own wishes go on from a reserve. If even that is used up, wishes are
 //! refused with [`HandleError::EventsUnread`].
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
 #[cfg(feature = "discv5")]
@@ -82,3 +94,8 @@ pub use preconf_node::{
     NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,
     StartError, preconf_core, preconf_libp2p,
 };
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,7 +16,7 @@ pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, Netw
     NetworkDriver::new(config, parts)
 }
 
-/// Async-std's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs nothing around it: async-std's
+/// Async-std's sockets, tasks, blocking pool and timer; nobody is discovered. Needs nothing around it: async-std's
 /// threads start with the first task.
 ///
 /// # Errors
@@ -28,6 +28,5 @@ pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
         jobs: Box::new(BlockingPool),
         clock: Box::new(SystemClock::new()),
         discovery: Box::new(Nobody::default()),
-        admit: Box::new(|_| true),
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! The protocol lives in [`preconf_core`], a value that is told what happened and answers with what to do; [`preconf_libp2p`] carries its
 //! orders to the network; [`preconf_node`] is the loop that passes things between them and you. What is left for this crate is thin: tokio's
-//! sockets, its clock, its tasks and its threads for slow work.
+//! sockets, its clock, its tasks and its threads for slow work. Numbers such as `P5.7` name rules of the protocol; [`preconf_core::protocol`] has
+//! the text of every one.
 //!
 //! # A node
 //!
@@ -38,11 +39,20 @@
 //! # }
 //! ```
 //!
+//! A node accepts no block before its host has said who is elected when ([`NetworkHandle::update_schedule`]) and where L1 stands
+//! ([`NetworkHandle::move_sync_tip`]); "Starting" in [`preconf_core`] has the order. From then on [`NetworkHandle::publish_commitment`] and
+//! [`NetworkHandle::publish_txlist`] tell the network of blocks of one's own, and each block that may be executed comes as an event,
+//! `BlockReady`; [`NetworkHandle::mark_executed`] says that it was.
+//!
 //! # Reading events
 //!
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
 //! strangers, so that no event is ever lost; deadlines and our own wishes go on from a reserve. If even that is used up, wishes are
 //! refused with [`HandleError::EventsUnread`].
+//!
+//! # Features
+//!
+//! `quic` has a node speak QUIC beside TCP. Off by default: its TLS stack is the heaviest part of the build.
 //!
 //! # The loop
 //!
@@ -85,6 +95,8 @@
 //! }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod clock;
 mod discovery;
 mod jobs;
@@ -104,3 +116,8 @@ pub use preconf_node::{
     NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,
     StartError, preconf_core, preconf_libp2p,
 };
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -17,7 +17,7 @@ pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, Netw
     NetworkDriver::new(config, parts)
 }
 
-/// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered, everything is admitted. Needs a tokio runtime around it, with its
+/// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered. Needs a tokio runtime around it, with its
 /// timers and its network switched on; the driver itself may then be polled by any executor.
 ///
 /// # Errors
@@ -31,6 +31,5 @@ pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
         clock: Box::new(SystemClock::new(runtime.clone())),
         executor: Box::new(move |task| drop(runtime.spawn(task))),
         discovery: Box::new(Nobody::default()),
-        admit: Box::new(|_| true),
     })
 }

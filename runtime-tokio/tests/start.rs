@@ -1,4 +1,4 @@
-//! What is tokio's own about a start? The rest of a node's life is in conformance/tests/both_runtimes, the same for every runtime.
+//! What is tokio's own about a start? The rest of a node's life is in conformance/runtimes/tests/both_runtimes, the same for every runtime.
 
 use preconf_tokio::preconf_core::{ChainId, Config};
 use preconf_tokio::{Keypair, NetworkConfig, StartError};

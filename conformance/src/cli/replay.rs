@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use preconf_conformance::replay::{self, Parting, Relived, words};
-use preconf_conformance::report::{Reliving, Report, RunKind, Summary};
 use preconf_core::{Change, Now, PeerId};
+use preconf_replay::{Parting, Relived, words};
+use preconf_report::{Reliving, Report, RunKind, Summary};
 use preconf_trace::Replay;
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     let mut now = replay.header().start;
     let began = Instant::now();
     let mut reliving = Reliving::of(replay.header());
-    let relived = replay::relive(&mut replay, args.until, |step, _| {
+    let relived = preconf_replay::relive(&mut replay, args.until, |step, _| {
         now = step.step.now;
         reliving.step(step);
     });
@@ -148,7 +148,7 @@ fn relived_json(ok: bool, mut report: Value, relived: &Relived, ledger: Option<&
 
 fn diff(args: &ReplayArgs, other: &Path) -> Result<bool, Box<dyn Error>> {
     let paths = [args.file.as_path(), other];
-    let parting = replay::part(&mut open(paths[0])?, &mut open(paths[1])?)
+    let parting = preconf_replay::part(&mut open(paths[0])?, &mut open(paths[1])?)
         .map_err(|(which, error)| format!("{}: {error}", paths[which].display()))?;
     if args.json {
         println!("{}", parting_json(&parting));

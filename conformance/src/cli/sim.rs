@@ -17,9 +17,9 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use preconf_conformance::report::{self, Spectator, Summary};
-use preconf_conformance::scenario::{self, Change, Report, Scenario};
-use preconf_conformance::sim::World;
+use preconf_report::{Spectator, Summary};
+use preconf_sim::World;
+use preconf_sim::scenario::{self, Change, Report, Scenario};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -155,7 +155,7 @@ fn watch(args: &Args, scenario: &Scenario, change: &Change) -> Result<ExitCode, 
             command: repeat(&report, args),
             ..Summary::default()
         };
-        let page = report::Report::new(summary, spectator.take().into_timeline()).html();
+        let page = preconf_report::Report::new(summary, spectator.take().into_timeline()).html();
         file.write_all(page.as_bytes()).map_err(|error| unwritable(path, &error))?;
     }
     // After the page: it shows the run whether or not there is a trace of it.
@@ -297,8 +297,8 @@ fn remember(dir: &Path, report: &Report, args: &Args) -> Option<PathBuf> {
 #[allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 mod tests {
     use clap::Parser;
-    use preconf_conformance::sim::{Failure, Violation};
     use preconf_core::{Time, Timer};
+    use preconf_sim::{Failure, Violation};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use preconf_conformance::vectors::{self, Report};
+use preconf_vectors::Report;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -15,7 +15,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let report = match vectors::run_dir(&args.dir) {
+    let report = match preconf_vectors::run_dir(&args.dir) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("{}: {error}", args.dir.display());

@@ -7,7 +7,11 @@
 //! {"format": "preconf-evidence", "version": 1, "fault": "equivocation", "domain": "0x…", "first": "0x…", "second": "0x…"}
 //! ```
 //!
+//! `P5.4` and its like are rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+//!
 //! A crate of its own, because the core knows no JSON, and whoever watches preconfers should not need a node or a runtime to read this.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 use preconf_core::{B256, DecodeError, Evidence, Fault, NoProof, Proof, SignedCommitment};
 use serde::{Deserialize, Serialize, de};
@@ -155,3 +159,8 @@ fn array<const N: usize>(field: &'static str, text: &str) -> Result<[u8; N], Bun
     hex::decode_to_slice(digits, &mut bytes).map_err(|_| BundleError::Hex { field, len_bytes: N })?;
     Ok(bytes)
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

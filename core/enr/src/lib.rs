@@ -2,7 +2,7 @@
 //!
 //! A record says who a node is and where it listens, signed by the node itself. One secp256k1 key is both a node's libp2p identity and
 //! the key of its record, so that a record alone tells whom a dial must reach. Beside the usual keys a record has `quic` and `quic6`, the
-//! UDP ports of QUIC, and [`CHAIN_KEY`]: the chain id as an RLP integer (P8.7).
+//! UDP ports of QUIC, and [`CHAIN_KEY`]: the chain id as an RLP integer (rule P8.7; [`preconf_core::protocol`] has the text of every rule).
 //!
 //! ```
 //! use preconf_core::{ChainId, ChainLabel};
@@ -21,6 +21,8 @@
 //! ```
 //!
 //! No runtime and no socket: this crate only builds and reads.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bootnode;
 mod build;
@@ -43,3 +45,8 @@ pub const CHAIN_KEY: &str = "taiko";
 pub const QUIC_KEY: &str = "quic";
 /// The same over IPv6.
 pub const QUIC6_KEY: &str = "quic6";
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

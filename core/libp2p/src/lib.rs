@@ -13,6 +13,8 @@
 //! No runtime is named in here: the transport and the executor come in, timers are those of the protocol crates. What a peer may cost
 //! is bounded by [`NetConfig::connection_limits`], [`NetConfig::max_streams`] and the tables in `ids.rs`.
 //!
+//! Numbers such as `P3.4` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+//!
 //! The loop is the same under every runtime; a driver adds deadlines, jobs and its own user:
 //!
 //! ```
@@ -33,6 +35,8 @@
 //! }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod behaviour;
 mod codec;
 mod config;
@@ -49,3 +53,8 @@ pub use net::{Net, NetCounters, NetError, NetEvent, Transport, upgrade, upgrade_
 pub use libp2p_identity::Keypair;
 pub use libp2p_swarm::Executor;
 pub use multiaddr::Multiaddr;
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

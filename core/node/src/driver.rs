@@ -4,6 +4,9 @@
 //! finished job; and only then, when the application has room for what may come of it, a stranger. Nothing is awaited while an output is
 //! carried out, so the machine and the network never see each other half way.
 
+#[cfg(feature = "test-faults")]
+mod faults;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
@@ -50,9 +53,6 @@ pub struct Parts {
     pub clock: Box<dyn Clock>,
     /// Finds other nodes when the machine wishes; [`Nobody`](crate::Nobody) does not.
     pub discovery: Box<dyn Discovery>,
-    /// What of the world reaches the machine? Asked about each gossip message, request and response of a peer; one that it does not admit is
-    /// lost on its last inch. What the network itself reports always arrives.
-    pub admit: Box<dyn FnMut(&Input) -> bool + Send>,
 }
 
 /// One node, ready to [`run`](NetworkDriver::run).
@@ -61,7 +61,9 @@ pub struct NetworkDriver {
     net: Net,
     jobs: Jobs,
     alarm: Alarm,
-    admit: Box<dyn FnMut(&Input) -> bool + Send>,
+    /// Does a peer's message reach the machine?
+    #[cfg(feature = "test-faults")]
+    admits: Box<dyn FnMut(&Input) -> bool + Send>,
     discovery: Box<dyn Discovery>,
     wishes: Wishes,
     events: EventSender,
@@ -99,7 +101,8 @@ impl NetworkDriver {
             net,
             jobs: Jobs::new(Box::new(runner), max_jobs),
             alarm: Alarm::default(),
-            admit: parts.admit,
+            #[cfg(feature = "test-faults")]
+            admits: Box::new(|_| true),
             discovery: parts.discovery,
             wishes,
             events,
@@ -263,11 +266,9 @@ impl NetworkDriver {
         match event {
             NetEvent::Input(input) => {
                 self.note_connections(&input);
-                if !is_word_of_peer(&input) || (self.admit)(&input) {
-                    self.machine.input(input);
-                } else {
-                    self.lose(input);
-                }
+                #[cfg(feature = "test-faults")]
+                let Some(input) = self.admitted(input) else { return };
+                self.machine.input(input);
             }
             NetEvent::Listening { address } => {
                 if self.listening.contains(&address) {
@@ -304,16 +305,6 @@ impl NetworkDriver {
                 tracing::info!(record, "others find this node by this record");
                 self.events.push(NetworkEvent::OwnRecord { record });
             }
-        }
-    }
-
-    /// Answers for the machine, which never hears of this: a message without a verdict would stay in gossip's cache, a request in our table.
-    /// That a response is lost, the machine's own deadline finds (P6.5).
-    fn lose(&mut self, input: Input) {
-        if let Input::GossipReceived { peer, message, .. } = input {
-            self.net.apply(Action::ReportGossip { message, peer, verdict: Verdict::Ignore });
-        } else if let Input::RequestReceived { channel, .. } = input {
-            self.net.apply(Action::DropRequest { channel });
         }
     }
 
@@ -401,10 +392,6 @@ async fn yield_now() {
 }
 
 /// Did a peer say it, rather than our own side of the network?
-fn is_word_of_peer(input: &Input) -> bool {
-    matches!(input, Input::GossipReceived { .. } | Input::RequestReceived { .. } | Input::ResponseReceived { .. })
-}
-
 fn random_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
@@ -464,7 +451,6 @@ mod tests {
             jobs: Box::new(Still),
             clock: Box::new(Still),
             discovery: Box::new(Nobody::default()),
-            admit: Box::new(|_| true),
         };
         NetworkDriver::new(NetworkConfig { event_capacity, ..config }, parts).expect("a node that starts")
     }

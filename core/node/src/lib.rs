@@ -3,7 +3,10 @@
 //! The protocol lives in [`preconf_core`], a value that is told what happened and answers with what to do; [`preconf_libp2p`] carries its
 //! orders to the network. Here is the loop that passes things between them, our own user and idle threads, with its bounds and its back
 //! pressure. What it stands on comes in as [`Parts`]: sockets, tasks, a clock, threads for slow work. `preconf-tokio` and
-//! `preconf-async-std` bring those of their runtime and nothing else; whoever has another runtime, or a simulated world, brings their own:
+//! `preconf-async-std` bring those of their runtime and nothing else. Numbers such as `P5.7` name rules of the protocol; [`preconf_core::protocol`]
+//! has the text of every one.
+//!
+//! Whoever has another runtime, or a simulated world, brings their own:
 //!
 //! ```
 //! use futures::executor::ThreadPool;
@@ -50,7 +53,6 @@
 //!     jobs: Box::new(Inline),
 //!     clock: Box::new(Still),
 //!     discovery: Box::new(Nobody::default()),
-//!     admit: Box::new(|_| true),
 //! };
 //! let (driver, handle, mut events) = NetworkDriver::new(config, parts)?;
 //! threads.spawn_ok(driver.run());
@@ -68,6 +70,8 @@
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
 //! strangers, so that no event is ever lost; deadlines and our own wishes go on from a reserve. If even that is used up, wishes are
 //! refused with [`HandleError::EventsUnread`].
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
 mod config;
@@ -96,3 +100,8 @@ pub use libp2p_identity::Keypair;
 pub use multiaddr::Multiaddr;
 pub use preconf_core;
 pub use preconf_libp2p;
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

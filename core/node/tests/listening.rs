@@ -125,7 +125,6 @@ fn an_address_that_goes_is_told_and_one_that_comes_back_is_listed_once() {
         jobs: Box::new(Still),
         clock: Box::new(Still),
         discovery: Box::new(Notes(Arc::clone(&notes))),
-        admit: Box::new(|_| true),
     };
     let (driver, handle, mut events) = NetworkDriver::new(config, parts).unwrap();
     threads.spawn_ok(driver.run());

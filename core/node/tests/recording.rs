@@ -69,7 +69,6 @@ fn node(
         jobs: Box::new(jobs),
         clock: Box::new(Still),
         discovery: Box::new(Nobody::default()),
-        admit: Box::new(|_| true),
     };
     NetworkDriver::new(config, parts)
 }

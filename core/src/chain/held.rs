@@ -1,19 +1,20 @@
 //! Which commitments wait, and for what (C6, C9, P5.1)?
 //!
 //! ```text
-//! judged --schedule does not reach--> Wait::Schedule --windows arrive--> judged again
-//! judged --parent not known--------> Wait::Parent ---parent accepted--> concluded
+//! received --schedule does not reach--> Wait::Schedule --windows arrive--> its signer is recovered
+//! concluded --parent not known--------> Wait::Parent ---parent accepted--> concluded again
 //! either --verdict_timeout--> verdict given (ignore), still held --hold_for--> gone
 //! ```
 //!
-//! Invariants: every index points at entries of `by_id` and at all that it should. Only `hold` and `take` touch them. Bounds: in all, per
-//! peer, per (window, number); the newest loses.
+//! Invariants: every index points at entries of `by_id` and at all that it should. Only `insert` and `remove` touch them. Bounds: in all,
+//! per peer, per position (window and number); the newest loses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 
-use crate::chain::judge::Claim;
+use crate::chain::pending::PendingCommitment;
+use crate::counts::Counts;
 use crate::error::Refusal;
 use crate::id::{HeldId, PeerId};
 
@@ -26,9 +27,19 @@ pub(crate) enum Wait {
     Parent(B256),
 }
 
+impl Wait {
+    /// Why there is no verdict yet; and the verdict, when its time comes before what it waits for.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            Self::Schedule => Refusal::ScheduleUnknown,
+            Self::Parent(_) => Refusal::ParentUnknown,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
-    claim: Claim,
+    pending: PendingCommitment,
     wait: Wait,
 }
 
@@ -37,7 +48,7 @@ struct Entry {
 pub(crate) struct Bounds {
     pub(crate) all: usize,
     pub(crate) per_peer: usize,
-    pub(crate) per_place: usize,
+    pub(crate) per_position: usize,
 }
 
 /// The commitments that wait.
@@ -47,8 +58,8 @@ pub(crate) struct Held {
     by_id: BTreeMap<HeldId, Entry>,
     by_parent: BTreeMap<B256, BTreeSet<HeldId>>,
     for_schedule: BTreeSet<HeldId>,
-    per_peer: BTreeMap<PeerId, usize>,
-    per_place: BTreeMap<(u64, u64), usize>,
+    per_peer: Counts<PeerId>,
+    per_position: Counts<(u64, u64)>,
 }
 
 impl Held {
@@ -58,39 +69,38 @@ impl Held {
             by_id: BTreeMap::new(),
             by_parent: BTreeMap::new(),
             for_schedule: BTreeSet::new(),
-            per_peer: BTreeMap::new(),
-            per_place: BTreeMap::new(),
+            per_peer: Counts::default(),
+            per_position: Counts::default(),
         }
     }
 
-    /// Holds a claim, or hands it back when there is no room for it.
-    pub(crate) fn hold(&mut self, id: HeldId, claim: Claim, wait: Wait) -> Result<(), Box<(Claim, Refusal)>> {
-        let peer = claim.origin.peer();
-        let of_peer = peer.and_then(|peer| self.per_peer.get(&peer)).copied().unwrap_or(0);
-        let at_place = self.per_place.get(&claim.place()).copied().unwrap_or(0);
-        let Bounds { all, per_peer, per_place } = self.bounds;
-        if self.by_id.len() >= all || of_peer >= per_peer || at_place >= per_place {
-            return Err(Box::new((claim, Refusal::NoRoom))); // P5.1: the newest loses
+    /// Holds one, or says that there is no room for it.
+    pub(crate) fn insert(&mut self, id: HeldId, pending: PendingCommitment, wait: Wait) -> Result<(), Refusal> {
+        let (peer, position) = (pending.origin.peer(), pending.position());
+        let of_peer = peer.map_or(0, |peer| self.per_peer.of(&peer));
+        let Bounds { all, per_peer, per_position } = self.bounds;
+        if self.by_id.len() >= all || of_peer >= per_peer || self.per_position.of(&position) >= per_position {
+            return Err(Refusal::NoRoom); // P5.1: the newest loses
         }
         if let Some(peer) = peer {
-            *self.per_peer.entry(peer).or_default() += 1;
+            self.per_peer.raise(peer);
         }
-        *self.per_place.entry(claim.place()).or_default() += 1;
+        self.per_position.raise(position);
         match wait {
             Wait::Schedule => drop(self.for_schedule.insert(id)),
             Wait::Parent(hash) => drop(self.by_parent.entry(hash).or_default().insert(id)),
         }
-        self.by_id.insert(id, Entry { claim, wait });
+        self.by_id.insert(id, Entry { pending, wait });
         Ok(())
     }
 
-    /// Lets one go.
-    pub(crate) fn take(&mut self, id: HeldId) -> Option<(Claim, Wait)> {
-        let Entry { claim, wait } = self.by_id.remove(&id)?;
-        if let Some(peer) = claim.origin.peer() {
-            lower(&mut self.per_peer, &peer);
+    /// Holds it no longer.
+    pub(crate) fn remove(&mut self, id: HeldId) -> Option<PendingCommitment> {
+        let Entry { pending, wait } = self.by_id.remove(&id)?;
+        if let Some(peer) = pending.origin.peer() {
+            self.per_peer.lower(&peer);
         }
-        lower(&mut self.per_place, &claim.place());
+        self.per_position.lower(&pending.position());
         match wait {
             Wait::Schedule => drop(self.for_schedule.remove(&id)),
             Wait::Parent(hash) => {
@@ -102,12 +112,12 @@ impl Held {
                 }
             }
         }
-        Some((claim, wait))
+        Some(pending)
     }
 
-    /// A held claim, to give its verdict while it goes on waiting.
-    pub(crate) fn get_mut(&mut self, id: HeldId) -> Option<(&mut Claim, Wait)> {
-        self.by_id.get_mut(&id).map(|entry| (&mut entry.claim, entry.wait))
+    /// A held one, to give its verdict while it goes on waiting.
+    pub(crate) fn get_mut(&mut self, id: HeldId) -> Option<(&mut PendingCommitment, Wait)> {
+        self.by_id.get_mut(&id).map(|entry| (&mut entry.pending, entry.wait))
     }
 
     /// Who waits for this parent, first come first.
@@ -126,21 +136,12 @@ impl Held {
     }
 
     /// Every one, first come first.
-    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claim> {
-        self.by_id.values().map(|entry| &entry.claim)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PendingCommitment> {
+        self.by_id.values().map(|entry| &entry.pending)
     }
 
     /// How many are held.
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
-    }
-}
-
-fn lower<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
     }
 }

@@ -1,295 +1,355 @@
-//! Which commitments hold, how do they link, and what may be executed (P5.5, P9.3)?
+//! What becomes of a commitment (C4–C10)?
 //!
-//! [`Chain`] is the table; `judge` carries a commitment from its bytes to its verdict, `deliver` does the same for a txlist, `held` keeps
-//! what waits, `txlists` the bytes.
+//! ```text
+//! receive (C4-C7) --> Verifying --signer_found--> concluded (C4, C6-C9) --> Accepted | Forked | Held | Refused
+//!     \--schedule does not reach--> Held --schedule_changed--^   ^--its parent accepted-- Held
+//! ```
 //!
-//! Invariants: `canonical` is gapless, each linking to the one before. The sync tip is one of its numbers, or lies before the first: right
-//! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks;
-//! `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
+//! [`ChainState`] owns the commitments that link, those whose signers are being recovered, those that wait, and the evidence against
+//! signers. It knows nothing of peers' conduct, of txlists, or of catch-up: the machine tells it what came, polls
+//! [`ChainState::next_ruling`] until `None`, and settles each [`Ruling`] before it asks for the next.
+//!
+//! Commitments are concluded in the order in which they came, whatever order their signers come back in. One that is accepted releases
+//! those that waited for it, by a queue and never by recursion.
+//!
+//! Invariant: between two calls of the machine, `again` and `released` are empty, because it polls until `None`.
 
-pub(crate) mod deliver;
 pub(crate) mod held;
-pub(crate) mod judge;
-pub(crate) mod txlists;
+pub(crate) mod linked;
+pub(crate) mod pending;
+pub(crate) mod ruling;
+pub(crate) mod verifying;
+mod views;
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
-use crate::chain::judge::Claim;
+use crate::chain::held::{Bounds, Held, Wait};
+use crate::chain::linked::{Linkage, LinkedChain, Moved};
+use crate::chain::pending::PendingCommitment;
+use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling};
+use crate::chain::verifying::Verifying;
+use crate::config::Config;
+use crate::crypto;
+use crate::cx::Cx;
 use crate::error::Refusal;
-use crate::evidence::Fault;
+use crate::evidence::{Evidence, EvidenceBook, Fault};
+use crate::id::{HeldId, JobId};
 use crate::input::SyncTip;
+use crate::job::Work;
+use crate::origin::Origin;
 use crate::output::Accepted;
-use crate::validate::v1::parent::{ParentRule, ParentRules};
+use crate::schedule::Schedule;
+use crate::time::Timer;
+use crate::validate::v1::commitment;
 use crate::wire::v1::SignedCommitment;
 
-/// Most forks kept beside the canonical chain. Ours: some windows' worth; a fork takes an elected signer to make.
-pub(crate) const MAX_FORKS: usize = 256;
-
-/// The linked commitments.
+/// What is looked at once more, because something changed under it.
 #[derive(Debug)]
-pub(crate) struct Chain {
-    tip: SyncTip,
-    by_hash: BTreeMap<B256, Arc<Accepted>>,
-    canonical: BTreeMap<u64, Arc<Accepted>>,
-    /// Valid commitments beside the canonical chain, by number and hash.
-    forks: BTreeMap<(u64, B256), Arc<Accepted>>,
-    /// The first commitment of a signer for a block number (C8), of those kept.
-    by_signer: BTreeMap<(Address, u64), B256>,
-    /// The block with which a signer ended its window (C8), of those kept.
-    ended: BTreeMap<(u64, Address), (u64, B256)>,
-    next_ready: u64,
-    max: usize,
+enum Again {
+    /// It waited for the schedule, and windows came.
+    ForSchedule(HeldId),
+    /// It was linked, or a fork, and the sync tip moved (P9.3).
+    Kept(Arc<Accepted>),
+    /// All that wait for a parent then, each by itself.
+    AllForParents,
+    ForParent(HeldId),
 }
 
-/// How a commitment stands to what is there (C9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// It extends the canonical chain.
-    Extends,
-    /// Its parent is known, but it lies beside the canonical chain.
-    Forks,
-    /// Its parent is not known.
-    Missing,
+/// The commitments of a node: which hold, which are on their way to a verdict.
+#[derive(Debug)]
+pub(crate) struct ChainState {
+    linked: LinkedChain,
+    verifying: Verifying,
+    held: Held,
+    evidence: EvidenceBook,
+    again: VecDeque<Again>,
+    /// What is concluded next, with its signer: first the one whose turn it is, then those that waited for it.
+    released: VecDeque<(PendingCommitment, Option<Address>)>,
+    /// What is said with the last of them.
+    completing: Option<Completed>,
 }
 
-/// What a move of the sync tip did (P9.3).
-#[derive(Debug, Default)]
-pub(crate) struct Moved {
-    /// Commitments that no longer link, lowest first.
-    pub(crate) dropped: Vec<Arc<Accepted>>,
-    /// First block that must be executed (again).
-    pub(crate) execute_from: Option<u64>,
-}
-
-impl Chain {
-    pub(crate) fn new(max: usize) -> Self {
+impl ChainState {
+    pub(crate) fn new(config: &Config) -> Self {
+        let bounds = Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_position: config.max_held_per_place };
         Self {
-            tip: SyncTip::default(),
-            by_hash: BTreeMap::new(),
-            canonical: BTreeMap::new(),
-            forks: BTreeMap::new(),
-            by_signer: BTreeMap::new(),
-            ended: BTreeMap::new(),
-            next_ready: 1,
-            max,
+            linked: LinkedChain::new(config.max_commitments),
+            verifying: Verifying::default(),
+            held: Held::new(bounds),
+            evidence: EvidenceBook::new(config.max_evidence),
+            again: VecDeque::new(),
+            released: VecDeque::new(),
+            completing: None,
         }
     }
 
-    pub(crate) fn tip(&self) -> SyncTip {
-        self.tip
-    }
-
-    /// The highest linked commitment above the sync tip.
-    pub(crate) fn head(&self) -> Option<&Arc<Accepted>> {
-        self.canonical.last_key_value().map(|(_, head)| head).filter(|head| head.block_number > self.tip.block_number)
-    }
-
-    /// Its number, or the sync tip's.
-    pub(crate) fn head_number(&self) -> u64 {
-        self.head().map_or(self.tip.block_number, |head| head.block_number)
-    }
-
-    /// The first number that is not ready yet.
-    pub(crate) fn next_ready(&self) -> u64 {
-        self.next_ready
-    }
-
-    pub(crate) fn get(&self, hash: &B256) -> Option<&Arc<Accepted>> {
-        self.by_hash.get(hash)
-    }
-
-    pub(crate) fn at(&self, number: u64) -> Option<&Arc<Accepted>> {
-        self.canonical.get(&number)
-    }
-
-    /// Canonical commitments from a number on, without a gap; none when the first is not here (P6.2).
-    pub(crate) fn from(&self, start: u64) -> impl Iterator<Item = &Arc<Accepted>> {
-        let known = self.canonical.contains_key(&start);
-        self.canonical.range(start..).take_while(move |_| known).map(|(_, commitment)| commitment)
-    }
-
-    /// Valid commitments beside the canonical chain, lowest first.
-    pub(crate) fn forks(&self) -> impl Iterator<Item = &Arc<Accepted>> {
-        self.forks.values()
-    }
-
-    /// Commitments kept, forks included.
-    pub(crate) fn len(&self) -> usize {
-        self.by_hash.len()
-    }
-
-    /// C4: the lowest number that can still be taken; what lies below fell off behind what was executed.
-    pub(crate) fn floor(&self) -> u64 {
-        let first = self.canonical.first_key_value().map_or(0, |(&first, _)| first.saturating_sub(1));
-        self.tip.block_number.max(first)
-    }
-
-    /// C8, C9: what its signer has said before that contradicts it, and how.
-    pub(crate) fn contradicted(&self, claim: &Claim, signer: Address) -> Option<(Fault, &Arc<Accepted>)> {
-        let Claim { number, window_end, hash, .. } = *claim;
-        let said = |hash: &B256| self.by_hash.get(hash);
-        if let Some(first) = self.by_signer.get(&(signer, number)).filter(|first| **first != hash).and_then(said) {
-            return Some((Fault::Equivocation, first)); // C8
+    /// C4–C7: everything that can be said before the signer is known. `Ok` means that the verdict comes later.
+    pub(crate) fn receive(&mut self, cx: &mut Cx, schedule: &Schedule, origin: Origin, signed: SignedCommitment) -> Result<(), Refusal> {
+        let hash = crypto::preconfirmation_hash(&signed);
+        if self.linked.get(&hash).is_some() {
+            return Err(Refusal::Duplicate); // C4
         }
-        if let Some((_, eop)) = self.ended.get(&(window_end, signer)).filter(|(eop, _)| number > *eop) {
-            return said(eop).map(|eop| (Fault::AfterEop, eop)); // C8
-        }
-        let before = self.by_signer.get(&(signer, number.checked_sub(1)?)).filter(|before| **before != claim.parent()).and_then(said)?;
-        (before.window_end == window_end).then_some((Fault::BrokenLink, before)) // C9
-    }
-
-    /// C9: finds the parent and asks the parent rules.
-    pub(crate) fn link(&self, signed: &SignedCommitment, number: u64, rules: &ParentRules) -> Result<Link, Refusal> {
         let preconf = signed.preconf();
-        let parent_hash = preconf.parent_preconfirmation_hash;
-        let canonical_parent = if let Some(parent) = self.by_hash.get(&parent_hash) {
-            rules.check(parent.signed.preconf(), preconf).map_err(Refusal::ParentRule)?;
-            self.at(parent.block_number).is_some_and(|at| at.hash == parent_hash)
-        } else if self.tip.preconfirmation_hash == Some(parent_hash) {
-            if Some(number) != self.tip.block_number.checked_add(1) {
-                return Err(Refusal::ParentRule(ParentRule::BlockNumber));
-            }
-            true
-        } else if self.tip.preconfirmation_hash.is_none() && Some(number) == self.tip.block_number.checked_add(1) {
-            // Where the tip's hash is known from the chain itself, only that parent links.
-            if self.at(self.tip.block_number).is_some() {
-                return Ok(Link::Missing);
-            }
-            true
-        } else {
-            return Ok(Link::Missing);
+        // C4: what was asked for was asked in reach of what is already under way.
+        let max_ahead = match origin {
+            Origin::Gossip { .. } | Origin::Own { .. } => cx.config.max_blocks_ahead,
+            Origin::Response { .. } | Origin::Kept => u64::MAX,
         };
-        Ok(if canonical_parent && self.at(number).is_none() { Link::Extends } else { Link::Forks })
+        let number = commitment::number_in_reach(preconf.block_number, self.linked.floor(), self.linked.head_number(), max_ahead)?;
+        if !matches!(origin, Origin::Response { .. }) {
+            commitment::timely(preconf.submission_window_end, cx.now.unix, cx.config.late_grace)?; // C5, P6.10
+        }
+        // What fits no 64 bits is covered by no schedule, now or ever (C6).
+        let window_end = u64::try_from(preconf.submission_window_end).map_err(|_| Refusal::ScheduleUnknown)?;
+        let arrived = cx.now.mono;
+        let pending = PendingCommitment { signed: Arc::new(signed), hash, number, window_end, origin, arrived, signer: None };
+        self.verify(cx, schedule, pending)
     }
 
-    /// Makes room for one more commitment: forks that lie behind go first, then the lowest blocks that were ready already.
-    ///
-    /// Returns what fell off; `NoRoom` when everything kept is still needed.
-    pub(crate) fn make_room(&mut self) -> Result<Vec<Arc<Accepted>>, Refusal> {
-        let mut fallen = Vec::new();
-        while self.len() >= self.max {
-            let behind = self.forks.first_key_value().map(|(&key, _)| key).filter(|key| key.0 < self.next_ready);
-            let commitment = match behind {
-                Some(key) => self.forks.remove(&key),
-                None => match self.canonical.first_key_value() {
-                    // The head stays: it is what everything new links to.
-                    Some((&first, _)) if first < self.next_ready && self.canonical.len() > 1 => self.canonical.remove(&first),
-                    _ => return Err(Refusal::NoRoom),
-                },
-            };
-            if let Some(commitment) = commitment {
-                self.forget(&commitment);
-                fallen.push(commitment);
+    /// A signer was recovered, or found to be nobody's. What can be concluded now, [`ChainState::next_ruling`] hands out.
+    pub(crate) fn signer_found(&mut self, job: JobId, signer: Option<Address>) {
+        self.verifying.signer_found(job, signer);
+    }
+
+    /// New windows came: what waited for them has its signer recovered. What that refuses, [`ChainState::next_ruling`] hands out.
+    pub(crate) fn schedule_changed(&mut self) {
+        self.again.extend(self.held.waiting_for_schedule().into_iter().map(Again::ForSchedule));
+    }
+
+    /// P9.3: moves the sync tip. What no longer links, and all that waits for a parent, is concluded anew by [`ChainState::next_ruling`].
+    /// Says from which block on the host must execute again.
+    pub(crate) fn tip_moved(&mut self, tip: SyncTip) -> Option<u64> {
+        let Moved { dropped: mut loose, execute_from } = self.linked.move_tip(tip);
+        if !loose.is_empty() || execute_from.is_some() {
+            loose.extend(self.linked.take_forks());
+        }
+        // Lowest first, so that each finds its parent.
+        self.again.extend(loose.into_iter().map(Again::Kept));
+        self.again.push_back(Again::AllForParents);
+        execute_from
+    }
+
+    /// P5.1: the verdict of a held message is due. It stays held, and nobody is charged.
+    pub(crate) fn verdict_due(&mut self, id: HeldId) -> Option<Ruling> {
+        let (pending, wait) = self.held.get_mut(id)?;
+        let origin = pending.origin;
+        let Origin::Gossip { peer, message: Some(_) } = origin else { return None };
+        pending.origin = Origin::Gossip { peer, message: None };
+        Some(Ruling::refused(origin, wait.refusal()))
+    }
+
+    /// P5.1: held for long enough.
+    pub(crate) fn hold_over(&mut self, cx: &mut Cx, id: HeldId) {
+        self.release(cx, id); // its verdict was given long ago: `verdict_timeout` is less than `hold_for`
+    }
+
+    /// Concludes the next commitment whose turn it is. The machine polls this until `None` whenever it has told something, and settles each
+    /// ruling before it asks for the next. `contradicts_ours` says whether we have committed to another block with that number (P5.9).
+    pub(crate) fn next_ruling(
+        &mut self,
+        cx: &mut Cx,
+        schedule: &Schedule,
+        contradicts_ours: impl Fn(u64, &B256) -> bool,
+    ) -> Option<Ruling> {
+        loop {
+            if let Some((pending, signer)) = self.released.pop_front() {
+                return Some(self.conclude(cx, schedule, pending, signer, contradicts_ours));
+            }
+            match self.again.pop_front() {
+                Some(Again::ForSchedule(id)) => {
+                    let Some(pending) = self.release(cx, id) else { continue };
+                    let origin = pending.origin;
+                    if let Err(refusal) = self.verify(cx, schedule, pending) {
+                        return Some(Ruling::refused(origin, refusal));
+                    }
+                }
+                Some(Again::Kept(accepted)) => {
+                    let Accepted { signed, hash, signer, block_number: number, window_end } = Accepted::clone(&accepted);
+                    let (signed, origin, arrived, signer) = (Arc::new(signed), Origin::Kept, cx.now.mono, Some(signer));
+                    let pending = PendingCommitment { signed, hash, number, window_end, origin, arrived, signer };
+                    self.begin(pending, signer, Some(accepted));
+                }
+                Some(Again::AllForParents) => {
+                    for id in self.held.waiting_for_parents().into_iter().rev() {
+                        self.again.push_front(Again::ForParent(id));
+                    }
+                }
+                Some(Again::ForParent(id)) => {
+                    // It may have been released by another one before it.
+                    let Some(pending) = self.release(cx, id) else { continue };
+                    let signer = pending.signer;
+                    self.begin(pending, signer, None);
+                }
+                None => {
+                    let (pending, signer) = self.verifying.next_recovered()?;
+                    self.begin(pending, signer, None);
+                }
             }
         }
-        Ok(fallen)
     }
 
-    /// Puts a commitment on top. The caller has asked [`Chain::link`] and made room.
-    pub(crate) fn extend(&mut self, commitment: Arc<Accepted>) {
-        self.remember(&commitment);
-        self.canonical.insert(commitment.block_number, commitment);
-    }
-
-    /// Keeps a fork beside the canonical chain; the oldest gives way when there are too many. Returns what fell off.
-    pub(crate) fn keep_fork(&mut self, commitment: Arc<Accepted>) -> Option<Arc<Accepted>> {
-        let fallen = if self.forks.len() >= MAX_FORKS { self.forks.pop_first().map(|(_, fork)| fork) } else { None };
-        if let Some(fork) = &fallen {
-            self.forget(fork);
-        }
-        self.remember(&commitment);
-        self.forks.insert((commitment.block_number, commitment.hash), commitment);
-        fallen
-    }
-
-    /// The next block if `has` says that its txlist is here; then the one after it is next (P5.5).
+    /// P5.5: the next block is ready if `has` says that its txlist is here.
     pub(crate) fn advance_ready(&mut self, has: impl FnOnce(&B256) -> bool) -> Option<Arc<Accepted>> {
-        let next = self.canonical.get(&self.next_ready)?;
-        let preconf = next.signed.preconf();
-        if preconf.has_txlist() && !has(&preconf.raw_tx_list_hash) {
-            return None;
-        }
-        let next = next.clone();
-        self.next_ready = self.next_ready.saturating_add(1);
-        Some(next)
+        self.linked.advance_ready(has)
     }
 
     /// Makes a block that was ready the next one again, or the lowest one still kept above it. Says which.
     pub(crate) fn rewind_ready(&mut self, number: u64) -> u64 {
-        let lowest = self.floor().saturating_add(1);
-        self.next_ready = number.max(lowest).min(self.next_ready);
-        self.next_ready
+        self.linked.rewind_ready(number)
     }
 
-    /// P9.3: moves the sync tip and links anew what still does.
-    pub(crate) fn move_tip(&mut self, tip: SyncTip) -> Moved {
-        let old = std::mem::replace(&mut self.tip, tip);
-        let mut moved = Moved::default();
-        if self.links_to_tip(old) {
-            if tip.block_number < old.block_number {
-                moved.execute_from = Some(tip.block_number.saturating_add(1));
-                self.next_ready = tip.block_number.saturating_add(1);
-            } else {
-                self.next_ready = self.next_ready.max(tip.block_number.saturating_add(1));
-            }
-        } else {
-            let was_ready = self.next_ready;
-            moved.dropped = std::mem::take(&mut self.canonical).into_values().collect();
-            for commitment in &moved.dropped {
-                self.forget(commitment);
-            }
-            self.next_ready = tip.block_number.saturating_add(1);
-            if was_ready > self.next_ready {
-                moved.execute_from = Some(self.next_ready);
+    fn begin(&mut self, pending: PendingCommitment, signer: Option<Address>, replaces: Option<Arc<Accepted>>) {
+        self.completing = Some(Completed { origin: pending.origin, replaces });
+        self.released.push_back((pending, signer));
+    }
+
+    /// C6, then out for the signer; or held until the schedule reaches that far.
+    fn verify(&mut self, cx: &mut Cx, schedule: &Schedule, pending: PendingCommitment) -> Result<(), Refusal> {
+        match commitment::window(&pending.signed, schedule)? {
+            None => self.hold(cx, pending, Wait::Schedule),
+            Some(_) if crypto::is_high_s(&pending.signed) => Err(Refusal::HighS), // C7, P4.4
+            Some(_) if !self.verifying.has_room_for(pending.origin, cx.config.max_jobs_per_peer) => Err(Refusal::NoRoom),
+            Some(_) => {
+                let job = cx.start(Work::Recover { commitment: pending.signed.clone(), domain: cx.config.domain });
+                self.verifying.insert(job, pending);
+                Ok(())
             }
         }
-        moved
     }
 
-    /// Takes the forks and hands them out, so that the caller can judge them again after the chain has changed under them.
-    pub(crate) fn take_forks(&mut self) -> Vec<Arc<Accepted>> {
-        let forks: Vec<_> = std::mem::take(&mut self.forks).into_values().collect();
-        for fork in &forks {
-            self.forget(fork);
+    /// Concludes a commitment whose signer is known, and releases what waited for it.
+    fn conclude(
+        &mut self,
+        cx: &mut Cx,
+        schedule: &Schedule,
+        pending: PendingCommitment,
+        signer: Option<Address>,
+        contradicts_ours: impl Fn(u64, &B256) -> bool,
+    ) -> Ruling {
+        let (origin, hash) = (pending.origin, pending.hash);
+        let mut ruling = Ruling { origin, conclusion: Conclusion::Held, proven: None, child: None, completed: None };
+        let concluded = self.judge(cx, schedule, pending, signer, contradicts_ours, &mut ruling);
+        ruling.conclusion = concluded.unwrap_or_else(Conclusion::Refused);
+        if let Origin::Response { request, .. } = origin
+            && ruling.conclusion.refusal().is_some_and(|refusal| !matches!(refusal, Refusal::Duplicate | Refusal::Stale))
+        {
+            self.verifying.drop_response(request); // P6.4: nothing behind the first bad item; what stood before it is concluded already
         }
-        forks
+        if self.linked.get(&hash).is_some() {
+            for id in self.held.waiting_for(&hash) {
+                let Some(child) = self.release(cx, id) else { continue };
+                let signer = child.signer;
+                self.released.push_back((child, signer));
+            }
+        }
+        if self.released.is_empty() {
+            ruling.completed = self.completing.take();
+        }
+        ruling
     }
 
-    fn links_to_tip(&self, old: SyncTip) -> bool {
-        let Some((&first, lowest)) = self.canonical.first_key_value() else { return true };
-        let number = self.tip.block_number;
-        if let Some(at) = self.at(number) {
-            return self.tip.preconfirmation_hash.is_none_or(|hash| hash == at.hash);
+    /// C4 and C6–C9, now that the signer is known. What is found on the way is written into the ruling.
+    fn judge(
+        &mut self,
+        cx: &mut Cx,
+        schedule: &Schedule,
+        mut pending: PendingCommitment,
+        signer: Option<Address>,
+        contradicts_ours: impl Fn(u64, &B256) -> bool,
+        ruling: &mut Ruling,
+    ) -> Result<Conclusion, Refusal> {
+        if self.linked.get(&pending.hash).is_some() {
+            return Err(Refusal::Duplicate); // C4
         }
-        if number.saturating_add(1) < first {
-            // What stood between has fallen off: it was linked and ready, so a tip that rises into it changes nothing above.
-            return number >= old.block_number;
+        if pending.number <= self.linked.floor() {
+            return Err(Refusal::Stale); // C4
         }
-        let parent = lowest.signed.preconf().parent_preconfirmation_hash;
-        Some(first) == number.checked_add(1) && self.tip.preconfirmation_hash.is_none_or(|hash| hash == parent)
+        let Some(window) = commitment::window(&pending.signed, schedule)? else {
+            return self.hold(cx, pending, Wait::Schedule).map(|()| Conclusion::Held); // C6: the schedule went back
+        };
+        let signer = commitment::elected(signer, &window)?; // C7
+        let is_own = matches!(pending.origin, Origin::Own { .. });
+        if is_own && contradicts_ours(pending.number, &pending.hash) {
+            return Err(Refusal::Equivocation); // P5.9: the other one was said while this one's signer was recovered
+        }
+        if let Some((fault, first)) = self.linked.contradicted(&pending, signer) {
+            let first = first.clone();
+            if !is_own {
+                // What is our own was never said to anyone, and will not be.
+                ruling.proven = self.prove(&pending, signer, fault, &first);
+            }
+            match fault {
+                Fault::Equivocation => return Err(Refusal::Equivocation), // C8
+                Fault::AfterEop => return Err(Refusal::AfterEop),         // C8
+                Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
+            }
+        }
+        pending.signer = Some(signer);
+        match self.linked.linkage(&pending.signed, pending.number, &cx.config.parent_rules)? {
+            Linkage::MissingParent => {
+                let (origin, number, parent) = (pending.origin, pending.number, pending.parent());
+                let held = self.hold(cx, pending, Wait::Parent(parent));
+                let is_asked_for = match origin {
+                    Origin::Gossip { .. } => held.is_ok(), // P5.2
+                    // P5.2: it runs along another chain, which is found and told so (C9)
+                    Origin::Response { .. } => number <= self.linked.head_number().saturating_add(1),
+                    Origin::Own { .. } | Origin::Kept => false,
+                };
+                ruling.child = is_asked_for.then_some(number);
+                held.map(|()| Conclusion::Held)
+            }
+            // P5.7: nothing of ours is kept that is not sent, or it would speak against us later.
+            Linkage::Forks if is_own => Err(Refusal::Fork),
+            Linkage::Forks => {
+                let mut fell_off = self.linked.make_room()?;
+                let commitment = accepted(pending, signer);
+                fell_off.extend(self.linked.insert_fork(commitment.clone()));
+                let canonical = self.linked.at(commitment.block_number).cloned();
+                Ok(Conclusion::Forked { canonical, commitment, fell_off })
+            }
+            Linkage::Extends => {
+                let fell_off = self.linked.make_room()?;
+                let commitment = accepted(pending, signer);
+                self.linked.extend(commitment.clone());
+                Ok(Conclusion::Accepted { commitment, fell_off }) // C10
+            }
+        }
     }
 
-    fn remember(&mut self, commitment: &Arc<Accepted>) {
-        let Accepted { hash, signer, block_number, window_end, .. } = **commitment;
-        // P5.4a: the first one stays, here and wherever a commitment has a place of its own.
-        self.by_signer.entry((signer, block_number)).or_insert(hash);
-        if commitment.signed.preconf().eop {
-            self.ended.entry((window_end, signer)).or_insert((block_number, hash));
-        }
-        self.by_hash.insert(hash, commitment.clone());
+    /// P5.4: a fault of the signer's, not of the peer's that carried it. `None` where it was told before.
+    fn prove(&mut self, pending: &PendingCommitment, signer: Address, fault: Fault, first: &Accepted) -> Option<Proven> {
+        let evidence = Evidence { fault, first: first.signed.clone(), second: (*pending.signed).clone() };
+        let evidence = self.evidence.insert(signer, pending.number, evidence)?;
+        Some(Proven { evidence, signer, block_number: pending.number })
     }
 
-    fn forget(&mut self, commitment: &Accepted) {
-        let Accepted { hash, signer, block_number, window_end, .. } = *commitment;
-        self.by_hash.remove(&hash);
-        if self.by_signer.get(&(signer, block_number)) == Some(&hash) {
-            self.by_signer.remove(&(signer, block_number));
+    /// Lets one wait, if its origin may (P5.1).
+    fn hold(&mut self, cx: &mut Cx, pending: PendingCommitment, wait: Wait) -> Result<(), Refusal> {
+        let Origin::Gossip { message, .. } = pending.origin else { return Err(wait.refusal()) };
+        let id = cx.mint.held.next(HeldId);
+        let arrived = pending.arrived;
+        self.held.insert(id, pending, wait)?;
+        if message.is_some() {
+            cx.timers.set(Timer::Verdict(id), arrived.after(cx.config.verdict_timeout));
         }
-        if commitment.signed.preconf().eop && self.ended.get(&(window_end, signer)) == Some(&(block_number, hash)) {
-            self.ended.remove(&(window_end, signer));
-        }
+        cx.timers.set(Timer::Hold(id), arrived.after(cx.config.hold_for));
+        Ok(())
     }
+
+    fn release(&mut self, cx: &mut Cx, id: HeldId) -> Option<PendingCommitment> {
+        cx.timers.cancel(Timer::Verdict(id));
+        cx.timers.cancel(Timer::Hold(id));
+        self.held.remove(id)
+    }
+}
+
+fn accepted(pending: PendingCommitment, signer: Address) -> Arc<Accepted> {
+    let PendingCommitment { signed, hash, number: block_number, window_end, .. } = pending;
+    Arc::new(Accepted { signed: Arc::unwrap_or_clone(signed), hash, signer, block_number, window_end })
 }

@@ -4,15 +4,23 @@
 //! to the peers that we want, than outbound connections are free, and than three quarters of the dials that may be under way, so that our
 //! user's and the static peers' find room beside them.
 //!
-//! The first that are ready are looked at: those that failed least; among those, who was not given up for somebody new (P8.10), or that
-//! longest ago; then who has been of use before, and at last our dice. The best of them is whoever did no wrong; then by the same, but that
-//! before it counts whose neighbourhood has the fewest connections, and dials of this turn, so that no single network decides what we hear, and before the
-//! dice who was named lately.
+//! All that wait are looked at: not connected, not dialed already, and their pause is over. Those with the least keys are dialed:
+//!
+//! | sort key, in this order | why |
+//! |---|---|
+//! | it misbehaved when it was connected | whoever did no wrong first |
+//! | failures since it was of use | |
+//! | when it was given up for somebody new (P8.10) | who was not first, else who was longest ago |
+//! | connections of its neighbourhood, and dials there in this turn | no single network decides what we hear |
+//! | it was never of use | |
+//! | no record has named it lately | |
+//! | a lot, drawn when it was first named | |
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use crate::counts::Counts;
 use crate::discovery::candidates::{Candidate, LONGEST_REST, Taken};
 use crate::discovery::config::DiscoveryConfig;
 use crate::discovery::record::{NodeRecord, Unfit};
@@ -25,24 +33,34 @@ use crate::time::{Now, Time, Timer};
 
 /// How long a connection must stand for its end not to count as a failure. Ours: who is full hangs up at once.
 const STEADY: Duration = Duration::from_secs(60);
-/// Candidates among which the best are chosen. Ours: eight for each that one turn dials, so that many neighbourhoods are among them, at a
-/// cost that does not grow with the table.
-const RATED_AT_ONCE: usize = 64;
 /// Tries that a peer of no use is taken to have failed at (P2.5). Ours: enough for the longest rest.
 const USELESS: u32 = 7;
 
-/// How good a candidate is: the least is dialed first.
+/// The sort key of this module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rating {
-    /// It misbehaved when it was connected.
     is_bad: bool,
     failures: u32,
     given_up: Option<Time>,
-    /// Connections with its neighbourhood, and dials there in this turn.
-    crowd: u32,
+    neighbours: usize,
     is_unproven: bool,
     is_old: bool,
-    seat: u64,
+    lot: u64,
+}
+
+impl Rating {
+    /// The least that a candidate's key can be: what must be looked up elsewhere can only make it greater.
+    fn at_least(now: Time, candidate: &Candidate) -> Self {
+        Self {
+            is_bad: false,
+            failures: candidate.failures,
+            given_up: candidate.given_up,
+            neighbours: 0,
+            is_unproven: !candidate.is_proven,
+            is_old: candidate.is_old(now),
+            lot: candidate.lot,
+        }
+    }
 }
 
 impl Core {
@@ -63,9 +81,9 @@ impl Core {
         self.count_candidates();
     }
 
-    /// Forgets whom nothing speaks for any more, and sees whose rest is over.
-    pub(crate) fn wake_candidates(&mut self, now: Now) {
-        self.discovery.candidates.wake(now.mono);
+    /// Forgets whom nothing speaks for any more.
+    pub(crate) fn expire_candidates(&mut self, now: Now) {
+        self.discovery.candidates.expire(now.mono);
         self.count_candidates();
     }
 
@@ -74,10 +92,10 @@ impl Core {
     }
 
     pub(crate) fn take_candidate(&mut self, now: Now, record: NodeRecord) -> Taken {
-        let (peer, seat) = (record.peer, self.cx.dice.any());
+        let (peer, lot) = (record.peer, self.cx.dice.any());
         let ips = record.addresses.iter().map(|address| Place::of(address).ip);
         let neighbourhoods = ips.map(|ip| self.gate.neighbourhood(ip?)).collect();
-        let taken = self.discovery.candidates.take(now.mono, record, neighbourhoods, seat);
+        let taken = self.discovery.candidates.take(now.mono, record, neighbourhoods, lot);
         if taken == Taken::New && self.peers.get(&peer).is_some() {
             // It came to us before we heard of it.
             self.candidate_connected(now, &peer);
@@ -114,7 +132,7 @@ impl Core {
     pub(crate) fn found_peers_due(&mut self, now: Now) {
         let Some(config) = self.cx.config.discovery else { return };
         self.discovery.last_turn = Some(now.mono);
-        self.wake_candidates(now);
+        self.expire_candidates(now);
         for (peer, address) in self.best_candidates(now, self.dial_budget(&config)) {
             match self.dial_found(now, address) {
                 Ok(dial) => {
@@ -128,52 +146,44 @@ impl Core {
             }
         }
         if self.dial_budget(&config) > 0
-            && let Some(next) =
-                if self.waiting_candidates().next().is_some() { Some(now.mono) } else { self.discovery.candidates.next_ready() }
+            && let Some(next) = self.next_candidate_at(now.mono)
         {
             self.cx.timers.set(Timer::DialFound, next.max(now.mono.after(config.dial_every)));
         }
     }
 
-    /// Candidates that are ready and not dialed already.
-    fn waiting_candidates(&self) -> impl Iterator<Item = &Candidate> {
-        self.discovery.candidates.ready().filter(|candidate| !self.dials.is_dialing(&candidate.record.peer))
+    /// When there is somebody to dial: now, or at the end of the next pause.
+    fn next_candidate_at(&self, now: Time) -> Option<Time> {
+        let unconnected = || self.discovery.candidates.unconnected();
+        let is_waiting = |candidate: &Candidate| candidate.rest_until <= now && !self.dials.is_dialing(&candidate.record.peer);
+        if unconnected().any(is_waiting) {
+            return Some(now);
+        }
+        unconnected().map(|candidate| candidate.rest_until).filter(|at| *at > now).min()
     }
 
-    /// The best so many of the first that are ready, with their addresses. Whoever is of one neighbourhood with somebody that is chosen before
-    /// it is rated anew.
+    /// The best so many of those that wait, with their addresses. Whoever comes to the front has its key worked out to the end, and goes back
+    /// to its place if it is greater than it seemed; so is whoever is of one neighbourhood with somebody that is chosen before it.
     fn best_candidates(&self, now: Now, most: usize) -> Vec<(PeerId, String)> {
-        let first = self.waiting_candidates().take(RATED_AT_ONCE);
-        let mut rated: BinaryHeap<_> = first.map(|candidate| Reverse((self.rating(now, candidate), candidate.record.peer))).collect();
-        let (mut best, mut chosen) = (Vec::new(), BTreeMap::<Cidr, u32>::new());
+        let waiting = self.discovery.candidates.unconnected().filter(|candidate| candidate.rest_until <= now.mono);
+        let rated = |candidate| Reverse((Rating::at_least(now.mono, candidate), &candidate.record.peer));
+        let mut rated: BinaryHeap<_> = if most > 0 { waiting.map(rated).collect() } else { BinaryHeap::new() };
+        let (mut best, mut chosen) = (Vec::new(), Counts::<Cidr>::default());
         while best.len() < most
             && let Some(Reverse((rating, peer))) = rated.pop()
         {
-            let Some((address, block)) = self.discovery.candidates.get(&peer).and_then(Candidate::address) else { continue };
-            let crowd = block.map_or(0, |block| self.gate.crowd(block) + chosen.get(&block).copied().unwrap_or(0));
-            if crowd > rating.crowd {
-                rated.push(Reverse((Rating { crowd, ..rating }, peer)));
-                continue;
+            let Some((address, block)) = self.discovery.candidates.get(peer).and_then(Candidate::address) else { continue };
+            let is_bad = self.peers.standing(now.mono, peer) > Standing::Healthy;
+            let neighbours = block.map_or(0, |block| self.gate.crowd(block) + chosen.of(&block));
+            let whole = Rating { is_bad, neighbours, ..rating };
+            if whole > rating {
+                rated.push(Reverse((whole, peer)));
+            } else if !self.dials.is_dialing(peer) {
+                block.into_iter().for_each(|block| chosen.raise(block));
+                best.push((*peer, format!("{address}/p2p/{peer}")));
             }
-            if let Some(block) = block {
-                *chosen.entry(block).or_default() += 1;
-            }
-            best.push((peer, format!("{address}/p2p/{peer}")));
         }
         best
-    }
-
-    fn rating(&self, now: Now, candidate: &Candidate) -> Rating {
-        let block = candidate.address().and_then(|(_, block)| block);
-        Rating {
-            is_bad: self.peers.standing(now.mono, &candidate.record.peer) > Standing::Healthy,
-            failures: candidate.failures,
-            given_up: candidate.given_up,
-            crowd: block.map_or(0, |block| self.gate.crowd(block)),
-            is_unproven: !candidate.is_proven,
-            is_old: candidate.is_old(now.mono),
-            seat: candidate.seat,
-        }
     }
 
     /// A dial, whoever wished it, led nowhere; if it was to a candidate, it rests. What our own side refused counts as no failure.
@@ -191,7 +201,9 @@ impl Core {
 
     /// A peer's first connection stands.
     pub(crate) fn candidate_connected(&mut self, now: Now, peer: &PeerId) {
-        self.discovery.candidates.change(peer, |candidate| candidate.connected_since = Some(now.mono));
+        if let Some(candidate) = self.discovery.candidates.get_mut(peer) {
+            candidate.connected_since = Some(now.mono);
+        }
     }
 
     /// P2.5: a connected peer turned out to be of no use; it is left alone for long.
@@ -205,11 +217,11 @@ impl Core {
     pub(crate) fn candidate_lost(&mut self, now: Now, peer: &PeerId) {
         let Some(config) = self.cx.config.discovery else { return };
         let mut was_steady = false;
-        self.discovery.candidates.change(peer, |candidate| {
+        if let Some(candidate) = self.discovery.candidates.get_mut(peer) {
             let is_fine = |since| now.mono.since(since) >= STEADY || candidate.given_up >= Some(since); // P8.10: no fault of its own
             was_steady = candidate.connected_since.take().is_some_and(is_fine);
             candidate.heard = now.mono; // P8.9: while it was connected, nobody had to name it
-        });
+        }
         self.candidate_failed(now, &config, peer, u32::from(!was_steady));
         self.look_again(now);
         self.plan_dials(now, &config);
@@ -218,14 +230,13 @@ impl Core {
     /// Adds failures to a candidate and lets it rest, longer with each.
     fn candidate_failed(&mut self, now: Now, config: &DiscoveryConfig, peer: &PeerId, failures: u32) {
         let spread = self.cx.dice.below(1000).unwrap_or(0) as u32;
-        self.discovery.candidates.change(peer, |candidate| {
-            candidate.failures = candidate.failures.saturating_add(failures);
-            candidate.turn = candidate.turn.wrapping_add(1);
-            let doubled = config.retry_after.saturating_mul(1 << candidate.failures.saturating_sub(1).min(12));
-            let rest = doubled.min(LONGEST_REST);
-            // Up to half as long again: nodes that lost each other do not come back at one moment.
-            let until = now.mono.after(rest + rest / 2 * spread / 1000);
-            candidate.rest_until = candidate.rest_until.max(until);
-        });
+        let Some(candidate) = self.discovery.candidates.get_mut(peer) else { return };
+        candidate.failures = candidate.failures.saturating_add(failures);
+        candidate.turn = candidate.turn.wrapping_add(1);
+        let doubled = config.retry_after.saturating_mul(1 << candidate.failures.saturating_sub(1).min(12));
+        let rest = doubled.min(LONGEST_REST);
+        // Up to half as long again: nodes that lost each other do not come back at one moment.
+        let until = now.mono.after(rest + rest / 2 * spread / 1000);
+        candidate.rest_until = candidate.rest_until.max(until);
     }
 }

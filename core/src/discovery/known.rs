@@ -31,19 +31,21 @@ impl Core {
     /// A connected peer may have said what it speaks.
     pub(crate) fn candidate_identified(&mut self, now: Now, peer: PeerId) {
         if self.peers.get(&peer).is_some_and(|connected| !connected.spoken.supports_none()) {
-            self.discovery.candidates.change(&peer, |candidate| (candidate.is_proven, candidate.failures) = (true, 0));
+            if let Some(candidate) = self.discovery.candidates.get_mut(&peer) {
+                (candidate.is_proven, candidate.failures) = (true, 0);
+            }
             self.keep_candidate(now, &peer);
         }
     }
 
     /// Has a proven candidate stored, unless that was done lately.
     pub(crate) fn keep_candidate(&mut self, now: Now, peer: &PeerId) {
-        let Some(candidate) = self.discovery.candidates.get(peer).filter(|candidate| candidate.is_proven) else { return };
+        let Some(candidate) = self.discovery.candidates.get_mut(peer).filter(|candidate| candidate.is_proven) else { return };
         if candidate.kept_at.is_some_and(|at| now.mono.since(at) < KEEP_EVERY) {
             return;
         }
         let known = KnownNode { record: candidate.record.clone(), last_success: now.unix };
-        self.discovery.candidates.change(peer, |candidate| candidate.kept_at = Some(now.mono));
+        candidate.kept_at = Some(now.mono);
         self.cx.remember(Record::Known(Box::new(known)));
     }
 
@@ -57,7 +59,8 @@ impl Core {
         }
         let (peer, text) = (record.peer, record.text.clone());
         self.take_candidate(now, record);
-        if self.discovery.candidates.change(&peer, |candidate| candidate.is_proven = true) {
+        if let Some(candidate) = self.discovery.candidates.get_mut(&peer) {
+            candidate.is_proven = true;
             self.count_candidates();
             if !text.is_empty() {
                 self.cx.act(Action::Introduce { record: text });

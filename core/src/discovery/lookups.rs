@@ -41,7 +41,7 @@ impl Core {
             self.cx.stats.discovery.lookups_failed += 1;
             return self.look_again(now);
         }
-        self.wake_candidates(now);
+        self.expire_candidates(now);
         if self.has_peers_enough() {
             return; // P8.6: the next peer that leaves sets the timer
         }

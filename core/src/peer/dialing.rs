@@ -19,7 +19,7 @@
 //! | `Undialable` | no: our transport's lack | grows | yes |
 //! | `Denied` | no: our own doing | stays | no: nothing went out |
 //!
-//! Invariant: `by_id` and `of_peer` hold the same dials. A static peer that is neither dialed nor connected has its timer.
+//! Invariant: a static peer that is neither dialed nor connected has its timer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -81,7 +81,6 @@ struct Static {
 #[derive(Debug, Default)]
 pub(crate) struct Dials {
     by_id: BTreeMap<DialId, Dial>,
-    of_peer: BTreeMap<PeerId, DialId>,
     statics: BTreeMap<PeerId, Static>,
 }
 
@@ -115,18 +114,7 @@ impl Dials {
     }
 
     pub(crate) fn is_dialing(&self, peer: &PeerId) -> bool {
-        self.of_peer.contains_key(peer)
-    }
-
-    fn begin(&mut self, id: DialId, dial: Dial) {
-        self.by_id.insert(id, dial);
-        self.of_peer.insert(dial.peer, id);
-    }
-
-    fn end(&mut self, id: DialId) -> Option<Dial> {
-        let dial = self.by_id.remove(&id)?;
-        self.of_peer.remove(&dial.peer);
-        Some(dial)
+        self.by_id.values().any(|dial| dial.peer == *peer)
     }
 
     /// When a static peer is dialed again. `None` for any other peer.
@@ -190,14 +178,14 @@ impl Core {
         let id = self.cx.mint.dials.next(DialId);
         let place = keccak256(Place::of(&address).text);
         self.gate.dialed(now.mono, place);
-        self.dials.begin(id, Dial { peer, command, address: place });
+        self.dials.by_id.insert(id, Dial { peer, command, address: place });
         self.cx.act(Action::Dial { dial: id, address });
         id
     }
 
     /// A dial of ours led to a connection, which stays or does not.
     pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, outcome: Outcome) {
-        let Some(Dial { peer, command, .. }) = self.dials.end(dial) else { return };
+        let Some(Dial { peer, command, .. }) = self.dials.by_id.remove(&dial) else { return };
         self.rest(now, peer, Pause::Grows);
         let is_connected = matches!(outcome, Outcome::Connected(_));
         if self.discovery.dialing.remove(&dial) && is_connected {
@@ -214,7 +202,7 @@ impl Core {
 
     /// A dial of ours led nowhere.
     pub(crate) fn dial_failed(&mut self, now: Now, dial: DialId, failure: DialFailure) {
-        let Some(Dial { peer, command, address }) = self.dials.end(dial) else { return };
+        let Some(Dial { peer, command, address }) = self.dials.by_id.remove(&dial) else { return };
         match failure {
             DialFailure::Unreachable | DialFailure::WrongPeer => {
                 // Who has come to us meanwhile can be reached well enough, and strangers are not remembered for being away.

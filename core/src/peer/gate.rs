@@ -270,7 +270,7 @@ impl Gate {
     }
 
     /// How many connections a neighbourhood has (P8.3).
-    pub(crate) fn crowd(&self, neighbourhood: Cidr) -> u32 {
+    pub(crate) fn crowd(&self, neighbourhood: Cidr) -> usize {
         self.neighbours.count(neighbourhood)
     }
 

@@ -49,12 +49,26 @@ pub enum Reason {
     Carried,
 }
 
+impl Reason {
+    /// Its name in logs and in JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Conduct(conduct) => conduct.label(),
+            Self::Decay { .. } => "decay",
+            Self::BanEnded => "ban_ended",
+            Self::BanLifted => "ban_lifted",
+            Self::Trusted => "trusted",
+            Self::Carried => "carried",
+        }
+    }
+}
+
 /// One change of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// When.
     pub at: Time,
-    /// Number of the rule in PROTOCOL.md: the one that was broken, where one was.
+    /// Number of the rule in the [`protocol`](crate::protocol): the one that was broken, where one was.
     pub rule: &'static str,
     /// Why.
     pub reason: Reason,
@@ -129,6 +143,12 @@ impl Ledger {
         self.settle(now);
         let delta = self.score.charge(conduct, &self.rules);
         self.record(rule, Reason::Conduct(conduct), cause, delta)
+    }
+
+    /// The same as [`Ledger::score`], so that later questions begin from here.
+    pub(crate) fn settled(&mut self, now: Time) -> i64 {
+        self.settle(now);
+        self.score.points
     }
 
     /// The score in millionths of a point.

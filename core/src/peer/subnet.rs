@@ -5,14 +5,14 @@
 //!
 //! An IPv4 address that comes dressed as IPv6 (`::ffff:10.0.0.1`) is treated as the IPv4 address that it is, everywhere.
 //!
-//! Invariant: a `Cidr` has no bits set beyond its prefix, and `Neighbours` holds no zero counts.
+//! Invariant: a `Cidr` has no bits set beyond its prefix.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::config::ConfigError;
+use crate::counts::Counts;
 
 /// Prefix of an IPv4 neighbourhood, in bits. Source: P8.3.
 const V4_PREFIX: u8 = 24;
@@ -48,11 +48,6 @@ impl Cidr {
                 Self { base: Ipv6Addr::from_bits(v6.to_bits() & mask_v6(prefix)).into(), prefix }
             }
         }
-    }
-
-    /// The block's lowest address.
-    pub(crate) fn first(&self) -> IpAddr {
-        self.base
     }
 
     /// Is the address one of the block?
@@ -96,43 +91,37 @@ impl fmt::Debug for Cidr {
 pub struct Neighbours {
     max: u32,
     exempt_private: bool,
-    counts: BTreeMap<Cidr, u32>,
+    counts: Counts<Cidr>,
 }
 
 impl Neighbours {
     /// Lets each have so many; loopback, link-local and private ranges are exempt if that is wished.
     pub fn new(max: u32, exempt_private: bool) -> Self {
-        Self { max, exempt_private, counts: BTreeMap::new() }
+        Self { max, exempt_private, counts: Counts::default() }
     }
 
     /// Has the address's neighbourhood room for one more connection?
     pub fn has_room(&self, address: IpAddr) -> bool {
-        self.neighbourhood(address).is_none_or(|block| self.count(block) < self.max)
+        self.neighbourhood(address).is_none_or(|block| self.count(block) < self.max as usize)
     }
 
     /// A connection is up.
     pub fn add(&mut self, address: IpAddr) {
         if let Some(block) = self.neighbourhood(address) {
-            let count = self.counts.entry(block).or_insert(0);
-            *count = count.saturating_add(1);
+            self.counts.raise(block);
         }
     }
 
     /// A connection is gone. One too many changes nothing.
     pub fn remove(&mut self, address: IpAddr) {
-        if let Some(block) = self.neighbourhood(address)
-            && let Some(count) = self.counts.get_mut(&block)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&block);
-            }
+        if let Some(block) = self.neighbourhood(address) {
+            self.counts.lower(&block);
         }
     }
 
     /// How many connections it has.
-    pub(crate) fn count(&self, neighbourhood: Cidr) -> u32 {
-        self.counts.get(&neighbourhood).copied().unwrap_or(0)
+    pub(crate) fn count(&self, neighbourhood: Cidr) -> usize {
+        self.counts.of(&neighbourhood)
     }
 
     /// `None` for addresses that are exempt.
@@ -220,7 +209,7 @@ mod tests {
             assert!(neighbours.has_room(ip(one)));
             neighbours.remove(ip(other));
             neighbours.remove(ip(other));
-            assert!(neighbours.counts.is_empty(), "a removal too many changes nothing");
+            assert!(neighbours.counts.keys() == 0, "a removal too many changes nothing");
         }
     }
 

@@ -2,27 +2,24 @@
 //!
 //! A peer counts once, however many connections lead to it. What is known of a peer's conduct outlives its connections.
 //!
-//! Invariants: a connected peer is always remembered. `by_age` and `banned` together hold exactly the remembered peers that are not
-//! connected, by when they were last seen. `round`, `rooms`, `backers`, `scored`, `by_address` and `subscribers` hold connected peers only.
-//! So no question and no change walks over the others.
+//! A question about the connected peers is one pass over them: they are a few hundred at most (P8.2), and a pass with the whole sort key of a
+//! choice takes some three microseconds, beside a signature's recovery of forty. So nothing is kept in order for it. Those who are only
+//! remembered may be thousands, and are never walked over.
+//!
+//! Invariant: a remembered peer is either in `connected` or in `away`. `by_age` and `banned` together hold exactly those of `away`, by when
+//! they were last seen.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::dice::Dice;
 use crate::id::{ConnectionId, PeerId, RequestId};
 use crate::input::{Direction, Spoken};
-use crate::peer::backers::Backers;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
 use crate::peer::pace::Pace;
-use crate::peer::pruning::{Rank, Ranks, Side};
-use crate::peer::room::{Room, Spot};
 use crate::peer::score::Standing;
 use crate::peer::subnet::Cidr;
 use crate::time::Time;
@@ -40,35 +37,37 @@ pub(crate) const MAX_CONNECTIONS_PER_PEER: usize = 16;
 /// What is known of a connected peer.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    connections: BTreeMap<ConnectionId, Link>,
+    connections: BTreeMap<ConnectionId, ConnectionInfo>,
     pub(crate) spoken: Spoken,
     topics: BTreeSet<Topic>,
-    arrival: u64,
-    since: Time,
-    /// Its place in the round.
-    pub(super) seat: u64,
-    /// Where it is in each protocol's room.
-    pub(super) spots: [Spot; 3],
-    /// How it stood when it was placed last.
-    pub(super) placed_as: Standing,
-    /// Requests that wait for it (P6.7), by protocol.
-    pub(super) sought: [BTreeSet<RequestId>; 3],
-    /// How far its claim is followed (P6.9), 0 when it is not.
-    pub(super) reach: u64,
+    /// How many peers had come before it, and when it came.
+    pub(super) arrival: u64,
+    pub(super) since: Time,
+    /// Requests that wait until it has room (P6.7), by protocol.
+    pub(super) waiting: [BTreeSet<RequestId>; 3],
     /// The last request for a page that ended with it had no answer.
-    pub(super) is_silent: bool,
-    is_protected: bool,
+    pub(super) is_unresponsive: bool,
+    pub(super) is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
-    is_leaving: bool,
-    rank: Option<Rank>,
+    pub(super) is_leaving: bool,
+    pub(super) known: Known,
 }
 
-/// One connection.
+/// A connection's direction and address.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Link {
+pub(crate) struct ConnectionInfo {
     pub(crate) direction: Direction,
     /// The other end's address, if it has one.
     pub(crate) address: Option<IpAddr>,
+}
+
+/// Who opened the connections with a peer; in the order in which they leave (P8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// Only the peer did.
+    Inbound,
+    /// We opened one, at least.
+    Outbound,
 }
 
 /// How many peers are connected and have not been told to leave.
@@ -107,26 +106,12 @@ pub(crate) struct Peers {
     txlist_limit: ByteLimit,
     pub(super) max_requests_per_peer: usize,
     pub(super) connected: BTreeMap<PeerId, Connected>,
-    pub(super) known: BTreeMap<PeerId, Known>,
+    away: BTreeMap<PeerId, Known>,
     by_age: BTreeSet<(Time, PeerId)>,
     /// Like `by_age`, of the banned ones.
     banned: BTreeSet<(Time, PeerId)>,
     trusted: BTreeSet<PeerId>,
-    ranks: Ranks,
-    staying: Staying,
     arrivals: u64,
-    /// The connected peers in an order that only our dice know, so that nobody can choose an id that is asked more often (P6.8).
-    pub(super) round: BTreeMap<u64, PeerId>,
-    /// Who of them can be asked, by protocol.
-    pub(super) rooms: [Room; 3],
-    /// Who of them can be asked for a page, by how far their claims reach.
-    pub(super) backers: Backers,
-    /// The connected peers of whose scores gossipsub was told last that they are not zero (P7.5).
-    scored: BTreeSet<PeerId>,
-    /// The connections by the other end's address.
-    by_address: BTreeMap<IpAddr, BTreeSet<(PeerId, ConnectionId)>>,
-    /// How many connected peers have joined each topic.
-    subscribers: [usize; 2],
 }
 
 impl Peers {
@@ -138,19 +123,11 @@ impl Peers {
             txlist_limit: config.txlist_quota,
             max_requests_per_peer: config.max_requests_per_peer,
             connected: BTreeMap::new(),
-            known: BTreeMap::new(),
+            away: BTreeMap::new(),
             by_age: BTreeSet::new(),
             banned: BTreeSet::new(),
             trusted: config.trusted.iter().copied().collect(),
-            ranks: Ranks::default(),
-            staying: Staying::default(),
             arrivals: 0,
-            round: BTreeMap::new(),
-            rooms: Default::default(),
-            backers: Backers::default(),
-            scored: BTreeSet::new(),
-            by_address: BTreeMap::new(),
-            subscribers: [0; 2],
         }
     }
 
@@ -169,112 +146,69 @@ impl Peers {
 
     /// How many are remembered, the connected ones included.
     pub(crate) fn remembered(&self) -> usize {
-        self.known.len()
+        self.connected.len() + self.away.len()
     }
 
-    /// A connection stands. A peer that has none yet takes a seat in the round, by our dice. Says whether it is the peer's first.
-    pub(crate) fn open(&mut self, now: Time, peer: PeerId, opened: (ConnectionId, Link), is_protected: bool, dice: &mut Dice) -> bool {
-        let (connection, link) = opened;
-        if !self.connected.contains_key(&peer)
-            && let Some(known) = self.known.get_mut(&peer)
-        {
-            known.fresh = (now, self.request_limit.limit.saturating_mul(3)); // one window's worth on each protocol
-        }
-        self.know(now, peer);
-        self.unlist(&peer);
-        self.uncount(&peer);
-        let (arrivals, round) = (&mut self.arrivals, &mut self.round);
-        let entry = self.connected.entry(peer).or_insert_with(|| {
-            *arrivals += 1; // 2^64 peers outlive any node
-            let mut seat = dice.any();
-            while round.contains_key(&seat) {
-                seat = seat.wrapping_add(1);
-            }
-            round.insert(seat, peer);
-            Connected {
+    /// A connection stands. Says whether it is the peer's first.
+    pub(crate) fn open(&mut self, now: Time, peer: PeerId, opened: (ConnectionId, ConnectionInfo), is_protected: bool) -> bool {
+        let is_first = !self.connected.contains_key(&peer);
+        if is_first {
+            let known = match self.take_away(&peer) {
+                // P7.10: it may have restarted: one window's worth on each protocol
+                Some(known) => Known { fresh: (now, self.request_limit.limit.saturating_mul(3)), ..known },
+                None => self.stranger(now, &peer),
+            };
+            self.arrivals += 1; // 2^64 peers outlive any node
+            let connected = Connected {
                 connections: BTreeMap::new(),
                 spoken: Spoken::default(),
                 topics: BTreeSet::new(),
-                arrival: *arrivals,
+                arrival: self.arrivals,
                 since: now,
-                seat,
-                spots: Default::default(),
-                placed_as: Standing::Healthy,
-                sought: Default::default(),
-                reach: 0,
-                is_silent: false,
+                waiting: Default::default(),
+                is_unresponsive: false,
                 is_protected,
                 is_leaving: false,
-                rank: None,
-            }
-        });
-        let before = entry.connections.insert(connection, link);
-        let is_first = before.is_none() && entry.connections.len() == 1;
-        if let Some(before) = before {
-            self.drop_address(peer, connection, before);
+                known,
+            };
+            self.connected.insert(peer, connected);
+            self.forget_oldest();
         }
-        self.note_address(peer, connection, link);
-        if self.known.get(&peer).is_some_and(|known| known.mirrored != 0) {
-            self.scored.insert(peer);
+        if let Some(connected) = self.connected.get_mut(&peer) {
+            connected.connections.insert(opened.0, opened.1);
         }
-        self.count(&peer);
         is_first
     }
 
     /// A connection is gone. Gives what it was, and whether it was the peer's last; `None` when it never counted.
-    pub(crate) fn close(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> Option<(Link, bool)> {
-        let link = *self.connected.get(&peer)?.connections.get(&connection)?;
-        self.uncount(&peer);
+    pub(crate) fn close(&mut self, now: Time, peer: PeerId, connection: ConnectionId) -> Option<(ConnectionInfo, bool)> {
         let connected = self.connected.get_mut(&peer)?;
-        connected.connections.remove(&connection);
-        let was_last = connected.connections.is_empty();
-        if was_last {
-            self.round.remove(&connected.seat);
-            self.backers.remove(connected.backer());
-            for (room, spot) in self.rooms.iter_mut().zip(connected.spots) {
-                room.move_to(spot, Spot::default());
-            }
-            for topic in &connected.topics {
-                self.subscribers[slot(*topic)] -= 1;
-            }
-            self.scored.remove(&peer);
-            self.connected.remove(&peer);
-            if let Some(known) = self.known.get_mut(&peer) {
-                known.last_seen = now;
-            }
-            self.list(&peer);
-            self.forget_oldest();
-        } else {
-            self.count(&peer);
+        let info = connected.connections.remove(&connection)?;
+        if !connected.connections.is_empty() {
+            return Some((info, false));
         }
-        self.drop_address(peer, connection, link);
-        Some((link, was_last))
+        let known = self.connected.remove(&peer)?.known;
+        self.put_away(peer, Known { last_seen: now, ..known });
+        Some((info, true))
     }
 
     /// How many peers there are, without those who were told to leave.
     pub(crate) fn staying(&self) -> Staying {
-        self.staying
-    }
-
-    /// Who leaves first when there are too many, where so many newcomers have places (P8.4).
-    pub(crate) fn worst(&self, now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
-        self.ranks.first(now, newcomers)
-    }
-
-    /// Whom our own dials brought and who may have to go, with their ranks, by their order from a seat on.
-    pub(crate) fn outbound_from(&self, seat: u64) -> impl Iterator<Item = (Rank, PeerId)> + '_ {
-        self.ranks.outbound_from(seat)
+        let staying = self.connected.values().filter(|peer| !peer.is_leaving);
+        staying.fold(Staying::default(), |count, peer| Staying {
+            all: count.all + 1,
+            inbound: count.inbound + usize::from(peer.side() == Side::Inbound),
+        })
     }
 
     /// Where we dialed a peer that is connected; `None` if only it opened connections.
     pub(crate) fn dialed_at(&self, peer: &PeerId) -> Option<IpAddr> {
-        let links = self.connected.get(peer)?.connections.values();
-        links.filter(|link| link.direction == Direction::Outbound).find_map(|link| link.canonical())
+        let connections = self.connected.get(peer)?.connections.values();
+        connections.filter(|info| info.direction == Direction::Outbound).find_map(|info| info.canonical())
     }
 
     /// A peer is told to leave.
-    pub(crate) fn send_off(&mut self, peer: &PeerId) {
-        self.uncount(peer);
+    pub(crate) fn disconnect(&mut self, peer: &PeerId) {
         if let Some(connected) = self.connected.get_mut(peer) {
             connected.is_leaving = true;
         }
@@ -282,34 +216,15 @@ impl Peers {
 
     /// Is a peer protected from having to leave?
     pub(crate) fn set_protected(&mut self, peer: &PeerId, is_protected: bool) {
-        self.uncount(peer);
         if let Some(connected) = self.connected.get_mut(peer) {
             connected.is_protected = is_protected;
         }
-        self.count(peer);
     }
 
     /// Connections whose other end lies in a block of addresses.
     pub(crate) fn connections_from(&self, block: &Cidr) -> Vec<ConnectionId> {
-        let there = self.by_address.range(block.first()..).take_while(|(address, _)| block.contains(**address));
-        there.flat_map(|(_, connections)| connections.iter().map(|(_, connection)| *connection)).collect()
-    }
-
-    fn note_address(&mut self, peer: PeerId, connection: ConnectionId, link: Link) {
-        if let Some(address) = link.canonical() {
-            self.by_address.entry(address).or_default().insert((peer, connection));
-        }
-    }
-
-    fn drop_address(&mut self, peer: PeerId, connection: ConnectionId, link: Link) {
-        if let Some(address) = link.canonical()
-            && let Some(connections) = self.by_address.get_mut(&address)
-        {
-            connections.remove(&(peer, connection));
-            if connections.is_empty() {
-                self.by_address.remove(&address);
-            }
-        }
+        let all = self.connected.values().flat_map(|peer| &peer.connections);
+        all.filter(|(_, info)| info.address.is_some_and(|address| block.contains(address))).map(|(connection, _)| *connection).collect()
     }
 
     /// Is the peer trusted (P7.6)?
@@ -329,10 +244,9 @@ impl Peers {
         } else {
             self.trusted.remove(&peer);
         }
-        if let Some(known) = self.known.get_mut(&peer) {
+        if let Some(known) = self.known_mut(&peer) {
             known.ledger.set_trusted(now, is_trusted); // any other is told when it is met
         }
-        self.place(now, &peer);
     }
 
     /// All banned peers that are not connected, the one that was seen longest ago first.
@@ -342,16 +256,16 @@ impl Peers {
 
     /// A ban falls or ends.
     pub(crate) fn set_banned(&mut self, peer: &PeerId, is_banned: bool) {
-        self.unlist(peer);
-        if let Some(known) = self.known.get_mut(peer) {
-            known.is_banned = is_banned;
+        if let Some(connected) = self.connected.get_mut(peer) {
+            connected.known.is_banned = is_banned;
+        } else if let Some(known) = self.take_away(peer) {
+            self.put_away(*peer, Known { is_banned, ..known });
         }
-        self.list(peer);
     }
 
     /// Remembers a peer from before a restart (P7.7). Says whether it was unknown until now.
     pub(crate) fn restore(&mut self, now: Time, peer: PeerId, score: i64, ban_ends: Option<Time>) -> bool {
-        if self.known.contains_key(&peer) || self.trusted.contains(&peer) {
+        if self.known(&peer).is_some() || self.trusted.contains(&peer) {
             return false;
         }
         let rules = self.rules.clone();
@@ -377,41 +291,35 @@ impl Peers {
     }
 
     /// A peer said what it speaks.
-    pub(crate) fn identified(&mut self, now: Time, peer: &PeerId, spoken: Spoken) {
+    pub(crate) fn identified(&mut self, peer: &PeerId, spoken: Spoken) {
         if let Some(connected) = self.connected.get_mut(peer) {
             connected.spoken = spoken;
         }
-        self.place(now, peer);
     }
 
     /// A peer turned out not to speak a protocol: it is not asked again.
-    pub(crate) fn does_not_speak(&mut self, now: Time, peer: &PeerId, protocol: Protocol) {
-        if let Some(connected) = self.connected.get_mut(peer) {
-            let spoken = &mut connected.spoken;
-            match protocol {
-                Protocol::GetHead => spoken.get_head = false,
-                Protocol::GetCommitments => spoken.get_commitments = false,
-                Protocol::GetTxList => spoken.get_txlist = false,
-            }
+    pub(crate) fn does_not_speak(&mut self, peer: &PeerId, protocol: Protocol) {
+        let Some(connected) = self.connected.get_mut(peer) else { return };
+        match protocol {
+            Protocol::GetHead => connected.spoken.get_head = false,
+            Protocol::GetCommitments => connected.spoken.get_commitments = false,
+            Protocol::GetTxList => connected.spoken.get_txlist = false,
         }
-        self.place(now, peer);
     }
 
     /// A peer joined or left a topic.
     pub(crate) fn subscribed(&mut self, peer: &PeerId, topic: Topic, joined: bool) {
-        if let Some(connected) = self.connected.get_mut(peer) {
-            let count = &mut self.subscribers[slot(topic)];
-            if joined {
-                *count += usize::from(connected.topics.insert(topic));
-            } else {
-                *count -= usize::from(connected.topics.remove(&topic));
-            }
+        let Some(connected) = self.connected.get_mut(peer) else { return };
+        if joined {
+            connected.topics.insert(topic);
+        } else {
+            connected.topics.remove(&topic);
         }
     }
 
     /// Has a connected peer joined the topic?
     pub(crate) fn has_subscriber(&self, topic: Topic) -> bool {
-        self.subscribers[slot(topic)] > 0
+        self.connected.values().any(|peer| peer.is_on(topic))
     }
 
     /// T3: counts gossiped txlist bytes; says whether the peer is within its quota.
@@ -423,7 +331,7 @@ impl Peers {
     /// as a new connection; whoever asks more than a node can forget, or later, is at fault.
     pub(crate) fn may_have_forgotten(&mut self, peer: &PeerId, now: Time) -> bool {
         let lately = self.request_limit.window.saturating_mul(2);
-        let Some(known) = self.known.get_mut(peer).filter(|known| now.since(known.fresh.0) < lately && known.fresh.1 > 0) else {
+        let Some(known) = self.known_mut(peer).filter(|known| now.since(known.fresh.0) < lately && known.fresh.1 > 0) else {
             return false;
         };
         known.fresh.1 -= 1;
@@ -441,7 +349,7 @@ impl Peers {
     }
 
     pub(crate) fn ledger(&self, peer: &PeerId) -> Option<&Ledger> {
-        self.known.get(peer).map(|known| &known.ledger)
+        self.known(peer).map(|known| &known.ledger)
     }
 
     /// The ledger of a peer, a new one if it is not known yet.
@@ -455,111 +363,79 @@ impl Peers {
     }
 
     /// Notes what gossipsub is told of a peer's score; says whether that is news.
-    pub(crate) fn mirror(&mut self, now: Time, peer: &PeerId, score: i64) -> bool {
-        let is_news = self.known.get_mut(peer).is_some_and(|known| std::mem::replace(&mut known.mirrored, score) != score);
-        if is_news {
-            self.uncount(peer);
-            self.count(peer);
-            self.place_if_moved(now, peer);
-            if score != 0 && self.connected.contains_key(peer) {
-                self.scored.insert(*peer);
-            } else {
-                self.scored.remove(peer);
-            }
-        }
-        is_news
+    pub(crate) fn mirror(&mut self, peer: &PeerId, score: i64) -> bool {
+        self.known_mut(peer).is_some_and(|known| std::mem::replace(&mut known.mirrored, score) != score)
     }
 
-    /// The next few connected peers, in the order of their ids, of whose scores gossipsub was told that they are not zero.
-    pub(crate) fn scored_after(&self, peer: Option<PeerId>, few: usize) -> Vec<PeerId> {
-        let after = peer.map_or(Unbounded, Excluded);
-        self.scored.range((after, Unbounded)).take(few).copied().collect()
+    /// The scores of the connected peers of which gossipsub was told that they are not zero. Brings their ledgers up to now, so that a pass
+    /// over scores never has many decays to work out.
+    pub(crate) fn settle_mirrored(&mut self, now: Time) -> Vec<(PeerId, i64)> {
+        let mirrored = self.connected.iter_mut().filter(|(_, peer)| peer.known.mirrored != 0);
+        mirrored.map(|(id, peer)| (*id, peer.known.ledger.settled(now))).collect()
     }
 
-    /// Is there any?
-    pub(crate) fn any_scored(&self) -> bool {
-        !self.scored.is_empty()
+    fn known(&self, peer: &PeerId) -> Option<&Known> {
+        self.connected.get(peer).map(|connected| &connected.known).or_else(|| self.away.get(peer))
     }
 
+    fn known_mut(&mut self, peer: &PeerId) -> Option<&mut Known> {
+        self.connected.get_mut(peer).map(|connected| &mut connected.known).or_else(|| self.away.get_mut(peer))
+    }
+
+    /// What is known of a peer; from now on that it is there, if nothing was.
     pub(super) fn know(&mut self, now: Time, peer: PeerId) -> &mut Known {
-        if !self.known.contains_key(&peer) {
-            let mut ledger = Ledger::new(self.rules.clone());
-            if self.trusted.contains(&peer) {
-                ledger.set_trusted(now, true);
-            }
-            let known = Known {
-                ledger,
-                last_seen: now,
-                fresh: (now, 0),
-                limiters: std::array::from_fn(|_| Limiter::new(self.request_limit)),
-                response_bytes: ByteBudget::new(self.response_limit),
-                paces: std::array::from_fn(|_| Pace::new(&self.request_limit)),
-                txlist_bytes: ByteBudget::new(self.txlist_limit),
-                mirrored: 0,
-                is_banned: false,
-            };
-            self.known.insert(peer, known);
+        if self.known(&peer).is_none() {
+            let stranger = self.stranger(now, &peer);
+            self.away.insert(peer, stranger);
             self.forget_oldest(); // before it is listed, or it could be the one
-            self.list(&peer);
+            self.by_age.insert((now, peer));
         }
-        self.known.get_mut(&peer).expect("inserted above")
+        self.known_mut(&peer).expect("inserted above")
+    }
+
+    fn stranger(&self, now: Time, peer: &PeerId) -> Known {
+        let mut ledger = Ledger::new(self.rules.clone());
+        if self.trusted.contains(peer) {
+            ledger.set_trusted(now, true);
+        }
+        Known {
+            ledger,
+            last_seen: now,
+            fresh: (now, 0),
+            limiters: std::array::from_fn(|_| Limiter::new(self.request_limit)),
+            response_bytes: ByteBudget::new(self.response_limit),
+            paces: std::array::from_fn(|_| Pace::new(&self.request_limit)),
+            txlist_bytes: ByteBudget::new(self.txlist_limit),
+            mirrored: 0,
+            is_banned: false,
+        }
     }
 
     /// P7.6: the least recently seen without a ban first; a table full of bans gives up the oldest of them.
     fn forget_oldest(&mut self) {
-        while self.known.len() > MAX_REMEMBERED {
+        while self.remembered() > MAX_REMEMBERED {
             let Some((_, peer)) = self.by_age.pop_first().or_else(|| self.banned.pop_first()) else { return };
-            self.known.remove(&peer);
+            self.away.remove(&peer);
         }
     }
 
-    /// Lists a peer that is not connected among those that can be forgotten.
-    fn list(&mut self, peer: &PeerId) {
-        if let (false, Some(known)) = (self.connected.contains_key(peer), self.known.get(peer)) {
-            let list = if known.is_banned { &mut self.banned } else { &mut self.by_age };
-            list.insert((known.last_seen, *peer));
-        }
+    fn put_away(&mut self, peer: PeerId, known: Known) {
+        let list = if known.is_banned { &mut self.banned } else { &mut self.by_age };
+        list.insert((known.last_seen, peer));
+        self.away.insert(peer, known);
     }
 
-    fn unlist(&mut self, peer: &PeerId) {
-        if let Some(known) = self.known.get(peer) {
-            self.by_age.remove(&(known.last_seen, *peer));
-            self.banned.remove(&(known.last_seen, *peer));
-        }
-    }
-
-    /// Counts and ranks a connected peer (P8.4). What it is counted by changes only between [`Self::uncount`] and this.
-    fn count(&mut self, peer: &PeerId) {
-        let score = self.known.get(peer).map_or(0, |known| known.mirrored);
-        let Some(connected) = self.connected.get_mut(peer) else { return };
-        if connected.is_leaving {
-            return;
-        }
-        self.staying.all += 1;
-        self.staying.inbound += usize::from(connected.side() == Side::Inbound);
-        if !connected.is_protected {
-            let rank = Rank { side: connected.side(), score, arrival: Reverse(connected.arrival) };
-            connected.rank = Some(rank);
-            self.ranks.insert(rank, *peer, (connected.since, connected.seat));
-        }
-    }
-
-    fn uncount(&mut self, peer: &PeerId) {
-        let Some(connected) = self.connected.get_mut(peer) else { return };
-        if connected.is_leaving {
-            return;
-        }
-        self.staying.all -= 1;
-        self.staying.inbound -= usize::from(connected.side() == Side::Inbound);
-        if let Some(rank) = connected.rank.take() {
-            self.ranks.remove(rank, connected.seat);
-        }
+    fn take_away(&mut self, peer: &PeerId) -> Option<Known> {
+        let known = self.away.remove(peer)?;
+        let list = if known.is_banned { &mut self.banned } else { &mut self.by_age };
+        list.remove(&(known.last_seen, *peer));
+        Some(known)
     }
 }
 
 impl Connected {
-    fn side(&self) -> Side {
-        let ours = self.connections.values().any(|link| link.direction == Direction::Outbound);
+    pub(super) fn side(&self) -> Side {
+        let ours = self.connections.values().any(|info| info.direction == Direction::Outbound);
         if ours { Side::Outbound } else { Side::Inbound }
     }
 
@@ -574,17 +450,10 @@ impl Connected {
     }
 }
 
-impl Link {
+impl ConnectionInfo {
     /// IPv4 in its own form, however it is written.
     fn canonical(self) -> Option<IpAddr> {
         self.address.map(|address| address.to_canonical())
-    }
-}
-
-fn slot(topic: Topic) -> usize {
-    match topic {
-        Topic::Commitments => 0,
-        Topic::TxLists => 1,
     }
 }
 

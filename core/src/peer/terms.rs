@@ -9,7 +9,7 @@ use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::peer::score::{Standing, next_tick};
-use crate::peer::table::{Connected, Link};
+use crate::peer::table::{Connected, ConnectionInfo};
 use crate::time::{Now, Timer};
 use crate::wire::topics::Topic;
 
@@ -21,21 +21,21 @@ const SUBSCRIPTION_GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Opened {
     pub(crate) peer: PeerId,
     pub(crate) connection: ConnectionId,
-    pub(crate) link: Link,
+    pub(crate) info: ConnectionInfo,
     pub(crate) dial: Option<DialId>,
 }
 
 impl Core {
     /// A connection is up. The gate sees now which address it really has (P8.1).
     pub(crate) fn connection_opened(&mut self, now: Now, opened: Opened) {
-        let Opened { peer, connection, link, dial } = opened;
-        let refused = match self.gate.ask_connection(peer, link.address, self.ties(now.mono, &peer)) {
+        let Opened { peer, connection, info, dial } = opened;
+        let refused = match self.gate.ask_connection(peer, info.address, self.ties(now.mono, &peer)) {
             Ok(()) if self.peers.has_room_for(&peer) => None,
             Ok(()) => Some((Outcome::NotConnected(DialFailure::Denied), "no_room")), // P10.1
             Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
         };
         if let Some((outcome, label)) = refused {
-            tracing::debug!(%peer, address = ?link.address, label, "connection refused");
+            tracing::debug!(%peer, address = ?info.address, label, "connection refused");
             *self.cx.stats.connections_refused.entry(label).or_default() += 1;
             self.cx.act(Action::CloseConnection { connection });
             if let Some(dial) = dial {
@@ -44,11 +44,11 @@ impl Core {
             return;
         }
         let is_new = !self.peers.has_connection(&peer, connection); // or a repeated word of one connection would count twice (P8.3)
-        if let Some(ip) = link.address.filter(|_| is_new) {
+        if let Some(ip) = info.address.filter(|_| is_new) {
             self.gate.opened(ip);
         }
         let is_leaving = self.peers.get(&peer).is_some_and(Connected::is_leaving);
-        let is_first = self.peers.open(now.mono, peer, (connection, link), self.gate.is_protected(peer), &mut self.cx.dice);
+        let is_first = self.peers.open(now.mono, peer, (connection, info), self.gate.is_protected(peer));
         if is_first {
             self.cx.tell(Event::PeerConnected { peer });
             self.static_connected(now, &peer);
@@ -68,16 +68,16 @@ impl Core {
 
     /// A connection is gone.
     pub(crate) fn connection_closed(&mut self, now: Now, peer: PeerId, connection: ConnectionId) {
-        let was_sent_off = self.peers.get(&peer).is_some_and(Connected::is_leaving);
-        let Some((link, was_last)) = self.peers.close(now.mono, peer, connection) else { return };
-        if let Some(ip) = link.address {
+        let disconnected_by_us = self.peers.get(&peer).is_some_and(Connected::is_leaving);
+        let Some((info, was_last)) = self.peers.close(now.mono, peer, connection) else { return };
+        if let Some(ip) = info.address {
             self.gate.closed(ip);
         }
         if was_last {
             self.cx.timers.cancel(Timer::Use(peer));
             self.forget_claimant(&peer);
             self.cx.tell(Event::PeerDisconnected { peer });
-            self.requests_end_with(now, peer, was_sent_off);
+            self.requests_end_with(now, peer, disconnected_by_us);
             self.pump_soon(); // a catch-up that only it could back has nobody left
             self.static_lost(now, peer);
             self.keep_candidate(now, &peer);
@@ -85,7 +85,7 @@ impl Core {
             if self.peers.ledger(&peer).is_some_and(|ledger| ledger.score(now.mono) != 0) {
                 self.keep_peer(now, peer); // P7.7
             }
-        } else if link.direction == Direction::Outbound {
+        } else if info.direction == Direction::Outbound {
             self.outbound_freed(now);
             self.make_room(now); // P8.4: it may count as inbound now
         }
@@ -93,7 +93,7 @@ impl Core {
 
     /// A peer said what it speaks.
     pub(crate) fn peer_identified(&mut self, now: Now, peer: PeerId, spoken: Spoken) {
-        self.peers.identified(now.mono, &peer, spoken);
+        self.peers.identified(&peer, spoken);
         self.candidate_identified(now, peer);
         if spoken.supports_none() {
             // Its subscriptions may still be on their way.

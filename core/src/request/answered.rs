@@ -11,6 +11,7 @@ use crate::error::{Refusal, RequestError};
 use crate::id::{PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
+use crate::origin::Origin;
 use crate::output::{Action, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
@@ -58,7 +59,7 @@ impl Core {
                     Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
                 }
-                self.page_arrived(now, request, peer, start, read);
+                self.page_arrived(request, peer, start, read);
             }
             Purpose::Parent { number } => {
                 let read = read_page(body, number, 1, self.cx.config.slasher);
@@ -66,7 +67,7 @@ impl Core {
                     Some(refusal) => self.blame_page(now, peer, request, refusal),
                     None => self.answered_well(now, peer, request),
                 }
-                self.parent_arrived(now, request, peer, read.items);
+                self.parent_arrived(request, peer, read.items);
             }
             Purpose::TxList { hash, command } => match read_txlist(body, hash, self.cx.config.txlist_cap) {
                 Err(refusal) => self.answered_badly(now, request, sent, refusal),
@@ -80,7 +81,7 @@ impl Core {
                 }
                 Ok(list) => {
                     self.cx.stats.requests_answered += 1;
-                    self.answered_txlist(peer, request, command, list);
+                    self.txlists.answered(&mut self.cx, Origin::Response { peer, request, command }, list);
                 }
             },
         }
@@ -90,16 +91,16 @@ impl Core {
     /// A request of ours has no answer.
     pub(crate) fn request_failed(&mut self, now: Now, request: RequestId, failure: RequestFailure) {
         let peer = self.requests.peer_of(request).and_then(|peer| self.peers.get(&peer));
-        let was_sent_off = peer.is_some_and(Connected::is_leaving);
-        self.request_ended(now, request, failure, was_sent_off);
+        let disconnected_by_us = peer.is_some_and(Connected::is_leaving);
+        self.request_ended(now, request, failure, disconnected_by_us);
     }
 
     /// A request of ours has no answer, perhaps because we told its peer to leave.
-    pub(crate) fn request_ended(&mut self, now: Now, request: RequestId, failure: RequestFailure, was_sent_off: bool) {
+    pub(crate) fn request_ended(&mut self, now: Now, request: RequestId, failure: RequestFailure, disconnected_by_us: bool) {
         let Some((sent, was_sent)) = self.end_request(now, request) else { return }; // P6.5
         let conduct = match failure {
             RequestFailure::Timeout => Some(Conduct::Timeout),
-            RequestFailure::Closed if was_sent_off => None, // P8.4, P8.10: it was us
+            RequestFailure::Closed if disconnected_by_us => None, // P8.4, P8.10: it was us
             RequestFailure::Closed => Some(Conduct::Dropped),
             RequestFailure::BadFrame => Some(Conduct::BadMessage),
             // A dial of its own says so when a peer cannot be reached, and what a peer does not speak we must not ask: no fault of its.
@@ -115,7 +116,7 @@ impl Core {
             self.peers.rest(now.mono, sent.peer, sent.protocol); // P6.7: it may count what we asked before a restart
         }
         if failure == RequestFailure::Unsupported {
-            self.peers.does_not_speak(now.mono, &sent.peer, sent.protocol);
+            self.peers.does_not_speak(&sent.peer, sent.protocol);
         }
         self.ended_without_good(request, sent, RequestError::Failed(failure));
         self.pump_soon();
@@ -128,7 +129,7 @@ impl Core {
         if was_sent {
             self.peers.note_ended(now.mono, sent.peer, sent.protocol);
         } else {
-            self.peers.seek_no_more(&sent.peer, sent.protocol, request);
+            self.peers.wait_no_more(&sent.peer, sent.protocol, request);
         }
         Some((sent, was_sent))
     }

@@ -1,5 +1,6 @@
 //! How does a request leave, and to whom (P6.7, P6.8)?
 
+use alloy_primitives::B256;
 use bytes::Bytes;
 
 use crate::error::CommandError;
@@ -7,53 +8,35 @@ use crate::id::{CommandId, PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::backers::Look;
+use crate::request::wanted::Wanted;
 use crate::request::{Purpose, Sent, Waiting};
-use crate::time::{Now, STEP_PAUSE, Time, Timer};
+use crate::time::{Now, Time, Timer};
 use crate::wire::topics::Protocol;
 
 /// Most requests of our user's that wait for room. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
 pub(crate) const MAX_WAITING: usize = 256;
 
 impl Core {
-    /// P6.8: a peer that is healthy, supports the protocol, has room, and passes `fits`; least in flight first, ties by dice. Throttled
-    /// peers only when no better one can serve (P7.4).
+    /// P6.8: the best peer that supports the protocol, has room, and `fits`.
     pub(crate) fn choose(&mut self, now: Time, protocol: Protocol, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        let seat = self.any_seat();
-        if self.has_room() { self.peers.best_open(now, protocol, seat, fits) } else { None }
+        if self.has_room() { self.peers.choose(now, protocol, &mut self.cx.dice, fits) } else { None }
     }
 
-    /// The same choice for a page that starts here, among those whose claims reach so far; who was silent comes last (P6.9).
-    pub(crate) fn choose_backer(&mut self, now: Time, start: u64) -> Option<PeerId> {
-        let (seat, run) = (self.any_seat(), self.sync.run.as_ref()?);
-        if !self.has_room() {
-            return None;
-        }
-        match self.peers.best_backer(now, start, seat, |peer| !run.is_barred(start, peer)) {
-            Look::Found(peer) => Some(peer),
-            Look::Nobody => None,
-            Look::Again => {
-                self.sync.page_looks_again = true;
-                None
-            }
-        }
-    }
-
-    /// Where in the round a search begins.
-    pub(crate) fn any_seat(&mut self) -> u64 {
-        if self.peers.len() > 1 { self.cx.dice.any() } else { 0 } // no throw where there is no choice
+    /// P6.9: the same choice for a page that starts here, among those whose claims reach so far.
+    pub(crate) fn choose_for_page(&mut self, now: Time, start: u64) -> Option<PeerId> {
+        let (run, claims) = (self.sync.run.as_ref().filter(|_| self.has_room())?, &self.sync.claims);
+        let fits = |peer: &PeerId| claims.is_followed_to(peer, start) && !run.is_barred(start, peer);
+        self.peers.choose_for_page(now, &mut self.cx.dice, fits)
     }
 
     /// Is there room for one more request, whomever it goes to?
     fn has_room(&self) -> bool {
-        self.requests.in_flight() + self.deliveries.answers() < self.cx.config.max_requests
+        self.requests.in_flight() + self.txlists.hashing_responses() < self.cx.config.max_requests
     }
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
     pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
-        self.has_room()
-            && self.requests.in_flight_of(&peer) < self.cx.config.max_requests_per_peer
-            && self.peers.get(&peer).is_some_and(|connected| connected.spoken.supports(protocol) && self.peers.takes(now, &peer, protocol))
+        self.has_room() && self.peers.has_room(now, &peer, protocol)
     }
 
     /// Sends a request. The caller has asked [`Core::can_ask`].
@@ -78,7 +61,7 @@ impl Core {
                 return Err(CommandError::Unsupported(protocol));
             }
         }
-        self.send_sought(now); // time may have made room for those who wait, and the host not told us yet
+        self.send_waiting_requests(now); // time may have made room for those who wait, and the host not told us yet
         let peer = match peer {
             Some(peer) => peer,
             None => self.choose(now.mono, protocol, |_| true).ok_or(CommandError::NoPeer(protocol))?,
@@ -97,7 +80,7 @@ impl Core {
             let patience = self.cx.config.request_limit.window + self.cx.config.request_timeout;
             self.cx.timers.set(Timer::Request(request), now.mono.after(patience));
             self.requests.waiting.insert(request, Waiting { sent: Sent { peer, protocol, purpose }, body });
-            self.peers.seek(peer, protocol, request);
+            self.peers.wait_for(&peer, protocol, request);
             self.pump_soon();
         }
         Ok(command)
@@ -114,34 +97,73 @@ impl Core {
 
     /// Lets go what waits and has room now, our user's requests first. The end of a step calls it, where [`Core::pump_soon`] was.
     pub(crate) fn pump(&mut self, now: Now) {
-        self.send_sought(now);
+        self.send_waiting_requests(now);
         self.pump_pages(now);
-        self.pump_fetches(now);
+        self.ask_for_txlists(now);
         self.wake_for_room(now);
     }
 
-    /// Lets go those of our user's requests that have room now.
-    fn send_sought(&mut self, now: Now) {
-        // Each that has its peer's room, whoever came before it: it is in nobody's way.
-        while self.has_room()
-            && let Some(request) = self.peers.next_ready(now.mono)
-        {
-            let waiting = self.requests.waiting.remove(&request).expect("what is sought waits");
-            self.peers.seek_no_more(&waiting.sent.peer, waiting.sent.protocol, request);
-            self.send(now.mono, request, waiting.sent, waiting.body);
+    /// Asks peers for txlists that are due, as far as there is room.
+    fn ask_for_txlists(&mut self, now: Now) {
+        while let Some(Wanted { protocol, body, purpose, prefer, exclude }) = self.txlists.next_wanted(&mut self.cx) {
+            let Purpose::TxList { hash, .. } = purpose else { return };
+            let prefer = prefer.filter(|peer| self.can_ask(now.mono, *peer, protocol));
+            match prefer.or_else(|| self.choose(now.mono, protocol, |peer| !exclude.contains(peer))) {
+                Some(peer) => {
+                    self.ask(now.mono, peer, protocol, body, purpose);
+                    self.txlists.asked(&mut self.cx, &hash, peer);
+                }
+                None if self.choose(now.mono, protocol, |_| true).is_some() => self.txlists.nobody_is_left(&mut self.cx, &hash),
+                None => return, // nobody has room: the timer of the next free slot comes by here again
+            }
+        }
+    }
+
+    /// A txlist has been missing for long enough, or the pause behind the last try is over (P5.6).
+    pub(crate) fn fetch_due(&mut self, hash: &B256) {
+        if self.txlists.fetch_due(hash) {
+            self.pump_soon();
+        }
+    }
+
+    /// A peer that was asked for a txlist does not have it, or did not answer.
+    pub(crate) fn fetch_failed(&mut self, hash: &B256) {
+        if self.txlists.fetch_failed(hash) {
+            self.pump_soon();
+        }
+    }
+
+    /// Sends those of our user's requests that have room now: each that has its peer's, whoever came before it, for it is in nobody's way.
+    fn send_waiting_requests(&mut self, now: Now) {
+        while !self.requests.waiting.is_empty() {
+            let ready = self.peers.ready(now.mono); // one pass for all peers that have room
+            if ready.is_empty() {
+                return;
+            }
+            for request in ready {
+                if !self.has_room() {
+                    return;
+                }
+                let Waiting { sent, body } = self.requests.waiting.remove(&request).expect("what waits for a peer waits");
+                self.peers.wait_no_more(&sent.peer, sent.protocol, request);
+                self.send(now.mono, request, sent, body);
+            }
         }
     }
 
     /// Sets the timer for the next moment at which somebody who waits may find room, if time alone can bring it.
     fn wake_for_room(&mut self, now: Now) {
-        self.cx.timers.cancel(Timer::Room);
-        let wishes = self.peers.next_sought(now.mono);
-        let again = self.sync.page_looks_again.then(|| now.mono.after(STEP_PAUSE));
-        let (waits_for_txlists, waits_for_pages) = (self.deliveries.waits_for_room(), self.sync.waits_for_room());
-        let txlists = waits_for_txlists.then(|| self.peers.next_free(now.mono, Protocol::GetTxList)).flatten();
-        let pages = waits_for_pages.then(|| self.peers.next_free(now.mono, Protocol::GetCommitments)).flatten();
-        if let Some(at) = [again, wishes, txlists, pages].into_iter().flatten().min() {
-            self.cx.timers.set(Timer::Room, at);
+        let waits_for_anybody = |protocol: &Protocol| match protocol {
+            Protocol::GetHead => false,
+            Protocol::GetCommitments => self.sync.waits_for_room(),
+            Protocol::GetTxList => self.txlists.waits_for_peer(),
+        };
+        let anybody_for: Vec<Protocol> = Protocol::ALL.into_iter().filter(waits_for_anybody).collect();
+        let is_idle = anybody_for.is_empty() && self.requests.waiting.is_empty();
+        let next = if is_idle { None } else { self.peers.next_room(now.mono, &anybody_for) };
+        match next {
+            Some(at) => self.cx.timers.set(Timer::Room, at),
+            None => self.cx.timers.cancel(Timer::Room),
         }
     }
 

@@ -3,12 +3,13 @@
 //! [`Requests`] is the table of what we asked. `ask` sends and chooses, `answered` takes what comes back, `serve` answers others. Every
 //! request ends exactly once: by a response, a failure, or its timer (P6.5); what is not in the table changes nothing.
 //!
-//! Invariants: `in_flight_of` counts the requests of `sent`; a request is in `sent` or in `waiting`, never both, and has a timer as long
-//! as it is in either. Those in `waiting` are sought from their peers ([`Peers::seek`](crate::peer::table::Peers::seek)).
+//! Invariants: a request is in `sent` or in `waiting`, never both, and has a timer as long as it is in either. The table of peers knows how
+//! many of `sent` are with each, and which of `waiting` wait for it ([`Peers::wait_for`](crate::peer::table::Peers::wait_for)).
 
 pub(crate) mod answered;
 pub(crate) mod ask;
 pub(crate) mod serve;
+pub(crate) mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -63,17 +64,11 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     sent: BTreeMap<RequestId, Sent>,
-    in_flight_of: BTreeMap<PeerId, usize>,
     /// In the order in which they came, since ids ascend.
     waiting: BTreeMap<RequestId, Waiting>,
 }
 
 impl Requests {
-    /// Requests with this peer.
-    pub(crate) fn in_flight_of(&self, peer: &PeerId) -> usize {
-        self.in_flight_of.get(peer).copied().unwrap_or(0)
-    }
-
     /// Requests with all peers.
     pub(crate) fn in_flight(&self) -> usize {
         self.sent.len()
@@ -85,19 +80,12 @@ impl Requests {
     }
 
     fn enter(&mut self, request: RequestId, sent: Sent) {
-        *self.in_flight_of.entry(sent.peer).or_default() += 1;
         self.sent.insert(request, sent);
     }
 
     /// Takes a request out of the table; it has ended. Says whether it was with its peer.
     fn end(&mut self, request: RequestId) -> Option<(Sent, bool)> {
         if let Some(sent) = self.sent.remove(&request) {
-            if let Some(count) = self.in_flight_of.get_mut(&sent.peer) {
-                *count -= 1;
-                if *count == 0 {
-                    self.in_flight_of.remove(&sent.peer);
-                }
-            }
             return Some((sent, true));
         }
         self.waiting.remove(&request).map(|waiting| (waiting.sent, false))

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::U256;
 use bytes::Bytes;
 
+use crate::counts::Counts;
 use crate::error::Refusal;
 use crate::id::{ChannelId, PeerId};
 use crate::machine::Core;
@@ -25,29 +26,25 @@ use crate::wire::v1::{
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     channels: BTreeMap<ChannelId, PeerId>,
-    per_peer: BTreeMap<PeerId, usize>,
+    per_peer: Counts<PeerId>,
 }
 
 impl Serving {
     fn begin(&mut self, peer: PeerId, channel: ChannelId) {
         if self.channels.insert(channel, peer).is_none() {
-            *self.per_peer.entry(peer).or_default() += 1;
+            self.per_peer.raise(peer);
         }
     }
 
     /// The answer is written, or its channel is gone.
     pub(crate) fn end(&mut self, channel: ChannelId) {
-        let Some(peer) = self.channels.remove(&channel) else { return };
-        if let Some(count) = self.per_peer.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_peer.remove(&peer);
-            }
+        if let Some(peer) = self.channels.remove(&channel) {
+            self.per_peer.lower(&peer);
         }
     }
 
     fn of(&self, peer: &PeerId) -> usize {
-        self.per_peer.get(peer).copied().unwrap_or(0)
+        self.per_peer.of(peer)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -19,7 +19,7 @@ pub(crate) mod plan;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::{PeerId, RequestId};
-use crate::sync::claims::Claims;
+use crate::sync::claims::ClaimedHeads;
 use crate::time::Time;
 use crate::wire::v1::SignedCommitment;
 
@@ -121,7 +121,7 @@ impl Run {
 /// What we know of others' heads, and the catch-up that follows from it.
 #[derive(Debug, Default)]
 pub(crate) struct Sync {
-    pub(crate) claims: Claims,
+    pub(crate) claims: ClaimedHeads,
     pub(crate) run: Option<Run>,
     /// Children without a parent: their number, and who sent the child first (P5.2).
     pub(crate) gaps: BTreeMap<u64, PeerId>,
@@ -131,12 +131,6 @@ pub(crate) struct Sync {
     pub(crate) paused: bool,
     /// When a paused run and those left out are tried again at the latest.
     pub(crate) resume_at: Time,
-    /// How many of those left out are still to be followed again.
-    pub(crate) returning: usize,
-    /// A page found nobody to ask, and looks again when more have been woken.
-    pub(crate) page_looks_again: bool,
-    /// How many claims this step may still let fall or come back; the machine sets it anew for each.
-    pub(crate) changes_left: usize,
     /// When the head moved last.
     pub(crate) moved: Option<Time>,
     /// Who was asked for its head last, so that peers take turns.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use alloy_primitives::U256;
 
-use crate::chain::judge::Origin;
 use crate::error::Refusal;
 use crate::id::{PeerId, RequestId};
 use crate::machine::Core;
+use crate::origin::Origin;
 use crate::output::{Event, Verdict};
 use crate::request::Purpose;
 use crate::request::answered::PageRead;
@@ -57,7 +57,7 @@ impl Core {
 
     /// How many peers take turns in being asked while the chain moves.
     fn turns(&self) -> usize {
-        self.peers.speakers(Protocol::GetHead).clamp(1, self.cx.config.heads_from)
+        self.peers.supporting(Protocol::GetHead).clamp(1, self.cx.config.heads_from)
     }
 
     fn heads_at(&self, now: Time) -> Time {
@@ -113,8 +113,8 @@ impl Core {
     }
 
     /// A page came. Its good items are used; what they leave open goes to another peer.
-    pub(crate) fn page_arrived(&mut self, now: Now, request: RequestId, peer: PeerId, start: u64, read: PageRead) {
-        self.peers.set_silent(&peer, false);
+    pub(crate) fn page_arrived(&mut self, request: RequestId, peer: PeerId, start: u64, read: PageRead) {
+        self.peers.set_unresponsive(&peer, false);
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         let Some(slot) = run.pages.get_mut(&start) else { return };
         let got = u32::try_from(read.items.len()).unwrap_or(slot.count);
@@ -123,7 +123,7 @@ impl Core {
             slot.page = Page::Wanted;
             run.bar(start, peer, Bar::Useless);
             if read.broken.is_none() {
-                self.lower_claim(&peer, start - 1); // it may have pruned or restarted: no blame
+                self.sync.claims.lower(&peer, start - 1); // it may have pruned or restarted: no blame
             }
         } else {
             slot.count = got;
@@ -134,12 +134,12 @@ impl Core {
                 run.bar(open, peer, Bar::Useless);
             }
         }
-        self.judge_pages(now);
+        self.judge_pages();
     }
 
     /// A page did not come.
     pub(crate) fn page_failed(&mut self, request: RequestId, peer: PeerId, start: u64) {
-        self.peers.set_silent(&peer, true);
+        self.peers.set_unresponsive(&peer, true);
         let Some(run) = self.sync.run.as_mut().filter(|run| run.start_of(request) == Some(start)) else { return };
         run.bar(start, peer, Bar::Silent);
         if let Some(slot) = run.pages.get_mut(&start) {
@@ -149,14 +149,14 @@ impl Core {
     }
 
     /// Judges the pages that are here, in order, up to the first that is not.
-    pub(super) fn judge_pages(&mut self, now: Now) {
+    pub(super) fn judge_pages(&mut self) {
         while let Some(run) = &mut self.sync.run {
             let next = run.pages.iter_mut().find(|(_, slot)| !matches!(slot.page, Page::Judging { .. }));
             let Some((_, slot)) = next else { return };
             let Page::Here { request, peer, items } = &mut slot.page else { return };
             let (request, peer, items) = (*request, *peer, std::mem::take(items));
             slot.page = Page::Judging { request, peer, open: items.len() };
-            self.judge_items(now, peer, request, items);
+            self.judge_items(peer, request, items);
         }
     }
 
@@ -187,14 +187,14 @@ impl Core {
         self.pump_soon();
     }
 
-    fn judge_items(&mut self, now: Now, peer: PeerId, request: RequestId, items: Vec<SignedCommitment>) {
-        let origin = Origin::Page { peer, request };
+    fn judge_items(&mut self, peer: PeerId, request: RequestId, items: Vec<SignedCommitment>) {
+        let origin = Origin::Response { peer, request, command: None };
         for item in items {
-            match self.judge(now, origin, item) {
+            match self.receive_commitment(origin, item) {
                 Ok(()) => {}
                 Err(Refusal::Duplicate | Refusal::Stale) => self.page_item_concluded(request),
                 Err(refusal) => {
-                    self.refuse(now, origin, refusal);
+                    self.refuse(origin, refusal);
                     return; // P6.4: nothing after the first bad item
                 }
             }
@@ -202,8 +202,8 @@ impl Core {
     }
 
     /// The one commitment came that a child may hang on.
-    pub(crate) fn parent_arrived(&mut self, now: Now, request: RequestId, peer: PeerId, items: Vec<SignedCommitment>) {
-        self.judge_items(now, peer, request, items);
+    pub(crate) fn parent_arrived(&mut self, request: RequestId, peer: PeerId, items: Vec<SignedCommitment>) {
+        self.judge_items(peer, request, items);
     }
 
     /// An item of a page is refused. A broken one costs its peer a failure; either way the rest is asked of another peer.
@@ -223,7 +223,7 @@ impl Core {
             return;
         }
         if refusal == Refusal::ScheduleUnknown {
-            self.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
+            self.sync.claims.leave_out(&peer); // until windows come; who is not so far ahead can still be followed
         }
         self.page_in_vain(peer, start);
     }

@@ -1,7 +1,6 @@
 //! Which pages does a catch-up ask for, of whom, and when does a claim give way (P6.9)?
 //!
-//! Called whenever room or a claim may have come or gone. What it looks at does not grow with the number of peers: who has room for a page is
-//! looked up (`peer/backers.rs`), and claims that nobody backs give way some in each step, the highest first.
+//! Called whenever room or a claim may have come or gone.
 
 use alloy_primitives::U256;
 
@@ -9,26 +8,16 @@ use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Event;
 use crate::request::Purpose;
-use crate::sync::claims::CLAIMS_AT_ONCE;
 use crate::sync::{MAX_PAGE_ITEMS_JUDGED, MAX_PAGES, Page, Run, Slot};
-use crate::time::{Now, STEP_PAUSE, Timer};
+use crate::time::Now;
 use crate::wire::topics::Protocol;
 use crate::wire::v1::GetCommitmentsRequest;
 
 impl Core {
-    /// What a catch-up waited for may have come. The caller plans.
+    /// What a catch-up waited for may have come: those left out are followed again. The caller plans.
     pub(crate) fn resume_sync(&mut self) {
         self.sync.paused = false;
-        self.sync.returning = self.sync.claims.left_out();
-        self.follow_some();
-    }
-
-    fn follow_some(&mut self) {
-        let most = self.sync.returning.min(self.sync.changes_left);
-        let followed = self.follow_again(most);
-        self.sync.changes_left -= followed;
-        // Fewer than that are left out where some of them have gone.
-        self.sync.returning = if followed < most { 0 } else { self.sync.returning - followed };
+        self.sync.claims.follow_all();
     }
 
     /// Starts a run where claims say that we miss something, sets its pages, and sends what there is room for.
@@ -47,28 +36,10 @@ impl Core {
         }
     }
 
-    /// One step was not enough: the next claims fall or come back.
-    pub(crate) fn claims_due(&mut self) {
-        if self.sync.returning > 0 {
-            self.follow_some();
-            if !self.sync.paused {
-                self.begin_run();
-            }
-        }
-        self.pump_soon();
-    }
-
     /// Sets pages up to the best claim and gives those that wait to peers with room, until no claim gives way to that any more.
     pub(crate) fn pump_pages(&mut self, now: Now) {
-        self.sync.page_looks_again = false;
-        if self.sync.run.is_some() {
-            self.peers.wake(now.mono, Protocol::GetCommitments);
-        }
         while self.pump_pages_once(now) {}
-        if self.sync.changes_left == 0 || self.sync.returning > 0 {
-            self.cx.timers.set_if_idle(Timer::Claims, now.mono.after(STEP_PAUSE));
-        }
-        self.judge_pages(now); // one that waited for another which is not needed any more
+        self.judge_pages(); // one that waited for another which is not needed any more
     }
 
     /// Says whether claims gave way, so that the pages must be set anew. Claims only fall here, so that comes to an end.
@@ -101,16 +72,16 @@ impl Core {
 
     /// Asks for a page if somebody has room. Says whether claims gave way because nobody can serve it.
     fn ask_page(&mut self, now: Now, start: u64, count: u32) -> bool {
-        if self.docket.page_items() >= MAX_PAGE_ITEMS_JUDGED {
+        if self.chain.verifying_in_responses() >= MAX_PAGE_ITEMS_JUDGED {
             return false; // what an ended run left behind is still being judged; each of its results comes by here
         }
         let Some(run) = &self.sync.run else { return false };
         // A peer that is pruned is not waited for: that may take longer than anyone has time.
         let is_able = |peer: PeerId| !run.is_barred(start, &peer) && self.serves_pages(&peer);
-        if !self.sync.claims.followed_to(start).take(CLAIMS_AT_ONCE).any(is_able) {
+        if !self.sync.claims.followed_to(start).any(is_able) {
             return self.drop_claims(start);
         }
-        let Some(peer) = self.choose_backer(now.mono, start) else { return false };
+        let Some(peer) = self.choose_for_page(now.mono, start) else { return false };
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
         let request = self.ask(now.mono, peer, Protocol::GetCommitments, body, Purpose::Page { start, count });
         if let Some(slot) = self.sync.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
@@ -119,19 +90,19 @@ impl Core {
         false
     }
 
-    /// A head that nobody backs is dropped: of the claims that reach this far, the highest end before it. Silence is no such answer: who did
-    /// not answer, and serves pages, is left out for now. Says whether any gave way.
+    /// A head that nobody backs is dropped: the claims that reach this far end before it. Silence is no such answer: who did not answer, and
+    /// serves pages, is left out for now. Says whether any gave way.
     fn drop_claims(&mut self, start: u64) -> bool {
-        let highest: Vec<PeerId> = self.sync.claims.followed_to(start).take(self.sync.changes_left).collect();
-        self.sync.changes_left -= highest.len();
-        for peer in &highest {
-            if self.serves_pages(peer) && self.sync.run.as_ref().is_some_and(|run| run.was_silent(start, peer)) {
-                self.leave_out(peer);
+        let unbacked: Vec<PeerId> = self.sync.claims.followed_to(start).collect();
+        for peer in &unbacked {
+            let is_unanswered = self.sync.run.as_ref().is_some_and(|run| run.was_silent(start, peer));
+            if is_unanswered && self.serves_pages(peer) {
+                self.sync.claims.leave_out(peer);
             } else {
-                self.lower_claim(peer, start - 1);
+                self.sync.claims.lower(peer, start - 1);
             }
         }
-        !highest.is_empty()
+        !unbacked.is_empty()
     }
 
     fn serves_pages(&self, peer: &PeerId) -> bool {

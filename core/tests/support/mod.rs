@@ -1,84 +1,13 @@
 //! A node on a bench: one machine, a clock that only the test moves, jobs that run at once.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 use std::time::Duration;
 
 use preconf_core::*;
-
-pub(crate) const CHAIN: ChainId = ChainId(167_000);
-/// The unix second at which every test starts: the start of the first window.
-pub(crate) const START: u64 = 1_800_000_000;
-/// Seconds of a test's windows.
-pub(crate) const WINDOW_SECS: u64 = 1_000;
+pub(crate) use preconf_writer::{CHAIN, START, WINDOW_SECS, Writer, key, windows};
 
 pub(crate) fn peer(name: u8) -> PeerId {
     PeerId::from_bytes(&[0, 1, name]).expect("three bytes")
-}
-
-pub(crate) fn key(name: u8) -> SecretKey {
-    SecretKey::from_secret_bytes([name; 32]).expect("a key")
-}
-
-/// Windows that `names` take in turn, from [`START`] on.
-pub(crate) fn windows(names: &[u8]) -> Vec<Window> {
-    let window = |(i, name): (u64, &u8)| Window {
-        start: START + i * WINDOW_SECS,
-        end: START + (i + 1) * WINDOW_SECS,
-        preconfer: address_of(&key(*name)),
-        settled: true,
-    };
-    (0..).zip(names).map(window).collect()
-}
-
-/// Writes blocks that follow each other.
-pub(crate) struct Writer {
-    pub(crate) parent: B256,
-    pub(crate) number: u64,
-    pub(crate) timestamp: u64,
-    pub(crate) window_end: u64,
-    pub(crate) key: SecretKey,
-}
-
-impl Writer {
-    pub(crate) fn new(name: u8) -> Self {
-        Self { parent: B256::repeat_byte(0xaa), number: 0, timestamp: START, window_end: START + WINDOW_SECS, key: key(name) }
-    }
-
-    /// The next block, and its txlist.
-    pub(crate) fn block(&mut self) -> (SignedCommitment, Bytes) {
-        let txlist = Bytes::from(format!("the transactions of block {}", self.number + 1).into_bytes());
-        (self.write(|preconf| preconf.raw_tx_list_hash = keccak256(&txlist)), txlist)
-    }
-
-    /// The next commitment, changed as the test likes, signed after that.
-    pub(crate) fn write(&mut self, change: impl FnOnce(&mut Preconfirmation)) -> SignedCommitment {
-        self.number += 1;
-        self.timestamp += 1;
-        let mut preconf = Preconfirmation {
-            block_number: U256::from(self.number),
-            timestamp: U256::from(self.timestamp),
-            gas_limit: U256::from(30_000_000),
-            parent_preconfirmation_hash: self.parent,
-            submission_window_end: U256::from(self.window_end),
-            ..Preconfirmation::default()
-        };
-        change(&mut preconf);
-        let signed = sign(PreconfCommitment { preconf, slasher_address: Address::ZERO }, &self.key, DEFAULT_DOMAIN);
-        self.parent = preconfirmation_hash(&signed);
-        signed
-    }
-
-    /// The end of the window, without a block.
-    pub(crate) fn eop(&mut self) -> SignedCommitment {
-        self.write(|preconf| preconf.eop = true)
-    }
-
-    /// Goes on in the next window, as another preconfer.
-    pub(crate) fn hand_over(&mut self, name: u8) {
-        self.key = key(name);
-        self.window_end += WINDOW_SECS;
-        self.timestamp = self.window_end - WINDOW_SECS;
-    }
 }
 
 /// One machine on the bench.

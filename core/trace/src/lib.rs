@@ -23,7 +23,10 @@
 //!   seed of a node that still runs tells its dice; whoever reads it can foresee which peer is asked next.
 //!
 //! This crate reads and writes bytes and nothing else: it opens no file and knows no clock or thread. Whoever hands it a writer sees to it
-//! that it does not wait.
+//! that it does not wait. What its steps mean stands in [`preconf_core`], and the rules behind numbers such as `P6.5` in
+//! [`preconf_core::protocol`].
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bytes;
 mod call;
@@ -44,3 +47,8 @@ pub use reader::{Reader, Step};
 pub use recorder::{Recorder, Tape};
 pub use replay::{Replay, Replayed};
 pub use writer::{Ending, Header, PROTOCOL_VERSION, Writer};
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -195,7 +195,6 @@ encode_choice!(Timer {
     15 => LookUp,
     16 => DialFound,
     17 => Exchange,
-    18 => Claims,
 });
 
 encode_choice!(CommandError {

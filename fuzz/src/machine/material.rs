@@ -9,24 +9,18 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::OnceLock;
 
 use preconf_core::{
-    Address, B256, Bytes, ChainId, DEFAULT_DOMAIN, Found, Job, JobDone, PreconfCommitment, Preconfirmation, SIGNED_COMMITMENT_BYTES,
-    SecretKey, SignedCommitment, U256, Window, Work, address_of, keccak256, preconfirmation_hash, recover, sign,
+    Address, B256, Bytes, DEFAULT_DOMAIN, Found, Job, JobDone, PreconfCommitment, Preconfirmation, SIGNED_COMMITMENT_BYTES,
+    SignedCommitment, U256, Window, Work, address_of, keccak256, preconfirmation_hash, recover, sign,
 };
+pub(crate) use preconf_writer::{CHAIN, GENESIS, START, key};
+use preconf_writer::{WINDOW_SECS, Writer, windows};
 
-/// The chain of all machines here.
-pub(crate) const CHAIN: ChainId = ChainId(167_000);
-/// The unix second at which every run starts: the start of the first window.
-pub(crate) const START: u64 = 1_800_000_000;
 /// The slashing contract that honest commitments name.
 pub(crate) const SLASHER: Address = Address::repeat_byte(0x51);
 /// Blocks of the chain.
 pub(crate) const BLOCKS: u64 = 24;
-/// What the first block names as its parent.
-pub(crate) const GENESIS: B256 = B256::repeat_byte(0xaa);
 /// Blocks of one window; the last of them is its EOP.
 const PER_WINDOW: u64 = 8;
-/// Seconds of one window.
-const WINDOW_SECS: u64 = 1_000;
 /// Order of secp256k1. Source: SEC 2.
 const ORDER: U256 = U256::from_limbs([0xbfd2_5e8c_d036_4141, 0xbaae_dce6_af48_a03b, 0xffff_ffff_ffff_fffe, 0xffff_ffff_ffff_ffff]);
 /// Most recoveries remembered; then all are forgotten. Ours: more than every item in every form that `spoil` gives it, some 20 MiB.
@@ -96,14 +90,8 @@ impl Material {
         }
         items.extend(beside(&items, &hashes));
         let lists = (1..=BLOCKS).map(txlist).chain([Bytes::from_static(b"named by nobody"), Bytes::from(vec![7; 20_000])]);
-        let window = |index: u64| Window {
-            start: START + index * WINDOW_SECS,
-            end: window_end(index),
-            preconfer: address_of(&key(1 + (index % 2) as u8)),
-            settled: true,
-        };
         let txlists = lists.map(|list| (keccak256(&list), list)).collect();
-        Self { items, txlists, windows: (0..4).map(window).collect(), hashes: hashes.split_off(1), nobody: address_of(&key(3)) }
+        Self { items, txlists, windows: windows(&[1, 2, 1, 2]), hashes: hashes.split_off(1), nobody: address_of(&key(3)) }
     }
 }
 
@@ -181,17 +169,15 @@ fn block(number: u64, parent: B256) -> Preconfirmation {
     let eop = number.is_multiple_of(PER_WINDOW);
     // Every other window ends with a handoff that holds no block (P5.3).
     let hands_over_only = eop && index.is_multiple_of(2);
+    let writer = Writer { number: number - 1, parent, ..Writer::new(1) };
     let mut preconf = Preconfirmation {
         eop,
-        block_number: U256::from(number),
-        gas_limit: U256::from(30_000_000),
         coinbase: Address::repeat_byte(1),
         anchor_block_number: U256::from(number),
         raw_tx_list_hash: if hands_over_only { B256::ZERO } else { keccak256(txlist(number)) },
-        parent_preconfirmation_hash: parent,
         prover_auth: Address::repeat_byte(2),
         proposal_id: U256::from(number),
-        ..Preconfirmation::default()
+        ..writer.draft()
     };
     in_window(&mut preconf, index);
     preconf
@@ -214,12 +200,8 @@ fn txlist(number: u64) -> Bytes {
     Bytes::from(format!("the transactions of block {number}").into_bytes())
 }
 
-pub(crate) fn key(name: u8) -> SecretKey {
-    SecretKey::from_secret_bytes([name; 32]).expect("a small number is a key")
-}
-
 fn signed(preconf: Preconfirmation, signer: u8) -> SignedCommitment {
-    sign(PreconfCommitment { preconf, slasher_address: SLASHER }, &key(signer), DEFAULT_DOMAIN)
+    Writer { slasher: SLASHER, ..Writer::new(signer) }.sign(preconf)
 }
 
 /// The other form of a signature, which anyone can make.

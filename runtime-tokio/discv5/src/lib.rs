@@ -5,7 +5,8 @@
 //!
 //! What it does is little. When to look, whom to keep and whom to dial is the machine's ([`preconf_core`]); what a record says is
 //! [`preconf_enr`]'s. Here a look-up is a query for a random point of the network, and this node's own record is kept true: its ports
-//! as the listeners come up, its address as configured, or as enough others see it.
+//! as the listeners come up, its address as configured, or as enough others see it. Numbers such as `P8.7` name rules of the protocol;
+//! [`preconf_core::protocol`] has the text of every one.
 //!
 //! ```
 //! use preconf_core::ChainId;
@@ -23,6 +24,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod config;
 mod own;
 mod service;
@@ -30,3 +33,8 @@ mod sockets;
 
 pub use config::{Discv5Config, Discv5Error};
 pub use service::Discv5;
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -25,20 +25,8 @@ pub(crate) fn change(change: &Change) -> Value {
         Cause::Neither => Value::Null,
     };
     json!({
-        "at_us": at.0, "rule": rule, "what": self::reason(reason).0, "cause": cause, "delta_millionths": delta, "score_millionths": score,
+        "at_us": at.0, "rule": rule, "what": reason.label(), "cause": cause, "delta_millionths": delta, "score_millionths": score,
     })
-}
-
-/// Why a score changed, in a word, and how often it did so at once.
-pub(crate) fn reason(reason: &Reason) -> (&'static str, u32) {
-    match *reason {
-        Reason::Conduct(conduct) => (conduct.label(), 1),
-        Reason::Decay { ticks } => ("decay", ticks),
-        Reason::BanEnded => ("ban_ended", 1),
-        Reason::BanLifted => ("ban_lifted", 1),
-        Reason::Trusted => ("trusted", 1),
-        Reason::Carried => ("carried", 1),
-    }
 }
 
 /// Whom a node keeps out, and whom it favours.

@@ -3,8 +3,12 @@
 //! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities, `preconf enr` node
 //! records, `preconf bootnode` is a network's first contact, `preconf evidence` verifies what a node found. Results go to stdout, logs and
 //! errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
+//!
+//! Features: `async-std`, on by default, brings `--runtime async-std` and `mixed`; `quic` brings QUIC beside TCP on tokio. Numbers such as `P5.9`
+//! name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
 
 mod bootnode;
+#[cfg(feature = "devnet")]
 mod devnet;
 mod evidence;
 mod hexes;
@@ -44,6 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a network of nodes in one process, let it build blocks, and check that all of them agree.
+    #[cfg(feature = "devnet")]
     Devnet(devnet::DevnetArgs),
     /// Run one node until Ctrl-C.
     Run(Box<run::RunArgs>),
@@ -85,14 +90,8 @@ fn main() -> ExitCode {
                 Err(error) => fail(&error),
             }
         }),
-        Command::Devnet(args) => block_on(async {
-            match devnet::run(args).await {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::FAILURE,
-                Err(error @ devnet::DevnetError::Flag { .. }) => misused(&error),
-                Err(error) => fail(&error),
-            }
-        }),
+        #[cfg(feature = "devnet")]
+        Command::Devnet(args) => block_on(devnet::run(args)),
     }
 }
 

@@ -1,43 +1,14 @@
 //! On which runtime does a node live?
 //!
-//! What is around the nodes (the program's own input and output, a devnet's scene and its hostile peers) always lives on tokio.
+//! What is around the nodes (the program's own input and output) always lives on tokio.
 
-use clap::ValueEnum;
+use std::str::FromStr;
+
 use futures::channel::oneshot;
 use preconf_tokio::{Discovery, Discv5Config, Discv5Error, Keypair, NetworkConfig, NetworkDriver, Parts, StartError};
-use serde::Serialize;
-
-/// What `devnet --runtime` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Runtimes {
-    /// Every node on tokio.
-    Tokio,
-    /// Every node on async-std.
-    #[cfg(feature = "async-std")]
-    AsyncStd,
-    /// One on tokio, the next on async-std, and so on.
-    #[cfg(feature = "async-std")]
-    Mixed,
-}
-
-impl Runtimes {
-    /// The runtime of the node with this index.
-    #[cfg_attr(not(feature = "async-std"), expect(unused_variables, reason = "with one runtime there is no choice"))]
-    pub(crate) fn of(self, index: usize) -> Runtime {
-        match self {
-            Self::Tokio => Runtime::Tokio,
-            #[cfg(feature = "async-std")]
-            Self::AsyncStd => Runtime::AsyncStd,
-            #[cfg(feature = "async-std")]
-            Self::Mixed => [Runtime::Tokio, Runtime::AsyncStd][index % 2],
-        }
-    }
-}
 
 /// What one node lives on; what `run --runtime` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Runtime {
     /// Tokio.
     Tokio,
@@ -47,13 +18,13 @@ pub(crate) enum Runtime {
 }
 
 impl Runtime {
-    /// What stands in a table.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Tokio => "tokio",
-            #[cfg(feature = "async-std")]
-            Self::AsyncStd => "async-std",
-        }
+    /// Async-std, where this program has it.
+    pub(crate) fn async_std() -> Result<Self, String> {
+        #[cfg(feature = "async-std")]
+        return Ok(Self::AsyncStd);
+        #[cfg(not(feature = "async-std"))]
+        Err("this program was built without async-std; `cargo run --release --bin preconf --features async-std -- …` builds one that has it"
+            .to_owned())
     }
 
     /// Its sockets, tasks, clock and threads.
@@ -90,6 +61,18 @@ impl Runtime {
     }
 }
 
+impl FromStr for Runtime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tokio" => Ok(Self::Tokio),
+            "async-std" => Self::async_std(),
+            _ => Err("allowed is tokio or async-std".to_owned()),
+        }
+    }
+}
+
 /// A node that runs.
 pub(crate) struct Life(oneshot::Receiver<()>);
 
@@ -100,15 +83,17 @@ impl Life {
     }
 }
 
-#[cfg(all(test, feature = "async-std"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_mixed_devnet_has_nodes_of_both() {
-        let names = |runtimes: Runtimes| [0, 1, 2].map(|index| runtimes.of(index).name());
-        assert_eq!(names(Runtimes::Mixed), ["tokio", "async-std", "tokio"]);
-        assert_eq!(names(Runtimes::AsyncStd), ["async-std"; 3]);
-        assert_eq!(names(Runtimes::Tokio), ["tokio"; 3]);
+    fn a_runtime_that_is_not_built_in_is_refused_with_the_way_to_get_it() {
+        assert_eq!("tokio".parse(), Ok(Runtime::Tokio));
+        assert!("smol".parse::<Runtime>().is_err());
+        match Runtime::from_str("async-std") {
+            Ok(runtime) => assert!(cfg!(feature = "async-std"), "{runtime:?}"),
+            Err(error) => assert!(!cfg!(feature = "async-std") && error.contains("--features async-std"), "{error}"),
+        }
     }
 }

@@ -133,11 +133,13 @@ fn p8_2_ten_nodes_that_know_one_boot_node_find_each_other_and_need_it_no_longer(
     find_each_other("tokio", |_| "tokio");
 }
 
+#[cfg(feature = "async-std")]
 #[test]
 fn p8_2_ten_nodes_on_async_std_find_each_other_too() {
     find_each_other("async-std", |_| "async-std");
 }
 
+#[cfg(feature = "async-std")]
 #[test]
 fn p8_2_ten_nodes_on_either_runtime_find_each_other_too() {
     find_each_other("mixed", |n| ["tokio", "async-std"][n % 2]);

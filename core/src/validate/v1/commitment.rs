@@ -1,6 +1,6 @@
 //! Is a commitment good in itself, and is it wanted now (C1–C7)?
 //!
-//! Called by the pipeline in `chain::judge`, in the order of the rules. Cheap checks first: a stranger's garbage never costs a signature
+//! Called by `chain`, in the order of the rules. Cheap checks first: a stranger's garbage never costs a signature
 //! recovery. What needs parents and other commitments stands in `chain`.
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(crate) fn well_formed(signed: &SignedCommitment, slasher: Option<Address>) -
 }
 
 /// C4, the part about numbers: above the sync tip, and not out of sight above the head. Numbers that pass fit 64 bits.
-pub(crate) fn place(number: U256, tip: u64, head: u64, max_ahead: u64) -> Result<u64, Refusal> {
+pub(crate) fn number_in_reach(number: U256, tip: u64, head: u64, max_ahead: u64) -> Result<u64, Refusal> {
     let number = u64::try_from(number).map_err(|_| Refusal::TooFarAhead)?;
     if number <= tip {
         Err(Refusal::Stale)
@@ -72,11 +72,11 @@ mod tests {
     #[test]
     fn numbers_out_of_sight_are_refused_whatever_their_size() {
         // C4
-        assert_eq!(place(U256::from(5), 5, 9, 768), Err(Refusal::Stale));
-        assert_eq!(place(U256::from(6), 5, 9, 768), Ok(6));
-        assert_eq!(place(U256::from(777), 5, 9, 768), Ok(777));
-        assert_eq!(place(U256::from(778), 5, 9, 768), Err(Refusal::TooFarAhead));
-        assert_eq!(place(U256::from(1) << 200, 5, 9, 768), Err(Refusal::TooFarAhead));
+        assert_eq!(number_in_reach(U256::from(5), 5, 9, 768), Err(Refusal::Stale));
+        assert_eq!(number_in_reach(U256::from(6), 5, 9, 768), Ok(6));
+        assert_eq!(number_in_reach(U256::from(777), 5, 9, 768), Ok(777));
+        assert_eq!(number_in_reach(U256::from(778), 5, 9, 768), Err(Refusal::TooFarAhead));
+        assert_eq!(number_in_reach(U256::from(1) << 200, 5, 9, 768), Err(Refusal::TooFarAhead));
     }
 
     #[test]

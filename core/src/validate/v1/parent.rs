@@ -41,9 +41,9 @@ pub struct HostRule {
 pub struct ParentRules {
     /// The child's timestamp must be greater than the parent's.
     pub timestamp_grows: bool,
-    /// How far the gas limit may move, in millionths of the parent's; `None` for any distance. Default 200. Source: PROTOCOL.md C9.
+    /// How far the gas limit may move, in millionths of the parent's; `None` for any distance. Default 200. Source: C9.
     pub gas_limit_step_millionths: Option<u64>,
-    /// The gas limits that a block may have; `None` for any. Default 10 000 000 to 45 000 000. Source: PROTOCOL.md C9.
+    /// The gas limits that a block may have; `None` for any. Default 10 000 000 to 45 000 000. Source: C9.
     pub gas_limit_range: Option<RangeInclusive<u64>>,
     /// The anchor must not go back.
     pub anchor_holds: bool,

@@ -1,6 +1,6 @@
 //! Is a txlist good in itself (T1)?
 //!
-//! Called by the pipeline in `chain::deliver`. Its hash (T4) is slow and leaves as a job.
+//! Called by the pipeline in `txlists`. Its hash (T4) is slow and leaves as a job.
 
 use bytes::Bytes;
 

@@ -73,8 +73,8 @@ pub(crate) struct RunArgs {
     /// Subnets to have nothing to do with, such as 10.0.0.0/8 or 2001:db8::/32.
     #[arg(long, value_name = "CIDR", num_args = 1..)]
     block_subnet: Vec<Cidr>,
-    /// Which runtime the node lives on.
-    #[arg(long, value_enum, default_value_t = Runtime::Tokio)]
+    /// Which runtime the node lives on: tokio, or async-std where it is built in.
+    #[arg(long, value_name = "RUNTIME", default_value = "tokio")]
     runtime: Runtime,
     /// How many connections and peers to have: 220 connections in production, 110 for development, 32 for tests.
     #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::Prod)]

@@ -1,0 +1,289 @@
+//! Which commitments hold, how do they link, and what may be executed (P5.5, P9.3)?
+//!
+//! [`LinkedChain`] is the table of what was accepted; [`ChainState`](crate::chain::ChainState) decides what enters it.
+//!
+//! Invariants: `canonical` is gapless, each linking to the one before. The sync tip is one of its numbers, or lies before the first: right
+//! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks;
+//! `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+
+use crate::chain::pending::PendingCommitment;
+use crate::error::Refusal;
+use crate::evidence::Fault;
+use crate::input::SyncTip;
+use crate::output::Accepted;
+use crate::validate::v1::parent::{ParentRule, ParentRules};
+use crate::wire::v1::SignedCommitment;
+
+/// Most forks kept beside the canonical chain. Ours: some windows' worth; a fork takes an elected signer to make.
+pub(crate) const MAX_FORKS: usize = 256;
+
+/// The linked commitments.
+#[derive(Debug)]
+pub(crate) struct LinkedChain {
+    tip: SyncTip,
+    by_hash: BTreeMap<B256, Arc<Accepted>>,
+    canonical: BTreeMap<u64, Arc<Accepted>>,
+    /// Valid commitments beside the canonical chain, by number and hash.
+    forks: BTreeMap<(u64, B256), Arc<Accepted>>,
+    /// The first commitment of a signer for a block number (C8), of those kept.
+    by_signer: BTreeMap<(Address, u64), B256>,
+    /// The block with which a signer ended its window (C8), of those kept.
+    ended: BTreeMap<(u64, Address), (u64, B256)>,
+    next_ready: u64,
+    max: usize,
+}
+
+/// How a commitment stands to what is there (C9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linkage {
+    /// It extends the canonical chain.
+    Extends,
+    /// Its parent is known, but it lies beside the canonical chain.
+    Forks,
+    /// Its parent is not known.
+    MissingParent,
+}
+
+/// What a move of the sync tip did (P9.3).
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    /// Commitments that no longer link, lowest first.
+    pub(crate) dropped: Vec<Arc<Accepted>>,
+    /// First block that must be executed (again).
+    pub(crate) execute_from: Option<u64>,
+}
+
+impl LinkedChain {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            tip: SyncTip::default(),
+            by_hash: BTreeMap::new(),
+            canonical: BTreeMap::new(),
+            forks: BTreeMap::new(),
+            by_signer: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            next_ready: 1,
+            max,
+        }
+    }
+
+    pub(crate) fn tip(&self) -> SyncTip {
+        self.tip
+    }
+
+    /// The highest linked commitment above the sync tip.
+    pub(crate) fn head(&self) -> Option<&Arc<Accepted>> {
+        self.canonical.last_key_value().map(|(_, head)| head).filter(|head| head.block_number > self.tip.block_number)
+    }
+
+    /// Its number, or the sync tip's.
+    pub(crate) fn head_number(&self) -> u64 {
+        self.head().map_or(self.tip.block_number, |head| head.block_number)
+    }
+
+    /// The first number that is not ready yet.
+    pub(crate) fn next_ready(&self) -> u64 {
+        self.next_ready
+    }
+
+    pub(crate) fn get(&self, hash: &B256) -> Option<&Arc<Accepted>> {
+        self.by_hash.get(hash)
+    }
+
+    pub(crate) fn at(&self, number: u64) -> Option<&Arc<Accepted>> {
+        self.canonical.get(&number)
+    }
+
+    /// Canonical commitments from a number on, without a gap; none when the first is not here (P6.2).
+    pub(crate) fn from(&self, start: u64) -> impl Iterator<Item = &Arc<Accepted>> {
+        let known = self.canonical.contains_key(&start);
+        self.canonical.range(start..).take_while(move |_| known).map(|(_, commitment)| commitment)
+    }
+
+    /// Valid commitments beside the canonical chain, lowest first.
+    pub(crate) fn forks(&self) -> impl Iterator<Item = &Arc<Accepted>> {
+        self.forks.values()
+    }
+
+    /// Commitments kept, forks included.
+    pub(crate) fn len(&self) -> usize {
+        self.by_hash.len()
+    }
+
+    /// C4: the lowest number that can still be taken; what lies below fell off behind what was executed.
+    pub(crate) fn floor(&self) -> u64 {
+        let first = self.canonical.first_key_value().map_or(0, |(&first, _)| first.saturating_sub(1));
+        self.tip.block_number.max(first)
+    }
+
+    /// C8, C9: what its signer has said before that contradicts it, and how.
+    pub(crate) fn contradicted(&self, pending: &PendingCommitment, signer: Address) -> Option<(Fault, &Arc<Accepted>)> {
+        let PendingCommitment { number, window_end, hash, .. } = *pending;
+        let said = |hash: &B256| self.by_hash.get(hash);
+        if let Some(first) = self.by_signer.get(&(signer, number)).filter(|first| **first != hash).and_then(said) {
+            return Some((Fault::Equivocation, first)); // C8
+        }
+        if let Some((_, eop)) = self.ended.get(&(window_end, signer)).filter(|(eop, _)| number > *eop) {
+            return said(eop).map(|eop| (Fault::AfterEop, eop)); // C8
+        }
+        let before = self.by_signer.get(&(signer, number.checked_sub(1)?)).filter(|before| **before != pending.parent()).and_then(said)?;
+        (before.window_end == window_end).then_some((Fault::BrokenLink, before)) // C9
+    }
+
+    /// C9: finds the parent and asks the parent rules.
+    pub(crate) fn linkage(&self, signed: &SignedCommitment, number: u64, rules: &ParentRules) -> Result<Linkage, Refusal> {
+        let preconf = signed.preconf();
+        let parent_hash = preconf.parent_preconfirmation_hash;
+        let canonical_parent = if let Some(parent) = self.by_hash.get(&parent_hash) {
+            rules.check(parent.signed.preconf(), preconf).map_err(Refusal::ParentRule)?;
+            self.at(parent.block_number).is_some_and(|at| at.hash == parent_hash)
+        } else if self.tip.preconfirmation_hash == Some(parent_hash) {
+            if Some(number) != self.tip.block_number.checked_add(1) {
+                return Err(Refusal::ParentRule(ParentRule::BlockNumber));
+            }
+            true
+        } else if self.tip.preconfirmation_hash.is_none() && Some(number) == self.tip.block_number.checked_add(1) {
+            // Where the tip's hash is known from the chain itself, only that parent links.
+            if self.at(self.tip.block_number).is_some() {
+                return Ok(Linkage::MissingParent);
+            }
+            true
+        } else {
+            return Ok(Linkage::MissingParent);
+        };
+        Ok(if canonical_parent && self.at(number).is_none() { Linkage::Extends } else { Linkage::Forks })
+    }
+
+    /// Makes room for one more commitment: forks that lie behind go first, then the lowest blocks that were ready already.
+    ///
+    /// Returns what fell off; `NoRoom` when everything kept is still needed.
+    pub(crate) fn make_room(&mut self) -> Result<Vec<Arc<Accepted>>, Refusal> {
+        let mut fallen = Vec::new();
+        while self.len() >= self.max {
+            let behind = self.forks.first_key_value().map(|(&key, _)| key).filter(|key| key.0 < self.next_ready);
+            let commitment = match behind {
+                Some(key) => self.forks.remove(&key),
+                None => match self.canonical.first_key_value() {
+                    // The head stays: it is what everything new links to.
+                    Some((&first, _)) if first < self.next_ready && self.canonical.len() > 1 => self.canonical.remove(&first),
+                    _ => return Err(Refusal::NoRoom),
+                },
+            };
+            if let Some(commitment) = commitment {
+                self.unindex(&commitment);
+                fallen.push(commitment);
+            }
+        }
+        Ok(fallen)
+    }
+
+    /// Puts a commitment on top. The caller has asked [`LinkedChain::linkage`] and made room.
+    pub(crate) fn extend(&mut self, commitment: Arc<Accepted>) {
+        self.index(&commitment);
+        self.canonical.insert(commitment.block_number, commitment);
+    }
+
+    /// Puts a fork beside the canonical chain; the oldest gives way when there are too many. Returns what fell off.
+    pub(crate) fn insert_fork(&mut self, commitment: Arc<Accepted>) -> Option<Arc<Accepted>> {
+        let fallen = if self.forks.len() >= MAX_FORKS { self.forks.pop_first().map(|(_, fork)| fork) } else { None };
+        if let Some(fork) = &fallen {
+            self.unindex(fork);
+        }
+        self.index(&commitment);
+        self.forks.insert((commitment.block_number, commitment.hash), commitment);
+        fallen
+    }
+
+    /// The next block if `has` says that its txlist is here; then the one after it is next (P5.5).
+    pub(crate) fn advance_ready(&mut self, has: impl FnOnce(&B256) -> bool) -> Option<Arc<Accepted>> {
+        let next = self.canonical.get(&self.next_ready)?;
+        let preconf = next.signed.preconf();
+        if preconf.has_txlist() && !has(&preconf.raw_tx_list_hash) {
+            return None;
+        }
+        let next = next.clone();
+        self.next_ready = self.next_ready.saturating_add(1);
+        Some(next)
+    }
+
+    /// Makes a block that was ready the next one again, or the lowest one still kept above it. Says which.
+    pub(crate) fn rewind_ready(&mut self, number: u64) -> u64 {
+        let lowest = self.floor().saturating_add(1);
+        self.next_ready = number.max(lowest).min(self.next_ready);
+        self.next_ready
+    }
+
+    /// P9.3: moves the sync tip and links anew what still does.
+    pub(crate) fn move_tip(&mut self, tip: SyncTip) -> Moved {
+        let old = std::mem::replace(&mut self.tip, tip);
+        let mut moved = Moved::default();
+        if self.links_to_tip(old) {
+            if tip.block_number < old.block_number {
+                moved.execute_from = Some(tip.block_number.saturating_add(1));
+                self.next_ready = tip.block_number.saturating_add(1);
+            } else {
+                self.next_ready = self.next_ready.max(tip.block_number.saturating_add(1));
+            }
+        } else {
+            let was_ready = self.next_ready;
+            moved.dropped = std::mem::take(&mut self.canonical).into_values().collect();
+            for commitment in &moved.dropped {
+                self.unindex(commitment);
+            }
+            self.next_ready = tip.block_number.saturating_add(1);
+            if was_ready > self.next_ready {
+                moved.execute_from = Some(self.next_ready);
+            }
+        }
+        moved
+    }
+
+    /// Takes the forks and hands them out, so that the caller can judge them again after the chain has changed under them.
+    pub(crate) fn take_forks(&mut self) -> Vec<Arc<Accepted>> {
+        let forks: Vec<_> = std::mem::take(&mut self.forks).into_values().collect();
+        for fork in &forks {
+            self.unindex(fork);
+        }
+        forks
+    }
+
+    fn links_to_tip(&self, old: SyncTip) -> bool {
+        let Some((&first, lowest)) = self.canonical.first_key_value() else { return true };
+        let number = self.tip.block_number;
+        if let Some(at) = self.at(number) {
+            return self.tip.preconfirmation_hash.is_none_or(|hash| hash == at.hash);
+        }
+        if number.saturating_add(1) < first {
+            // What stood between has fallen off: it was linked and ready, so a tip that rises into it changes nothing above.
+            return number >= old.block_number;
+        }
+        let parent = lowest.signed.preconf().parent_preconfirmation_hash;
+        Some(first) == number.checked_add(1) && self.tip.preconfirmation_hash.is_none_or(|hash| hash == parent)
+    }
+
+    fn index(&mut self, commitment: &Arc<Accepted>) {
+        let Accepted { hash, signer, block_number, window_end, .. } = **commitment;
+        // P5.4a: the first one stays, here and in every other table that has one entry for a position.
+        self.by_signer.entry((signer, block_number)).or_insert(hash);
+        if commitment.signed.preconf().eop {
+            self.ended.entry((window_end, signer)).or_insert((block_number, hash));
+        }
+        self.by_hash.insert(hash, commitment.clone());
+    }
+
+    fn unindex(&mut self, commitment: &Accepted) {
+        let Accepted { hash, signer, block_number, window_end, .. } = *commitment;
+        self.by_hash.remove(&hash);
+        if self.by_signer.get(&(signer, block_number)) == Some(&hash) {
+            self.by_signer.remove(&(signer, block_number));
+        }
+        if commitment.signed.preconf().eop && self.ended.get(&(window_end, signer)) == Some(&(block_number, hash)) {
+            self.ended.remove(&(window_end, signer));
+        }
+    }
+}

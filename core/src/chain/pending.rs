@@ -1,0 +1,40 @@
+//! What is known of a commitment that has no verdict yet?
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+
+use crate::origin::Origin;
+use crate::time::Time;
+use crate::wire::v1::SignedCommitment;
+
+/// A commitment on its way to a verdict.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingCommitment {
+    pub(crate) signed: Arc<SignedCommitment>,
+    /// Its preconfirmation hash.
+    pub(crate) hash: B256,
+    pub(crate) number: u64,
+    pub(crate) window_end: u64,
+    pub(crate) origin: Origin,
+    pub(crate) arrived: Time,
+    /// Who signed it, once that is recovered and found to be the elected one (C7).
+    pub(crate) signer: Option<Address>,
+}
+
+impl PendingCommitment {
+    /// Where it wants to stand: one window, one block number (P5.1).
+    pub(crate) fn position(&self) -> (u64, u64) {
+        (self.window_end, self.number)
+    }
+
+    /// Is its signer recovered, and the elected one (C7)?
+    pub(crate) fn is_signed(&self) -> bool {
+        self.signer.is_some()
+    }
+
+    /// The preconfirmation hash of the block that it builds on.
+    pub(crate) fn parent(&self) -> B256 {
+        self.signed.preconf().parent_preconfirmation_hash
+    }
+}

@@ -1,0 +1,84 @@
+//! What has been found of a commitment?
+//!
+//! [`ChainState`](crate::chain::ChainState) concludes one commitment after the other and hands out a [`Ruling`] for each; what follows from
+//! it for peers, txlists, catch-up and the application is none of its business, and is settled before the next is concluded.
+
+use std::sync::Arc;
+
+use alloy_primitives::Address;
+
+use crate::error::Refusal;
+use crate::evidence::Evidence;
+use crate::origin::Origin;
+use crate::output::Accepted;
+
+/// What a commitment came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Conclusion {
+    /// It extends the canonical chain (C10).
+    Accepted {
+        commitment: Arc<Accepted>,
+        /// What gave way to it.
+        fell_off: Vec<Arc<Accepted>>,
+    },
+    /// It is valid and is kept beside the canonical chain (C9).
+    Forked {
+        /// What stands in the canonical chain at its number.
+        canonical: Option<Arc<Accepted>>,
+        commitment: Arc<Accepted>,
+        fell_off: Vec<Arc<Accepted>>,
+    },
+    /// It waits for its parent or for the schedule (C6, C9).
+    Held,
+    /// It is refused.
+    Refused(Refusal),
+}
+
+impl Conclusion {
+    /// Why its message is not accepted, if that is certain now.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Accepted { .. } | Self::Held => None,
+            Self::Forked { .. } => Some(Refusal::Fork),
+            Self::Refused(refusal) => Some(*refusal),
+        }
+    }
+}
+
+/// A fault of the signer's, found for the first time (P5.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proven {
+    pub(crate) evidence: Arc<Evidence>,
+    pub(crate) signer: Address,
+    pub(crate) block_number: u64,
+}
+
+/// A commitment is concluded, and so is all that waited for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Completed {
+    /// Where that first one came from.
+    pub(crate) origin: Origin,
+    /// What it was before, where it was linked anew (P9.3): that is no longer in the chain.
+    pub(crate) replaces: Option<Arc<Accepted>>,
+}
+
+/// What has been found of one commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) origin: Origin,
+    pub(crate) conclusion: Conclusion,
+    /// What its signer did wrong.
+    pub(crate) proven: Option<Proven>,
+    /// Its number, if its parent should be asked of the peer that brought it (P5.2).
+    pub(crate) child: Option<u64>,
+    /// Set where nothing is left that waited for the commitment with which this began. Blocks that became ready are told then, and not
+    /// before: their order must not depend on which of their children came early.
+    pub(crate) completed: Option<Completed>,
+}
+
+impl Ruling {
+    /// One that refuses, and from which nothing else follows.
+    pub(crate) fn refused(origin: Origin, refusal: Refusal) -> Self {
+        Self { origin, conclusion: Conclusion::Refused(refusal), proven: None, child: None, completed: None }
+    }
+}

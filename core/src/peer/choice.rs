@@ -1,0 +1,297 @@
+//! Whom do we ask, and when will somebody have room (P6.7, P6.8, P6.9)?
+//!
+//! A peer *has room* for a request when it supports the protocol, is not pruned (P7.4), has fewer requests of ours than one peer may have, and
+//! our own restraint lets one more go (P6.7). Of all connected peers that have room, one pass takes the one with the least key:
+//!
+//! | asked for | sort key |
+//! |---|---|
+//! | a head, a txlist, or what our user wants | standing (throttled behind healthy), requests in flight, dice |
+//! | a page of a catch-up | did not answer the last page request, standing, requests in flight, dice |
+//!
+//! So a crowd that claims much and answers nothing waits behind everybody else, whatever its scores.
+
+use crate::dice::Dice;
+use crate::id::{PeerId, RequestId};
+use crate::peer::pace::Pace;
+use crate::peer::score::Standing;
+use crate::peer::table::{Connected, Peers, index};
+use crate::time::Time;
+use crate::wire::topics::Protocol;
+
+impl Connected {
+    /// How we deal with it (P7.4).
+    pub(super) fn standing(&self, now: Time) -> Standing {
+        self.known.ledger.standing(now)
+    }
+
+    /// Requests of ours that it has not answered yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.known.paces.iter().map(Pace::under_way).sum()
+    }
+
+    /// From when on a request may go to it, if nothing but time must pass.
+    fn room_at(&self, now: Time, protocol: Protocol, max_in_flight: usize) -> Option<Time> {
+        let is_able = self.spoken.supports(protocol) && self.in_flight() < max_in_flight && self.standing(now) <= Standing::Throttled;
+        is_able.then(|| self.known.paces[index(protocol)].next_admit_at(now)).flatten()
+    }
+}
+
+impl Peers {
+    /// P6.8: the best of the peers that have room and `fits`.
+    pub(crate) fn choose(&self, now: Time, protocol: Protocol, dice: &mut Dice, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
+        let able = self.with_room(now, protocol).filter(|(id, _)| fits(id));
+        dice.least(able.map(|(id, peer)| ((peer.standing(now), peer.in_flight()), id))).copied()
+    }
+
+    /// P6.9: the same for a page of commitments.
+    pub(crate) fn choose_for_page(&self, now: Time, dice: &mut Dice, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
+        let able = self.with_room(now, Protocol::GetCommitments).filter(|(id, _)| fits(id));
+        dice.least(able.map(|(id, peer)| ((peer.is_unresponsive, peer.standing(now), peer.in_flight()), id))).copied()
+    }
+
+    fn with_room(&self, now: Time, protocol: Protocol) -> impl Iterator<Item = (&PeerId, &Connected)> {
+        self.connected.iter().filter(move |(_, peer)| self.room_at(now, peer, protocol) == Some(now))
+    }
+
+    fn room_at(&self, now: Time, peer: &Connected, protocol: Protocol) -> Option<Time> {
+        peer.room_at(now, protocol, self.max_requests_per_peer)
+    }
+
+    /// Is the peer connected, and does it have room?
+    pub(crate) fn has_room(&self, now: Time, peer: &PeerId, protocol: Protocol) -> bool {
+        self.connected.get(peer).is_some_and(|peer| self.room_at(now, peer, protocol) == Some(now))
+    }
+
+    /// How many connected peers support a protocol.
+    pub(crate) fn supporting(&self, protocol: Protocol) -> usize {
+        self.connected.values().filter(|peer| peer.spoken.supports(protocol)).count()
+    }
+
+    /// A request waits until this peer has room.
+    pub(crate) fn wait_for(&mut self, peer: &PeerId, protocol: Protocol, request: RequestId) {
+        if let Some(peer) = self.connected.get_mut(peer) {
+            peer.waiting[index(protocol)].insert(request);
+        }
+    }
+
+    /// It waits no more.
+    pub(crate) fn wait_no_more(&mut self, peer: &PeerId, protocol: Protocol, request: RequestId) {
+        if let Some(peer) = self.connected.get_mut(peer) {
+            peer.waiting[index(protocol)].remove(&request);
+        }
+    }
+
+    /// The first of the requests that wait for each peer and that it has room for, in the order in which they came.
+    pub(crate) fn ready(&self, now: Time) -> Vec<RequestId> {
+        let first = |peer: &Connected, protocol| peer.waiting[index(protocol)].first().copied();
+        let ready = |peer, protocol| first(peer, protocol).filter(|_| self.room_at(now, peer, protocol) == Some(now));
+        let ready = |peer| Protocol::ALL.into_iter().filter_map(|protocol| ready(peer, protocol)).min();
+        let mut all: Vec<RequestId> = self.connected.values().filter_map(ready).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// When time alone makes room for a request that waits for its peer, or with anybody for a protocol in which something waits.
+    pub(crate) fn next_room(&self, now: Time, anybody_for: &[Protocol]) -> Option<Time> {
+        let is_wanted = |peer: &Connected, protocol| !peer.waiting[index(protocol)].is_empty() || anybody_for.contains(&protocol);
+        let next = |peer, protocol| self.room_at(now, peer, protocol).filter(|at| *at > now);
+        let wanted = |peer| Protocol::ALL.into_iter().filter(move |protocol| is_wanted(peer, *protocol));
+        self.connected.values().flat_map(|peer| wanted(peer).filter_map(move |protocol| next(peer, protocol))).min()
+    }
+
+    /// A request on this protocol goes to the peer now (P6.7).
+    pub(crate) fn note_sent(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
+        let admitted = self.know(now, peer).paces[index(protocol)].admit(now);
+        debug_assert!(admitted, "a request was sent that the pace does not admit");
+    }
+
+    /// A request has ended: the peer counts it no more.
+    pub(crate) fn note_ended(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
+        self.know(now, peer).paces[index(protocol)].end(now);
+    }
+
+    /// The peer dropped a request without an answer: it is left alone in this protocol for a window.
+    pub(crate) fn rest(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
+        self.know(now, peer).paces[index(protocol)].rest(now);
+    }
+
+    /// A connected peer did not answer when it was asked for a page, or did (P6.9).
+    pub(crate) fn set_unresponsive(&mut self, peer: &PeerId, is_unresponsive: bool) {
+        if let Some(peer) = self.connected.get_mut(peer) {
+            peer.is_unresponsive = is_unresponsive;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::id::ConnectionId;
+    use crate::input::{Direction, Spoken};
+    use crate::peer::conduct::Conduct;
+    use crate::peer::ledger::Cause;
+    use crate::peer::table::ConnectionInfo;
+    use crate::wire::topics::ChainId;
+
+    /// Requests of ours that one peer may have.
+    const MAX: usize = 4;
+
+    fn peer(n: u64) -> PeerId {
+        PeerId::from_bytes(&[&[0, 8][..], &n.to_be_bytes()].concat()).expect("ten bytes")
+    }
+
+    /// What happens to the peers of a node, one thing after the other.
+    struct Story {
+        peers: Peers,
+        dice: Dice,
+        now: Time,
+        requests: u64,
+    }
+
+    impl Story {
+        fn new() -> Self {
+            let config = Config { max_requests_per_peer: MAX, ..Config::new(ChainId(1)) };
+            Self { peers: Peers::new(&config), dice: Dice::new([7; 32]), now: Time::ZERO, requests: 0 }
+        }
+
+        fn connected(crowd: u64) -> Self {
+            let mut story = Self::new();
+            for n in 0..crowd {
+                story.goes_on((n, 1, 0));
+            }
+            story
+        }
+
+        /// Something happens to one peer, some time after what happened before. Gives the peer.
+        fn goes_on(&mut self, (who, what, wait_ms): (u64, usize, u64)) -> PeerId {
+            let (name, protocol) = (peer(who), Protocol::ALL[who as usize % 3]);
+            self.now = self.now.after(Duration::from_millis(wait_ms));
+            let Self { peers, dice, now, requests } = self;
+            let now = *now;
+            match what {
+                0 => drop(peers.close(now, name, ConnectionId(who))),
+                1 | 2 => {
+                    let info = ConnectionInfo { direction: Direction::Inbound, address: None };
+                    peers.open(now, name, (ConnectionId(who), info), false);
+                    let spoken = Spoken { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };
+                    peers.identified(&name, spoken);
+                }
+                3 => {
+                    let conduct = if who % 2 == 0 { Conduct::BadMessage } else { Conduct::Timeout };
+                    peers.ledger_mut(now, name).charge(now, conduct, Cause::Neither);
+                }
+                4 if peers.get(&name).is_some() => peers.rest(now, name, protocol),
+                5 if peers.get(&name).is_some() => peers.note_ended(now, name, protocol),
+                6 => peers.does_not_speak(&name, protocol),
+                7 => {
+                    *requests += 1;
+                    peers.wait_for(&name, protocol, RequestId(*requests));
+                }
+                8 => {
+                    if let Some(request) = peers.connected.get(&name).and_then(|peer| peer.waiting[index(protocol)].first().copied()) {
+                        peers.wait_no_more(&name, protocol, request);
+                    }
+                }
+                9 => peers.set_unresponsive(&name, wait_ms % 2 == 0),
+                _ => {
+                    if let Some(peer) = peers.choose(now, protocol, dice, |_| true) {
+                        peers.note_sent(now, peer, protocol);
+                    }
+                }
+            }
+            name
+        }
+    }
+
+    /// P6.7 as it reads: may this peer be asked, and when is there room?
+    fn room(peers: &Peers, now: Time, (id, peer): (&PeerId, &Connected), protocol: Protocol) -> Option<Time> {
+        let under_way = Protocol::ALL.map(|protocol| peer.known.paces[index(protocol)].under_way());
+        let may_be_asked = peer.spoken.supports(protocol) && peers.standing(now, id) < Standing::Pruned;
+        if may_be_asked && under_way.into_iter().sum::<usize>() < MAX { peer.known.paces[index(protocol)].next_admit_at(now) } else { None }
+    }
+
+    fn stories(peers: u64, longest: usize) -> impl Strategy<Value = Vec<(u64, usize, u64)>> {
+        prop::collection::vec((0..peers, 0usize..12, 0u64..4_000), 1..longest)
+    }
+
+    proptest! {
+        #[test]
+        fn p6_8_p7_4_nobody_is_found_who_has_to_wait_behind_another(steps in stories(40, 200)) {
+            let mut story = Story::connected(30);
+            for step in steps {
+                let name = story.goes_on(step);
+                let Story { peers, dice, now, .. } = &mut story;
+                let fits = |peer: &PeerId| *peer != name;
+                for protocol in Protocol::ALL {
+                    let able = || peers.connected().filter(|(id, peer)| fits(id) && room(peers, *now, (id, peer), protocol) == Some(*now));
+                    let rank = |id: &PeerId| (peers.standing(*now, id), peers.connected[id].in_flight());
+                    let found = peers.choose(*now, protocol, dice, fits);
+                    prop_assert_eq!(found.is_some(), able().next().is_some());
+                    prop_assert!(found.is_none_or(|found| able().any(|(id, _)| *id == found) && able().all(|(id, _)| rank(&found) <= rank(id))));
+                    if protocol == Protocol::GetCommitments {
+                        // P6.9: whoever did not answer waits behind all others, whatever their scores.
+                        let found = peers.choose_for_page(*now, dice, fits);
+                        let answers = |id: &PeerId| !peers.connected[id].is_unresponsive;
+                        let before = |id: &PeerId, other: &PeerId| answers(id) && !answers(other) || answers(id) == answers(other) && rank(id) <= rank(other);
+                        prop_assert_eq!(found.is_some(), able().next().is_some());
+                        prop_assert!(found.is_none_or(|found| able().any(|(id, _)| *id == found) && able().all(|(id, _)| before(&found, id))));
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn p6_7_who_waits_goes_when_there_is_room_and_the_timer_knows_the_next_time(steps in stories(12, 200)) {
+            let mut story = Story::new();
+            for step in steps {
+                story.goes_on(step);
+                let (peers, now) = (&story.peers, story.now);
+                let (mut ready, mut later, mut anybody) = (Vec::new(), Vec::new(), Vec::new());
+                for (id, peer) in peers.connected() {
+                    let mut first = Vec::new();
+                    for protocol in Protocol::ALL {
+                        let at = room(peers, now, (id, peer), protocol);
+                        let waits = peer.waiting[index(protocol)].first();
+                        first.extend(waits.copied().filter(|_| at == Some(now)));
+                        later.extend(at.filter(|at| *at > now && waits.is_some()));
+                        anybody.extend(at.filter(|at| *at > now && protocol == Protocol::GetTxList));
+                    }
+                    ready.extend(first.into_iter().min());
+                }
+                ready.sort();
+                prop_assert_eq!(peers.ready(now), ready);
+                prop_assert_eq!(peers.next_room(now, &[]), later.iter().min().copied());
+                prop_assert_eq!(peers.next_room(now, &[Protocol::GetTxList]), later.into_iter().chain(anybody).min());
+            }
+        }
+    }
+
+    #[test]
+    fn p6_8_of_equals_each_is_asked_about_as_often_whatever_its_id() {
+        let mut story = Story::connected(20);
+        let mut times = [0; 20];
+        for _ in 0..20_000 {
+            let found = story.peers.choose(Time::ZERO, Protocol::GetTxList, &mut story.dice, |_| true).expect("all have room");
+            times[(0..20).position(|n| peer(n) == found).expect("one of them")] += 1;
+        }
+        assert!(times.into_iter().all(|times| (850..1_150).contains(&times)), "{times:?}");
+    }
+
+    #[test]
+    fn p6_8_who_has_one_fewer_in_flight_is_asked_first() {
+        let mut story = Story::connected(3);
+        let asked = std::array::from_fn::<_, 9, _>(|_| {
+            let peer = story.peers.choose(Time::ZERO, Protocol::GetTxList, &mut story.dice, |_| true).expect("all have room");
+            story.peers.note_sent(Time::ZERO, peer, Protocol::GetTxList);
+            peer
+        });
+        for round in asked.chunks(3) {
+            assert_eq!(round.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "each once before anybody twice");
+        }
+    }
+}

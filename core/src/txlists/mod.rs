@@ -1,0 +1,349 @@
+//! What becomes of a txlist (T1–T5), and which are missing (P5.6)?
+//!
+//! ```text
+//! arrived (T1-T3, T5) --> Hashing --hash_found (T4)--> stored, as an orphan or by right of a commitment | refused
+//! add_reference --not here--> Fetches --next_wanted--> the machine asks a peer --> answered --> Hashing
+//! ```
+//!
+//! [`TxLists`] owns the lists by hash and who refers to them (`store`), those that are being hashed (`hashing`), and the search for those
+//! that are missing (`fetches`). It knows nothing of the chain, of peers' conduct, or of requests: the machine tells it which commitments
+//! came and went and how far the chain is, asks for it what [`TxLists::next_wanted`] names, and settles each [`TxListRuling`].
+//!
+//! Invariant: a list that a kept commitment of the canonical chain refers to, that is not ready yet, is stored, or there is a fetch for it.
+
+pub(crate) mod fetches;
+pub(crate) mod hashing;
+pub(crate) mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::B256;
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::cost::entry;
+use crate::cx::Cx;
+use crate::error::Refusal;
+use crate::id::{CommandId, JobId, MessageId, PeerId};
+use crate::job::Work;
+use crate::origin::Origin;
+use crate::output::Accepted;
+use crate::request::wanted::Wanted;
+use crate::time::Timer;
+use crate::txlists::fetches::Fetches;
+use crate::txlists::hashing::{Hashing, MAX_HASHING_BYTES, MAX_HASHING_PER_PEER, Unhashed};
+use crate::txlists::store::TxListStore;
+use crate::validate::v1::txlist;
+use crate::wire::v1::{RawTxList, TXLIST_HEADER_BYTES};
+
+/// An entry of what is being hashed.
+const HASHING: usize = entry::<JobId, [u64; 24]>();
+
+/// How far the chain is, as far as txlists must know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heights {
+    /// The highest linked block.
+    pub(crate) head: u64,
+    /// The first block that is not ready yet: lists of those before it are not needed any more.
+    pub(crate) next_ready: u64,
+}
+
+/// What a txlist came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TxListConclusion {
+    /// It is stored now.
+    Stored,
+    /// Its hash is right, and it is here already, or nothing gives it a right to be.
+    NotStored,
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// What has been found of one txlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TxListRuling {
+    pub(crate) origin: Origin,
+    pub(crate) hash: B256,
+    pub(crate) txlist: Bytes,
+    pub(crate) conclusion: TxListConclusion,
+    /// The message to publish, where it is our own.
+    pub(crate) message: Option<Bytes>,
+}
+
+/// The txlists of a node: here, being hashed, or missing.
+#[derive(Debug)]
+pub(crate) struct TxLists {
+    store: TxListStore,
+    hashing: Hashing,
+    fetches: Fetches,
+    /// Our own txlists whose commitments may still come.
+    pinned: BTreeSet<B256>,
+}
+
+impl TxLists {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            store: TxListStore::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
+            hashing: Hashing::default(),
+            fetches: Fetches::default(),
+            pinned: BTreeSet::new(),
+        }
+    }
+
+    /// T1–T3 and T5 of a gossiped txlist, before any byte is hashed. `admit` takes its length off the peer's quota and says whether it was
+    /// within. `Ok` means that the verdict comes later.
+    pub(crate) fn arrived(
+        &mut self,
+        cx: &mut Cx,
+        (peer, message): (PeerId, MessageId),
+        data: &Bytes,
+        admit: impl FnOnce(usize) -> bool,
+    ) -> Result<(), Refusal> {
+        let RawTxList { hash, txlist } = txlist::shape(data, cx.config.txlist_cap)?; // T1
+        if self.store.has(&hash) {
+            return Err(Refusal::Duplicate); // T2
+        }
+        let (is_referenced, is_within_quota) = (self.store.is_referenced(&hash), admit(txlist.len()));
+        if !is_referenced && !is_within_quota {
+            return Err(Refusal::OverQuota); // T3
+        }
+        self.hashing.check_room(&peer, txlist.len())?;
+        if !is_referenced {
+            self.store.reserve_orphan(peer, txlist.len())?; // T5
+        }
+        let origin = Origin::Gossip { peer, message: Some(message) };
+        self.hash(cx, Unhashed { hash, txlist, origin, is_reserved: !is_referenced });
+        Ok(())
+    }
+
+    /// A txlist that a peer answered with.
+    pub(crate) fn answered(&mut self, cx: &mut Cx, origin: Origin, list: RawTxList) {
+        self.hash(cx, Unhashed { hash: list.hash, txlist: list.txlist, origin, is_reserved: false });
+    }
+
+    /// A txlist of our own, whose hash nobody has said yet (P5.7).
+    pub(crate) fn hash_own(&mut self, cx: &mut Cx, command: CommandId, txlist: Bytes) {
+        self.hash(cx, Unhashed { hash: B256::ZERO, txlist, origin: Origin::Own { command }, is_reserved: false });
+    }
+
+    fn hash(&mut self, cx: &mut Cx, unhashed: Unhashed) {
+        let job = cx.start(Work::Hash { txlist: unhashed.txlist.clone() });
+        self.hashing.insert(job, unhashed);
+    }
+
+    /// A hash came back (T4). `None` for a job that is not ours.
+    pub(crate) fn hash_found(&mut self, cx: &mut Cx, job: JobId, found: B256, heights: Heights) -> Option<TxListRuling> {
+        let Unhashed { hash, txlist, origin, is_reserved } = self.hashing.remove(job)?;
+        if let Some(peer) = origin.peer().filter(|_| is_reserved) {
+            self.store.release_orphan(peer, txlist.len());
+        }
+        let (hash, txlist, message, stored) = match origin {
+            Origin::Gossip { peer, .. } => {
+                let stored = if found == hash { self.store_gossiped(cx, peer, hash, &txlist, heights) } else { Err(Refusal::WrongHash) }; // T4
+                (hash, txlist, None, stored)
+            }
+            Origin::Response { command, .. } => {
+                let is_wanted = self.store.is_referenced(&hash) && !self.store.has(&hash);
+                let stored = match found == hash {
+                    false => Err(Refusal::WrongHash), // P6.4
+                    // The answer is a good one, whether there is room for it here or not.
+                    true if is_wanted => Ok(self.insert(cx, hash, &txlist, heights.next_ready).unwrap_or(TxListConclusion::NotStored)),
+                    true => Ok(TxListConclusion::NotStored),
+                };
+                if command.is_none() && (stored.is_err() || is_wanted && !self.store.has(&hash)) {
+                    self.fetches.failed(&hash);
+                }
+                (hash, txlist, None, stored)
+            }
+            Origin::Own { .. } | Origin::Kept => {
+                let message = RawTxList { hash: found, txlist }.encode();
+                let txlist = message.slice(TXLIST_HEADER_BYTES..); // the bytes that are published and those that are stored are the same ones
+                let stored = self.store_own(cx, found, &txlist, heights);
+                (found, txlist, Some(message), stored)
+            }
+        };
+        Some(TxListRuling { origin, hash, txlist, conclusion: stored.unwrap_or_else(TxListConclusion::Refused), message })
+    }
+
+    fn store_gossiped(
+        &mut self,
+        cx: &mut Cx,
+        peer: PeerId,
+        hash: B256,
+        txlist: &Bytes,
+        heights: Heights,
+    ) -> Result<TxListConclusion, Refusal> {
+        if self.store.has(&hash) {
+            return Err(Refusal::Duplicate); // T2: it came another way meanwhile
+        }
+        if self.store.is_referenced(&hash) {
+            return self.insert(cx, hash, txlist, heights.next_ready);
+        }
+        self.store.reserve_orphan(peer, txlist.len())?; // T5
+        self.store.insert_orphan(hash, txlist.clone(), peer);
+        cx.timers.set(Timer::Orphan(hash), cx.now.mono.after(cx.config.orphan_for));
+        Ok(TxListConclusion::Stored)
+    }
+
+    /// P5.7: our own is stored like any other. Where its commitment is still to come, it has the right of a referenced one until then, for as
+    /// long as an orphan has.
+    fn store_own(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, heights: Heights) -> Result<TxListConclusion, Refusal> {
+        if self.store.has(&hash) {
+            return Ok(TxListConclusion::NotStored);
+        }
+        if self.store.is_referenced(&hash) {
+            return self.insert(cx, hash, txlist, heights.next_ready);
+        }
+        self.store.add_reference(hash, heights.head.saturating_add(1), heights.next_ready);
+        self.insert(cx, hash, txlist, heights.next_ready).inspect_err(|_| self.store.remove_reference(&hash))?;
+        self.pinned.insert(hash);
+        cx.timers.set(Timer::Orphan(hash), cx.now.mono.after(cx.config.orphan_for));
+        Ok(TxListConclusion::Stored)
+    }
+
+    /// Stores a list that a commitment refers to.
+    fn insert(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, next_ready: u64) -> Result<TxListConclusion, Refusal> {
+        let displaced = self.store.insert(hash, txlist.clone(), next_ready)?;
+        self.fetches.end(cx, &hash);
+        self.want_displaced(cx, displaced);
+        Ok(TxListConclusion::Stored)
+    }
+
+    /// What gave way to an earlier block's list is needed after it.
+    fn want_displaced(&mut self, cx: &mut Cx, displaced: Vec<(u64, B256)>) {
+        for (number, hash) in displaced {
+            self.want(cx, hash, number, None);
+        }
+    }
+
+    /// T5: an orphan's time is over; one of our own lives on if its commitment has come.
+    pub(crate) fn orphan_over(&mut self, hash: &B256) {
+        self.store.expire_orphan(hash);
+        if self.pinned.remove(hash) {
+            self.store.remove_reference(hash);
+        }
+    }
+
+    /// A commitment is kept now. The list that it refers to has a right to be here; it is looked for where the commitment is to be executed,
+    /// of who sent it first.
+    pub(crate) fn add_reference(&mut self, cx: &mut Cx, accepted: &Accepted, sender: Option<PeerId>, is_executed: bool, next_ready: u64) {
+        let preconf = accepted.signed.preconf();
+        if !preconf.has_txlist() {
+            return;
+        }
+        let hash = preconf.raw_tx_list_hash;
+        let displaced = self.store.add_reference(hash, accepted.block_number, next_ready);
+        self.want_displaced(cx, displaced);
+        if is_executed {
+            self.want(cx, hash, accepted.block_number, sender);
+        }
+    }
+
+    /// A commitment is kept no longer.
+    pub(crate) fn remove_reference(&mut self, cx: &mut Cx, fallen: &Accepted) {
+        let preconf = fallen.signed.preconf();
+        if preconf.has_txlist() {
+            self.store.remove_reference(&preconf.raw_tx_list_hash);
+            if !self.store.is_referenced(&preconf.raw_tx_list_hash) {
+                self.fetches.end(cx, &preconf.raw_tx_list_hash);
+            }
+        }
+    }
+
+    /// Has a list looked for, unless it is here.
+    fn want(&mut self, cx: &mut Cx, hash: B256, number: u64, sender: Option<PeerId>) {
+        if !self.store.has(&hash) {
+            self.fetches.begin(cx, hash, number, sender);
+        }
+    }
+
+    /// A commitment that was ready is to be executed again, and needs its list again.
+    pub(crate) fn want_again(&mut self, cx: &mut Cx, accepted: &Accepted) {
+        let preconf = accepted.signed.preconf();
+        if preconf.has_txlist() {
+            self.want(cx, preconf.raw_tx_list_hash, accepted.block_number, None);
+        }
+    }
+
+    /// What lies before this block needs no execution, and so no list.
+    pub(crate) fn end_fetches_below(&mut self, cx: &mut Cx, next_ready: u64) {
+        self.fetches.end_below(cx, next_ready);
+    }
+
+    /// P5.6: missing for long enough, or the pause behind the last try is over. Says whether somebody should be asked now.
+    pub(crate) fn fetch_due(&mut self, hash: &B256) -> bool {
+        self.fetches.became_due(hash)
+    }
+
+    /// A peer that was asked does not have it, or did not answer. Says whether somebody else should be asked now.
+    pub(crate) fn fetch_failed(&mut self, hash: &B256) -> bool {
+        self.fetches.failed(hash)
+    }
+
+    /// What should be asked next, and of whom. The same until [`TxLists::asked`] or [`TxLists::nobody_is_left`] says what came of it.
+    pub(crate) fn next_wanted(&mut self, cx: &mut Cx) -> Option<Wanted> {
+        self.fetches.next_wanted(cx)
+    }
+
+    /// This peer was asked for it.
+    pub(crate) fn asked(&mut self, cx: &mut Cx, hash: &B256, peer: PeerId) {
+        self.fetches.asked(cx, hash, peer);
+    }
+
+    /// All who could be asked for it were.
+    pub(crate) fn nobody_is_left(&mut self, cx: &mut Cx, hash: &B256) {
+        self.fetches.nobody_is_left(cx, hash);
+    }
+
+    /// A list that is here.
+    pub(crate) fn get(&self, hash: &B256) -> Option<&Bytes> {
+        self.store.get(hash)
+    }
+
+    /// Is it here?
+    pub(crate) fn has(&self, hash: &B256) -> bool {
+        self.store.has(hash)
+    }
+
+    /// Bytes of those that are here.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.store.bytes()
+    }
+
+    /// How many are missing.
+    pub(crate) fn missing(&self) -> usize {
+        self.fetches.len()
+    }
+
+    /// Does one that is missing wait for somebody to ask?
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        self.fetches.is_due()
+    }
+
+    /// How many are being hashed.
+    pub(crate) fn hashing(&self) -> usize {
+        self.hashing.len()
+    }
+
+    /// How many of those are answers to requests of ours: their peers' work is done, ours is not.
+    pub(crate) fn hashing_responses(&self) -> usize {
+        self.hashing.responses()
+    }
+
+    /// The most bytes that it holds under a configuration, with so many peers. References and fetches count with their commitments.
+    pub(crate) fn max_bytes(config: &Config, max_peers: usize) -> usize {
+        config.max_txlist_bytes
+            + config.max_orphan_bytes
+            + MAX_HASHING_BYTES
+            + config.max_requests * (config.txlist_cap + TXLIST_HEADER_BYTES)
+            + (max_peers * MAX_HASHING_PER_PEER + config.max_requests + config.max_unsent) * HASHING
+    }
+
+    /// The bytes that it holds, counted likewise.
+    pub(crate) fn bytes(&self) -> usize {
+        self.store.bytes() + self.hashing.bytes() + self.hashing.len() * HASHING
+    }
+}

@@ -1,0 +1,235 @@
+//! Which txlists are here, and by what right (T2, T5)?
+//!
+//! A txlist is unsigned, so anyone can make valid ones: only a commitment that refers to it gives it a right to our memory. The others are
+//! orphans, few and short-lived, and room for one is set aside before its bytes are hashed, so that results may come back in any order.
+//!
+//! Invariants: `referenced_bytes` is the sum over the referenced lists; `orphan_bytes` and `orphans_of` are the sums over the orphans and
+//! over what is set aside for those that are being hashed. A list that a kept commitment refers to is never an orphan.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
+use bytes::Bytes;
+
+use crate::error::Refusal;
+use crate::id::PeerId;
+
+/// Bytes that one kept txlist costs beside its own. Ours: keys, pointers and the table's share.
+pub(crate) const TXLIST_OVERHEAD_BYTES: usize = 256;
+
+#[derive(Debug)]
+struct Stored {
+    txlist: Bytes,
+    /// Who brought it, while no commitment refers to it.
+    orphan_of: Option<PeerId>,
+}
+
+/// How many kept commitments refer to a hash, and the highest of their numbers, which decides who falls off first.
+#[derive(Debug)]
+struct References {
+    count: usize,
+    number: u64,
+}
+
+/// The bytes of txlists.
+#[derive(Debug)]
+pub(crate) struct TxListStore {
+    lists: BTreeMap<B256, Stored>,
+    references: BTreeMap<B256, References>,
+    referenced_bytes: usize,
+    orphan_bytes: usize,
+    orphans_of: BTreeMap<PeerId, usize>,
+    max_referenced_bytes: usize,
+    max_orphan_bytes: usize,
+    max_orphan_bytes_per_peer: usize,
+}
+
+impl TxListStore {
+    pub(crate) fn new(max_referenced_bytes: usize, max_orphan_bytes: usize, max_orphan_bytes_per_peer: usize) -> Self {
+        Self {
+            lists: BTreeMap::new(),
+            references: BTreeMap::new(),
+            referenced_bytes: 0,
+            orphan_bytes: 0,
+            orphans_of: BTreeMap::new(),
+            max_referenced_bytes,
+            max_orphan_bytes,
+            max_orphan_bytes_per_peer,
+        }
+    }
+
+    pub(crate) fn get(&self, hash: &B256) -> Option<&Bytes> {
+        self.lists.get(hash).map(|stored| &stored.txlist)
+    }
+
+    pub(crate) fn has(&self, hash: &B256) -> bool {
+        self.lists.contains_key(hash)
+    }
+
+    /// Does a kept commitment refer to it?
+    pub(crate) fn is_referenced(&self, hash: &B256) -> bool {
+        self.references.contains_key(hash)
+    }
+
+    /// Bytes kept, overhead included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.referenced_bytes + self.orphan_bytes
+    }
+
+    /// T5: sets room for an orphan aside, before it is hashed.
+    pub(crate) fn reserve_orphan(&mut self, peer: PeerId, len: usize) -> Result<(), Refusal> {
+        let cost = len + TXLIST_OVERHEAD_BYTES;
+        let of_peer = self.orphans_of.get(&peer).copied().unwrap_or(0);
+        if self.orphan_bytes + cost > self.max_orphan_bytes || of_peer + cost > self.max_orphan_bytes_per_peer {
+            return Err(Refusal::NoRoom);
+        }
+        self.orphan_bytes += cost;
+        *self.orphans_of.entry(peer).or_default() += cost;
+        Ok(())
+    }
+
+    /// Gives back what [`TxListStore::reserve_orphan`] set aside.
+    pub(crate) fn release_orphan(&mut self, peer: PeerId, len: usize) {
+        let cost = len + TXLIST_OVERHEAD_BYTES;
+        self.orphan_bytes -= cost;
+        if let Some(of_peer) = self.orphans_of.get_mut(&peer) {
+            *of_peer -= cost;
+            if *of_peer == 0 {
+                self.orphans_of.remove(&peer);
+            }
+        }
+    }
+
+    /// Stores a txlist that a commitment refers to. `next_ready` is the first block still needed: lists that only blocks before it refer to
+    /// give way, then those of later blocks than its own, which are handed out by number and hash: an earlier block is executed first.
+    pub(crate) fn insert(&mut self, hash: B256, txlist: Bytes, next_ready: u64) -> Result<Vec<(u64, B256)>, Refusal> {
+        let cost = txlist.len() + TXLIST_OVERHEAD_BYTES;
+        let own = self.references.get(&hash).map_or(u64::MAX, |references| references.number);
+        let mut displaced = Vec::new();
+        while self.referenced_bytes + cost > self.max_referenced_bytes {
+            let oldest = self.referenced_by_number().filter(|(number, _)| *number < next_ready).min();
+            let latest = || self.referenced_by_number().filter(|(number, _)| *number > own).max();
+            let (number, gives_way) = oldest.or_else(latest).ok_or(Refusal::NoRoom)?;
+            self.remove(&gives_way);
+            if number >= next_ready {
+                displaced.push((number, gives_way));
+            }
+        }
+        self.referenced_bytes += cost;
+        self.lists.insert(hash, Stored { txlist, orphan_of: None });
+        Ok(displaced)
+    }
+
+    /// Stores an orphan whose room was set aside.
+    pub(crate) fn insert_orphan(&mut self, hash: B256, txlist: Bytes, peer: PeerId) {
+        self.lists.insert(hash, Stored { txlist, orphan_of: Some(peer) });
+    }
+
+    /// Its time is over (T5). Nothing happens if a commitment has come for it.
+    pub(crate) fn expire_orphan(&mut self, hash: &B256) {
+        if let Some(Stored { orphan_of: Some(_), .. }) = self.lists.get(hash) {
+            self.remove(hash);
+        }
+    }
+
+    /// A commitment that refers to this hash is kept now. An orphan of that hash is one no more.
+    /// Hands out what gives way to it, as [`TxListStore::insert`] does.
+    pub(crate) fn add_reference(&mut self, hash: B256, number: u64, next_ready: u64) -> Vec<(u64, B256)> {
+        let references = self.references.entry(hash).or_insert(References { count: 0, number });
+        references.count += 1;
+        references.number = references.number.max(number);
+        if let Some(Stored { txlist, orphan_of: Some(_) }) = self.lists.get(&hash) {
+            let txlist = txlist.clone();
+            self.remove(&hash);
+            // Without room it is as if it had not come yet: it will be fetched.
+            return self.insert(hash, txlist, next_ready).unwrap_or_default();
+        }
+        Vec::new()
+    }
+
+    /// A commitment that referred to this hash is kept no longer.
+    pub(crate) fn remove_reference(&mut self, hash: &B256) {
+        let Some(references) = self.references.get_mut(hash) else { return };
+        references.count -= 1;
+        if references.count == 0 {
+            self.references.remove(hash);
+            self.remove(hash);
+        }
+    }
+
+    fn referenced_by_number(&self) -> impl Iterator<Item = (u64, B256)> {
+        let stored = self.lists.iter().filter(|(_, stored)| stored.orphan_of.is_none());
+        stored.filter_map(|(hash, _)| self.references.get(hash).map(|references| (references.number, *hash)))
+    }
+
+    fn remove(&mut self, hash: &B256) {
+        let Some(stored) = self.lists.remove(hash) else { return };
+        match stored.orphan_of {
+            Some(peer) => self.release_orphan(peer, stored.txlist.len()),
+            None => self.referenced_bytes -= stored.txlist.len() + TXLIST_OVERHEAD_BYTES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: [u8; 2] = [0, 1];
+
+    fn peer() -> PeerId {
+        PeerId::from_bytes(&ALICE).expect("two bytes")
+    }
+
+    fn store() -> TxListStore {
+        TxListStore::new(3 * (100 + TXLIST_OVERHEAD_BYTES), 2 * (100 + TXLIST_OVERHEAD_BYTES), 100 + TXLIST_OVERHEAD_BYTES)
+    }
+
+    fn list(byte: u8) -> (B256, Bytes) {
+        (B256::repeat_byte(byte), vec![byte; 100].into())
+    }
+
+    #[test]
+    fn an_orphan_takes_its_own_share_and_no_more() {
+        // T5
+        let mut store = store();
+        assert_eq!(store.reserve_orphan(peer(), 100), Ok(()));
+        assert_eq!(store.reserve_orphan(peer(), 1), Err(Refusal::NoRoom));
+        let (hash, bytes) = list(1);
+        store.insert_orphan(hash, bytes, peer());
+        store.expire_orphan(&hash);
+        assert_eq!((store.bytes(), store.has(&hash)), (0, false));
+        assert_eq!(store.reserve_orphan(peer(), 100), Ok(()));
+    }
+
+    #[test]
+    fn a_commitment_turns_an_orphan_into_a_list_with_a_right_to_its_room() {
+        // T5
+        let mut store = store();
+        let (hash, bytes) = list(1);
+        store.reserve_orphan(peer(), 100).expect("room");
+        store.insert_orphan(hash, bytes, peer());
+        store.add_reference(hash, 7, 7);
+        store.expire_orphan(&hash);
+        assert!(store.has(&hash));
+        assert_eq!(store.reserve_orphan(peer(), 100), Ok(()));
+        store.remove_reference(&hash);
+        assert!(!store.has(&hash));
+    }
+
+    #[test]
+    fn what_is_still_needed_never_gives_way() {
+        // P10.1
+        let mut store = store();
+        for number in 1..=3 {
+            let (hash, bytes) = list(number);
+            store.add_reference(hash, u64::from(number), 1);
+            store.insert(hash, bytes, 1).expect("room for three");
+        }
+        let (hash, bytes) = list(4);
+        store.add_reference(hash, 4, 1);
+        assert_eq!(store.insert(hash, bytes.clone(), 1), Err(Refusal::NoRoom));
+        assert_eq!(store.insert(hash, bytes, 2), Ok(Vec::new()));
+        assert!(!store.has(&B256::repeat_byte(1)) && store.has(&B256::repeat_byte(2)));
+    }
+}

@@ -1,0 +1,205 @@
+//! Txlists on their own: no chain, no peers, no machine.
+
+use alloy_primitives::{U256, keccak256};
+
+use super::*;
+use crate::id::RequestId;
+use crate::request::Purpose;
+use crate::time::{Now, Time};
+use crate::wire::v1::{PreconfCommitment, Preconfirmation, SignedCommitment};
+
+const HEIGHTS: Heights = Heights { head: 0, next_ready: 1 };
+
+fn peer(name: u8) -> PeerId {
+    PeerId::from_bytes(&[0, 1, name]).expect("three bytes")
+}
+
+fn list(byte: u8) -> (B256, Bytes) {
+    let bytes = Bytes::from(vec![byte; 100]);
+    (keccak256(&bytes), bytes)
+}
+
+/// An accepted commitment with this number, for the list of this byte.
+fn accepted(number: u64, byte: u8) -> Accepted {
+    let preconf = Preconfirmation { block_number: U256::from(number), raw_tx_list_hash: list(byte).0, ..Preconfirmation::default() };
+    let signed = SignedCommitment::new(PreconfCommitment { preconf, ..PreconfCommitment::default() }, [0; 65]);
+    Accepted { signed, hash: B256::with_last_byte(byte), signer: Default::default(), block_number: number, window_end: 0 }
+}
+
+fn bench() -> (Cx, TxLists) {
+    let cx = Cx::for_tests();
+    let lists = TxLists::new(&cx.config);
+    (cx, lists)
+}
+
+/// Gossips a list that is said to have this hash. The job that hashes it.
+fn gossip(cx: &mut Cx, lists: &mut TxLists, name: u8, hash: B256, txlist: Bytes) -> Result<JobId, Refusal> {
+    let data = RawTxList { hash, txlist }.encode();
+    lists.arrived(cx, (peer(name), MessageId([name; 20])), &data, |_| true)?;
+    Ok(cx.drain_jobs().pop().expect("a job"))
+}
+
+/// What is wanted next: the byte of its list's hash is told by `of`.
+fn wanted_hash(wanted: &Wanted) -> B256 {
+    let Purpose::TxList { hash, command: None } = wanted.purpose else { panic!("{wanted:?}") };
+    hash
+}
+
+/// Lets the grace of what is missing pass.
+fn wait(cx: &mut Cx, lists: &mut TxLists) {
+    while let Some((at, timer)) = cx.timers.next() {
+        cx.begin(Now { mono: at, ..cx.now });
+        cx.timers.pop_due(at);
+        if let Timer::TxListMissing(hash) = timer {
+            assert!(lists.fetch_due(&hash));
+        }
+    }
+}
+
+#[test]
+fn t5_an_orphan_is_kept_for_its_time_and_gives_its_room_back() {
+    let (mut cx, mut lists) = bench();
+    let (hash, bytes) = list(1);
+    let job = gossip(&mut cx, &mut lists, 1, hash, bytes).expect("room");
+    let ruling = lists.hash_found(&mut cx, job, hash, HEIGHTS).expect("ours");
+    assert_eq!((ruling.conclusion, lists.has(&hash)), (TxListConclusion::Stored, true));
+    assert!(matches!(cx.timers.next(), Some((_, Timer::Orphan(due))) if due == hash));
+    lists.orphan_over(&hash);
+    assert_eq!((lists.has(&hash), lists.bytes()), (false, 0));
+}
+
+#[test]
+fn t5_a_list_lives_as_long_as_a_commitment_refers_to_it() {
+    let (mut cx, mut lists) = bench();
+    let (hash, bytes) = list(1);
+    let job = gossip(&mut cx, &mut lists, 1, hash, bytes).expect("room");
+    lists.hash_found(&mut cx, job, hash, HEIGHTS);
+    let two = [accepted(1, 1), accepted(2, 1)];
+    two.iter().for_each(|commitment| lists.add_reference(&mut cx, commitment, None, true, 1));
+    lists.orphan_over(&hash);
+    lists.remove_reference(&mut cx, &two[0]);
+    assert!(lists.has(&hash), "the other one still refers to it");
+    lists.remove_reference(&mut cx, &two[1]);
+    assert_eq!((lists.has(&hash), lists.missing(), lists.bytes()), (false, 0, 0));
+}
+
+#[test]
+fn t2_t3_t4_what_is_here_over_quota_or_not_what_it_says_is_refused() {
+    let (mut cx, mut lists) = bench();
+    let (hash, bytes) = list(1);
+    let data = RawTxList { hash, txlist: bytes.clone() }.encode();
+    assert_eq!(lists.arrived(&mut cx, (peer(1), MessageId([1; 20])), &data, |_| false), Err(Refusal::OverQuota)); // T3
+    let job = gossip(&mut cx, &mut lists, 1, hash, bytes.clone()).expect("room");
+    let wrong = lists.hash_found(&mut cx, job, list(2).0, HEIGHTS).expect("ours");
+    assert_eq!((wrong.conclusion, lists.bytes()), (TxListConclusion::Refused(Refusal::WrongHash), 0)); // T4
+    let twice = [1, 2].map(|name| gossip(&mut cx, &mut lists, name, hash, bytes.clone()).expect("room"));
+    let rulings = twice.map(|job| lists.hash_found(&mut cx, job, hash, HEIGHTS).expect("ours").conclusion);
+    assert_eq!(rulings, [TxListConclusion::Stored, TxListConclusion::Refused(Refusal::Duplicate)]); // T2
+    assert_eq!(gossip(&mut cx, &mut lists, 3, hash, bytes), Err(Refusal::Duplicate)); // T2
+}
+
+#[test]
+fn p10_1_one_peer_has_so_many_hashed_at_once_and_no_more() {
+    let (mut cx, mut lists) = bench();
+    let mut one = |byte: u8| gossip(&mut cx, &mut lists, 1, list(byte).0, list(byte).1).is_ok();
+    let most = u8::try_from(MAX_HASHING_PER_PEER).expect("few");
+    assert!((0..most).all(&mut one) && !one(most));
+    assert_eq!(lists.hashing(), MAX_HASHING_PER_PEER);
+    assert!(lists.bytes() <= TxLists::max_bytes(&cx.config, 1));
+}
+
+#[test]
+fn p5_6_the_lowest_block_is_wanted_first_and_of_its_sender() {
+    let (mut cx, mut lists) = bench();
+    for (number, byte) in [(3, 3), (1, 1), (2, 2)] {
+        lists.add_reference(&mut cx, &accepted(number, byte), Some(peer(byte)), true, 1);
+    }
+    assert_eq!((lists.missing(), lists.next_wanted(&mut cx)), (3, None), "they have their grace");
+    wait(&mut cx, &mut lists);
+    let mut order = Vec::new();
+    while let Some(wanted) = lists.next_wanted(&mut cx) {
+        let hash = wanted_hash(&wanted);
+        order.push((hash, wanted.prefer.expect("its sender")));
+        lists.asked(&mut cx, &hash, peer(9));
+    }
+    assert_eq!(order, [1, 2, 3].map(|byte| (list(byte).0, peer(byte))));
+}
+
+#[test]
+fn p5_6_at_most_three_are_asked_at_a_time_and_nobody_twice_in_a_round() {
+    let (mut cx, mut lists) = bench();
+    let hash = list(1).0;
+    lists.add_reference(&mut cx, &accepted(1, 1), None, true, 1);
+    for name in 1..=3 {
+        wait(&mut cx, &mut lists);
+        let wanted = lists.next_wanted(&mut cx).expect("another one");
+        assert_eq!(wanted.exclude, (1..name).map(peer).collect::<Vec<_>>());
+        lists.asked(&mut cx, &hash, peer(name));
+    }
+    wait(&mut cx, &mut lists);
+    assert_eq!(lists.next_wanted(&mut cx), None, "three are at it");
+    assert!(lists.fetch_failed(&hash));
+    assert_eq!(lists.next_wanted(&mut cx).map(|wanted| wanted.exclude.len()), Some(3));
+    lists.nobody_is_left(&mut cx, &hash);
+    assert_eq!(lists.next_wanted(&mut cx), None);
+    assert!(lists.fetch_failed(&hash) && lists.fetch_failed(&hash));
+    lists.nobody_is_left(&mut cx, &hash);
+    wait(&mut cx, &mut lists);
+    assert_eq!(lists.next_wanted(&mut cx).map(|wanted| wanted.exclude), Some(Vec::new()), "a new round");
+}
+
+#[test]
+fn p6_4_an_answer_ends_the_fetch_and_a_wrong_one_makes_it_due_again() {
+    let (mut cx, mut lists) = bench();
+    let (hash, txlist) = list(1);
+    lists.add_reference(&mut cx, &accepted(1, 1), None, true, 1);
+    wait(&mut cx, &mut lists);
+    let origin = Origin::Response { peer: peer(1), request: RequestId(1), command: None };
+    let mut answer = |lists: &mut TxLists, found| {
+        let wanted = lists.next_wanted(&mut cx).expect("still missing");
+        lists.asked(&mut cx, &wanted_hash(&wanted), peer(1));
+        lists.answered(&mut cx, origin, RawTxList { hash, txlist: txlist.clone() });
+        assert_eq!(lists.hashing_responses(), 1);
+        let job = cx.drain_jobs().pop().expect("a job");
+        lists.hash_found(&mut cx, job, found, HEIGHTS).expect("ours").conclusion
+    };
+    assert_eq!(answer(&mut lists, list(2).0), TxListConclusion::Refused(Refusal::WrongHash));
+    assert_eq!(answer(&mut lists, hash), TxListConclusion::Stored);
+    assert_eq!((lists.missing(), lists.waits_for_peer(), cx.timers.next()), (0, false, None));
+}
+
+#[test]
+fn a_list_that_gives_way_to_an_earlier_blocks_is_looked_for_again() {
+    let (mut cx, mut lists) = bench();
+    cx.config.max_txlist_bytes = 100 + store::TXLIST_OVERHEAD_BYTES;
+    lists = TxLists { store: TxListStore::new(cx.config.max_txlist_bytes, 0, 0), ..lists };
+    for (number, byte) in [(2, 2), (1, 1)] {
+        lists.add_reference(&mut cx, &accepted(number, byte), None, true, 1);
+        let (hash, txlist) = list(byte);
+        let job = gossip(&mut cx, &mut lists, byte, hash, txlist).expect("a commitment refers to it");
+        assert_eq!(lists.hash_found(&mut cx, job, hash, HEIGHTS).expect("ours").conclusion, TxListConclusion::Stored);
+    }
+    assert!(lists.has(&list(1).0) && !lists.has(&list(2).0));
+    assert_eq!((lists.missing(), cx.timers.next()), (1, Some((Time::ZERO.after(cx.config.txlist_grace), Timer::TxListMissing(list(2).0)))));
+}
+
+#[test]
+fn p5_7_our_own_list_waits_for_its_commitment_and_is_published_as_it_is_stored() {
+    let (mut cx, mut lists) = bench();
+    let (hash, txlist) = list(1);
+    lists.hash_own(&mut cx, CommandId(1), txlist.clone());
+    let job = cx.drain_jobs().pop().expect("a job");
+    let ruling = lists.hash_found(&mut cx, job, hash, HEIGHTS).expect("ours");
+    assert_eq!((ruling.conclusion, ruling.message), (TxListConclusion::Stored, Some(RawTxList { hash, txlist }.encode())));
+    lists.add_reference(&mut cx, &accepted(1, 1), None, true, 1);
+    lists.orphan_over(&hash);
+    assert!(lists.has(&hash), "its commitment has come");
+}
+
+#[test]
+fn p9_3_what_is_settled_needs_no_list() {
+    let (mut cx, mut lists) = bench();
+    [1, 2].iter().for_each(|&number| lists.add_reference(&mut cx, &accepted(u64::from(number), number), None, true, 1));
+    lists.end_fetches_below(&mut cx, 2);
+    assert_eq!((lists.missing(), cx.timers.next().map(|(_, timer)| timer)), (1, Some(Timer::TxListMissing(list(2).0))));
+}
