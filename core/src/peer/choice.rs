@@ -276,6 +276,7 @@ mod tests {
     proptest! {
         #[test]
         fn p6_8_p7_4_nobody_is_found_who_has_to_wait_behind_another(steps in stories(40, 200)) {
+            // P7.4: who is throttled waits behind the healthy, who is pruned is not asked
             let mut story = Story::connected(30);
             for step in steps {
                 let name = story.goes_on(step);

@@ -68,11 +68,8 @@ impl Core {
                 }
                 peer
             }
-            None => {
-                let can_any = self.peers.connected().any(|(peer, _)| self.can_ask(now.mono, *peer, protocol));
-                let chosen = if can_any { self.choose(now.mono, protocol, |_| true) } else { None };
-                chosen.ok_or(CommandError::NoPeer(protocol))?
-            }
+            // Where there is nobody to choose, no dice are thrown.
+            None => self.choose(now.mono, protocol, |_| true).ok_or(CommandError::NoPeer(protocol))?,
         };
         // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
         // there is a place among those who wait.

@@ -33,8 +33,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use preconf_core::{
-    Accepted, Action, Address, B256, Bytes, Command, CommitmentsPage, Config, Core, Event, Found, Input, JobDone, JobId, MessageId, Now,
-    Output, PeerId, RawTxList, Refusal, RequestFailure, RequestId, SignedCommitment, Source, Topic, Verdict, Work, preconfirmation_hash,
+    Accepted, Action, Address, B256, Bytes, CommitmentsPage, Config, Core, Event, Found, Input, JobDone, JobId, MessageId, Now, Output,
+    PeerId, RawTxList, Refusal, RequestFailure, RequestId, SignedCommitment, Source, Topic, Update, Verdict, Work, preconfirmation_hash,
 };
 
 use crate::Call;
