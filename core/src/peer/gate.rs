@@ -12,8 +12,7 @@
 //! A protected peer (trusted, static) passes the redial limit and the neighbourhood's bound; a block stops it like any other. **(Ours:**
 //! the neighbourhood, or strangers from a static peer's subnet could keep it out.**)**
 //!
-//! Invariant: every set is bounded, and `redials` and `by_start` hold the same addresses. Only `dialed` and `expire` touch the keys of
-//! those two.
+//! Invariant: every set is bounded; `redials` and `by_start` hold the same addresses, and only `dialed` and `expire` touch their keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
