@@ -49,6 +49,7 @@ struct Chaos {
     jobs: VecDeque<Job>,
     sent: Vec<(RequestId, Protocol, Bytes)>,
     publishes: Vec<PublishId>,
+    dials: Vec<DialId>,
     open_verdicts: BTreeMap<(MessageId, PeerId), i64>,
     commands: BTreeSet<CommandId>,
     connection: u64,
@@ -66,6 +67,7 @@ impl Chaos {
             jobs: VecDeque::new(),
             sent: Vec::new(),
             publishes: Vec::new(),
+            dials: Vec::new(),
             open_verdicts: BTreeMap::new(),
             commands: BTreeSet::new(),
             connection: 0,
@@ -100,6 +102,7 @@ impl Chaos {
                 Output::Job(job) => self.jobs.push_back(job),
                 Output::Net(Action::SendRequest { request, protocol, body, .. }) => self.sent.push((request, protocol, body)),
                 Output::Net(Action::Publish { publish, .. }) => self.publishes.push(publish),
+                Output::Net(Action::Dial { dial, .. }) => self.dials.push(dial),
                 Output::Net(Action::ReportGossip { message, peer, .. }) => {
                     let open = self.open_verdicts.get_mut(&(message, peer)).expect("a verdict on what came");
                     *open -= 1;
@@ -270,6 +273,9 @@ impl Chaos {
     fn settle(&mut self) {
         while let Some(job) = self.jobs.pop_front() {
             self.input(Input::JobFinished(job.run()));
+        }
+        while let Some(dial) = self.dials.pop() {
+            self.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
         }
         for name in 1..=4 {
             (0..6).for_each(|id| self.input(Input::ConnectionClosed { peer: peer(name), connection: ConnectionId(id) }));

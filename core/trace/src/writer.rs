@@ -3,7 +3,7 @@
 //! ```text
 //! header  = 0x10, build, protocol, config, host rules, seed, start
 //! step    = 0x20 | kind of call | DRAINED | RETURNED, time, call, (outputs, digest) if RETURNED
-//! trailer = 0x30, ending, steps
+//! trailer = 0x40, ending, steps
 //! ```
 //!
 //! `time` is two differences to the step before: of the monotonic clock, and of how far the unix clock is ahead of it, which is nearly
@@ -24,7 +24,7 @@ pub const PROTOCOL_VERSION: u64 = 1;
 
 pub(crate) const HEADER: u8 = 0x10;
 pub(crate) const STEP: u8 = 0x20;
-pub(crate) const TRAILER: u8 = 0x30;
+pub(crate) const TRAILER: u8 = 0x40;
 pub(crate) const KIND: u8 = 0x07;
 pub(crate) const DRAINED: u8 = 0x08;
 pub(crate) const RETURNED: u8 = 0x10;
