@@ -92,7 +92,7 @@ fn chain_of(count: u64) -> Vec<SignedCommitment> {
 fn told(rulings: &[Ruling]) -> Vec<Result<u64, Option<Refusal>>> {
     let one = |ruling: &Ruling| match &ruling.conclusion {
         Conclusion::Accepted { commitment, .. } => Ok(commitment.block_number),
-        other => Err(other.refusal()),
+        Conclusion::Forked { .. } | Conclusion::Held | Conclusion::Refused(_) => Err(ruling.conclusion.refusal()),
     };
     rulings.iter().map(one).collect()
 }
