@@ -179,19 +179,40 @@ impl Core {
         let taken = match update {
             Update::Disconnect { peer } => self.disconnect_for_user(peer),
             Update::BlockPeer { peer } => self.block_peer(peer),
-            Update::UnblockPeer { peer } => Ok(self.unblock_peer(peer)),
+            Update::UnblockPeer { peer } => {
+                self.unblock_peer(peer);
+                Ok(())
+            }
             Update::BlockAddress { address } => self.block_address(address),
-            Update::UnblockAddress { address } => Ok(self.unblock_address(address)),
+            Update::UnblockAddress { address } => {
+                self.unblock_address(address);
+                Ok(())
+            }
             Update::BlockSubnet { subnet } => self.block_subnet(subnet),
-            Update::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
+            Update::UnblockSubnet { subnet } => {
+                self.unblock_subnet(subnet);
+                Ok(())
+            }
             Update::Protect { peer } => self.protect(peer),
-            Update::Unprotect { peer } => Ok(self.unprotect(peer)),
+            Update::Unprotect { peer } => {
+                self.unprotect(peer);
+                Ok(())
+            }
             Update::Trust { peer } => self.trust(peer),
-            Update::Distrust { peer } => Ok(self.distrust(now, peer)),
+            Update::Distrust { peer } => {
+                self.distrust(now, peer);
+                Ok(())
+            }
             Update::LiftBan { peer } => self.lift_ban(now, peer),
             Update::Schedule(windows) => self.update_schedule(&windows),
-            Update::MoveSyncTip(tip) => Ok(self.move_sync_tip(tip)),
-            Update::Restore(records) => Ok(self.restore(now, &records)),
+            Update::MoveSyncTip(tip) => {
+                self.move_sync_tip(tip);
+                Ok(())
+            }
+            Update::Restore(records) => {
+                self.restore(now, &records);
+                Ok(())
+            }
             Update::MarkExecuted { block_number } => self.mark_executed(block_number),
             Update::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
