@@ -162,8 +162,8 @@ impl Core {
         let is_idle = anybody_for.is_empty() && self.requests.waiting.is_empty();
         let next = if is_idle { None } else { self.peers.next_room(now.mono, &anybody_for) };
         match next {
-            Some(at) => self.cx.timers.set(Timer::Room, at),
-            None => self.cx.timers.cancel(Timer::Room),
+            Some(at) => self.cx.timers.set(Timer::RequestCapacity, at),
+            None => self.cx.timers.cancel(Timer::RequestCapacity),
         }
     }
 

@@ -88,7 +88,7 @@ impl Core {
         let room = self.sync.gaps.len() < MAX_GAPS || self.sync.gaps.contains_key(&number);
         if room && self.peers.get(&peer).is_some() {
             self.sync.gaps.entry(number).or_insert(peer);
-            self.cx.timers.set_if_idle(Timer::Gap, now.mono.after(GAP_GRACE));
+            self.cx.timers.set_if_idle(Timer::MissingParent, now.mono.after(GAP_GRACE));
         }
     }
 
