@@ -7,7 +7,7 @@
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::score::next_tick;
+use crate::peer::score::{Standing, next_tick};
 use crate::time::{Now, Timer};
 
 impl Core {
@@ -21,7 +21,7 @@ impl Core {
         if any_left {
             self.cx.timers.set(Timer::Decay, next_tick(now.mono));
         }
-        self.pump_soon(); // who is no longer pruned can be asked again (P7.4)
+        self.dispatch_soon(); // who is no longer pruned can be asked again (P7.4)
     }
 
     /// P7.5: gossipsub may have forgotten the score of a peer that comes back, and we may have learned of it before a restart.
@@ -39,7 +39,7 @@ impl Core {
     pub(crate) fn mirror(&mut self, now: Now, peer: PeerId, score: i64) -> bool {
         let is_news = self.peers.mirror(&peer, score);
         if is_news {
-            self.judge_claim(now, &peer);
+            self.catch_up.standing_changed(&peer, self.peers.standing(now.mono, &peer) >= Standing::Pruned);
             self.cx.act(Action::SetScore { peer, score });
         }
         is_news

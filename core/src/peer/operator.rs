@@ -132,7 +132,7 @@ impl Core {
         if before != standing {
             self.cx.tell(Event::StandingChanged { peer, standing, rule });
             self.keep_peer(now, peer);
-            self.pump_soon(); // it can be asked again (P7.4)
+            self.dispatch_soon(); // it can be asked again (P7.4)
         }
         if before == Standing::Banned {
             self.peers.set_banned(&peer, false);

@@ -75,10 +75,10 @@ impl Core {
         }
         if was_last {
             self.cx.timers.cancel(Timer::Use(peer));
-            self.forget_claimant(&peer);
+            self.catch_up.peer_left(&peer);
             self.cx.tell(Event::PeerDisconnected { peer });
-            self.requests_end_with(now, peer, disconnected_by_us);
-            self.pump_soon(); // a catch-up that only it could back has nobody left
+            self.requests_end_with(peer, disconnected_by_us);
+            self.dispatch_soon(); // a catch-up that only it could back has nobody left
             self.static_lost(now, peer);
             self.keep_candidate(now, &peer);
             self.candidate_lost(now, &peer);
@@ -99,8 +99,8 @@ impl Core {
             // Its subscriptions may still be on their way.
             self.cx.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
         }
-        self.greet(now, peer);
-        self.pump_soon();
+        self.ask_new_peer_for_head(peer);
+        self.dispatch_soon();
     }
 
     /// P2.5: a peer that speaks nothing of our chain is of no use, and at no fault.
@@ -132,7 +132,7 @@ impl Core {
         if before != after {
             self.cx.tell(Event::StandingChanged { peer, standing: after, rule });
             self.keep_peer(now, peer); // P7.7
-            self.pump_soon(); // who is no longer pruned can be asked again (P7.4)
+            self.dispatch_soon(); // who is no longer pruned can be asked again (P7.4)
         }
         self.cx.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
     }
