@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use preconf_core::{
-    Action, Address, B256, Bytes, COMMITMENT_BYTES, Command, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Event, FrameDecoder,
-    Input, MAX_TXLIST_BYTES, Now, Output, PRECONFIRMATION_BYTES, PeerId, RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, Time, Topic,
-    UnixTime, Verdict, Window, address_of, frame_prefix, keccak256, message_id, preconfirmation_hash, recover,
+    Action, Address, B256, Bytes, COMMITMENT_BYTES, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Event, FrameDecoder, Input,
+    MAX_TXLIST_BYTES, Now, Output, PRECONFIRMATION_BYTES, PeerId, RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, Time, Topic,
+    UnixTime, Update, Verdict, Window, address_of, frame_prefix, keccak256, message_id, preconfirmation_hash, recover,
 };
 use preconf_writer::{CHAIN, Writer, key};
 use secp256k1::Message;
@@ -56,7 +56,7 @@ fn scene(chain: &[Signed]) -> (Core, Vec<Input>) {
     let peer = PeerId::from_bytes(&[0, 4, 1, 2, 3, 4]).expect("six bytes");
     let mut core = Core::new(Config::new(CHAIN), [7; 32], NOW).expect("the defaults are allowed");
     let window = Window { start: 0, end: WINDOW_END, preconfer: address_of(&key(7)), settled: true };
-    core.handle_command(NOW, Command::UpdateSchedule(vec![window])).expect("a window");
+    core.handle_update(NOW, Update::Schedule(vec![window])).expect("a window");
     let opened = Input::ConnectionOpened { peer, connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
     core.handle_input(NOW, opened);
     while core.poll_output().is_some() {}

@@ -1,4 +1,4 @@
-//! What may our own application wish, and what does a wish do at once?
+//! What may our own application say, and what does it do at once?
 //!
 //! Here is what publishes and asks, and what moves the chain, the schedule and the peers. The operator's lists stand in `peer::operator`.
 
@@ -9,7 +9,7 @@ use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 
 use crate::crypto;
-use crate::error::{CommandError, PublishError, Refusal};
+use crate::error::{CommandError, PublishError, Refusal, UpdateError};
 use crate::id::{CommandId, PeerId};
 use crate::input::SyncTip;
 use crate::machine::Core;
@@ -39,8 +39,9 @@ impl Core {
         if self.outbox.contradicts(number, &crypto::preconfirmation_hash(&signed)) {
             return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
         }
-        let command = self.cx.mint.commands.next(CommandId);
+        let command = self.cx.mint.commands.upcoming(CommandId);
         self.receive_commitment(Origin::Own { command }, signed).map_err(PublishError::Refused)?;
+        let command = self.cx.mint.commands.next(CommandId);
         self.outbox.judging(command, SIGNED_COMMITMENT_BYTES);
         Ok(command)
     }
@@ -58,7 +59,7 @@ impl Core {
     }
 
     /// What was kept before a restart; what this life knows already stays as it is.
-    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) -> CommandId {
+    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) {
         let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
         for record in records {
             match record {
@@ -69,12 +70,11 @@ impl Core {
             }
         }
         for (peer, (score, as_of, ban_ends)) in peers {
-            self.restore_peer(now, peer, score, as_of, ban_ends);
+            self.reputation.restore(&mut self.cx, peer, score, as_of, ban_ends);
         }
         for node in known.into_values() {
             self.restore_known(now, node);
         }
-        self.cx.mint.commands.next(CommandId)
     }
 
     pub(crate) fn get_head(&mut self, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
@@ -96,23 +96,23 @@ impl Core {
         self.ask_for_user(peer, Protocol::GetTxList, body, |command| Purpose::TxList { hash, command: Some(command) })
     }
 
-    pub(crate) fn disconnect_for_user(&mut self, peer: PeerId) -> Result<CommandId, CommandError> {
-        self.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+    pub(crate) fn disconnect_for_user(&mut self, peer: PeerId) -> Result<(), UpdateError> {
+        self.peers.get(&peer).ok_or(UpdateError::NotConnected)?;
         self.cx.act(Action::Disconnect { peer });
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
     /// P9.1
-    pub(crate) fn update_schedule(&mut self, windows: &[Window]) -> Result<CommandId, CommandError> {
+    pub(crate) fn update_schedule(&mut self, windows: &[Window]) -> Result<(), UpdateError> {
         self.schedule.update(windows)?;
         self.chain.schedule_changed();
         self.settle_rulings();
         self.resume();
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
     /// P9.3
-    pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) -> CommandId {
+    pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) {
         let execute_from = self.chain.tip_moved(tip);
         self.catch_up.tip_moved();
         if let Some(from) = execute_from {
@@ -130,26 +130,25 @@ impl Core {
         }
         self.emit_ready();
         self.resume();
-        self.cx.mint.commands.next(CommandId)
     }
 
     /// P11.1: blocks are executed in the order in which they became ready.
-    pub(crate) fn mark_executed(&mut self, block_number: u64) -> Result<CommandId, CommandError> {
+    pub(crate) fn mark_executed(&mut self, block_number: u64) -> Result<(), UpdateError> {
         if block_number >= self.chain.next_ready() {
-            return Err(CommandError::NotReady { block_number });
+            return Err(UpdateError::NotReady { block_number });
         }
         self.executed = self.executed.max(block_number);
         if self.failed.is_some_and(|(failed, _)| failed <= block_number) {
             self.failed = None;
             self.cx.timers.cancel(Timer::Execute);
         }
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
     /// P10.4: an error of the host is an event and a retry, never the end of the node.
-    pub(crate) fn mark_failed(&mut self, now: Now, block_number: u64) -> Result<CommandId, CommandError> {
+    pub(crate) fn mark_failed(&mut self, now: Now, block_number: u64) -> Result<(), UpdateError> {
         if block_number >= self.chain.next_ready() || block_number <= self.executed {
-            return Err(CommandError::NotReady { block_number });
+            return Err(UpdateError::NotReady { block_number });
         }
         let tries = match self.failed {
             Some((failed, tries)) if failed == block_number => tries.saturating_add(1),
@@ -159,7 +158,7 @@ impl Core {
         let again_in = RETRY_FIRST.saturating_mul(1 << tries.min(6)).min(RETRY_LONGEST);
         self.cx.timers.set(Timer::Execute, now.mono.after(again_in));
         self.cx.tell(Event::ExecutionFailed { block_number, again_in });
-        Ok(self.cx.mint.commands.next(CommandId))
+        Ok(())
     }
 
     /// What catch-up waited for may have come.

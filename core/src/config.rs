@@ -28,6 +28,7 @@ use crate::wire::v1::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, TXLIST_HE
 /// assert!(config.check().is_ok());
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// The L2 chain.
     pub chain_id: ChainId,
@@ -61,7 +62,7 @@ pub struct Config {
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
     ///
     /// As many of our own are remembered so that we never contradict one (P5.9): across restarts if the host stores what
-    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Command::Restore`](crate::Command::Restore), else until the
+    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Update::Restore`](crate::Update::Restore), else until the
     /// process ends.
     pub max_commitments: usize,
     /// Evidence of preconfers' faults kept. Default 256 (P10.1).

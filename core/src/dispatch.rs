@@ -11,16 +11,18 @@
 //!
 //! Heads, and parents of held children, are asked for when they are due (P6.9, P5.2); what was marked before then goes before them.
 //!
-//! Parts say what they want; [`Requests`](crate::request::Requests) has a peer chosen and sends. Here each is told what came of it.
+//! Parts say what they want; [`Requests`] has a peer chosen and sends. Here each is told what came of it.
 
 use alloy_primitives::B256;
 use bytes::Bytes;
 
+use crate::cx::Cx;
 use crate::error::CommandError;
 use crate::id::{CommandId, PeerId, RequestId};
 use crate::machine::Core;
 use crate::peer::score::Standing;
 use crate::request::wanted::{Purpose, Wanted, Whom};
+use crate::request::{Askable, Requests};
 use crate::sync::MAX_PAGE_ITEMS_JUDGED;
 use crate::sync::heads::PeerCount;
 use crate::sync::pages::View;
@@ -41,7 +43,8 @@ impl Core {
 
     /// Serves all that is wanted, as far as somebody can be asked.
     fn dispatch(&mut self) {
-        self.requests.send_waiting(&mut self.cx, &mut self.peers, self.txlists.hashing_responses());
+        let (requests, cx, mut askable) = self.asking();
+        requests.send_waiting(cx, &mut askable);
         self.ask_for_pages();
         self.judge_pages(); // one that waited for another which is not needed any more
         self.ask_for_txlists();
@@ -51,7 +54,7 @@ impl Core {
             Protocol::GetTxList => self.txlists.waits_for_peer(),
         };
         let anybody_on: Vec<Protocol> = Protocol::ALL.into_iter().filter(waits_for_anybody).collect();
-        self.requests.set_timer(&mut self.cx, &self.peers, &anybody_on);
+        self.requests.set_timer(&mut self.cx, &self.peers, &self.reputation, &anybody_on);
     }
 
     fn ask_for_pages(&mut self) {
@@ -99,8 +102,8 @@ impl Core {
     /// P5.2: children have waited for their parents for long enough.
     pub(crate) fn parents_due(&mut self) {
         self.dispatch_if_due();
-        let (peers, now) = (&self.peers, self.cx.now.mono);
-        let is_pruned = |peer: &PeerId| peers.standing(now, peer) >= Standing::Pruned;
+        let (reputation, now) = (&self.reputation, self.cx.now.mono);
+        let is_pruned = |peer: &PeerId| reputation.standing(now, peer) >= Standing::Pruned;
         let wanted = self.catch_up.parents_due(self.chain.head_number(), self.chain.floor(), is_pruned);
         for parent in wanted {
             self.send_wanted(parent); // who cannot be asked now is not waited for: the next child asks again
@@ -138,9 +141,8 @@ impl Core {
         body: Bytes,
         purpose: impl FnOnce(CommandId) -> Purpose,
     ) -> Result<CommandId, CommandError> {
-        let checking = self.txlists.hashing_responses();
-        let asked = self.requests.ask_for_user(&mut self.cx, &mut self.peers, checking, (peer, protocol), body, purpose);
-        let (command, waits) = asked?;
+        let (requests, cx, askable) = self.asking();
+        let (command, waits) = requests.ask_for_user(cx, askable, (peer, protocol), body, purpose)?;
         if waits {
             self.dispatch_soon();
         }
@@ -148,12 +150,19 @@ impl Core {
     }
 
     fn send_wanted(&mut self, wanted: Wanted) -> Option<(PeerId, RequestId)> {
-        self.requests.send_wanted(&mut self.cx, &mut self.peers, self.txlists.hashing_responses(), wanted)
+        let (requests, cx, askable) = self.asking();
+        requests.send_wanted(cx, askable, wanted)
     }
 
     fn can_ask_anyone(&mut self, protocol: Protocol) -> bool {
+        let (requests, cx, askable) = self.asking();
+        requests.choose(cx, &askable, protocol, &Whom::ANYONE).is_some()
+    }
+
+    /// The requests, and what is lent to them.
+    fn asking(&mut self) -> (&mut Requests, &mut Cx, Askable<'_>) {
         let checking = self.txlists.hashing_responses();
-        self.requests.choose(&mut self.cx, &self.peers, checking, protocol, &Whom::ANYONE).is_some()
+        (&mut self.requests, &mut self.cx, Askable { peers: &mut self.peers, reputation: &self.reputation, checking })
     }
 
     fn count_peers(&self) -> PeerCount {

@@ -1,4 +1,4 @@
-//! Why something is refused: our user's command, or a stranger's message.
+//! Why something is refused: our own application's command or update, or a stranger's message.
 //!
 //! [`ConfigError`](crate::ConfigError) stands with the configuration. A [`Refusal`] is never returned: it becomes a verdict, a charge and a
 //! label, by the one table in [`Refusal::row`].
@@ -13,6 +13,7 @@ use crate::wire::v1::DecodeError;
 
 /// Why a command was refused. The machine is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum CommandError {
     /// Our own message breaks a rule; nothing was sent (P5.7).
     #[error(transparent)]
@@ -53,6 +54,15 @@ pub enum CommandError {
         /// The bound.
         max: usize,
     },
+}
+
+/// Why an update was refused. The machine is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum UpdateError {
+    /// The peer is not connected.
+    #[error("the peer is not connected")]
+    NotConnected,
     /// The list is full.
     #[error(transparent)]
     ListFull(#[from] GateFull),
@@ -72,6 +82,7 @@ pub enum CommandError {
 
 /// Why a message of our own was not published (P5.7–P5.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum PublishError {
     /// It breaks a rule.
     #[error("refused by rule {rule}: {0}", rule = .0.rule())]
@@ -94,6 +105,7 @@ pub enum PublishError {
 
 /// Why a request of ours has no good answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum RequestError {
     /// There is no answer.
     #[error(transparent)]
@@ -105,6 +117,7 @@ pub enum RequestError {
 
 /// Why a stranger's message is not accepted, by the rule that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Refusal {
     /// C1, T1, P6.4: not the container that it should be.
     #[error("malformed: {0}")]

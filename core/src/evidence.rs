@@ -17,6 +17,7 @@ use crate::wire::v1::SignedCommitment;
 
 /// What a preconfer did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Fault {
     /// It signed two blocks with the same number (C8).
     Equivocation,
@@ -57,6 +58,7 @@ impl Fault {
 /// assert_eq!(evidence.verify(DEFAULT_DOMAIN).unwrap().signer, address_of(&key));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Evidence {
     /// What they are said to prove.
     pub fault: Fault,

@@ -8,6 +8,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use alloy_primitives::FixedBytes;
+
 /// Longest peer id, in bytes. Source: libp2p peer id specification, a multihash of at most 42 bytes (identity-coded key) plus two.
 const MAX_PEER_ID_BYTES: usize = 44;
 
@@ -111,12 +113,12 @@ impl FromStr for PeerId {
 
 /// The name of a gossip message: 20 bytes of SHA-256 (P4.5). Made by [`message_id`](crate::message_id).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MessageId(pub [u8; 20]);
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("0x")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(&FixedBytes(self.0), f)
     }
 }
 
@@ -130,6 +132,7 @@ macro_rules! counted {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name(pub u64);
 
         impl fmt::Display for $name {
@@ -169,6 +172,11 @@ impl Mint {
     pub(crate) fn next<T>(&mut self, name: fn(u64) -> T) -> T {
         self.0 += 1; // 2^64 ids outlive any node
         name(self.0)
+    }
+
+    /// The id that [`Mint::next`] will hand out, for who may yet be refused.
+    pub(crate) fn upcoming<T>(&self, name: fn(u64) -> T) -> T {
+        name(self.0 + 1)
     }
 }
 

@@ -1,7 +1,7 @@
-//! All that the world may tell the machine, and all that its own application may wish.
+//! All that the world may tell the machine, and all that its own application may say to it.
 //!
-//! Inputs are facts from strangers, the network and finished work: each is taken whatever it says. Commands come from our own application
-//! and may be refused.
+//! Inputs are facts from strangers, the network and finished work: each is taken whatever it says. Commands and updates come from our own
+//! application and may be refused. A command takes time, and an event tells how it ended; an update is done when it is taken.
 
 use std::net::IpAddr;
 
@@ -19,6 +19,7 @@ use crate::wire::v1::SignedCommitment;
 
 /// Who opened a connection?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
     /// They did.
     Inbound,
@@ -28,6 +29,7 @@ pub enum Direction {
 
 /// A set of what a peer speaks, as identify told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Spoken {
     /// Supports `get_head`.
     pub get_head: bool,
@@ -57,6 +59,7 @@ impl Spoken {
 
 /// Why a request of ours has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RequestFailure {
     /// No response in time (P6.5).
     #[error("the peer did not answer in time")]
@@ -77,6 +80,7 @@ pub enum RequestFailure {
 
 /// Why a dial of ours led nowhere. Whose fault that is decides what follows (P7.1, P8.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum DialFailure {
     /// Nobody answered there, or the handshake failed.
     #[error("nobody answered")]
@@ -94,6 +98,7 @@ pub enum DialFailure {
 
 /// What became of a message that we asked the network to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PublishOutcome {
     /// It is on its way to at least one peer.
     Sent,
@@ -109,6 +114,7 @@ pub enum PublishOutcome {
 
 /// A fact from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A connection is up. A peer may have several; it counts once.
     ConnectionOpened {
@@ -236,6 +242,7 @@ pub enum Input {
 
 /// The last L2 block that is settled on L1 ([`protocol`](crate::protocol), Terms).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SyncTip {
     /// Its number.
     pub block_number: u64,
@@ -244,8 +251,9 @@ pub struct SyncTip {
     pub preconfirmation_hash: Option<B256>,
 }
 
-/// A wish of our own application.
+/// What our own application wants done and waits for: [`Event::CommandFinished`](crate::Event::CommandFinished) tells how it ended, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Command {
     /// Judge, store and gossip a commitment of ours (P5.7).
     PublishCommitment(Box<SignedCommitment>),
@@ -277,6 +285,12 @@ pub enum Command {
         /// The multiaddr as text, with `/p2p/…` at its end.
         address: String,
     },
+}
+
+/// What our own application decides, or knows of the chain and of peers. It holds once it is taken; nothing tells later how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Update {
     /// Drop all connections to a peer.
     Disconnect {
         /// The peer.
@@ -338,7 +352,7 @@ pub enum Command {
         peer: PeerId,
     },
     /// New windows of the schedule, or other ones for the same span (P9.1).
-    UpdateSchedule(Vec<Window>),
+    Schedule(Vec<Window>),
     /// The sync tip moved, up, or down on an L1 reorg (P9.3).
     MoveSyncTip(SyncTip),
     /// What was kept before a restart, oldest first (P5.9, P7.7). To be given before anything is published.
@@ -353,35 +367,4 @@ pub enum Command {
         /// Its number.
         block_number: u64,
     },
-}
-
-impl Command {
-    /// Does an [`Event::CommandFinished`](crate::Event::CommandFinished) tell later how it ended?
-    pub fn takes_time(&self) -> bool {
-        match self {
-            Self::PublishCommitment(_)
-            | Self::PublishTxList(_)
-            | Self::GetHead { .. }
-            | Self::GetCommitments { .. }
-            | Self::GetTxList { .. }
-            | Self::Dial { .. } => true,
-            Self::Disconnect { .. }
-            | Self::BlockPeer { .. }
-            | Self::UnblockPeer { .. }
-            | Self::BlockAddress { .. }
-            | Self::UnblockAddress { .. }
-            | Self::BlockSubnet { .. }
-            | Self::UnblockSubnet { .. }
-            | Self::Protect { .. }
-            | Self::Unprotect { .. }
-            | Self::Trust { .. }
-            | Self::Distrust { .. }
-            | Self::LiftBan { .. }
-            | Self::Restore(_)
-            | Self::UpdateSchedule(_)
-            | Self::MoveSyncTip(_)
-            | Self::MarkExecuted { .. }
-            | Self::MarkFailed { .. } => false,
-        }
-    }
 }

@@ -17,6 +17,7 @@ const SMALL_TXLIST_BYTES: usize = 16 << 10;
 
 /// A piece of work, ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Job {
     /// Names the job; the result carries it back.
     pub id: JobId,
@@ -26,10 +27,12 @@ pub struct Job {
 
 /// What a job does.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Work {
     /// Recover a commitment's signer (C7): two keccaks and one recovery, about 50 µs.
     Recover {
         /// The commitment.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         commitment: Arc<SignedCommitment>,
         /// The chain's signing domain.
         domain: B256,
@@ -43,6 +46,7 @@ pub enum Work {
 
 /// What a job found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Found {
     /// The signer, if the signature has one.
     Signer(Option<Address>),
@@ -52,6 +56,7 @@ pub enum Found {
 
 /// A job's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct JobDone {
     /// The job.
     pub id: JobId,

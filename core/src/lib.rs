@@ -8,7 +8,8 @@
 //!
 //! ```text
 //!  Input    the world: gossip, requests, responses, peers, finished jobs --+        +--> Action  orders to the network
-//!  Command  our own application: publish, fetch, move the sync tip --------+-> Core +--> Job     slow pure work, for any thread
+//!  Command  our own application wants: publish, fetch, dial ---------------+        |
+//!  Update   our own application decides or knows: sync tip, blocks --------+-> Core +--> Job     slow pure work, for any thread
 //!  Now      both clocks, at every call ------------------------------------+        +--> Event   news for the application
 //!                                                                                   +--> Record  what the disk must remember
 //! ```
@@ -16,8 +17,8 @@
 //! # The loop
 //!
 //! A driver does four things for ever: drain [`Core::poll_output`], sleep until [`Core::poll_timeout`] or until something happens, read the
-//! clocks, and say what it was: [`Core::handle_input`], [`Core::handle_command`] or [`Core::handle_timeout`]. Here the whole of it, with the
-//! network played by hand:
+//! clocks, and say what it was: [`Core::handle_input`], [`Core::handle_command`], [`Core::handle_update`] or [`Core::handle_timeout`]. Here the whole
+//! of it, with the network played by hand:
 //!
 //! ```
 //! use preconf_core::*;
@@ -37,7 +38,7 @@
 //! let chain = ChainId(167_000);
 //! let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_001) };
 //! let mut core = Core::new(Config::new(chain), [7; 32], now)?;
-//! core.handle_command(now, Command::UpdateSchedule(vec![window]))?;
+//! core.handle_update(now, Update::Schedule(vec![window]))?;
 //!
 //! // A peer gossips the commitment. The machine wants its signer recovered before it says anything.
 //! let (peer, data) = (PeerId::from_bytes(&[0, 1, 9]).unwrap(), Bytes::copy_from_slice(signed.as_bytes()));
@@ -69,9 +70,9 @@
 //! # Starting
 //!
 //! A new machine knows no window, so it holds what is gossiped, and it takes block 0 for settled. Before the first connection its host gives
-//! it what an earlier run had stored ([`Command::Restore`]), the windows that are known ([`Command::UpdateSchedule`]) and the sync tip
-//! ([`Command::MoveSyncTip`]). From then on it tells whatever changes, executes each [`Event::BlockReady`] and says so
-//! ([`Command::MarkExecuted`]), and stores each [`Record`] that comes out before it carries out what comes behind.
+//! it what an earlier run had stored ([`Update::Restore`]), the windows that are known ([`Update::Schedule`]) and the sync tip
+//! ([`Update::MoveSyncTip`]). From then on it tells whatever changes, executes each [`Event::BlockReady`] and says so
+//! ([`Update::MarkExecuted`]), and stores each [`Record`] that comes out before it carries out what comes behind.
 //!
 //! # What it guarantees
 //!
@@ -116,6 +117,8 @@ mod publish;
 mod record;
 mod request;
 mod schedule;
+#[cfg(feature = "serde")]
+mod serialize;
 mod settle;
 mod settle_requests;
 mod stats;
@@ -139,17 +142,17 @@ pub use crypto::{DEFAULT_DOMAIN, address_of, is_high_s, message_id, preconfirmat
 pub use discovery::config::DiscoveryConfig;
 pub use discovery::known::KnownNode;
 pub use discovery::record::{ChainLabel, NodeRecord};
-pub use error::{CommandError, PublishError, Refusal, RequestError, Row};
+pub use error::{CommandError, PublishError, Refusal, RequestError, Row, UpdateError};
 pub use evidence::{Evidence, Fault, NoProof, Promise, Proof, Which};
 pub use health::{BlockHealth, MAX_HEALTH_BLOCKS, Stage};
 pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, LookupId, MessageId, PeerId, PublishId, RequestId};
-pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip};
+pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, Spoken, SyncTip, Update};
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
 pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};
 pub use peer::conduct::{Conduct, POINT, ScoreRules, Weights};
 pub use peer::connections::ConnectionLimits;
-pub use peer::gate::{Gate, GateConfig, GateFull, GateRefusal, MAX_GATE_ENTRIES, Ties};
+pub use peer::gate::{Gate, GateConfig, GateFull, GateRefusal, MAX_GATE_ENTRIES, PeerState};
 pub use peer::ledger::{Cause, Change, Ledger, MAX_SCORE_CHANGES, Reason};
 pub use peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, MAX_LIMIT, RateLimit};
 pub use peer::pace::Pace;

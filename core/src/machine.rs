@@ -9,15 +9,16 @@ use crate::config::{Config, ConfigError};
 use crate::cx::Cx;
 use crate::discovery::Discovery;
 use crate::discovery::candidates::Candidates;
-use crate::error::CommandError;
+use crate::error::{CommandError, UpdateError};
 use crate::id::CommandId;
-use crate::input::{Command, Input, RequestFailure};
+use crate::input::{Command, Input, RequestFailure, Update};
 use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
+use crate::peer::lifecycle::Opened;
+use crate::peer::reputation::Reputation;
 use crate::peer::table::{ConnectionInfo, Peers};
-use crate::peer::terms::Opened;
 use crate::publish::Outbox;
 use crate::request::Requests;
 use crate::request::serve::Serving;
@@ -49,6 +50,7 @@ pub struct Core {
     pub(crate) chain: ChainState,
     pub(crate) txlists: TxLists,
     pub(crate) peers: Peers,
+    pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
     pub(crate) serving: Serving,
     pub(crate) catch_up: CatchUp,
@@ -92,6 +94,7 @@ impl Core {
             chain: ChainState::new(config),
             txlists: TxLists::new(config),
             peers: Peers::new(config),
+            reputation: Reputation::new(config),
             requests: Requests::default(),
             serving: Serving::default(),
             catch_up: CatchUp::default(),
@@ -147,40 +150,52 @@ impl Core {
         self.end();
     }
 
-    /// Our own application wishes something. What takes time ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that
-    /// carries the id.
+    /// Our own application wants something done. It ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that carries the
+    /// id.
     ///
     /// # Errors
-    /// The wish is refused, and the machine is as it was, but for requests that waited and whose time had come.
+    /// The command is refused, and nothing has changed: no id is used up and no dice are thrown.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<CommandId, CommandError> {
+        let before = self.cx.now;
         let now = self.begin(now);
-        let id = match command {
+        let taken = match command {
             Command::PublishCommitment(signed) => self.publish_commitment(*signed),
             Command::PublishTxList(txlist) => self.publish_txlist(txlist),
             Command::GetHead { peer } => self.get_head(peer),
             Command::GetCommitments { start, count, peer } => self.get_commitments(start, count, peer),
             Command::GetTxList { hash, peer } => self.get_txlist(hash, peer),
             Command::Dial { address } => self.dial_for_user(now, address),
-            Command::Disconnect { peer } => self.disconnect_for_user(peer),
-            Command::BlockPeer { peer } => self.block_peer(peer),
-            Command::UnblockPeer { peer } => Ok(self.unblock_peer(now, peer)),
-            Command::BlockAddress { address } => self.block_address(address),
-            Command::UnblockAddress { address } => Ok(self.unblock_address(address)),
-            Command::BlockSubnet { subnet } => self.block_subnet(subnet),
-            Command::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
-            Command::Protect { peer } => self.protect(peer),
-            Command::Unprotect { peer } => Ok(self.unprotect(peer)),
-            Command::Trust { peer } => self.trust(now, peer),
-            Command::Distrust { peer } => Ok(self.distrust(now, peer)),
-            Command::LiftBan { peer } => self.lift_ban(now, peer),
-            Command::Restore(records) => Ok(self.restore(now, &records)),
-            Command::UpdateSchedule(windows) => self.update_schedule(&windows),
-            Command::MoveSyncTip(tip) => Ok(self.move_sync_tip(tip)),
-            Command::MarkExecuted { block_number } => self.mark_executed(block_number),
-            Command::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
-        self.end();
-        id
+        self.end_unless_refused(before, taken)
+    }
+
+    /// Our own application decides something, or knows something of the chain.
+    ///
+    /// # Errors
+    /// The update is refused, and nothing has changed.
+    pub fn handle_update(&mut self, now: Now, update: Update) -> Result<(), UpdateError> {
+        let before = self.cx.now;
+        let now = self.begin(now);
+        let taken = match update {
+            Update::Disconnect { peer } => self.disconnect_for_user(peer),
+            Update::BlockPeer { peer } => self.block_peer(peer),
+            Update::UnblockPeer { peer } => Ok(self.unblock_peer(peer)),
+            Update::BlockAddress { address } => self.block_address(address),
+            Update::UnblockAddress { address } => Ok(self.unblock_address(address)),
+            Update::BlockSubnet { subnet } => self.block_subnet(subnet),
+            Update::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
+            Update::Protect { peer } => self.protect(peer),
+            Update::Unprotect { peer } => Ok(self.unprotect(peer)),
+            Update::Trust { peer } => self.trust(peer),
+            Update::Distrust { peer } => Ok(self.distrust(now, peer)),
+            Update::LiftBan { peer } => self.lift_ban(now, peer),
+            Update::Schedule(windows) => self.update_schedule(&windows),
+            Update::MoveSyncTip(tip) => Ok(self.move_sync_tip(tip)),
+            Update::Restore(records) => Ok(self.restore(now, &records)),
+            Update::MarkExecuted { block_number } => self.mark_executed(block_number),
+            Update::MarkFailed { block_number } => self.mark_failed(now, block_number),
+        };
+        self.end_unless_refused(before, taken)
     }
 
     /// Time has passed. Early or repeated calls change nothing; afterwards the next deadline lies in the future.
@@ -198,10 +213,10 @@ impl Core {
                 Timer::Heads => self.heads_due(),
                 Timer::RequestCapacity => self.dispatch_soon(),
                 Timer::MissingParent => self.parents_due(),
-                Timer::Ban(peer) => self.ban_checked(now, peer),
+                Timer::Ban(peer) => self.check_ban(peer),
                 Timer::Use(peer) => self.use_checked(now, peer),
                 Timer::Execute => self.execute_again(),
-                Timer::Decay => self.scores_decayed(now),
+                Timer::Decay => self.decay_scores(),
                 Timer::Redial(peer) => self.redial_due(now, peer),
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
@@ -228,6 +243,15 @@ impl Core {
 
     fn begin(&mut self, now: Now) -> Now {
         self.cx.begin(now)
+    }
+
+    /// What was refused has not even moved the clock.
+    fn end_unless_refused<T, E>(&mut self, before: Now, taken: Result<T, E>) -> Result<T, E> {
+        match &taken {
+            Ok(_) => self.end(),
+            Err(_) => self.cx.now = before,
+        }
+        taken
     }
 
     fn end(&mut self) {

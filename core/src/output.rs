@@ -24,6 +24,7 @@ pub const MAX_OUTPUTS_PER_STEP: usize = 16_384;
 
 /// One thing that the machine wants done or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Output {
     /// An order to the network.
     Net(Action),
@@ -38,6 +39,7 @@ pub enum Output {
 
 /// What gossip should do with a message (P5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Verdict {
     /// Forward it.
     Accept,
@@ -49,6 +51,7 @@ pub enum Verdict {
 
 /// An order to the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Action {
     /// Publish a gossip message.
     Publish {
@@ -151,6 +154,7 @@ pub enum Action {
 
 /// An answer to a peer's request, in pieces that are written one after the other without a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Response {
     /// To `get_head`.
     Head(PreconfHead),
@@ -162,6 +166,7 @@ pub enum Response {
 
 /// Where a commitment or a txlist came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Source {
     /// A peer gossiped it.
     Gossip(PeerId),
@@ -185,6 +190,7 @@ impl Source {
 
 /// A commitment that passed every rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Accepted {
     /// Its bytes and fields.
     pub signed: SignedCommitment,
@@ -200,6 +206,7 @@ pub struct Accepted {
 
 /// How a command that takes time ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Outcome {
     /// Judged, stored, and with the network.
     Published(MessageId),
@@ -244,6 +251,7 @@ pub enum Outcome {
 
 /// News for the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Event {
     /// A command that takes time has ended. Each ends exactly once.
     CommandFinished {
@@ -274,6 +282,7 @@ pub enum Event {
     /// A commitment passed every rule and links to the sync tip.
     CommitmentAccepted {
         /// The commitment.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         commitment: Arc<Accepted>,
         /// Where it came from.
         source: Source,
@@ -297,9 +306,10 @@ pub enum Event {
         refusal: Refusal,
     },
     /// A block may be executed: its txlist is here and so is all before it. In block order, each once (P5.5). The host tells what became of it:
-    /// [`Command::MarkExecuted`](crate::Command::MarkExecuted) or [`Command::MarkFailed`](crate::Command::MarkFailed).
+    /// [`Update::MarkExecuted`](crate::Update::MarkExecuted) or [`Update::MarkFailed`](crate::Update::MarkFailed).
     BlockReady {
         /// Its commitment.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         commitment: Arc<Accepted>,
         /// Its txlist; `None` for an EOP that only hands over (P5.3).
         txlist: Option<Bytes>,
@@ -307,6 +317,7 @@ pub enum Event {
     /// A preconfer handed its window over (P5.3).
     Handoff {
         /// Its last commitment.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         commitment: Arc<Accepted>,
         /// Who is elected next, if the schedule says.
         next: Option<Address>,
@@ -314,13 +325,16 @@ pub enum Event {
     /// Two valid blocks at one height. The first stays canonical (C9).
     Forked {
         /// The one that stays.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         canonical: Arc<Accepted>,
         /// The other one.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         other: Arc<Accepted>,
     },
     /// A preconfer's fault is proven (P5.4). Each (signer, block number) is told once.
     EvidenceFound {
         /// What proves it, to anybody.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         evidence: Arc<Evidence>,
         /// Whose fault it is.
         signer: Address,

@@ -1,7 +1,7 @@
 //! What must outlive the process?
 //!
 //! The machine has no disk. It says it with [`Output::Keep`](crate::Output::Keep), and takes it back with
-//! [`Command::Restore`](crate::Command::Restore), in the order in which it was kept. Where nobody stores it, it is gone with the process.
+//! [`Update::Restore`](crate::Update::Restore), in the order in which it was kept. Where nobody stores it, it is gone with the process.
 
 use alloy_primitives::B256;
 
@@ -11,6 +11,7 @@ use crate::time::UnixTime;
 
 /// One thing to remember across restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Record {
     /// We committed to this block, and will never commit to another one with its number (P5.9).
     Committed {

@@ -19,6 +19,7 @@ pub const EPOCH_SECS: u64 = SLOTS_PER_EPOCH * SLOT_SECS;
 
 /// A span in which one address is elected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Window {
     /// Unix seconds; not part of the window.
     pub start: u64,
@@ -32,6 +33,7 @@ pub struct Window {
 
 /// Windows that cannot be a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum ScheduleError {
     /// A window that ends where it starts, or before.
     #[error("window ({start}, {end}] is empty; its end must be greater than its start")]

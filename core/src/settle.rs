@@ -84,13 +84,13 @@ impl Core {
 
     /// What follows from one ruling.
     fn settle(&mut self, ruling: Ruling) {
-        let Ruling { origin, conclusion, proven, child, completed } = ruling;
+        let Ruling { origin, conclusion, proven, parent_wanted_for, completed } = ruling;
         if let Some(Proven { evidence, signer, block_number }) = proven {
             self.cx.stats.evidence += 1;
             self.cx.tell(Event::EvidenceFound { evidence, signer, block_number }); // P5.4
         }
         // P5.2. The peer may have left while the child's signer was being recovered.
-        if let (Some(number), Some(peer)) = (child, origin.peer().filter(|peer| self.peers.get(peer).is_some())) {
+        if let (Some(number), Some(peer)) = (parent_wanted_for, origin.peer().filter(|peer| self.peers.get(peer).is_some())) {
             self.catch_up.parent_missing(&mut self.cx, peer, number);
         }
         match conclusion {
@@ -185,7 +185,7 @@ impl Core {
     fn settle_txlist(&mut self, ruling: TxListRuling) {
         let TxListRuling { origin, hash, txlist, conclusion, message: own } = ruling;
         let len_bytes = txlist.len();
-        // An answer is paid for before what it brought is told; nobody else is paid for an answer.
+        // P6.4: an answer with the right hash is paid for, whether there was room for it or not.
         if let (Origin::Response { peer, request, .. }, TxListConclusion::Stored | TxListConclusion::NotStored) = (origin, conclusion) {
             self.charge(self.cx.now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
         }

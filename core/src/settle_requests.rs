@@ -69,7 +69,7 @@ impl Core {
     fn head_received(&mut self, request: RequestId, Sent { peer, purpose, .. }: Sent, head: PreconfHead) {
         self.answered_well(peer, request);
         if self.peers.get(&peer).is_some() {
-            let is_pruned = self.peers.standing(self.cx.now.mono, &peer) >= Standing::Pruned;
+            let is_pruned = self.reputation.standing(self.cx.now.mono, &peer) >= Standing::Pruned;
             self.catch_up.head_claimed(peer, u64::try_from(head.block_number).unwrap_or(u64::MAX), is_pruned);
             self.plan_catch_up();
         }
@@ -221,7 +221,7 @@ impl Core {
     /// A peer asks something of us.
     pub(crate) fn serve(&mut self, peer: PeerId, channel: ChannelId, protocol: Protocol, body: &Bytes) {
         let (now, peers) = (self.cx.now.mono, &mut self.peers);
-        let standing = peers.standing(now, &peer);
+        let standing = self.reputation.standing(now, &peer);
         let admitted = self.serving.admit(&self.cx.config, &peer, standing, || peers.admit_request(now, peer, protocol));
         let answered = admitted.and_then(|()| answer(protocol, body, &self.chain, &self.txlists, &self.cx.config));
         match answered {

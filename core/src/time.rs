@@ -14,6 +14,7 @@ use crate::id::{CommandId, HeldId, PeerId, RequestId};
 
 /// Microseconds since the node started, by a clock that never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Time(pub u64);
 
 impl Time {
@@ -39,6 +40,7 @@ impl Time {
 
 /// Microseconds since the Unix epoch. May jump when the host sets its clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnixTime(pub u64);
 
 impl UnixTime {
@@ -55,6 +57,7 @@ impl UnixTime {
 
 /// Both clocks at one moment, as the driver read them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Now {
     /// For deadlines.
     pub mono: Time,
@@ -76,6 +79,7 @@ fn micros(span: Duration) -> u64 {
 
 /// Why the machine wants to be woken. A driver needs only the time; the reason is for logs and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Timer {
     /// A request of ours has had its time (P6.5).
     Request(RequestId),

@@ -191,8 +191,8 @@ fn no_input_in_any_order_makes_it_panic() {
             node.input(input.clone());
             node.core.handle_timeout(now);
         }
-        node.command(Command::MoveSyncTip(SyncTip { block_number: u64::MAX, preconfirmation_hash: None })).unwrap();
-        node.command(Command::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: None })).unwrap();
+        node.update(Update::MoveSyncTip(SyncTip { block_number: u64::MAX, preconfirmation_hash: None })).unwrap();
+        node.update(Update::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: None })).unwrap();
     }
     within_bounds(&node);
 }

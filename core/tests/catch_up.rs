@@ -152,7 +152,7 @@ fn waits_for_the_schedule_and_goes_on_when_it_comes() {
     serves(&mut node, &first[0], &chain);
     assert_eq!((node.head(), node.status().syncing), (None, false));
     assert_eq!(node.status().lag, 2, "it knows that it is behind (P11.1)");
-    let (_, outputs) = node.command(Command::UpdateSchedule(windows(&[1]))).unwrap();
+    let outputs = node.update(Update::Schedule(windows(&[1]))).unwrap();
     serves(&mut node, &pages(&outputs)[0], &chain);
     assert_eq!(node.head(), Some(2));
 }
@@ -172,9 +172,9 @@ fn p9_3_a_reorg_of_l1_says_what_must_be_executed_again_and_makes_it_ready_again(
     for _ in 0..4 {
         node.block(9, &writer.block());
     }
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 3, preconfirmation_hash: None })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 3, preconfirmation_hash: None })).unwrap();
     assert_eq!(node.status().ready_to, 4);
-    let (_, outputs) = node.command(Command::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: None })).unwrap();
+    let outputs = node.update(Update::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: None })).unwrap();
     assert!(outputs.contains(&Output::App(Event::ExecuteAgain { from: 2 })));
     assert_eq!(ready(&outputs), [2, 3, 4]);
 }
@@ -193,7 +193,7 @@ fn p9_3_a_tip_on_a_fork_takes_the_chain_there() {
     assert_eq!(node.status().head.unwrap().1, preconfirmation_hash(&ours.0));
     // L1 settled the other one: what comes after it links, what came after ours does not.
     let tip = SyncTip { block_number: 2, preconfirmation_hash: Some(preconfirmation_hash(&theirs.0)) };
-    node.command(Command::MoveSyncTip(tip)).unwrap();
+    node.update(Update::MoveSyncTip(tip)).unwrap();
     assert_eq!(node.head(), None);
     let outputs = node.block(9, &other.block());
     assert_eq!((node.head(), ready(&outputs)), (Some(3), vec![3]));
@@ -207,7 +207,7 @@ fn p9_3_a_settled_block_needs_no_txlist_any_more() {
     let blocks: Vec<_> = (0..3).map(|_| writer.block()).collect();
     blocks.iter().for_each(|(signed, _)| drop(node.commitment(9, signed)));
     assert_eq!(node.status().missing_txlists, 3);
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: None })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: None })).unwrap();
     assert_eq!((node.status().missing_txlists, node.status().ready_to), (1, 2));
     assert_eq!(ready(&node.txlist(9, &blocks[2].1)), [3]);
 }
@@ -393,7 +393,7 @@ fn p6_9_who_serves_is_found_among_many_whose_rest_ends_at_one_moment() {
 fn p6_9_a_claim_of_the_last_number_there_is_ends_like_any_other() {
     for tip in [u64::MAX - 3, u64::MAX - 1, u64::MAX] {
         let mut node = Node::new();
-        node.command(Command::MoveSyncTip(SyncTip { block_number: tip, preconfirmation_hash: None })).unwrap();
+        node.update(Update::MoveSyncTip(SyncTip { block_number: tip, preconfirmation_hash: None })).unwrap();
         node.open(9);
         let asked = heads(&node.drain());
         for page in pages(&claims(&mut node, &asked[0], u64::MAX)) {
@@ -460,7 +460,7 @@ fn p6_9_all_who_were_left_out_come_back_however_many_they_are() {
         }
     }
     assert_eq!((node.status().syncing, node.head()), (false, None));
-    let mut outputs = node.command(Command::UpdateSchedule(windows(&[1]))).unwrap().1;
+    let mut outputs = node.update(Update::Schedule(windows(&[1]))).unwrap();
     let mut met = std::collections::BTreeSet::new();
     for _ in 0..10 {
         asked.extend(pages(&outputs));

@@ -37,6 +37,12 @@ fn material() -> Material {
 /// One move, as small numbers that are taken modulo what there is.
 type Move = (u8, u8, u16);
 
+#[derive(Clone, Debug)]
+enum Told {
+    Command(Command),
+    Update(Update),
+}
+
 struct Chaos {
     node: Node,
     material: Material,
@@ -46,6 +52,8 @@ struct Chaos {
     open_verdicts: BTreeMap<(MessageId, PeerId), i64>,
     commands: BTreeSet<CommandId>,
     connection: u64,
+    /// All that it said.
+    said: Vec<Output>,
 }
 
 impl Chaos {
@@ -61,6 +69,7 @@ impl Chaos {
             open_verdicts: BTreeMap::new(),
             commands: BTreeSet::new(),
             connection: 0,
+            said: Vec::new(),
         }
     }
 
@@ -73,24 +82,20 @@ impl Chaos {
     }
 
     fn command(&mut self, command: Command) {
-        let takes_time = matches!(
-            command,
-            Command::PublishCommitment(_)
-                | Command::PublishTxList(_)
-                | Command::GetHead { .. }
-                | Command::GetCommitments { .. }
-                | Command::GetTxList { .. }
-        );
-        if let Ok(id) = self.node.core.handle_command(self.node.now, command)
-            && takes_time
-        {
+        if let Ok(id) = self.node.core.handle_command(self.node.now, command) {
             assert!(self.commands.insert(id), "an id used twice");
         }
         self.after();
     }
 
+    fn update(&mut self, update: Update) {
+        let _ = self.node.core.handle_update(self.node.now, update);
+        self.after();
+    }
+
     fn after(&mut self) {
         while let Some(output) = self.node.core.poll_output() {
+            self.said.push(output.clone());
             match output {
                 Output::Job(job) => self.jobs.push_back(job),
                 Output::Net(Action::SendRequest { request, protocol, body, .. }) => self.sent.push((request, protocol, body)),
@@ -158,10 +163,10 @@ impl Chaos {
                 });
                 self.input(Input::ChannelClosed { channel });
             }
-            17 => self.command(Command::UpdateSchedule(windows(&[1, 2, 1][..1 + which % 3]))),
+            17 => self.update(Update::Schedule(windows(&[1, 2, 1][..1 + which % 3]))),
             18 => {
                 let hash = (which % 3 == 0).then(|| preconfirmation_hash(&commitment));
-                self.command(Command::MoveSyncTip(SyncTip { block_number: (which % 12) as u64, preconfirmation_hash: hash }));
+                self.update(Update::MoveSyncTip(SyncTip { block_number: (which % 12) as u64, preconfirmation_hash: hash }));
             }
             19 => match which % 4 {
                 0 => self.command(Command::PublishCommitment(Box::new(commitment))),
@@ -217,6 +222,50 @@ impl Chaos {
         self.node.now = until;
     }
 
+    /// What our application may say, most of it to be refused; `ahead` of the clock, which a refusal does not move.
+    fn told(&self, (what, who, which): Move) -> Told {
+        let (peer, block_number) = (peer(1 + who % 6), u64::from(which % 14));
+        let peer = Some(peer).filter(|_| who < 200);
+        let named = peer.unwrap_or(support::peer(9));
+        let signed = self.material.commitments[usize::from(which) % self.material.commitments.len()].clone();
+        let window = Window { start: START, end: START + u64::from(which % 3), preconfer: Address::ZERO, settled: true };
+        match what % 13 {
+            0 => Told::Command(Command::PublishCommitment(Box::new(signed))),
+            1 => Told::Command(Command::PublishTxList(vec![0; usize::from(which % 3) << 20].into())),
+            2 => Told::Command(Command::GetHead { peer }),
+            3 => Told::Command(Command::GetCommitments { start: 1, count: u32::from(which % 400), peer }),
+            4 | 5 => Told::Command(Command::GetTxList { hash: B256::ZERO, peer }),
+            6 => Told::Command(Command::Dial { address: format!("/ip4/203.0.113.{}/tcp/1/p2p/{named}", which % 3) }),
+            7 => Told::Command(Command::Dial { address: "nowhere".to_owned() }),
+            8 => Told::Update(Update::Disconnect { peer: named }),
+            9 => Told::Update(Update::LiftBan { peer: named }),
+            10 => Told::Update(Update::Schedule(vec![window, window])),
+            11 => Told::Update(Update::MarkExecuted { block_number }),
+            _ => Told::Update(Update::MarkFailed { block_number }),
+        }
+    }
+
+    /// Is it taken?
+    fn takes(&mut self, ahead: Duration, told: Told) -> bool {
+        let now = self.node.now.after(ahead);
+        let taken = match told {
+            Told::Command(command) => self.node.core.handle_command(now, command).map(|id| self.commands.insert(id)).is_ok(),
+            Told::Update(update) => self.node.core.handle_update(now, update).is_ok(),
+        };
+        if taken {
+            self.node.now = now;
+        }
+        self.after();
+        taken
+    }
+
+    /// All that can be seen of it.
+    fn seen(&self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let (core, now) = (&self.node.core, self.node.now);
+        let views = (core.status(now), core.peers(now), core.stats().clone(), core.banned(now));
+        (self.said.len(), self.said.last().cloned(), core.poll_timeout(), core.memory_bytes(), views)
+    }
+
     /// Everyone leaves, all jobs end, time goes on: what is still there would be there for ever.
     fn settle(&mut self) {
         while let Some(job) = self.jobs.pop_front() {
@@ -244,5 +293,26 @@ proptest! {
         let mut chaos = Chaos::new();
         moves.into_iter().for_each(|step| chaos.step(step));
         chaos.settle();
+    }
+
+    #[test]
+    fn what_is_refused_changes_nothing(moves in prop::collection::vec((any::<Move>(), prop::option::of(any::<(Move, u16)>())), 1..200)) {
+        // Two that live alike, but that only one of them is told what is then refused.
+        let (mut told, mut spared) = (Chaos::new(), Chaos::new());
+        for (step, trial) in moves {
+            if let Some((trial, ahead)) = trial {
+                let (trial, ahead) = (told.told(trial), Duration::from_millis(ahead.into()));
+                if told.takes(ahead, trial.clone()) {
+                    prop_assert!(spared.takes(ahead, trial));
+                }
+                prop_assert_eq!(told.seen(), spared.seen());
+            }
+            told.step(step);
+            spared.step(step);
+            prop_assert_eq!(told.seen(), spared.seen());
+        }
+        told.settle();
+        spared.settle();
+        prop_assert_eq!(told.said, spared.said);
     }
 }

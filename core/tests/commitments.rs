@@ -71,7 +71,7 @@ fn c4_ignores_duplicates_and_blocks_out_of_sight() {
     let huge = Writer::new(1).write(|preconf| (preconf.eop, preconf.block_number) = (true, U256::from(1) << 200));
     let outputs = node.commitment(9, &huge);
     assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Ignore], vec![Refusal::TooFarAhead]));
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 5, preconfirmation_hash: None })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 5, preconfirmation_hash: None })).unwrap();
     assert_eq!(refusals(&node.commitment(9, &writer.block().0)), [Refusal::Stale]);
     assert_eq!(node.score(9), 100_000, "nobody is charged");
 }
@@ -105,7 +105,7 @@ fn c6_only_ignores_a_mismatch_while_the_window_is_not_settled() {
     // P9.1
     let mut node = Node::unscheduled(Config::new(CHAIN));
     let open = windows(&[2]).into_iter().map(|window| Window { settled: false, ..window }).collect();
-    node.command(Command::UpdateSchedule(open)).unwrap();
+    node.update(Update::Schedule(open)).unwrap();
     node.connect(9);
     let outputs = node.commitment(9, &Writer::new(1).block().0);
     assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Ignore], vec![Refusal::WrongSigner { settled: false }]));
@@ -116,7 +116,7 @@ fn c6_holds_what_the_schedule_does_not_cover_yet() {
     let mut node = Node::unscheduled(Config::new(CHAIN));
     node.connect(9);
     assert_eq!(verdicts(&node.commitment(9, &Writer::new(1).block().0)), []);
-    let (_, outputs) = node.command(Command::UpdateSchedule(windows(&[1]))).unwrap();
+    let outputs = node.update(Update::Schedule(windows(&[1]))).unwrap();
     assert_eq!(verdicts(&outputs), [Accept]);
     assert_eq!(node.head(), Some(1));
 }
@@ -194,7 +194,7 @@ fn p5_1_gives_a_held_message_its_verdict_in_time_and_still_takes_it_when_its_par
     let (first, second) = (writer.block().0, writer.block().0);
     // A tip that is known, so that the second block cannot be taken for the first.
     let parent = first.preconf().parent_preconfirmation_hash;
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(parent) })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(parent) })).unwrap();
     node.commitment(9, &second);
     let outputs = node.wait(Duration::from_millis(2_999));
     assert_eq!(verdicts(&outputs), []);

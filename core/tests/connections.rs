@@ -44,18 +44,18 @@ fn p8_1_a_dial_is_refused_with_its_reason_and_changes_nothing() {
     assert_eq!(refused(&mut node, at("192.0.2.1", 1)), GateRefusal::Connected);
     dial(&mut node, at("192.0.2.2", 2)).unwrap();
     assert_eq!(refused(&mut node, at("192.0.2.3", 2)), GateRefusal::Dialing);
-    node.command(Command::BlockPeer { peer: peer(3) }).unwrap();
+    node.update(Update::BlockPeer { peer: peer(3) }).unwrap();
     assert_eq!(refused(&mut node, at("192.0.2.3", 3)), GateRefusal::PeerBlocked);
-    node.command(Command::BlockAddress { address: [192, 0, 2, 4].into() }).unwrap();
+    node.update(Update::BlockAddress { address: [192, 0, 2, 4].into() }).unwrap();
     assert_eq!(refused(&mut node, at("192.0.2.4", 4)), GateRefusal::AddressBlocked);
     let subnet: Cidr = "198.51.100.0/24".parse().unwrap();
-    node.command(Command::BlockSubnet { subnet }).unwrap();
+    node.update(Update::BlockSubnet { subnet }).unwrap();
     assert_eq!(refused(&mut node, at("198.51.100.4", 4)), GateRefusal::SubnetBlocked(subnet));
     let gate = node.core.gate();
     assert_eq!((gate.blocked_peers().count(), gate.blocked_addresses().count(), gate.blocked_subnets().count()), (1, 1, 1));
-    node.command(Command::UnblockPeer { peer: peer(3) }).unwrap();
-    node.command(Command::UnblockAddress { address: [192, 0, 2, 4].into() }).unwrap();
-    node.command(Command::UnblockSubnet { subnet }).unwrap();
+    node.update(Update::UnblockPeer { peer: peer(3) }).unwrap();
+    node.update(Update::UnblockAddress { address: [192, 0, 2, 4].into() }).unwrap();
+    node.update(Update::UnblockSubnet { subnet }).unwrap();
     for address in [at("192.0.2.3", 3), at("192.0.2.4", 4)] {
         assert!(dial(&mut node, address).is_ok());
     }
@@ -72,7 +72,7 @@ fn p8_1_an_invalid_subnet_is_an_error_and_a_blocked_one_holds_from_the_start() {
 #[test]
 fn p8_1_the_resolved_address_is_asked_about_again_either_way() {
     let mut node = Node::new();
-    node.command(Command::BlockSubnet { subnet: "203.0.113.0/24".parse().unwrap() }).unwrap();
+    node.update(Update::BlockSubnet { subnet: "203.0.113.0/24".parse().unwrap() }).unwrap();
     let name = format!("/dns4/example.org/tcp/1/p2p/{}", peer(1));
     let (id, command) = dial(&mut node, name).unwrap();
     let (connection, outputs) = node.link(peer(1), Some("203.0.113.7"), Some(id));
@@ -91,11 +91,11 @@ fn p8_1_a_block_closes_what_stands() {
     let mut node = Node::new();
     let (connection, _) = node.link(peer(1), Some("203.0.113.7"), None);
     node.link(peer(2), Some("198.51.100.1"), None);
-    let (_, outputs) = node.command(Command::BlockSubnet { subnet: "203.0.113.0/24".parse().unwrap() }).unwrap();
+    let outputs = node.update(Update::BlockSubnet { subnet: "203.0.113.0/24".parse().unwrap() }).unwrap();
     assert_eq!(actions(&outputs), [Action::CloseConnection { connection }]);
-    let (_, outputs) = node.command(Command::BlockPeer { peer: peer(2) }).unwrap();
+    let outputs = node.update(Update::BlockPeer { peer: peer(2) }).unwrap();
     assert_eq!(actions(&outputs), [Action::Block { peer: peer(2) }]);
-    let (_, outputs) = node.command(Command::BlockPeer { peer: peer(2) }).unwrap();
+    let outputs = node.update(Update::BlockPeer { peer: peer(2) }).unwrap();
     assert!(outputs.is_empty(), "once is enough");
 }
 
@@ -106,9 +106,9 @@ fn p8_1_protected_peers_pass_the_redial_limit() {
     let (id, _) = dial(&mut node, at("192.0.2.1", 1)).unwrap();
     node.input(unreachable(id));
     assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GateRefusal::Redialed { limit: 1, .. }))));
-    node.command(Command::Protect { peer: peer(1) }).unwrap();
+    node.update(Update::Protect { peer: peer(1) }).unwrap();
     assert!(dial(&mut node, at("192.0.2.1", 1)).is_ok());
-    node.command(Command::Unprotect { peer: peer(1) }).unwrap();
+    node.update(Update::Unprotect { peer: peer(1) }).unwrap();
     assert_eq!(node.core.gate().protected_peers().count(), 0);
 }
 
@@ -221,15 +221,15 @@ fn p8_4_a_peer_whose_outbound_connection_closes_counts_as_inbound() {
 #[test]
 fn p8_4_protected_peers_never_leave_for_others() {
     let mut node = small();
-    node.command(Command::Trust { peer: peer(1) }).unwrap();
-    node.command(Command::Protect { peer: peer(2) }).unwrap();
+    node.update(Update::Trust { peer: peer(1) }).unwrap();
+    node.update(Update::Protect { peer: peer(2) }).unwrap();
     for name in [1, 2, 3] {
         node.link(peer(name), None, None);
     }
     let (_, outputs) = node.link(peer(4), None, None);
     assert_eq!(disconnected(&outputs), [peer(4)]);
-    node.command(Command::Unprotect { peer: peer(2) }).unwrap();
-    node.command(Command::Unprotect { peer: peer(1) }).unwrap();
+    node.update(Update::Unprotect { peer: peer(2) }).unwrap();
+    node.update(Update::Unprotect { peer: peer(1) }).unwrap();
     let (_, outputs) = node.link(peer(5), None, None);
     assert_eq!(disconnected(&outputs), [peer(5)]);
     assert!(node.core.gate().is_protected(peer(1)) && !node.core.gate().is_protected(peer(2)), "trust protects");
@@ -285,9 +285,9 @@ fn p8_5_a_static_peer_that_leaves_is_dialed_again_and_one_that_hangs_up_at_once_
 #[test]
 fn p8_5_a_static_peer_that_the_gate_refuses_for_now_is_tried_again() {
     let mut node = with_static(&[at("192.0.2.1", 1)]);
-    node.command(Command::BlockPeer { peer: peer(1) }).unwrap();
+    node.update(Update::BlockPeer { peer: peer(1) }).unwrap();
     assert!(dials(&node.wait(60 * SECOND)).is_empty());
-    node.command(Command::UnblockPeer { peer: peer(1) }).unwrap();
+    node.update(Update::UnblockPeer { peer: peer(1) }).unwrap();
     assert_eq!(dials(&node.wait(300 * SECOND)).len(), 1);
 }
 

@@ -351,7 +351,7 @@ fn p8_8_the_dead_who_were_of_use_once_keep_no_neighbourhood_shut() {
         last_success: UnixTime::from_secs(START),
     };
     let mut node = searching();
-    node.command(Command::Restore((1..=8).map(|host| Record::Known(Box::new(known(host)))).collect())).unwrap();
+    node.update(Update::Restore((1..=8).map(|host| Record::Known(Box::new(known(host)))).collect())).unwrap();
     for _ in 0..300 {
         for (dial, ..) in dials(&node.wait(60 * SECOND)) {
             node.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
@@ -366,7 +366,7 @@ fn p8_8_the_dead_who_were_of_use_once_keep_no_neighbourhood_shut() {
 #[test]
 fn p8_8_a_blocked_node_is_not_dialed_and_costs_no_dial() {
     let mut node = searching();
-    node.command(Command::BlockPeer { peer: stranger(1) }).unwrap();
+    node.update(Update::BlockPeer { peer: stranger(1) }).unwrap();
     found(&mut node, record(1));
     found(&mut node, record(2));
     let dialed = dials(&node.wait(SECOND));
@@ -409,7 +409,7 @@ fn p8_9_a_restarted_node_finds_back_without_a_bootnode() {
     let (_, kept) = one_of_use();
     let mut node = searching();
     found(&mut node, record(2));
-    let (_, outputs) = node.command(Command::Restore(kept)).unwrap();
+    let outputs = node.update(Update::Restore(kept)).unwrap();
     assert_eq!(actions(&outputs), [Action::Introduce { record: "enr:-the-record".to_owned() }]);
     let dialed = dials(&node.wait(Duration::ZERO));
     assert_eq!(dialed.iter().map(|(_, peer, _)| *peer).collect::<Vec<_>>(), [stranger(1), stranger(2)], "the proven one first");
@@ -423,7 +423,7 @@ fn p8_9_what_was_known_long_ago_or_of_another_chain_is_not_taken_back() {
     let elsewhere = KnownNode { record: NodeRecord { chain: ChainLabel::Chain(ChainId(1)), ..record(2) }, ..(**known).clone() };
     let mut node = searching();
     let records = [month_ago, elsewhere].map(|known| Record::Known(Box::new(known))).to_vec();
-    node.command(Command::Restore(records)).unwrap();
+    node.update(Update::Restore(records)).unwrap();
     assert!(dials(&node.wait(HOUR)).is_empty());
 }
 
@@ -546,7 +546,7 @@ fn p8_10_who_had_to_go_comes_back_when_nobody_else_is_there() {
 #[test]
 fn p8_10_protected_peers_and_those_that_came_to_us_are_not_exchanged() {
     let (mut node, _) = full();
-    (1..=4).for_each(|number| drop(node.command(Command::Protect { peer: stranger(number) }).unwrap()));
+    (1..=4).for_each(|number| drop(node.update(Update::Protect { peer: stranger(number) }).unwrap()));
     assert_eq!(sent_away(&node.wait(HOUR)), []);
     let connections = ConnectionLimits { target_peers: 2, reserved_outbound: 0, ..ConnectionLimits::TEST };
     let mut node = Node::with(Config { connections, ..config(DiscoveryConfig::PROD) });

@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use preconf_core::*;
+use proptest::prelude::*;
 use support::*;
 
 /// The stages from the sync tip's successor on.
@@ -28,7 +29,7 @@ fn claims(node: &mut Node, name: u8, head: u64) {
 fn node() -> (Node, Writer) {
     let (mut node, writer) = (Node::new(), Writer::new(1));
     let tip = SyncTip { block_number: 0, preconfirmation_hash: Some(writer.parent) };
-    node.command(Command::MoveSyncTip(tip)).unwrap();
+    node.update(Update::MoveSyncTip(tip)).unwrap();
     (node, writer)
 }
 
@@ -40,7 +41,7 @@ fn every_block_up_to_the_best_claim_is_at_its_stage() {
     assert_eq!((stages(&node), node.status().lag), (vec![Stage::Missing; 7], 7));
     let blocks: Vec<_> = (0..7).map(|_| writer.block()).collect();
     node.block(9, &blocks[0]);
-    node.command(Command::MarkExecuted { block_number: 1 }).unwrap();
+    node.update(Update::MarkExecuted { block_number: 1 }).unwrap();
     node.block(9, &blocks[1]);
     node.commitment(9, &blocks[2].0);
     node.commitment(9, &blocks[4].0);
@@ -88,32 +89,25 @@ fn lag_is_not_0_while_a_signed_block_waits_for_its_parent() {
     assert_eq!((node.status().lag, stages(&node)), (0, vec![Stage::Ready; 3]));
 }
 
-#[test]
-fn lag_is_0_exactly_when_every_block_is_ready_in_every_order() {
-    // P11.1
-    let (_, mut writer) = node();
-    let blocks: Vec<_> = (0..4).map(|_| writer.block()).collect();
-    // Two messages a block, in 200 of their orders, chosen by a fixed recurrence.
-    let mut dice = 1u64;
-    for _ in 0..200 {
-        let mut messages: Vec<usize> = (0..8).collect();
-        for end in (1..messages.len()).rev() {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            messages.swap(end, usize::try_from(dice >> 33).unwrap() % (end + 1));
-        }
-        let (mut node, _) = node();
+proptest! {
+    #[test]
+    fn lag_is_0_exactly_when_every_block_is_ready_in_every_order(messages in Just((0..8).collect::<Vec<usize>>()).prop_shuffle()) {
+        // P11.1
+        let (mut node, mut writer) = node();
+        let blocks: Vec<_> = (0..4).map(|_| writer.block()).collect();
         claims(&mut node, 9, 4);
         let mut before = vec![Stage::Missing; 4];
         for message in messages {
+            // Two messages a block.
             let (signed, txlist) = &blocks[message / 2];
             drop(if message % 2 == 0 { node.commitment(9, signed) } else { node.txlist(9, txlist) });
             let after = stages(&node);
             let gaps = after.iter().filter(|stage| **stage < Stage::Ready).count() as u64;
-            assert_eq!(node.status().lag, gaps, "{after:?}");
-            assert!(after.iter().zip(&before).all(|(after, before)| after >= before), "{before:?} became {after:?}");
+            prop_assert_eq!(node.status().lag, gaps, "{:?}", after);
+            prop_assert!(after.iter().zip(&before).all(|(after, before)| after >= before), "{:?} became {:?}", before, after);
             before = after;
         }
-        assert_eq!((node.status().lag, before), (0, vec![Stage::Ready; 4]));
+        prop_assert_eq!((node.status().lag, before), (0, vec![Stage::Ready; 4]));
     }
 }
 
@@ -138,12 +132,12 @@ fn what_a_reorg_takes_back_is_no_longer_executed() {
     let blocks: Vec<_> = (0..3).map(|_| writer.block()).collect();
     blocks.iter().for_each(|block| drop(node.block(9, block)));
     let hash = |i: usize| Some(preconfirmation_hash(&blocks[i].0));
-    node.command(Command::MarkExecuted { block_number: 3 }).unwrap();
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: hash(1) })).unwrap();
+    node.update(Update::MarkExecuted { block_number: 3 }).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: hash(1) })).unwrap();
     assert_eq!(stages(&node), [Stage::Executed]);
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: hash(0) })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: hash(0) })).unwrap();
     assert_eq!(stages(&node), [Stage::Ready, Stage::Ready], "both must be executed again");
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: Some(B256::repeat_byte(3)) })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: Some(B256::repeat_byte(3)) })).unwrap();
     assert_eq!((stages(&node), node.status().lag), (vec![], 0));
 }
 
@@ -153,9 +147,9 @@ fn p10_4_a_block_that_the_host_could_not_execute_is_told_again_after_growing_pau
     for _ in 0..3 {
         node.block(9, &writer.block());
     }
-    node.command(Command::MarkExecuted { block_number: 1 }).unwrap();
+    node.update(Update::MarkExecuted { block_number: 1 }).unwrap();
     let fail = |node: &mut Node, secs| {
-        let (_, outputs) = node.command(Command::MarkFailed { block_number: 2 }).unwrap();
+        let outputs = node.update(Update::MarkFailed { block_number: 2 }).unwrap();
         let told = Event::ExecutionFailed { block_number: 2, again_in: Duration::from_secs(secs) };
         assert!(outputs.contains(&Output::App(told)));
         assert!(ready(&node.wait(Duration::from_millis(1_000 * secs - 1))).is_empty());
@@ -165,10 +159,10 @@ fn p10_4_a_block_that_the_host_could_not_execute_is_told_again_after_growing_pau
     };
     fail(&mut node, 1);
     fail(&mut node, 2);
-    node.command(Command::MarkExecuted { block_number: 2 }).unwrap();
+    node.update(Update::MarkExecuted { block_number: 2 }).unwrap();
     assert!(ready(&node.wait(Duration::from_secs(120))).is_empty(), "it got through");
     for not_ready in [2, 4] {
-        let refused = node.command(Command::MarkFailed { block_number: not_ready }).unwrap_err();
-        assert_eq!(refused, CommandError::NotReady { block_number: not_ready });
+        let refused = node.update(Update::MarkFailed { block_number: not_ready }).unwrap_err();
+        assert_eq!(refused, UpdateError::NotReady { block_number: not_ready });
     }
 }

@@ -86,10 +86,10 @@ fn p7_4_pruned_peers_get_no_answer_and_are_asked_nothing() {
 #[test]
 fn p7_4_a_ban_can_be_lifted_and_only_a_ban() {
     let mut node = hearing(&[9]);
-    assert_eq!(node.command(Command::LiftBan { peer: peer(9) }), Err(CommandError::NotBanned));
+    assert_eq!(node.update(Update::LiftBan { peer: peer(9) }), Err(UpdateError::NotBanned));
     banned(&mut node, 9);
     node.unlink(peer(9), ConnectionId(1));
-    let (_, outputs) = node.command(Command::LiftBan { peer: peer(9) }).unwrap();
+    let outputs = node.update(Update::LiftBan { peer: peer(9) }).unwrap();
     assert!(actions(&outputs).contains(&Action::Unblock { peer: peer(9) }));
     assert_eq!(standings(&outputs), [(peer(9), Standing::Healthy)]);
     assert!(node.core.banned(node.now).is_empty());
@@ -100,11 +100,11 @@ fn p7_4_a_ban_can_be_lifted_and_only_a_ban() {
 fn p7_4_the_end_of_a_ban_does_not_lift_the_operators_own_block() {
     let mut node = hearing(&[9]);
     banned(&mut node, 9);
-    node.command(Command::BlockPeer { peer: peer(9) }).unwrap();
+    node.update(Update::BlockPeer { peer: peer(9) }).unwrap();
     let over = node.wait(3_600 * SECOND);
     assert_eq!(standings(&over), [(peer(9), Standing::Healthy)]);
     assert!(!actions(&over).contains(&Action::Unblock { peer: peer(9) }));
-    let (_, outputs) = node.command(Command::UnblockPeer { peer: peer(9) }).unwrap();
+    let outputs = node.update(Update::UnblockPeer { peer: peer(9) }).unwrap();
     assert_eq!(actions(&outputs), [Action::Unblock { peer: peer(9) }]);
 }
 
@@ -205,7 +205,7 @@ fn p7_6_trusted_peers_lose_nothing() {
     banned(&mut node, 9);
     assert_eq!((node.score(9), standing(&node, 9)), (0, Standing::Healthy));
     assert_eq!(node.core.trusted().collect::<Vec<_>>(), [peer(9)]);
-    node.command(Command::Distrust { peer: peer(9) }).unwrap();
+    node.update(Update::Distrust { peer: peer(9) }).unwrap();
     offend(&mut node, 9, 1);
     assert_eq!(node.score(9), -1_000_000);
 }
@@ -214,7 +214,7 @@ fn p7_6_trusted_peers_lose_nothing() {
 fn p7_6_trust_ends_a_ban() {
     let mut node = hearing(&[9]);
     banned(&mut node, 9);
-    let (_, outputs) = node.command(Command::Trust { peer: peer(9) }).unwrap();
+    let outputs = node.update(Update::Trust { peer: peer(9) }).unwrap();
     assert!(actions(&outputs).contains(&Action::Unblock { peer: peer(9) }));
     assert!(node.core.gate().is_protected(peer(9)));
     let quiet = node.wait(3_600 * SECOND);
@@ -253,7 +253,7 @@ fn p7_7_bans_and_bad_names_survive_a_restart() {
 
     let mut later = Node::new();
     later.now.unix = UnixTime(node.now.unix.0 + 60_000_000);
-    let (_, outputs) = later.command(Command::Restore(kept)).unwrap(); // of each peer, the last one counts
+    let outputs = later.update(Update::Restore(kept)).unwrap(); // of each peer, the last one counts
     assert_eq!(actions(&outputs), [Action::Block { peer: peer(9) }]);
     assert_eq!(later.core.banned(later.now), [(peer(9), Time::from_millis(3_540_000))]);
     hear(&mut later, 8);
@@ -269,7 +269,7 @@ fn p7_7_no_stored_ban_is_longer_than_any_ban_and_none_comes_back_when_it_is_over
     let record = |name: u8, ban_ends: UnixTime| Record::Peer { peer: peer(name), score: -6_000_000, as_of: now, ban_ends: Some(ban_ends) };
     let lifted = Record::Peer { peer: peer(3), score: 0, as_of: now, ban_ends: None };
     let records = vec![record(1, UnixTime(u64::MAX)), record(2, now), record(3, UnixTime(u64::MAX)), lifted];
-    node.command(Command::Restore(records)).unwrap();
+    node.update(Update::Restore(records)).unwrap();
     assert_eq!(node.core.banned(node.now), [(peer(1), Time::from_millis(3_600_000))]);
     assert!(actions(&node.link(peer(2), None, None).1).is_empty());
 }
@@ -279,7 +279,7 @@ fn p7_1_a_stored_score_out_of_its_range_comes_back_within_it() {
     let mut node = Node::new();
     let as_of = UnixTime(node.now.unix.0 - 10_000_000); // one decay ago
     let record = |name, score| Record::Peer { peer: peer(name), score, as_of, ban_ends: None };
-    node.command(Command::Restore(vec![record(8, i64::MIN), record(9, i64::MAX)])).unwrap();
+    node.update(Update::Restore(vec![record(8, i64::MIN), record(9, i64::MAX)])).unwrap();
     node.connect(8);
     node.connect(9);
     assert_eq!((node.score(8), node.score(9)), (-9_000_000, 9_000_000));
@@ -358,7 +358,7 @@ fn p7_4_what_waits_for_a_pruned_peer_leaves_when_it_is_pardoned() {
     assert_eq!(standing(&node, 9), Standing::Pruned);
     let ask = Command::GetTxList { hash: B256::ZERO, peer: Some(peer(9)) };
     assert_eq!(requests(&node.command(ask).unwrap().1), []);
-    let (_, outputs) = node.command(Command::Trust { peer: peer(9) }).unwrap();
+    let outputs = node.update(Update::Trust { peer: peer(9) }).unwrap();
     assert_eq!(requests(&outputs).into_iter().map(|(.., protocol, _)| protocol).collect::<Vec<_>>(), [Protocol::GetTxList]);
 }
 

@@ -106,7 +106,7 @@ fn p5_9_never_contradicts_what_it_published_before() {
     let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
     publish(&mut node, &writer.block().0).unwrap();
     // Whatever became of the first one on the chain.
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(B256::repeat_byte(5)) })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(B256::repeat_byte(5)) })).unwrap();
     assert_eq!(node.head(), None);
     let other = Writer { parent: B256::repeat_byte(5), ..Writer::new(1) }.block().0;
     let refused = CommandError::Publish(PublishError::Refused(Refusal::Equivocation));
@@ -132,7 +132,7 @@ fn p5_9_holds_across_a_restart_for_whoever_stores_what_is_to_be_kept() {
     assert_eq!(kept_and_published(&outputs), [Ok(record.clone()), Err(Topic::Commitments)], "kept before it is said");
 
     let mut node = Node::connected_to(&[9]);
-    node.command(Command::Restore(vec![record])).unwrap();
+    node.update(Update::Restore(vec![record])).unwrap();
     let other = Writer::new(1).write(|preconf| preconf.eop = true);
     let refused = CommandError::Publish(PublishError::Refused(Refusal::Equivocation));
     assert_eq!(publish(&mut node, &other).unwrap_err(), refused);
@@ -148,9 +148,9 @@ fn p5_9_a_restored_word_never_overrides_what_was_said_since_and_takes_bounded_ro
     let first = Writer::new(1).block().0;
     publish(&mut node, &first).unwrap();
     let records = (1..=1000).map(|block_number| Record::Committed { block_number, hash: B256::repeat_byte(7) });
-    node.command(Command::Restore(records.clone().take(3).collect())).unwrap();
+    node.update(Update::Restore(records.clone().take(3).collect())).unwrap();
     assert!(matches!(publish(&mut node, &first), Err(CommandError::Publish(PublishError::Refused(Refusal::Duplicate)))));
-    node.command(Command::Restore(records.collect())).unwrap();
+    node.update(Update::Restore(records.collect())).unwrap();
     assert!(node.core.memory_bytes() <= memory_bound(&Config { max_commitments: 3, ..Config::new(CHAIN) })); // P10.3
 }
 
@@ -170,7 +170,7 @@ fn p5_9_holds_for_two_wishes_whose_signers_are_recovered_at_once() {
     }
     assert_eq!(published(&node.input(Input::JobFinished(jobs[0].run()))).len(), 1);
     // The first one leaves the chain before the second one is concluded: only our own memory can still contradict it.
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(tip) })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(tip) })).unwrap();
     let outputs = node.input(Input::JobFinished(jobs[1].run()));
     assert!(published(&outputs).is_empty());
     assert!(matches!(outcomes(&outputs)[..], [(_, Outcome::NotPublished(PublishError::Refused(Refusal::Equivocation)))]));

@@ -105,11 +105,11 @@ fn a_txlist_that_nobody_can_read_and_a_host_that_fails_end_nothing() {
     // The host never gets through block 1, asks for what is not there, and tries again; the rest goes on meanwhile.
     for number in 2..=4 {
         assert_eq!(ready(&node.block(9, &writer.block())), [number]);
-        assert_eq!(node.command(Command::MarkExecuted { block_number: 9 }).unwrap_err(), CommandError::NotReady { block_number: 9 });
+        assert_eq!(node.update(Update::MarkExecuted { block_number: 9 }).unwrap_err(), UpdateError::NotReady { block_number: 9 });
     }
     let status = node.status();
     assert_eq!((status.head.unwrap().0, status.ready_to, status.executed_to), (4, 4, 0));
-    node.command(Command::MarkExecuted { block_number: 1 }).unwrap();
+    node.update(Update::MarkExecuted { block_number: 1 }).unwrap();
     assert_eq!(node.status().executed_to, 1);
 }
 

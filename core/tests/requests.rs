@@ -45,7 +45,7 @@ fn holder() -> (Node, Vec<SignedCommitment>) {
 #[test]
 fn p6_1_answers_its_head_and_without_one_the_sync_tip() {
     let mut node = Node::connected_to(&[9]);
-    node.command(Command::MoveSyncTip(SyncTip { block_number: 7, preconfirmation_hash: None })).unwrap();
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 7, preconfirmation_hash: None })).unwrap();
     assert_eq!(responses(&node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0])), [Response::Head(head(7, 0))]);
     let (mut node, _) = holder();
     assert_eq!(responses(&node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0])), [Response::Head(head(5, START + WINDOW_SECS))]);

@@ -79,7 +79,7 @@ fn asks_for(node: &mut Node, txlist: &Bytes, name: u8) -> (CommandId, Vec<Output
 }
 
 fn moves_tip(node: &mut Node, block_number: u64, preconfirmation_hash: Option<B256>) -> Vec<Output> {
-    node.command(Command::MoveSyncTip(SyncTip { block_number, preconfirmation_hash })).unwrap().1
+    node.update(Update::MoveSyncTip(SyncTip { block_number, preconfirmation_hash })).unwrap()
 }
 
 fn executes_again(outputs: &[Output]) -> bool {
@@ -155,7 +155,7 @@ fn p6_9_a_peer_that_was_ahead_of_the_schedule_is_asked_again_when_the_schedule_c
     let outputs = serves(&mut node, &first[0], &chain);
     assert!(only(Protocol::GetCommitments, &outputs).is_empty(), "not again and again");
     assert_eq!((node.head(), node.status().lag, node.score(9) >= 0), (None, 2, true));
-    let (_, outputs) = node.command(Command::UpdateSchedule(windows(&[1]))).unwrap();
+    let outputs = node.update(Update::Schedule(windows(&[1]))).unwrap();
     let again = only(Protocol::GetCommitments, &outputs);
     serves(&mut node, &again[0], &chain);
     assert_eq!(node.head(), Some(2));
@@ -355,7 +355,7 @@ fn p6_4_what_stands_before_the_first_bad_item_of_a_page_is_used_whichever_rule_t
 #[test]
 fn p6_9_a_page_across_the_end_of_the_schedule_is_used_up_to_there() {
     let (mut node, mut writer) = (Node::unscheduled(Config::new(CHAIN)), Writer::new(1));
-    node.command(Command::UpdateSchedule(windows(&[1]))).unwrap();
+    node.update(Update::Schedule(windows(&[1]))).unwrap();
     let mut chain = blocks(&mut writer, 2);
     writer.hand_over(2);
     chain.extend(blocks(&mut writer, 2));
@@ -364,7 +364,7 @@ fn p6_9_a_page_across_the_end_of_the_schedule_is_used_up_to_there() {
     serves(&mut node, &page[0], &chain);
     assert_eq!((node.head(), node.status().lag), (Some(2), 4));
     assert_eq!(charges(&node, 9), [0_i64; 0], "our schedule is no fault of its");
-    let (_, outputs) = node.command(Command::UpdateSchedule(windows(&[1, 2]))).unwrap();
+    let outputs = node.update(Update::Schedule(windows(&[1, 2]))).unwrap();
     let rest = only(Protocol::GetCommitments, &outputs);
     serves(&mut node, &rest[0], &chain);
     assert_eq!(node.head(), Some(4));

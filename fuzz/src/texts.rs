@@ -4,10 +4,7 @@
 use std::time::Duration;
 
 use preconf_bundle::Bundle;
-use preconf_core::{
-    Action, Address, B256, ByteBudget, ByteLimit, Cidr, Command, Config, Core, Input, LimitKind, Limiter, LookaheadEntry, LookaheadEpoch,
-    Now, Output, POINT, Pace, PeerId, RateLimit, Record, Time, UnixTime, memory_bound, windows_from_lookahead,
-};
+use preconf_core::{Action, Address, ByteBudget, ByteLimit, Cidr, Command, Config, Core, Input, LimitKind, Limiter, LookaheadEntry, LookaheadEpoch, Now, Output, Pace, PeerId, RateLimit, Record, Time, UnixTime, Update, memory_bound, windows_from_lookahead, B256, POINT};
 
 use crate::dice::Dice;
 use crate::machine::{CHAIN, START, peer};
@@ -229,7 +226,7 @@ fn lookahead(dice: &mut Dice<'_>) -> bool {
     let windows = windows_from_lookahead(&epochs, Address::ZERO);
     assert!(windows.iter().all(|window| window.start < window.end), "P9.2: an empty window");
     let mut core = node(Config::new(CHAIN)).expect("the defaults are allowed");
-    let taken = core.handle_command(Now::default(), Command::UpdateSchedule(windows));
+    let taken = core.handle_update(Now::default(), Update::Schedule(windows));
     assert!(taken.is_ok() || !in_order, "P9.2: a lookahead in order gives {taken:?}");
     taken.is_ok()
 }
@@ -251,7 +248,7 @@ fn records(dice: &mut Dice<'_>) -> bool {
     }
     let mut now = Now { mono: Time(number(dice) / 2), unix: UnixTime(number(dice)) };
     let mut core = Core::new(Config::new(CHAIN), [1; 32], now).expect("the defaults are allowed");
-    let restored = core.handle_command(now, Command::Restore(records));
+    let restored = core.handle_update(now, Update::Restore(records));
     for who in 0..8 {
         core.handle_input(now, Input::RequestBroken { peer: peer(who) });
     }

@@ -2,10 +2,7 @@
 //!
 //! Bytes by themselves hardly get past a checksum, so an input either is a trace, or makes one and says what is done to it.
 
-use preconf_core::{
-    ChannelId, Command, Config, ConnectionId, Direction, Input, Job, Now, Output, PeerId, Protocol, Spoken, Time, Topic, UnixTime,
-    message_id,
-};
+use preconf_core::{ChannelId, Command, Config, ConnectionId, Direction, Input, Job, Now, Output, PeerId, Protocol, Spoken, Time, Topic, UnixTime, Update, message_id};
 use preconf_trace::{Ending, Reader, Recorder, Replay, Step, Tape, TraceError};
 
 use crate::dice::Dice;
@@ -106,7 +103,7 @@ fn record(dice: &mut Dice<'_>) -> Vec<u8> {
     let material = Material::get();
     let mut jobs: Vec<Job> = Vec::new();
     let windows = material.windows.clone();
-    node.handle_command(now, Command::UpdateSchedule(windows)).expect("windows in order");
+    node.handle_update(now, Update::Schedule(windows)).expect("windows in order");
     while !dice.is_exhausted() {
         let (what, which, how) = (dice.byte(), dice.byte(), dice.byte());
         let from: PeerId = peer(usize::from(which % 4));

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use preconf_fuzz::TARGETS;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 #[test]
 fn mutated_seeds_are_survived() {
@@ -21,7 +23,7 @@ fn mutated_seeds_are_survived() {
         let seeds: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).expect("readable")).collect();
         // A world costs a thousand times what a frame does.
         let tries = if target.name == "sim_model" { tries / 20 } else { tries };
-        let mut chance = Chance(from_env("FUZZ_SEED").unwrap_or(1));
+        let mut chance = Chance(ChaCha8Rng::seed_from_u64(from_env("FUZZ_SEED").unwrap_or(1)));
         let (began, mut tried) = (Instant::now(), 0);
         while tried < tries || began.elapsed() < span {
             tried += 1;
@@ -35,15 +37,12 @@ fn mutated_seeds_are_survived() {
     }
 }
 
-/// xorshift64*: enough to turn bytes over, and the same on every machine.
-struct Chance(u64);
+/// The same on every machine.
+struct Chance(ChaCha8Rng);
 
 impl Chance {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound.max(1)
+        self.0.next_u32() as usize % bound.max(1)
     }
 
     /// A seed with some bytes changed, a piece left out, or the tail of another one.

@@ -11,6 +11,10 @@
 //!  conduct what every node thinks of a hostile peer at the end, rule by rule
 //!  report  the summary, for people and for machines; table is the same while it goes on
 //! ```
+//!
+//! Numbers such as `P10.1` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod conduct;
 mod home;
@@ -190,6 +194,11 @@ pub async fn run(args: DevnetArgs, homes: Homes, stop: impl Future<Output = ()> 
     }
     Ok(report.ok)
 }
+
+/// Do the examples of the README compile and run?
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(test)]
 mod tests {

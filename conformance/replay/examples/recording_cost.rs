@@ -76,6 +76,7 @@ fn live(header: &Header, steps: Vec<Step>, recorded: bool) -> Result<Duration, B
                 node.handle_input(now, Input::JobFinished(jobs.swap_remove(place).run()));
             }
             Call::Command(command) => drop(node.handle_command(now, command)),
+            Call::Update(update) => drop(node.handle_update(now, update)),
             Call::Timeout => node.handle_timeout(now),
         }
         while let Some(output) = node.poll_output() {

@@ -3,10 +3,10 @@
 //! Long bytes are told by their length, so that a line stays a line; ids and hashes are whole, so that one can search for them.
 
 use preconf_core::{
-    Accepted, Action, Cause, Change, Command, CommandError, CommandId, Event, Input, Job, Now, Outcome, Output, Reason, Record, Response,
-    Source, SyncTip, Time, Timer, Work,
+    Accepted, Action, Cause, Change, Command, Event, Input, Job, Now, Outcome, Output, Reason, Record, Response, Source, SyncTip, Time,
+    Timer, Update, Work,
 };
-use preconf_trace::{Call, Ending};
+use preconf_trace::{Answer, Call, Ending};
 
 /// A moment, on both clocks.
 pub fn now(now: Now) -> String {
@@ -34,7 +34,8 @@ pub fn call(call: &Call) -> String {
     match call {
         Call::Input(told) => input(told),
         Call::JobDone(job) => format!("job {job} came back"),
-        Call::Command(wish) => format!("the application: {}", command(wish)),
+        Call::Command(wanted) => format!("the application: {}", command(wanted)),
+        Call::Update(decided) => format!("the application: {}", update(decided)),
         Call::Timeout => "time had passed".to_owned(),
     }
 }
@@ -82,36 +83,43 @@ fn command(command: &Command) -> String {
         Command::GetCommitments { start, count, peer } => format!("ask {} for {count} commitments from block {start} on", whom(peer)),
         Command::GetTxList { hash, peer } => format!("ask {} for txlist {hash}", whom(peer)),
         Command::Dial { address } => format!("dial {address}"),
-        Command::Disconnect { peer } => format!("disconnect {peer}"),
-        Command::BlockPeer { peer } => format!("block {peer}"),
-        Command::UnblockPeer { peer } => format!("unblock {peer}"),
-        Command::BlockAddress { address } => format!("block {address}"),
-        Command::UnblockAddress { address } => format!("unblock {address}"),
-        Command::BlockSubnet { subnet } => format!("block {subnet}"),
-        Command::UnblockSubnet { subnet } => format!("unblock {subnet}"),
-        Command::Protect { peer } => format!("protect {peer}"),
-        Command::Unprotect { peer } => format!("protect {peer} no longer"),
-        Command::Trust { peer } => format!("trust {peer}"),
-        Command::Distrust { peer } => format!("trust {peer} no longer"),
-        Command::LiftBan { peer } => format!("lift the ban of {peer}"),
-        Command::UpdateSchedule(windows) => {
-            let span = windows.first().zip(windows.last()).map_or(String::new(), |(a, b)| format!(" over ({}, {}]", a.start, b.end));
-            format!("{} windows of the schedule{span}", windows.len())
-        }
-        Command::MoveSyncTip(SyncTip { block_number, preconfirmation_hash }) => {
-            format!("the sync tip is block {block_number}{}", preconfirmation_hash.map_or(String::new(), |hash| format!(", {hash}")))
-        }
-        Command::Restore(records) => format!("take back {} records", records.len()),
-        Command::MarkExecuted { block_number } => format!("block {block_number} is executed"),
-        Command::MarkFailed { block_number } => format!("block {block_number} could not be executed"),
     }
 }
 
-/// How the machine answered a command.
-pub fn answer(answer: &Result<CommandId, CommandError>) -> String {
+fn update(update: &Update) -> String {
+    match update {
+        Update::Disconnect { peer } => format!("disconnect {peer}"),
+        Update::BlockPeer { peer } => format!("block {peer}"),
+        Update::UnblockPeer { peer } => format!("unblock {peer}"),
+        Update::BlockAddress { address } => format!("block {address}"),
+        Update::UnblockAddress { address } => format!("unblock {address}"),
+        Update::BlockSubnet { subnet } => format!("block {subnet}"),
+        Update::UnblockSubnet { subnet } => format!("unblock {subnet}"),
+        Update::Protect { peer } => format!("protect {peer}"),
+        Update::Unprotect { peer } => format!("protect {peer} no longer"),
+        Update::Trust { peer } => format!("trust {peer}"),
+        Update::Distrust { peer } => format!("trust {peer} no longer"),
+        Update::LiftBan { peer } => format!("lift the ban of {peer}"),
+        Update::Schedule(windows) => {
+            let span = windows.first().zip(windows.last()).map_or(String::new(), |(a, b)| format!(" over ({}, {}]", a.start, b.end));
+            format!("{} windows of the schedule{span}", windows.len())
+        }
+        Update::MoveSyncTip(SyncTip { block_number, preconfirmation_hash }) => {
+            format!("the sync tip is block {block_number}{}", preconfirmation_hash.map_or(String::new(), |hash| format!(", {hash}")))
+        }
+        Update::Restore(records) => format!("take back {} records", records.len()),
+        Update::MarkExecuted { block_number } => format!("block {block_number} is executed"),
+        Update::MarkFailed { block_number } => format!("block {block_number} could not be executed"),
+    }
+}
+
+/// How the machine answered a command or an update.
+pub fn answer(answer: &Answer) -> String {
     match answer {
-        Ok(id) => format!("taken as command {id}"),
-        Err(error) => format!("refused: {error}"),
+        Answer::Command(Ok(id)) => format!("taken as command {id}"),
+        Answer::Command(Err(error)) => format!("refused: {error}"),
+        Answer::Update(Ok(())) => "taken".to_owned(),
+        Answer::Update(Err(error)) => format!("refused: {error}"),
     }
 }
 

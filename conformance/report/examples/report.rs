@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         nodes: nodes + nodes.div_ceil(EVERY_SO_MANY),
         virtual_time: world.now().since(Time::ZERO),
         steps: world.steps(),
-        digest: world.digest().iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: format!("{:x}", preconf_core::B256::from(world.digest())),
         violations: failure.iter().map(ToString::to_string).collect(),
         command: format!("cargo run --release -p preconf-report --example report -- {file} {nodes} {seed}"),
         ..Summary::default()

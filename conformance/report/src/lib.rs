@@ -5,7 +5,8 @@
 //! events in bounded lists. A [`Report`] puts it beside a [`Summary`] and writes one page of HTML that needs no network, or one JSON object.
 //!
 //! A simulation has many nodes and knows who is hostile: a [`Spectator`] looks on at its world. A trace has one node, and peers that it knows
-//! by their scores: [`Reliving`] follows it as it is relived. Both feed the same timeline.
+//! by their scores: [`Reliving`] follows it as it is relived. Both feed the same timeline. Numbers such as `P11.2` name rules of the protocol;
+//! [`preconf_core::protocol`] has the text of every one.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How does a trace become a timeline?
 
-use preconf_core::{Command, Now, Time};
+use preconf_core::{Now, Time, Update};
 use preconf_trace::{Call, Header, Replayed};
 
 use super::marks::Mark;
@@ -51,8 +51,8 @@ impl Reliving {
         let now = relived.step.now;
         let at = Time::ZERO.after(now.mono.since(self.start.mono));
         self.clock(at, now);
-        if let Call::Command(command) = &relived.step.call {
-            self.command(at, command);
+        if let Call::Update(update) = &relived.step.call {
+            self.update(at, update);
         }
         for output in &relived.outputs {
             self.timeline.output(at, self.node, output);
@@ -82,36 +82,28 @@ impl Reliving {
         self.last = now;
     }
 
-    /// What the application wishes and the charts show the effect of. Publications show by themselves; queries change nothing.
-    fn command(&mut self, at: Time, command: &Command) {
+    /// What the application decides and the charts show the effect of. Commands show by what comes of them.
+    fn update(&mut self, at: Time, update: &Update) {
         let (timeline, node) = (&mut self.timeline, self.node);
-        let note = match command {
-            Command::MoveSyncTip(tip) => {
+        let note = match update {
+            Update::MoveSyncTip(tip) => {
                 timeline.settled(at, node, tip.block_number);
                 "the sync tip moves".to_owned()
             }
-            Command::UpdateSchedule(windows) => format!("a schedule of {} windows", windows.len()),
-            Command::Restore(records) => format!("{} records of an earlier life", records.len()),
-            Command::Disconnect { peer } => format!("peer {peer} is disconnected by command"),
-            Command::BlockPeer { peer } => format!("peer {peer} is blocked by command"),
-            Command::UnblockPeer { peer } => format!("peer {peer} is unblocked by command"),
-            Command::BlockAddress { address } => format!("address {address} is blocked by command"),
-            Command::UnblockAddress { address } => format!("address {address} is unblocked by command"),
-            Command::BlockSubnet { subnet } => format!("subnet {subnet} is blocked by command"),
-            Command::UnblockSubnet { subnet } => format!("subnet {subnet} is unblocked by command"),
-            Command::Trust { peer } => format!("peer {peer} is trusted from here on"),
-            Command::Distrust { peer } => format!("peer {peer} is no longer trusted"),
-            Command::LiftBan { peer } => format!("the ban of peer {peer} is lifted"),
-            Command::MarkFailed { block_number } => format!("block {block_number} could not be executed"),
-            Command::PublishCommitment(_)
-            | Command::PublishTxList(_)
-            | Command::GetHead { .. }
-            | Command::GetCommitments { .. }
-            | Command::GetTxList { .. }
-            | Command::Dial { .. }
-            | Command::Protect { .. }
-            | Command::Unprotect { .. }
-            | Command::MarkExecuted { .. } => return,
+            Update::Schedule(windows) => format!("a schedule of {} windows", windows.len()),
+            Update::Restore(records) => format!("{} records of an earlier life", records.len()),
+            Update::Disconnect { peer } => format!("peer {peer} is disconnected by command"),
+            Update::BlockPeer { peer } => format!("peer {peer} is blocked by command"),
+            Update::UnblockPeer { peer } => format!("peer {peer} is unblocked by command"),
+            Update::BlockAddress { address } => format!("address {address} is blocked by command"),
+            Update::UnblockAddress { address } => format!("address {address} is unblocked by command"),
+            Update::BlockSubnet { subnet } => format!("subnet {subnet} is blocked by command"),
+            Update::UnblockSubnet { subnet } => format!("subnet {subnet} is unblocked by command"),
+            Update::Trust { peer } => format!("peer {peer} is trusted from here on"),
+            Update::Distrust { peer } => format!("peer {peer} is no longer trusted"),
+            Update::LiftBan { peer } => format!("the ban of peer {peer} is lifted"),
+            Update::MarkFailed { block_number } => format!("block {block_number} could not be executed"),
+            Update::Protect { .. } | Update::Unprotect { .. } | Update::MarkExecuted { .. } => return,
         };
         timeline.mark(at, Mark::note(note));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use preconf_core::{Action, Command, Config, Event, Now, Output, PeerId, Time};
+use preconf_core::{Action, Config, Event, Now, Output, PeerId, Time, Update};
 
 use super::marks::Mark;
 use super::scores::Side;
@@ -99,7 +99,7 @@ impl Observer for Spectator {
     }
 
     fn call(&mut self, at: Time, node: NodeId, _: Now, call: preconf_sim::Call<'_>) {
-        if let (preconf_sim::Call::Command(Command::MoveSyncTip(tip)), Some(row)) = (call, self.rows.get(&node).copied()) {
+        if let (preconf_sim::Call::Update(Update::MoveSyncTip(tip)), Some(row)) = (call, self.rows.get(&node).copied()) {
             self.meanwhile(at);
             self.timeline.settled(at, row, tip.block_number);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preconf_core::{Command, Now, Time};
+use preconf_core::{Now, Time, Update};
 use preconf_trace::Recorder;
 
 use super::carry::ends;
@@ -79,7 +79,7 @@ impl World {
             let core = self.machine(node, &setup);
             self.nodes[node].reborn(core, self.now);
             let kept = self.nodes[node].kept.clone();
-            self.command(node, Command::Restore(kept))?.expect("what was kept is taken back");
+            self.update(node, Update::Restore(kept))?.expect("what was kept is taken back");
             self.schedule_of(node);
             self.tip_of_start(node)?;
         }
@@ -108,7 +108,7 @@ impl World {
     fn schedule_of(&mut self, node: NodeId) {
         let windows = self.nodes[node].setup.as_ref().map(|setup| setup.windows.clone()).unwrap_or_default();
         if !windows.is_empty() {
-            let updated = self.command(node, Command::UpdateSchedule(windows)).expect("an empty node breaks no rule");
+            let updated = self.update(node, Update::Schedule(windows)).expect("an empty node breaks no rule");
             updated.expect("a history's windows are in order");
         }
     }

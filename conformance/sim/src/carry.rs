@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, Command, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Standing,
+    Action, Bytes, ChannelId, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Standing, Update,
     message_id,
 };
 
@@ -114,7 +114,7 @@ impl World {
     /// The host has executed what was ready; all of one step at once.
     pub(crate) fn execute(&mut self, node: NodeId) -> Result<(), Failure> {
         if let Some(block_number) = self.nodes[node].to_execute.take() {
-            let _ = self.command(node, Command::MarkExecuted { block_number })?; // the chain may have moved under it
+            let _ = self.update(node, Update::MarkExecuted { block_number })?; // the chain may have moved under it
         }
         Ok(())
     }

@@ -194,10 +194,8 @@ impl Watch {
     }
 
     /// A command was taken.
-    pub(crate) fn command(&mut self, id: CommandId, takes_time: bool) {
-        if takes_time {
-            self.commands_open.insert(id);
-        }
+    pub(crate) fn command(&mut self, id: CommandId) {
+        self.commands_open.insert(id);
     }
 
     /// P9.3: blocks up to this one are settled, and need no execution here.

@@ -26,6 +26,7 @@
 //! lost, repeated and reordered on any link. A message that is lost on arrival is lost for good, as gossipsub's duplicate cache makes it; one
 //! that is lost on the way is told of again (IHAVE). Blocks come from a history that was signed before ([`World::publish`]), or from
 //! preconfers that build on what they know, each by its own clock ([`World::elect`]). The rest stands in `gossip`, `link` and `connect`.
+//! Numbers such as `P7.10` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

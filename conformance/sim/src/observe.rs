@@ -6,7 +6,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use preconf_core::{Command, CommandError, CommandId, Config, Core, Input, Now, Output, Time};
+use preconf_core::{Command, Config, Core, Input, Now, Output, Time, Update};
+use preconf_trace::Answer;
 
 use super::node::NodeId;
 
@@ -17,6 +18,8 @@ pub enum Call<'a> {
     Input(&'a Input),
     /// `handle_command`
     Command(&'a Command),
+    /// `handle_update`
+    Update(&'a Update),
     /// `handle_timeout`
     Timeout,
 }
@@ -63,7 +66,7 @@ pub trait Observer {
     }
 
     /// A machine's call is over: all its outputs were told. What it answered, if it was a command, and the machine as it is now.
-    fn done(&mut self, at: Time, node: NodeId, now: Now, core: &Core, answer: Option<&Result<CommandId, CommandError>>) {
+    fn done(&mut self, at: Time, node: NodeId, now: Now, core: &Core, answer: Option<&Answer>) {
         let _ = (at, node, now, core, answer);
     }
 
@@ -87,7 +90,7 @@ impl<O: Observer> Observer for Rc<RefCell<O>> {
         self.borrow_mut().output(at, node, output);
     }
 
-    fn done(&mut self, at: Time, node: NodeId, now: Now, core: &Core, answer: Option<&Result<CommandId, CommandError>>) {
+    fn done(&mut self, at: Time, node: NodeId, now: Now, core: &Core, answer: Option<&Answer>) {
         self.borrow_mut().done(at, node, now, core, answer);
     }
 

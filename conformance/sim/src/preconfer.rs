@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use preconf_core::{Address, B256, Bytes, Command, RawTxList, SecretKey, SignedCommitment, SyncTip, Time, Window, address_of, keccak256};
+use preconf_core::{
+    Address, B256, Bytes, Command, RawTxList, SecretKey, SignedCommitment, SyncTip, Time, Update, Window, address_of, keccak256,
+};
 use preconf_writer::{START, Writer};
 
 use super::check::Failure;
@@ -163,13 +165,13 @@ impl World {
         if let Some(setup) = &mut self.nodes[node].setup {
             setup.windows.extend(windows.iter().copied());
         }
-        self.command(node, Command::UpdateSchedule(windows))?.map(drop).or(Ok(()))
+        self.update(node, Update::Schedule(windows))?.or(Ok(()))
     }
 
     pub(crate) fn tip_arrives(&mut self, node: NodeId, tip: SyncTip) -> Result<(), Failure> {
         // A node hears of L1 in L1's order, and of what is news to it only.
         if self.office.as_ref().is_some_and(|office| office.tip == tip) && self.nodes[node].up && self.status(node).sync_tip != tip {
-            self.command(node, Command::MoveSyncTip(tip))?.expect("a sync tip is never refused");
+            self.update(node, Update::MoveSyncTip(tip))?.expect("a sync tip is never refused");
         }
         Ok(())
     }

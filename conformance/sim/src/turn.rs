@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use preconf_core::{Command, CommandError, CommandId, Input, Now, Output};
-use preconf_trace::Recorder;
+use preconf_core::{Command, CommandError, CommandId, Input, Now, Output, Update, UpdateError};
+use preconf_trace::{Answer, Recorder};
 
 use super::check::{Failure, Violation, progressed};
 use super::jobs::JobOrder;
@@ -15,26 +15,34 @@ use super::observe::Call;
 use super::queue::Happening;
 use super::world::World;
 
-/// What a machine said to a command.
-type Answer = Result<CommandId, CommandError>;
-
 impl World {
-    /// A wish of a node's application.
+    /// A command of a node's application.
     ///
     /// # Errors
     /// Outside: a rule of the world is broken. Inside: the machine refuses.
     pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
-        let takes_time = command.takes_time();
-        if let Command::MoveSyncTip(tip) = &command {
-            self.nodes[node].watch.settled(tip.block_number);
-        }
         self.show(node, Call::Command(&command));
         let Some((core, now)) = self.mind(node) else { return Ok(Err(CommandError::NotConnected)) };
         let taken = core.handle_command(now, command);
         if let Ok(id) = &taken {
-            self.nodes[node].watch.command(*id, takes_time);
+            self.nodes[node].watch.command(*id);
         }
-        self.drain(node, Some(&taken))?;
+        self.drain(node, Some(&Answer::Command(taken.clone())))?;
+        Ok(taken)
+    }
+
+    /// An update of a node's application.
+    ///
+    /// # Errors
+    /// Outside: a rule of the world is broken. Inside: the machine refuses.
+    pub fn update(&mut self, node: NodeId, update: Update) -> Result<Result<(), UpdateError>, Failure> {
+        if let Update::MoveSyncTip(tip) = &update {
+            self.nodes[node].watch.settled(tip.block_number);
+        }
+        self.show(node, Call::Update(&update));
+        let Some((core, now)) = self.mind(node) else { return Ok(Err(UpdateError::NotConnected)) };
+        let taken = core.handle_update(now, update);
+        self.drain(node, Some(&Answer::Update(taken)))?;
         Ok(taken)
     }
 

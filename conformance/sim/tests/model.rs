@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, Command, Config, ConnectionId, Core, Direction, Input, MessageId, Now, Output, PeerId, Time, Topic, UnixTime, Verdict,
+    Action, Bytes, Config, ConnectionId, Core, Direction, Input, MessageId, Now, Output, PeerId, Time, Topic, UnixTime, Update, Verdict,
     message_id,
 };
 use preconf_sim::model::{Disagreement, Model};
@@ -33,14 +33,14 @@ impl Pair {
         let mut pair = Self { core, model: Model::new(&Config::new(CHAIN)), now, twist: |output| output };
         let opened =
             Input::ConnectionOpened { peer: peer(), connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
-        pair.command(Command::UpdateSchedule(history.windows.to_vec())).unwrap();
+        pair.update(Update::Schedule(history.windows.to_vec())).unwrap();
         pair.input(opened).unwrap();
         pair
     }
 
-    fn command(&mut self, command: Command) -> Result<(), Disagreement> {
-        self.model.call(self.now, Call::Command(&command));
-        self.core.handle_command(self.now, command).unwrap();
+    fn update(&mut self, update: Update) -> Result<(), Disagreement> {
+        self.model.call(self.now, Call::Update(&update));
+        self.core.handle_update(self.now, update).unwrap();
         self.drain()
     }
 

@@ -4,8 +4,8 @@
 //! message fits if any do, so that what is left is the message.
 
 use preconf_core::{
-    Action, Address, Bytes, ChainId, Command, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Input, Now, Output, PeerId,
-    Preconfirmation, SignedCommitment, SyncTip, Time, Topic, UnixTime, Verdict as Told, Window, message_id, recover_any,
+    Action, Address, Bytes, ChainId, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Input, Now, Output, PeerId, Preconfirmation,
+    SignedCommitment, SyncTip, Time, Topic, UnixTime, Update, Verdict as Told, Window, message_id, recover_any,
 };
 
 use super::report::{Problem, same};
@@ -33,8 +33,8 @@ pub(super) fn check_commitment(data: &Bytes, expected: Verdict) -> Result<(), Pr
     let mut node = node(now);
     let window = Window { start: place.timestamp - 1, end: place.window_end, preconfer: signer.unwrap_or(Address::ZERO), settled: true };
     let tip = SyncTip { block_number: place.number - 1, preconfirmation_hash: None };
-    for command in [Command::UpdateSchedule(vec![window]), Command::MoveSyncTip(tip)] {
-        node.handle_command(now, command).map_err(|_| Problem::Contradiction("a window that is none"))?;
+    for update in [Update::Schedule(vec![window]), Update::MoveSyncTip(tip)] {
+        node.handle_update(now, update).map_err(|_| Problem::Contradiction("a window that is none"))?;
     }
     same("verdict of a node", &Some(told(expected)), &gossip(&mut node, now, Topic::Commitments, data))
 }

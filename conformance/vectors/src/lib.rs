@@ -1,8 +1,9 @@
 //! Do the golden vectors hold?
 //!
-//! The files were written from PROTOCOL.md by an implementation that shares no code with ours. Each has a module of its own here, with the
-//! rows as they stand in the file and what the core's public surface must say of them. Reading is strict: an unknown file, an unknown or a
-//! missing field, an empty list, a missing file are failures, because a check that skips what it does not know cannot fail.
+//! The files were written from the text of the [protocol](preconf_core::protocol) by an implementation that shares no code with ours. Each has a
+//! module of its own here, with the rows as they stand in the file and what the core's public surface must say of them. Reading is strict: an
+//! unknown file, an unknown or a missing field, an empty list, a missing file are failures, because a check that skips what it does not know
+//! cannot fail.
 //!
 //! The committed files lie beside this package's manifest, in `conformance/vectors`.
 

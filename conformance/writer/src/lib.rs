@@ -5,6 +5,8 @@
 //! elected when; a test that does not care takes the scene of this crate, in which numbered preconfers have windows of [`WINDOW_SECS`] from
 //! [`START`] on.
 //!
+//! Numbers such as `C9` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
+//!
 //! ```
 //! use preconf_core::{DEFAULT_DOMAIN, ParentRules, recover};
 //! use preconf_writer::{Writer, windows};

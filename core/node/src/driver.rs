@@ -19,7 +19,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, join, ready, select};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Verdict};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Update};
 use preconf_libp2p::{Net, NetEvent, Transport};
 use preconf_trace::Recorder;
 
@@ -115,7 +115,11 @@ impl NetworkDriver {
     }
 
     /// Runs the node until it is told to shut down or the last handle is dropped.
-    pub async fn run(mut self) {
+    pub fn run(self) -> BoxFuture<'static, ()> {
+        self.drive().boxed() // the loop is compiled here once, and not once more in every crate that runs it
+    }
+
+    async fn drive(mut self) {
         self.dial_peers();
         let mut steps = 0;
         loop {
@@ -212,12 +216,11 @@ impl NetworkDriver {
     fn take_command(&mut self, command: NetworkCommand) {
         // A dropped reply means that nobody waits for it any more.
         match command {
-            NetworkCommand::Ask { command, reply } if !command.takes_time() => drop(reply.send(Err(HandleError::NothingToAwait))),
             NetworkCommand::Ask { command, reply } => match self.try_command(command) {
                 Ok(id) => drop(self.waiting.insert(id, reply)),
                 Err(error) => drop(reply.send(Err(error))),
             },
-            NetworkCommand::Tell { command, reply } => drop(reply.send(self.try_command(command).map(drop))),
+            NetworkCommand::Tell { update, reply } => drop(reply.send(self.try_update(update))),
             NetworkCommand::ListenAddresses { reply } => drop(reply.send(self.listening.clone())),
             NetworkCommand::Peers { reply } => drop(reply.send(self.machine.core().peers(self.machine.now()))),
             NetworkCommand::Status { reply } => drop(reply.send(self.status())),
@@ -229,11 +232,18 @@ impl NetworkDriver {
     }
 
     fn try_command(&mut self, command: Command) -> Result<CommandId, HandleError> {
-        if self.events.is_choked() {
-            // Refused rather than made to wait: who asks may be the one that should read.
-            return Err(HandleError::EventsUnread { waiting: self.events.waiting() });
-        }
+        self.check_room_for_events()?;
         Ok(self.machine.command(command)?)
+    }
+
+    fn try_update(&mut self, update: Update) -> Result<(), HandleError> {
+        self.check_room_for_events()?;
+        Ok(self.machine.update(update)?)
+    }
+
+    /// Refused rather than made to wait: who asks may be the one that should read.
+    fn check_room_for_events(&self) -> Result<(), HandleError> {
+        if self.events.is_choked() { Err(HandleError::EventsUnread { waiting: self.events.waiting() }) } else { Ok(()) }
     }
 
     fn status(&self) -> NetworkStatus {

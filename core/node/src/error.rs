@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use multiaddr::Multiaddr;
-use preconf_core::{CommandError, ConfigError, DialFailure, GateRefusal, PeerId, PublishError, RequestError};
+use preconf_core::{CommandError, ConfigError, DialFailure, GateRefusal, Outcome, PeerId, PublishError, RequestError, UpdateError};
 use preconf_libp2p::NetError;
 
 /// Why a node does not start.
@@ -64,9 +64,12 @@ fn reason(error: &NetError) -> String {
 /// Why a wish was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
-    /// The node refused it, and is as it was.
+    /// The node refused the command, and is as it was.
     #[error(transparent)]
     Refused(CommandError),
+    /// The node refused the update, and is as it was.
+    #[error(transparent)]
+    UpdateRefused(#[from] UpdateError),
     /// Our own message was not published.
     #[error("not published: {0}")]
     NotPublished(PublishError),
@@ -100,9 +103,9 @@ pub enum HandleError {
         /// How many.
         waiting: usize,
     },
-    /// The command is done when it is taken, so that no end of it can be awaited.
-    #[error("the command ends when it is taken; send it with `NetworkCommand::Tell`")]
-    NothingToAwait,
+    /// The command ended as another kind of command does: a bug of the node.
+    #[error("a bug of the node: the command ended with {0:?}")]
+    Unexpected(Box<Outcome>),
     /// The node has shut down.
     #[error("the node has shut down")]
     Stopped,

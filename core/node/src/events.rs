@@ -40,7 +40,7 @@ pub enum NetworkEvent {
         record: String,
     },
     /// What must outlive the process (P5.9, P7.7). A host that stores it gives it back with
-    /// [`Command::Restore`](preconf_core::Command::Restore) after a restart, before it publishes anything.
+    /// [`Update::Restore`](preconf_core::Update::Restore) after a restart, before it publishes anything.
     Keep(Record),
     /// News from the protocol.
     Core(Event),

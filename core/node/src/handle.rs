@@ -1,7 +1,7 @@
 //! How does an application say what it wants?
 //!
-//! Each method sends a [`NetworkCommand`] to the driver and waits for its answer. What a command leads to is told once: to the method that
-//! asked, or, for a command sent by [`NetworkCommand::Tell`], among the events.
+//! Each method sends a [`NetworkCommand`] to the driver and waits for its answer. What a command leads to is told once, to the method that
+//! asked.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use futures::{FutureExt, StreamExt};
 use multiaddr::Multiaddr;
 use preconf_core::{
     B256, BlockHealth, Bytes, Change, Cidr, Command, MessageId, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Stats, Status,
-    SyncTip, Window,
+    SyncTip, Update, Window,
 };
 use preconf_libp2p::NetCounters;
 
@@ -24,17 +24,17 @@ use crate::error::HandleError;
 /// A wish, and where its answer goes.
 #[derive(Debug)]
 pub enum NetworkCommand {
-    /// A command whose end is awaited: the answer is how it ended, and no event tells it again.
+    /// A command: the answer is how it ended, and no event tells it again.
     Ask {
-        /// The command: one that publishes, requests or dials.
+        /// The command.
         command: Command,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Outcome, HandleError>>,
     },
-    /// A command that is done when it is taken. If it takes time all the same, an event tells how it ended.
+    /// An update: the answer is whether it was taken.
     Tell {
-        /// The command.
-        command: Command,
+        /// The update.
+        update: Update,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), HandleError>>,
     },
@@ -173,7 +173,7 @@ impl NetworkHandle {
     pub async fn get_head(&self, peer: Option<PeerId>) -> Result<(PeerId, PreconfHead), HandleError> {
         match self.ask(Command::GetHead { peer }).await? {
             Outcome::Head { peer, head } => Ok((peer, head)),
-            other => broken("GetHead", &other),
+            other => Err(HandleError::Unexpected(Box::new(other))),
         }
     }
 
@@ -189,7 +189,7 @@ impl NetworkHandle {
     ) -> Result<(PeerId, Vec<SignedCommitment>), HandleError> {
         match self.ask(Command::GetCommitments { start, count, peer }).await? {
             Outcome::Commitments { peer, commitments } => Ok((peer, commitments)),
-            other => broken("GetCommitments", &other),
+            other => Err(HandleError::Unexpected(Box::new(other))),
         }
     }
 
@@ -200,7 +200,7 @@ impl NetworkHandle {
     pub async fn get_raw_txlist(&self, hash: B256, peer: Option<PeerId>) -> Result<(PeerId, Option<Bytes>), HandleError> {
         match self.ask(Command::GetTxList { hash, peer }).await? {
             Outcome::TxList { peer, txlist } => Ok((peer, txlist)),
-            other => broken("GetTxList", &other),
+            other => Err(HandleError::Unexpected(Box::new(other))),
         }
     }
 
@@ -213,7 +213,7 @@ impl NetworkHandle {
             Outcome::Connected(peer) => Ok(peer),
             Outcome::NotConnected(failure) => Err(HandleError::NotReached { address, failure }),
             Outcome::Gated(refusal) => Err(HandleError::Gated { address, refusal }),
-            other => broken("Dial", &other),
+            other => Err(HandleError::Unexpected(Box::new(other))),
         }
     }
 
@@ -222,16 +222,16 @@ impl NetworkHandle {
     /// # Errors
     /// The peer is not connected.
     pub async fn disconnect(&self, peer: PeerId) -> Result<(), HandleError> {
-        self.tell(Command::Disconnect { peer }).await
+        self.update(Update::Disconnect { peer }).await
     }
 
-    /// Takes a wish about peers that is done when it is taken: to block or unblock a peer, an address or a subnet, to protect or trust a
-    /// peer or no longer, to lift a ban, or to restore what an earlier node kept.
+    /// Blocks or unblocks a peer, an address or a subnet, protects or trusts a peer or does so no longer, lifts a ban, restores what an earlier
+    /// node kept: any [`Update`].
     ///
     /// # Errors
     /// A full list, or a ban that is none.
-    pub async fn command(&self, command: Command) -> Result<(), HandleError> {
-        self.tell(command).await
+    pub async fn update(&self, update: Update) -> Result<(), HandleError> {
+        self.query(|reply| NetworkCommand::Tell { update, reply }).await?
     }
 
     /// How a peer's score came about, in lines that sum to it (P7.9). Empty for a peer that is not remembered.
@@ -255,7 +255,7 @@ impl NetworkHandle {
     /// # Errors
     /// The windows contradict each other.
     pub async fn update_schedule(&self, windows: Vec<Window>) -> Result<(), HandleError> {
-        self.tell(Command::UpdateSchedule(windows)).await
+        self.update(Update::Schedule(windows)).await
     }
 
     /// Tells the node where the sync tip is now (P9.3).
@@ -263,7 +263,7 @@ impl NetworkHandle {
     /// # Errors
     /// The node has shut down.
     pub async fn move_sync_tip(&self, tip: SyncTip) -> Result<(), HandleError> {
-        self.tell(Command::MoveSyncTip(tip)).await
+        self.update(Update::MoveSyncTip(tip)).await
     }
 
     /// Tells the node that a block which was ready has been executed (P11.1).
@@ -271,7 +271,7 @@ impl NetworkHandle {
     /// # Errors
     /// The block was not ready.
     pub async fn mark_executed(&self, block_number: u64) -> Result<(), HandleError> {
-        self.tell(Command::MarkExecuted { block_number }).await
+        self.update(Update::MarkExecuted { block_number }).await
     }
 
     /// Tells the node that a block which was ready could not be executed: after a pause it is told again (P10.4).
@@ -279,7 +279,7 @@ impl NetworkHandle {
     /// # Errors
     /// The block was not ready, or was executed.
     pub async fn mark_failed(&self, block_number: u64) -> Result<(), HandleError> {
-        self.tell(Command::MarkFailed { block_number }).await
+        self.update(Update::MarkFailed { block_number }).await
     }
 
     /// Who is connected, and what is known of them.
@@ -335,7 +335,7 @@ impl NetworkHandle {
         match self.ask(command).await? {
             Outcome::Published(message) => Ok(message),
             Outcome::NotPublished(error) => Err(HandleError::NotPublished(error)),
-            other => broken("Publish", &other),
+            other => Err(HandleError::Unexpected(Box::new(other))),
         }
     }
 
@@ -346,19 +346,11 @@ impl NetworkHandle {
         }
     }
 
-    async fn tell(&self, command: Command) -> Result<(), HandleError> {
-        self.query(|reply| NetworkCommand::Tell { command, reply }).await?
-    }
-
     async fn query<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> NetworkCommand) -> Result<T, HandleError> {
         let (reply, answer) = oneshot::channel();
         self.send(command(reply)).await?;
         answer.await.map_err(|_| HandleError::Stopped)
     }
-}
-
-fn broken<T>(command: &str, outcome: &Outcome) -> T {
-    panic!("each command ends with its own kind of outcome, but {command} ended with {outcome:?}")
 }
 
 #[cfg(test)]

@@ -65,6 +65,10 @@
 //! # }
 //! ```
 //!
+//! # Features
+//!
+//! `test-faults` has a test or a devnet lose messages on their way to the machine. Off by default: a node in use has no such switch.
+//!
 //! # Reading events
 //!
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from

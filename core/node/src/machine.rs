@@ -3,7 +3,7 @@
 //! Here and nowhere else in a driver: what happened, what was wished and what was due all pass [`Machine`], with the time at which they did.
 //! So every step can be recorded.
 
-use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output, Time};
+use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output, Time, Update, UpdateError};
 use preconf_trace::Recorder;
 
 use crate::clock::Clock;
@@ -27,9 +27,14 @@ impl Machine {
         self.core.handle_input(self.clock.now(), input);
     }
 
-    /// Tells it what our own user wishes.
+    /// Tells it what our own application wants done.
     pub(crate) fn command(&mut self, command: Command) -> Result<CommandId, CommandError> {
         self.core.handle_command(self.clock.now(), command)
+    }
+
+    /// Tells it what our own application decides or knows.
+    pub(crate) fn update(&mut self, update: Update) -> Result<(), UpdateError> {
+        self.core.handle_update(self.clock.now(), update)
     }
 
     /// Tells it that it is time, if it is. The clock decides, not the future that slept.

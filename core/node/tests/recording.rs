@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use futures::executor::{ThreadPool, block_on};
 use futures::future::{BoxFuture, FutureExt, pending};
 use libp2p_core::transport::MemoryTransport;
-use preconf_core::{ChainId, Command, Config, Now, Time, Window};
+use preconf_core::{ChainId, Config, Now, Time, Update, Window};
 use preconf_libp2p::upgrade;
 use preconf_node::{
     BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, RecordConfig,
@@ -100,7 +100,7 @@ fn when_a_node_has_shut_down_its_trace_is_whole() {
         handle.update_schedule(vec![window]).await.unwrap();
         handle.shutdown().await;
     });
-    assert_eq!(relive(&trace), (vec![Call::Command(Command::UpdateSchedule(vec![window]))], Ending::Closed));
+    assert_eq!(relive(&trace), (vec![Call::Update(Update::Schedule(vec![window]))], Ending::Closed));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::config::ConfigError;
 /// assert!(config.check().is_ok());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DiscoveryConfig {
     /// Pause from the begin of one look-up to that of the next while the node is young, or has no peer at all.
     pub eager_every: Duration,

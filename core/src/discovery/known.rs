@@ -20,6 +20,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// A node that spoke our chain's protocols.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KnownNode {
     /// What it said of itself.
     pub record: NodeRecord,

@@ -20,6 +20,7 @@ pub(crate) const MAX_RECORD_BYTES: usize = 404;
 
 /// Which chain a record is labelled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ChainLabel {
     /// With none: an older node, or one of another kind.
     Missing,
@@ -31,6 +32,7 @@ pub enum ChainLabel {
 
 /// A node as its own signed record describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeRecord {
     /// Who it is.
     pub peer: PeerId,

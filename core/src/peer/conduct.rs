@@ -92,6 +92,7 @@ impl Conduct {
 /// assert_eq!(Weights::default().of(Conduct::FailedToConnect), -1_562_500);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Weights {
     /// For [`Conduct::GossipAccepted`]. Default +0.05 (P7.1).
     pub gossip_accepted: i64,
@@ -152,6 +153,7 @@ impl Weights {
 
 /// The part of reputation that a node can configure; thresholds and windows are the protocol's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ScoreRules {
     /// What each conduct weighs.
     pub weights: Weights,

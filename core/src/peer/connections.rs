@@ -23,6 +23,7 @@ use crate::peer::table::{MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
 /// assert!(config.check().is_ok());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionLimits {
     /// Inbound, still in their handshake.
     pub pending_in: u32,

@@ -21,6 +21,7 @@ const MAX_WINDOW: Duration = Duration::from_secs(86_400);
 
 /// How room comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum LimitKind {
     /// Evenly: `limit` tokens at first and at most, one more every `window / limit`.
     TokenBucket,
@@ -30,6 +31,7 @@ pub enum LimitKind {
 
 /// At most so many events per window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RateLimit {
     /// How many.
     pub limit: u32,
@@ -150,6 +152,7 @@ impl Limiter {
 
 /// At most so many bytes per window; the window starts at the first bytes after the last one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ByteLimit {
     /// How many.
     pub bytes: usize,

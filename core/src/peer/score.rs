@@ -40,6 +40,7 @@ const BAN_AFTER: Duration = Duration::from_secs(30);
 
 /// How do we deal with a peer (P7.4)?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Standing {
     /// Like with any other.
     Healthy,

@@ -14,7 +14,8 @@
 //! | requests of our user's that the peer has room for now | id: the order in which they came |
 //!
 //! `wanted` is what parts say, `response` reads what comes back, `serve` answers others. [`Requests`] knows nothing of what an answer means.
-//! The table of peers is lent to it: whom to ask is the peers' own choice (`peer::choice`), and they count what is under way with each.
+//! The tables of peers are lent to it ([`Askable`]): whom to ask is their own choice (`peer::choice`), and they count what is under way with
+//! each.
 //!
 //! Invariants: a request is in `sent` or in `waiting`, never both, and has a timer as long as it is in either. The table of peers knows how
 //! many of `sent` are with each, and which of `waiting` wait for it ([`Peers::wait_for`]). What is in neither table changes nothing (P6.5).
@@ -36,6 +37,7 @@ use crate::cx::Cx;
 use crate::error::CommandError;
 use crate::id::{CommandId, PeerId, RequestId};
 use crate::output::Action;
+use crate::peer::reputation::Reputation;
 use crate::peer::table::Peers;
 use crate::request::wanted::{Purpose, Wanted, Whom};
 use crate::time::Timer;
@@ -71,6 +73,14 @@ pub(crate) struct Ended {
     pub(crate) was_sent: bool,
 }
 
+/// Whom we can ask, as it is lent for one call.
+pub(crate) struct Askable<'a> {
+    pub(crate) peers: &'a mut Peers,
+    pub(crate) reputation: &'a Reputation,
+    /// How many answers are being checked: their peers' work is done, but they count until ours is.
+    pub(crate) checking: usize,
+}
+
 /// The table of what we asked.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
@@ -81,61 +91,63 @@ pub(crate) struct Requests {
 
 impl Requests {
     /// Sends what a part wants, if somebody can be asked now. Says who was, and in which request.
-    ///
-    /// `checking` is how many answers are being checked: their peers' work is done, but they count until ours is.
-    pub(crate) fn send_wanted(&mut self, cx: &mut Cx, peers: &mut Peers, checking: usize, wanted: Wanted) -> Option<(PeerId, RequestId)> {
+    pub(crate) fn send_wanted(&mut self, cx: &mut Cx, askable: Askable<'_>, wanted: Wanted) -> Option<(PeerId, RequestId)> {
         let Wanted { protocol, body, purpose, whom } = wanted;
-        let peer = self.choose(cx, peers, checking, protocol, &whom)?;
+        let peer = self.choose(cx, &askable, protocol, &whom)?;
         let request = cx.mint.requests.next(RequestId);
-        self.send(cx, peers, request, Sent { peer, protocol, purpose }, body);
+        self.send(cx, askable.peers, request, Sent { peer, protocol, purpose }, body);
         Some((peer, request))
     }
 
     /// P6.8, P6.9: the best of those whom a request may go to, if one of them can be asked now.
-    pub(crate) fn choose(&self, cx: &mut Cx, peers: &Peers, checking: usize, protocol: Protocol, whom: &Whom) -> Option<PeerId> {
-        if !self.has_room(&cx.config, checking) {
+    pub(crate) fn choose(&self, cx: &mut Cx, askable: &Askable<'_>, protocol: Protocol, whom: &Whom) -> Option<PeerId> {
+        if !self.has_room(&cx.config, askable.checking) {
             return None;
         }
+        let Askable { peers, reputation, .. } = askable;
         let now = cx.now.mono;
-        let is_able = |peer: &PeerId| peers.has_room(now, peer, protocol);
+        let is_able = |peer: &PeerId| peers.has_room(reputation, now, peer, protocol);
         match whom {
             Whom::Only(peer) => Some(*peer).filter(is_able),
             Whom::AnyoneBut { exclude, prefer } => {
                 let preferred = prefer.filter(is_able);
-                preferred.or_else(|| peers.choose(now, protocol, &mut cx.dice, |peer| !exclude.contains(peer)))
+                preferred.or_else(|| peers.choose(reputation, now, protocol, &mut cx.dice, |peer| !exclude.contains(peer)))
             }
-            Whom::OneOf(these) => peers.choose_for_page(now, &mut cx.dice, |peer| these.contains(peer)),
+            Whom::OneOf(these) => peers.choose_for_page(reputation, now, &mut cx.dice, |peer| these.contains(peer)),
         }
     }
 
     /// A request of our user's: to the peer that it names, waiting for it if need be, or to the best one. Says whether it waits.
     ///
     /// # Errors
-    /// It cannot be made; nothing has changed, but for what waited before and can be sent.
+    /// It cannot be made, and nothing has changed, the dice included.
     pub(crate) fn ask_for_user(
         &mut self,
         cx: &mut Cx,
-        peers: &mut Peers,
-        checking: usize,
+        mut askable: Askable<'_>,
         (peer, protocol): (Option<PeerId>, Protocol),
         body: Bytes,
         purpose: impl FnOnce(CommandId) -> Purpose,
     ) -> Result<(CommandId, bool), CommandError> {
-        if let Some(peer) = peer {
-            let connected = peers.get(&peer).ok_or(CommandError::NotConnected)?;
-            if !connected.spoken.supports(protocol) {
-                return Err(CommandError::Unsupported(protocol));
-            }
-        }
-        self.send_waiting(cx, peers, checking); // time may have made room for those who wait, and the host not told us yet
         let peer = match peer {
-            Some(peer) => peer,
-            None => self.choose(cx, peers, checking, protocol, &Whom::ANYONE).ok_or(CommandError::NoPeer(protocol))?,
+            Some(peer) => {
+                let connected = askable.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+                if !connected.spoken.supports(protocol) {
+                    return Err(CommandError::Unsupported(protocol));
+                }
+                let in_flight = self.waiting.len();
+                if in_flight >= MAX_WAITING && self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none() {
+                    return Err(CommandError::TooManyRequests { in_flight, max: MAX_WAITING });
+                }
+                peer
+            }
+            // Where there is nobody to choose, no dice are thrown.
+            None => self.choose(cx, &askable, protocol, &Whom::ANYONE).ok_or(CommandError::NoPeer(protocol))?,
         };
-        let waits = self.choose(cx, peers, checking, protocol, &Whom::Only(peer)).is_none();
-        if waits && self.waiting.len() >= MAX_WAITING {
-            return Err(CommandError::TooManyRequests { in_flight: self.waiting.len(), max: MAX_WAITING });
-        }
+        // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
+        // there is a place among those who wait.
+        self.send_waiting(cx, &mut askable);
+        let waits = self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none();
         let command = cx.mint.commands.next(CommandId);
         let sent = Sent { peer, protocol, purpose: purpose(command) };
         let request = cx.mint.requests.next(RequestId);
@@ -144,27 +156,27 @@ impl Requests {
             let patience = cx.config.request_limit.window + cx.config.request_timeout;
             cx.timers.set(Timer::Request(request), cx.now.mono.after(patience));
             self.waiting.insert(request, Waiting { sent, body });
-            peers.wait_for(&peer, protocol, request);
+            askable.peers.wait_for(&peer, protocol, request);
         } else {
-            self.send(cx, peers, request, sent, body);
+            self.send(cx, askable.peers, request, sent, body);
         }
         Ok((command, waits))
     }
 
     /// Sends those of our user's requests that have room now: each that has its peer's, whoever came before it, for it is in nobody's way.
-    pub(crate) fn send_waiting(&mut self, cx: &mut Cx, peers: &mut Peers, checking: usize) {
+    pub(crate) fn send_waiting(&mut self, cx: &mut Cx, askable: &mut Askable<'_>) {
         while !self.waiting.is_empty() {
-            let ready = peers.ready(cx.now.mono); // one pass for all peers that have room
+            let ready = askable.peers.ready(askable.reputation, cx.now.mono); // one pass for all peers that have room
             if ready.is_empty() {
                 return;
             }
             for request in ready {
-                if !self.has_room(&cx.config, checking) {
+                if !self.has_room(&cx.config, askable.checking) {
                     return;
                 }
                 let Waiting { sent, body } = self.waiting.remove(&request).expect("what waits for a peer waits");
-                peers.wait_no_more(&sent.peer, sent.protocol, request);
-                self.send(cx, peers, request, sent, body);
+                askable.peers.wait_no_more(&sent.peer, sent.protocol, request);
+                self.send(cx, askable.peers, request, sent, body);
             }
         }
     }
@@ -194,9 +206,9 @@ impl Requests {
 
     /// Sets the timer for the next moment at which time alone lets somebody be asked: a peer that a request waits for, or anybody on one of
     /// these protocols.
-    pub(crate) fn set_timer(&self, cx: &mut Cx, peers: &Peers, anybody_on: &[Protocol]) {
+    pub(crate) fn set_timer(&self, cx: &mut Cx, peers: &Peers, reputation: &Reputation, anybody_on: &[Protocol]) {
         let is_idle = anybody_on.is_empty() && self.waiting.is_empty();
-        let next = if is_idle { None } else { peers.next_room(cx.now.mono, anybody_on) };
+        let next = if is_idle { None } else { peers.next_room(reputation, cx.now.mono, anybody_on) };
         match next {
             Some(at) => cx.timers.set(Timer::RequestCapacity, at),
             None => cx.timers.cancel(Timer::RequestCapacity),

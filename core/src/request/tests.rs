@@ -24,6 +24,7 @@ fn wanted(whom: Whom) -> Wanted {
 struct Bench {
     cx: Cx,
     peers: Peers,
+    reputation: Reputation,
     requests: Requests,
     /// Answers that are being checked.
     checking: usize,
@@ -34,30 +35,38 @@ impl Bench {
     fn connected_to(names: &[u8], max_per_peer: usize) -> Self {
         let mut cx = Cx::for_tests();
         cx.config.max_requests_per_peer = max_per_peer;
-        let mut peers = Peers::new(&cx.config);
+        let (mut peers, mut reputation) = (Peers::new(&cx.config), Reputation::new(&cx.config));
         for name in names {
             let info = ConnectionInfo { direction: Direction::Inbound, address: None };
             peers.open(cx.now.mono, peer(*name), (ConnectionId(u64::from(*name)), info), false);
+            reputation.connect(&mut cx, peer(*name));
             peers.identified(&peer(*name), Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true });
         }
-        Self { cx, peers, requests: Requests::default(), checking: 0 }
+        Self { cx, peers, reputation, requests: Requests::default(), checking: 0 }
     }
 
     fn send(&mut self, whom: Whom) -> Option<PeerId> {
-        let sent = self.requests.send_wanted(&mut self.cx, &mut self.peers, self.checking, wanted(whom));
-        sent.map(|(peer, _)| peer)
+        self.send_wanted(wanted(whom))
+    }
+
+    fn send_wanted(&mut self, wanted: Wanted) -> Option<PeerId> {
+        let Self { cx, peers, reputation, requests, checking } = self;
+        let askable = Askable { peers, reputation, checking: *checking };
+        requests.send_wanted(cx, askable, wanted).map(|(peer, _)| peer)
     }
 
     /// Our user asks this peer, or anyone. Says whether the request waits.
     fn ask(&mut self, name: Option<u8>) -> Result<bool, CommandError> {
-        let Self { cx, peers, requests, checking } = self;
+        let Self { cx, peers, reputation, requests, checking } = self;
+        let askable = Askable { peers, reputation, checking: *checking };
         let to = (name.map(peer), Protocol::GetHead);
         let purpose = |command| Purpose::Head { command: Some(command) };
-        requests.ask_for_user(cx, peers, *checking, to, Bytes::new(), purpose).map(|(_, waits)| waits)
+        requests.ask_for_user(cx, askable, to, Bytes::new(), purpose).map(|(_, waits)| waits)
     }
 
     fn send_waiting(&mut self) {
-        self.requests.send_waiting(&mut self.cx, &mut self.peers, self.checking);
+        let Self { cx, peers, reputation, requests, checking } = self;
+        requests.send_waiting(cx, &mut Askable { peers, reputation, checking: *checking });
     }
 
     fn end(&mut self, request: u64) -> Option<Ended> {
@@ -72,7 +81,7 @@ impl Bench {
     }
 
     fn timer(&mut self, anybody_on: &[Protocol]) -> Option<crate::time::Time> {
-        self.requests.set_timer(&mut self.cx, &self.peers, anybody_on);
+        self.requests.set_timer(&mut self.cx, &self.peers, &self.reputation, anybody_on);
         self.cx.timers.next().filter(|(_, timer)| *timer == Timer::RequestCapacity).map(|(at, _)| at)
     }
 }
@@ -110,11 +119,9 @@ fn p6_9_of_those_who_may_bring_a_page_who_did_not_answer_is_asked_last() {
     let these = Whom::OneOf(BTreeSet::from([peer(1), peer(2)]));
     let page = |whom| Wanted { protocol: Protocol::GetCommitments, ..wanted(whom) };
     for _ in 0..7 {
-        let sent = bench.requests.send_wanted(&mut bench.cx, &mut bench.peers, 0, page(these.clone()));
-        assert_eq!(sent.map(|(peer, _)| peer), Some(peer(2)), "whatever it has under way");
+        assert_eq!(bench.send_wanted(page(these.clone())), Some(peer(2)), "whatever it has under way");
     }
-    let sent = bench.requests.send_wanted(&mut bench.cx, &mut bench.peers, 0, page(these));
-    assert_eq!(sent.map(|(peer, _)| peer), Some(peer(1)), "the other one's window is full");
+    assert_eq!(bench.send_wanted(page(these)), Some(peer(1)), "the other one's window is full");
 }
 
 #[test]

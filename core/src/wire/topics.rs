@@ -2,10 +2,12 @@
 
 /// The L2 chain whose preconfirmations a node speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ChainId(pub u64);
 
 /// A gossip topic of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Topic {
     /// Signed commitments (P2.1).
     Commitments,
@@ -40,6 +42,7 @@ pub fn legacy_topics(chain: ChainId) -> [String; 4] {
 
 /// A request protocol of ours (P2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Protocol {
     /// `get_head`
     GetHead,

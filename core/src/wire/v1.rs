@@ -29,6 +29,7 @@ pub const MAX_GOSSIP_BYTES: usize = 10 << 20;
 
 /// Why bytes are not the container that they should be (P3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum DecodeError {
     /// A container of a fixed size has another one.
     #[error("{len} bytes where {expected} are needed")]
@@ -198,6 +199,7 @@ impl fmt::Debug for SignedCommitment {
 ///
 /// An empty list in a response means *not found* (P6.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RawTxList {
     /// The claimed keccak-256 of the bytes.
     pub hash: B256,
@@ -257,6 +259,7 @@ impl GetHeadRequest {
 
 /// A node's answer to `get_head`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ssz_derive::Encode, ssz_derive::Decode)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PreconfHead {
     /// Number of the highest linked block, or of the sync tip (P6.1).
     pub block_number: U256,

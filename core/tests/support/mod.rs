@@ -26,7 +26,7 @@ impl Node {
 
     pub(crate) fn with(config: Config) -> Self {
         let mut node = Self::unscheduled(config);
-        node.command(Command::UpdateSchedule(windows(&[1, 2, 1, 2]))).expect("windows in order");
+        node.update(Update::Schedule(windows(&[1, 2, 1, 2]))).expect("windows in order");
         node
     }
 
@@ -101,6 +101,11 @@ impl Node {
     pub(crate) fn command(&mut self, command: Command) -> Result<(CommandId, Vec<Output>), CommandError> {
         let id = self.core.handle_command(self.now, command)?;
         Ok((id, self.drain()))
+    }
+
+    pub(crate) fn update(&mut self, update: Update) -> Result<Vec<Output>, UpdateError> {
+        self.core.handle_update(self.now, update)?;
+        Ok(self.drain())
     }
 
     pub(crate) fn drain(&mut self) -> Vec<Output> {

@@ -16,20 +16,29 @@ pub enum Flaw {
     /// A value that goes on behind the record's end.
     #[error("it ends in the middle of a value")]
     Short,
-    /// A number that is not minimal, or too large for its place.
-    #[error("a number is not minimal, or too large for its place")]
-    Number,
-    /// A tag that names nothing.
-    #[error("no {what} has the tag {tag}")]
+    /// Bytes that are no value of its type: a tag that names nothing, a number beyond its type, a length that does not fit.
+    #[error("its bytes are no value of their type")]
+    Value,
+    /// Bytes that read as a value which has other bytes, such as a number that is longer than need be.
+    #[error("a value is not written as it should be")]
+    NotCanonical,
+    /// A record of no known kind.
+    #[error("no record has the tag {tag}")]
     Tag {
-        /// What was to be read.
-        what: &'static str,
         /// The tag.
         tag: u8,
     },
-    /// Bytes that are no such value.
-    #[error("its bytes are no {0}")]
-    Value(&'static str),
+    /// A trailer that counts other steps than came before it.
+    #[error("it counts {told} steps, and {read} came before it")]
+    Steps {
+        /// What it says.
+        told: u64,
+        /// How many there are.
+        read: u64,
+    },
+    /// Bytes behind the trailer.
+    #[error("bytes follow it, and it is the end")]
+    NotTheEnd,
     /// Bytes behind the last value.
     #[error("{bytes} bytes are left over")]
     Leftover {

@@ -13,7 +13,7 @@
 //!   them, however late, and a replay takes as many at the same place.
 //! - **Small.** A job's result is not in it, only when it came back: [`Job::run`](preconf_core::Job::run) is pure. Nor are outputs, only
 //!   their digest. What strangers sent is in it whole, since nothing else brings it back.
-//! - **Strict.** One value has one encoding. Each record has a checksum over itself and all before it: a damaged byte is found, with its
+//! - **Strict.** One value has one encoding, postcard's. Each record has a checksum over itself and all before it: a damaged byte is found, with its
 //!   place. A trace that is cut anywhere replays up to its cut, and [`Ending`] says so.
 //! - **Bounded.** It ends at a size that its owner names, with a trailer; what is on the disk always replays from its start. A trace cannot
 //!   begin in the middle, because only its start brings the machine into the state of the step after. For the same reason no kind of step
@@ -28,9 +28,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod bytes;
 mod call;
-mod config;
+mod encoding;
 mod error;
 mod framing;
 mod outputs;
@@ -42,7 +41,7 @@ mod writer;
 pub use call::Call;
 pub use error::{Flaw, TraceError};
 pub use framing::FORMAT_VERSION;
-pub use outputs::{Mark, StepDigest};
+pub use outputs::{Answer, Mark, StepDigest};
 pub use reader::{Reader, Step};
 pub use recorder::{Recorder, Tape};
 pub use replay::{Replay, Replayed};

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use preconf_core::{Bytes, Now};
+use preconf_core::Now;
 
-use crate::bytes::{Cursor, Decode};
 use crate::call::{Call, decode_call};
+use crate::encoding::Cursor;
 use crate::error::{Flaw, TraceError};
 use crate::framing::{Frame, FrameReader};
 use crate::outputs::Mark;
@@ -46,7 +46,7 @@ impl<R: Read> Reader<R> {
         let mut frames = FrameReader::new(from)?;
         let offset = frames.offset;
         let header = match frames.record()? {
-            Ok(Frame::Whole(payload)) => read_header(payload),
+            Ok(Frame::Whole(payload)) => read_header(&payload),
             Ok(Frame::Cut) => return Err(TraceError::NoHeader),
             Err(flaw) => Err(flaw),
         };
@@ -93,45 +93,38 @@ impl<R: Read> Reader<R> {
             }
         };
         if payload.first() == Some(&TRAILER) {
-            let last = read_trailer(payload, self.steps).map_err(corrupt)?;
+            let last = read_trailer(&payload, self.steps).map_err(corrupt)?;
             if !self.frames.is_at_end()? {
-                return Err(corrupt(Flaw::Value("end: bytes follow it")));
+                return Err(corrupt(Flaw::NotTheEnd));
             }
             self.ending = Some(last.into());
             return Ok(None);
         }
-        let step = read_step(payload, self.last, number, offset).map_err(corrupt)?;
+        let step = read_step(&payload, self.last, number, offset).map_err(corrupt)?;
         (self.last, self.steps) = (step.now, number);
         Ok(Some(step))
     }
 }
 
-fn read_header(payload: Bytes) -> Result<Header, Flaw> {
+fn read_header(payload: &[u8]) -> Result<Header, Flaw> {
     let mut from = Cursor::new(payload);
-    tag(&mut from, HEADER, "header")?;
-    let header = Header {
-        build: Decode::decode(&mut from)?,
-        protocol: Decode::decode(&mut from)?,
-        config: Decode::decode(&mut from)?,
-        host_rules: Decode::decode(&mut from)?,
-        seed: Decode::decode(&mut from)?,
-        start: Now { mono: Decode::decode(&mut from)?, unix: Decode::decode(&mut from)? },
-    };
+    tag(&mut from, HEADER)?;
+    let header = from.take()?;
     from.end().map(|()| header)
 }
 
-fn read_step(payload: Bytes, last: Now, number: u64, offset: u64) -> Result<Step, Flaw> {
+fn read_step(payload: &[u8], last: Now, number: u64, offset: u64) -> Result<Step, Flaw> {
     let mut from = Cursor::new(payload);
-    let flags = u8::decode(&mut from)?;
+    let flags: u8 = from.take()?;
     let (returned, drained) = (flags & RETURNED != 0, flags & DRAINED != 0);
     if flags & !(KIND | DRAINED | RETURNED) != STEP || (drained && !returned) {
-        return Err(Flaw::Tag { what: "step", tag: flags });
+        return Err(Flaw::Tag { tag: flags });
     }
-    let now = Delta::decode(&mut from)?.after(last);
+    let now = from.take::<Delta>()?.after(last);
     let call = decode_call(flags & KIND, &mut from)?;
     let mark = if returned {
-        let outputs = Decode::decode(&mut from)?;
-        Some(Mark { outputs, drained, digest: u64::from_le_bytes(Decode::decode(&mut from)?) })
+        let (outputs, digest) = from.take()?;
+        Some(Mark { outputs, drained, digest: u64::from_le_bytes(digest) })
     } else {
         None
     };
@@ -139,16 +132,15 @@ fn read_step(payload: Bytes, last: Now, number: u64, offset: u64) -> Result<Step
     Ok(Step { number, offset, now, call, mark })
 }
 
-fn read_trailer(payload: Bytes, steps: u64) -> Result<Last, Flaw> {
+fn read_trailer(payload: &[u8], steps: u64) -> Result<Last, Flaw> {
     let mut from = Cursor::new(payload);
-    tag(&mut from, TRAILER, "trailer")?;
-    let last = Last::decode(&mut from)?;
-    let told = u64::decode(&mut from)?;
+    tag(&mut from, TRAILER)?;
+    let (last, told) = from.take()?;
     from.end()?;
-    if told == steps { Ok(last) } else { Err(Flaw::Value("count of the steps before it")) }
+    if told == steps { Ok(last) } else { Err(Flaw::Steps { told, read: steps }) }
 }
 
-fn tag(from: &mut Cursor, expected: u8, what: &'static str) -> Result<(), Flaw> {
-    let tag = u8::decode(from)?;
-    if tag == expected { Ok(()) } else { Err(Flaw::Tag { what, tag }) }
+fn tag(from: &mut Cursor, expected: u8) -> Result<(), Flaw> {
+    let tag: u8 = from.take()?;
+    if tag == expected { Ok(()) } else { Err(Flaw::Tag { tag }) }
 }

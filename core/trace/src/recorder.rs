@@ -10,10 +10,10 @@ use std::io::{self, Write};
 use std::ops::Deref;
 use std::time::Duration;
 
-use preconf_core::{Command, CommandError, CommandId, Config, ConfigError, Core, Input, Now, Output, Time};
+use preconf_core::{Command, CommandError, CommandId, Config, ConfigError, Core, Input, Now, Output, Time, Update, UpdateError};
 
 use crate::call::CallRef;
-use crate::outputs::StepDigest;
+use crate::outputs::{Answer, StepDigest};
 use crate::writer::{Header, Last, Room, Writer};
 
 /// How much of the node's own time may be lost when its process is killed: the writer is flushed at the first step after it. Ours.
@@ -78,12 +78,25 @@ impl<W: Write> Recorder<W> {
     /// [`Core::handle_command`].
     ///
     /// # Errors
-    /// The wish is refused, and the machine is as it was.
+    /// The command is refused, and the machine is as it was.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<CommandId, CommandError> {
         self.begin(now, CallRef::Command(&command));
         let answer = self.core.handle_command(now, command);
         if let Some(step) = self.returned() {
-            step.digest.answer(&answer);
+            step.digest.answer(&Answer::Command(answer.clone()));
+        }
+        answer
+    }
+
+    /// [`Core::handle_update`].
+    ///
+    /// # Errors
+    /// The update is refused, and the machine is as it was.
+    pub fn handle_update(&mut self, now: Now, update: Update) -> Result<(), UpdateError> {
+        self.begin(now, CallRef::Update(&update));
+        let answer = self.core.handle_update(now, update);
+        if let Some(step) = self.returned() {
+            step.digest.answer(&Answer::Update(answer));
         }
         answer
     }
@@ -196,7 +209,7 @@ impl<W: Write> Recording<W> {
             self.flushed = (now.mono, bytes);
             self.writer.flush()?;
         }
-        self.writer.begin(now, call);
+        self.writer.begin(now, call)?;
         self.open = Some(Open::default());
         Ok(())
     }

@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use preconf_core::{CommandError, CommandId, Core, HostRule, Input, Job, JobId, Output};
+use preconf_core::{Core, HostRule, Input, Job, JobId, Output};
 
 use crate::call::Call;
 use crate::error::TraceError;
-use crate::outputs::{Mark, StepDigest};
+use crate::outputs::{Answer, Mark, StepDigest};
 use crate::reader::{Reader, Step};
 use crate::writer::{Ending, Header};
 
@@ -29,8 +29,8 @@ pub struct Replay<R> {
 pub struct Replayed {
     /// The step as it was recorded.
     pub step: Step,
-    /// What the machine answers now, if it was told a command.
-    pub answer: Option<Result<CommandId, CommandError>>,
+    /// What the machine answers now, if it was told a command or an update.
+    pub answer: Option<Answer>,
     /// What it says now: as many outputs as were taken then, or all if those were all.
     pub outputs: Vec<Output>,
     /// What became of the step now.
@@ -91,7 +91,8 @@ impl<R: Read> Replay<R> {
                 }
                 None
             }
-            Call::Command(command) => Some(self.core.handle_command(now, command)),
+            Call::Command(command) => Some(Answer::Command(self.core.handle_command(now, command))),
+            Call::Update(update) => Some(Answer::Update(self.core.handle_update(now, update))),
             Call::Timeout => {
                 self.core.handle_timeout(now);
                 None

@@ -12,10 +12,10 @@
 use std::io::{self, Write};
 
 use preconf_core::{Config, Now, Time, UnixTime};
+use serde::{Deserialize, Serialize};
 
-use crate::bytes::{Encode, Sink, choice};
 use crate::call::{Call, CallRef};
-use crate::config;
+use crate::encoding::encode;
 use crate::framing::{FRAME_BYTES, FrameWriter, MAX_PAYLOAD_BYTES};
 use crate::outputs::Mark;
 
@@ -25,15 +25,15 @@ pub const PROTOCOL_VERSION: u64 = 1;
 pub(crate) const HEADER: u8 = 0x10;
 pub(crate) const STEP: u8 = 0x20;
 pub(crate) const TRAILER: u8 = 0x30;
-pub(crate) const KIND: u8 = 0x03;
-pub(crate) const DRAINED: u8 = 0x04;
-pub(crate) const RETURNED: u8 = 0x08;
+pub(crate) const KIND: u8 = 0x07;
+pub(crate) const DRAINED: u8 = 0x08;
+pub(crate) const RETURNED: u8 = 0x10;
 
 /// Room that is kept for the trailer, in bytes: its frame, two tags and a number.
 const TRAILER_BYTES: u64 = FRAME_BYTES + 12;
 
 /// What a machine was started with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// The version of the program that recorded.
     pub build: String,
@@ -55,7 +55,7 @@ impl Header {
         Self {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL_VERSION,
-            host_rules: config::names(&config.parent_rules.host),
+            host_rules: config.parent_rules.host.iter().map(|rule| rule.name.to_owned()).collect(),
             config: config.clone(),
             seed,
             start,
@@ -82,20 +82,13 @@ pub enum Ending {
 }
 
 /// The endings that a trailer can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Last {
     Closed,
     Full,
     Oversized,
     Broken,
 }
-
-choice!(Last {
-    0 => Closed,
-    1 => Full,
-    2 => Oversized,
-    3 => Broken,
-});
 
 impl From<Last> for Ending {
     fn from(last: Last) -> Self {
@@ -136,15 +129,9 @@ impl<W: Write> Writer<W> {
     pub fn new(to: W, header: &Header, max_bytes: u64) -> io::Result<Self> {
         let mut frames = FrameWriter::new(to)?;
         let mut payload = vec![HEADER];
-        let Header { build, protocol, config, host_rules, seed, start } = header;
-        build.encode(&mut payload);
-        protocol.encode(&mut payload);
-        config.encode(&mut payload);
-        host_rules.encode(&mut payload);
-        seed.encode(&mut payload);
-        (start.mono, start.unix).encode(&mut payload);
+        put(header, &mut payload)?;
         frames.record(&payload)?;
-        Ok(Self { frames, last: *start, steps: 0, max_bytes, payload })
+        Ok(Self { frames, last: header.start, steps: 0, max_bytes, payload })
     }
 
     /// Writes one whole step. Without a mark the machine did not come back from it.
@@ -152,7 +139,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// The writer's, or that the step is too large, or that the trace is full.
     pub fn step(&mut self, now: Now, call: &Call, mark: Option<Mark>) -> io::Result<()> {
-        self.begin(now, call.borrow());
+        self.begin(now, call.borrow())?;
         match self.commit(mark)? {
             Room::Left => Ok(()),
             Room::None(last) => Err(io::Error::new(io::ErrorKind::StorageFull, format!("no room for the step: {last:?}"))),
@@ -174,20 +161,20 @@ impl<W: Write> Writer<W> {
     }
 
     /// The machine is about to be told this.
-    pub(crate) fn begin(&mut self, now: Now, call: CallRef<'_>) {
+    pub(crate) fn begin(&mut self, now: Now, call: CallRef<'_>) -> io::Result<()> {
         self.payload.clear();
-        self.payload.put(&[STEP | call.kind()]);
-        Delta::between(self.last, now).encode(&mut self.payload);
-        call.encode(&mut self.payload);
+        self.payload.push(STEP | call.kind());
+        put(&Delta::between(self.last, now), &mut self.payload)?;
+        call.encode(|piece| self.payload.extend_from_slice(piece)).map_err(io::Error::other)?;
         self.last = now;
+        Ok(())
     }
 
     /// Writes the step that was begun last, if there is room for it.
     pub(crate) fn commit(&mut self, mark: Option<Mark>) -> io::Result<Room> {
         if let Some(Mark { outputs, drained, digest }) = mark {
             self.payload[0] |= RETURNED | if drained { DRAINED } else { 0 };
-            outputs.encode(&mut self.payload);
-            digest.to_le_bytes().encode(&mut self.payload);
+            put(&(outputs, digest.to_le_bytes()), &mut self.payload)?;
         }
         if self.payload.len() > MAX_PAYLOAD_BYTES {
             return Ok(Room::None(Last::Oversized));
@@ -203,9 +190,8 @@ impl<W: Write> Writer<W> {
 
     pub(crate) fn end(&mut self, last: Last) -> io::Result<()> {
         self.payload.clear();
-        self.payload.put(&[TRAILER]);
-        last.encode(&mut self.payload);
-        self.steps.encode(&mut self.payload);
+        self.payload.push(TRAILER);
+        put(&(last, self.steps), &mut self.payload)?;
         self.frames.record(&self.payload)
     }
 
@@ -218,20 +204,22 @@ impl<W: Write> Writer<W> {
     }
 }
 
+fn put(value: &impl Serialize, to: &mut Vec<u8>) -> io::Result<()> {
+    encode(value, |piece| to.extend_from_slice(piece)).map_err(io::Error::other)
+}
+
 /// Memory that a writer keeps between two steps. Source: the longest txlist (P3.3) and what is around it. More than the system keeps at
 /// hand is returned to it each time, and taking it anew cost half as much again as the machine that is recorded (`recording_cost` among the
 /// examples of `conformance`).
 const KEPT_BYTES: usize = (2 << 20) + (64 << 10);
 
 /// How far both clocks have come since the last step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Delta {
     mono: i64,
     /// Of the unix clock against the monotonic one.
     drift: i64,
 }
-
-crate::bytes::fields!(Delta { mono, drift });
 
 impl Delta {
     /// Modulo 2^64, so that any two times have a difference that leads back.

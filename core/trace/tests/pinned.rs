@@ -8,14 +8,14 @@
 
 mod support;
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
 use preconf_core::*;
-use preconf_trace::{Call, FORMAT_VERSION, Header, Mark, Writer};
+use preconf_trace::{Call, FORMAT_VERSION, Mark};
+use serde::de::{DeserializeOwned, Deserializer, Error, Visitor, value};
+use serde::forward_to_deserialize_any;
 use support::*;
 
 fn told() -> Vec<Input> {
@@ -27,7 +27,10 @@ fn told() -> Vec<Input> {
         ConnectionOpened { peer, connection, direction: Direction::Outbound, address: Some(address), dial: Some(DialId(9)) },
         ConnectionClosed { peer, connection },
         DialFailed { dial: DialId(9), failure: DialFailure::Denied },
+        RecordFound { record: Box::new(record()) },
+        LookupFinished { lookup: LookupId(2), succeeded: true },
         PeerIdentified { peer, spoken },
+        AddressSeen { peer, address },
         PeerSubscribed { peer, topic: Topic::Commitments },
         PeerUnsubscribed { peer, topic: Topic::TxLists },
         GossipReceived { peer, message: MessageId([3; 20]), topic: Topic::TxLists, data: data.clone() },
@@ -38,9 +41,6 @@ fn told() -> Vec<Input> {
         RequestFailed { request: RequestId(5), failure: RequestFailure::BadFrame },
         PublishFinished { publish: PublishId(6), outcome: PublishOutcome::Refused },
         JobFinished(JobDone { id: JobId(8), found: Found::Hash(B256::repeat_byte(1)) }),
-        RecordFound { record: Box::new(record()) },
-        LookupFinished { lookup: LookupId(2), succeeded: true },
-        AddressSeen { peer, address },
     ]
 }
 
@@ -49,8 +49,21 @@ fn record() -> NodeRecord {
     NodeRecord { peer: peer(7), sequence: 3, chain, addresses, text: "enr:-".to_owned() }
 }
 
-fn wished() -> Vec<Command> {
+fn wanted() -> Vec<Command> {
     use Command::*;
+    let (peer, hash) = (peer(7), B256::repeat_byte(2));
+    vec![
+        PublishCommitment(Box::new(block().0)),
+        PublishTxList(Bytes::from_static(b"txlist")),
+        GetHead { peer: None },
+        GetCommitments { start: 1, count: 2, peer: Some(peer) },
+        GetTxList { hash, peer: None },
+        Dial { address: "/ip4/10.0.0.1/tcp/4000".to_owned() },
+    ]
+}
+
+fn decided() -> Vec<Update> {
+    use Update::*;
     let (peer, address, hash): (PeerId, IpAddr, B256) = (peer(7), [10, 0, 0, 1].into(), B256::repeat_byte(2));
     let subnet = Cidr::around(address, 8);
     let records = vec![
@@ -59,12 +72,6 @@ fn wished() -> Vec<Command> {
         Record::Known(Box::new(KnownNode { record: record(), last_success: UnixTime(8) })),
     ];
     vec![
-        PublishCommitment(Box::new(block().0)),
-        PublishTxList(Bytes::from_static(b"txlist")),
-        GetHead { peer: None },
-        GetCommitments { start: 1, count: 2, peer: Some(peer) },
-        GetTxList { hash, peer: None },
-        Dial { address: "/ip4/10.0.0.1/tcp/4000".to_owned() },
         Disconnect { peer },
         BlockPeer { peer },
         UnblockPeer { peer },
@@ -77,7 +84,7 @@ fn wished() -> Vec<Command> {
         Trust { peer },
         Distrust { peer },
         LiftBan { peer },
-        UpdateSchedule(vec![block().2]),
+        Schedule(vec![block().2]),
         MoveSyncTip(SyncTip { block_number: 3, preconfirmation_hash: Some(hash) }),
         Restore(records),
         MarkExecuted { block_number: 4 },
@@ -88,7 +95,8 @@ fn wished() -> Vec<Command> {
 /// Name of a variant, and bytes of a trace that is its header and one step of it; of which only the step's are kept.
 fn lines() -> Vec<String> {
     let inputs = told().into_iter().map(Call::Input);
-    let calls = inputs.chain([Call::JobDone(JobId(8)), Call::Timeout]).chain(wished().into_iter().map(Call::Command));
+    let calls = inputs.chain([Call::JobDone(JobId(8)), Call::Timeout]).chain(wanted().into_iter().map(Call::Command));
+    let calls = calls.chain(decided().into_iter().map(Call::Update));
     let line = |call: Call| {
         let mut trace = Vec::new();
         let mut to = writer(&mut trace);
@@ -97,13 +105,11 @@ fn lines() -> Vec<String> {
         let ends = to.bytes() as usize;
         drop(to);
         // Without the checksum, in which the header counts.
-        let hex = trace[begins..ends - 4].iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hex = hex::encode(&trace[begins..ends - 4]);
         let name: String = match &call {
             Call::Input(input) => format!("{input:?}"),
             Call::Command(command) => format!("{command:?}"),
+            Call::Update(update) => format!("{update:?}"),
             other => format!("{other:?}"),
         };
         let name = name.chars().take_while(|letter| letter.is_alphanumeric()).collect::<String>();
@@ -128,45 +134,49 @@ fn every_step_has_the_bytes_of_its_version() {
 }
 
 #[test]
-fn every_kind_of_step_is_pinned() {
-    // The format's tables name every input and command, or do not compile; so each of their tags must have its line here.
-    let tags =
-        |lines: &[String], from: usize, count: usize| lines[from..from + count].iter().map(|line| tag_of(line)).collect::<BTreeSet<_>>();
-    let (lines, inputs, commands) = (lines(), told().len(), wished().len());
-    assert_eq!(tags(&lines, 0, inputs), (0..inputs as u8).collect());
-    assert_eq!(tags(&lines, inputs + 2, commands), (0..commands as u8).collect());
-    for tag in [inputs as u8, commands as u8] {
-        assert!(unknown(tag), "the table goes on behind {tag}: a kind of step has no line here");
+fn every_kind_of_step_is_pinned_in_its_place() {
+    let names: Vec<String> = lines().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(names, [variants::<Input>(), &["JobDone", "Timeout"], variants::<Command>(), variants::<Update>()].concat());
+}
+
+#[test]
+fn every_value_within_a_step_has_its_place() {
+    // The lines above hold one variant of each; these hold them all.
+    assert_eq!(variants::<Direction>(), ["Inbound", "Outbound"]);
+    assert_eq!(variants::<Topic>(), ["Commitments", "TxLists"]);
+    assert_eq!(variants::<Protocol>(), ["GetHead", "GetCommitments", "GetTxList"]);
+    assert_eq!(variants::<RequestFailure>(), ["Timeout", "Closed", "Unreachable", "Unsupported", "BadFrame"]);
+    assert_eq!(variants::<DialFailure>(), ["Unreachable", "WrongPeer", "Undialable", "Denied"]);
+    assert_eq!(variants::<PublishOutcome>(), ["Sent", "NoPeers", "Busy", "Duplicate", "Refused"]);
+    assert_eq!(variants::<Found>(), ["Signer", "Hash"]);
+    assert_eq!(variants::<Record>(), ["Committed", "Peer", "Known"]);
+    assert_eq!(variants::<ChainLabel>(), ["Missing", "Chain", "Unreadable"]);
+    assert_eq!(variants::<LimitKind>(), ["TokenBucket", "FixedWindow"]);
+}
+
+/// The variants of an enum, by what its own reader asks for.
+fn variants<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut variants: &[&str] = &[];
+    let _ = T::deserialize(Asked(&mut variants));
+    variants
+}
+
+struct Asked<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Asked<'_> {
+    type Error = value::Error;
+
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &str, variants: &'static [&'static str], _: V) -> Result<V::Value, value::Error> {
+        *self.0 = variants;
+        Err(value::Error::custom("that was all"))
     }
-}
 
-/// The tag of a step's input or command: behind the frame's four bytes, the flags, and two differences of time (of 3 bytes and 1).
-const TAG: usize = 4 + 1 + 3 + 1;
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(value::Error::custom("no enum"))
+    }
 
-fn tag_of(line: &str) -> u8 {
-    let hex = line.split(' ').nth(1).unwrap();
-    u8::from_str_radix(&hex[2 * TAG..2 * TAG + 2], 16).unwrap()
-}
-
-/// Does the reader refuse this tag, in place of that of every input and command?
-fn unknown(tag: u8) -> bool {
-    let kinds = [Call::Input(told().remove(8)), Call::Command(wished().remove(21))];
-    let known = if usize::from(tag) == told().len() { &kinds[0] } else { &kinds[1] };
-    let mut trace = Vec::new();
-    let mut to = Writer::new(&mut trace, &Header::new(&config(), [7; 32], at(0)), u64::MAX).unwrap();
-    let begins = to.bytes() as usize;
-    to.step(at(1_000), known, None).unwrap();
-    drop(to);
-    trace[begins + TAG] = tag;
-    reseal(&mut trace, begins);
-    let mut reader = preconf_trace::Reader::new(&trace[..]).unwrap();
-    reader.step().unwrap_err().to_string().contains(&format!("has the tag {tag}"))
-}
-
-/// Makes the checksum of the last record right again.
-fn reseal(trace: &mut [u8], begins: usize) {
-    let end = trace.len() - 4;
-    let before = u32::from_le_bytes(trace[begins - 4..begins].try_into().unwrap());
-    let sum = twox_hash::XxHash3_64::oneshot_with_seed(u64::from(before), &trace[begins + 4..end]) as u32;
-    trace[end..].copy_from_slice(&sum.to_le_bytes());
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
 }

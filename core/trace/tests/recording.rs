@@ -6,7 +6,7 @@ mod support;
 use std::io::{self, Write};
 
 use preconf_core::*;
-use preconf_trace::{Call, Ending, Reader, Recorder, Replay, StepDigest, Tape, TraceError};
+use preconf_trace::{Answer, Call, Ending, Reader, Recorder, Replay, StepDigest, Tape, TraceError};
 use support::*;
 
 /// Relives a trace; every step must match.
@@ -83,6 +83,7 @@ fn outputs_that_are_taken_late_are_taken_late_again() {
         match told {
             Told::Input(input) => node.handle_input(now, input),
             Told::Command(command) => drop(node.handle_command(now, command)),
+            Told::Update(update) => node.handle_update(now, update).unwrap(),
             Told::Timeout => node.handle_timeout(now),
         }
         drop(node.poll_output()); // one at most, and never to the end
@@ -94,18 +95,20 @@ fn outputs_that_are_taken_late_are_taken_late_again() {
 
 #[test]
 fn the_answer_and_the_deadline_count() {
-    let digest = |answer: Option<CommandError>, deadline| {
+    let digest = |answer: Option<Answer>, deadline| {
         let mut digest = StepDigest::default();
-        if let Some(error) = answer {
-            digest.answer(&Err(error));
+        if let Some(answer) = answer {
+            digest.answer(&answer);
         }
         digest.end(deadline, true).digest
     };
     let plain = digest(None, None);
     let timer = (Time(5), Timer::Heads);
     let others = [
-        digest(Some(CommandError::NotConnected), None),
-        digest(Some(CommandError::NotBanned), None),
+        digest(Some(Answer::Command(Err(CommandError::NotConnected))), None),
+        digest(Some(Answer::Update(Err(UpdateError::NotConnected))), None),
+        digest(Some(Answer::Update(Err(UpdateError::NotBanned))), None),
+        digest(Some(Answer::Update(Ok(()))), None),
         digest(None, Some(timer)),
         digest(None, Some((Time(6), Timer::Heads))),
         digest(None, Some((Time(5), Timer::RequestCapacity))),

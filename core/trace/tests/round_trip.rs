@@ -13,6 +13,7 @@ fn calls() -> impl Strategy<Value = Call> {
         5 => inputs().prop_map(Call::from_input),
         1 => inputs().prop_map(Call::Input), // a result that no job of the machine's gave is recorded whole
         5 => commands().prop_map(Call::Command),
+        5 => updates().prop_map(Call::Update),
         1 => Just(Call::Timeout),
     ]
 }

@@ -4,11 +4,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use preconf_core::{
-    Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, DiscoveryConfig, Event, GateConfig, HostRule,
-    Input, Job, LimitKind, LookupId, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record,
-    RequestId, Response, Standing, Time, UnixTime, memory_bound,
-};
+use preconf_core::{Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, DiscoveryConfig, Event, GateConfig, HostRule, Input, Job, LimitKind, LookupId, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record, RequestId, Response, Standing, Time, UnixTime, Update, memory_bound, MAX_OUTPUTS_PER_STEP};
 
 use super::material::{self, CHAIN, Material, SLASHER, START};
 use super::moves::{Kind, Move, PEERS};
@@ -203,18 +199,21 @@ impl Bench {
         self.after_step();
     }
 
-    /// Our application wishes something. Says whether it was taken.
-    pub(crate) fn command(&mut self, command: Command) -> bool {
-        let takes_time = command.takes_time();
-        let taken = self.core.handle_command(self.now, command);
-        if let Ok(id) = &taken {
-            self.oracle.commands(*id, takes_time);
+    /// Our application wants something done.
+    pub(crate) fn command(&mut self, command: Command) {
+        match self.core.handle_command(self.now, command) {
+            Ok(id) => self.oracle.commands(id),
+            Err(error) => assert!(!error.to_string().is_empty(), "a refusal that says nothing"),
         }
-        if let Err(error) = &taken {
+        self.after_step();
+    }
+
+    /// Our application decides something.
+    pub(crate) fn update(&mut self, update: Update) {
+        if let Err(error) = self.core.handle_update(self.now, update) {
             assert!(!error.to_string().is_empty(), "a refusal that says nothing");
         }
         self.after_step();
-        taken.is_ok()
     }
 
     /// An id that nobody had before.
@@ -263,7 +262,7 @@ impl Bench {
         self.held_back = false;
         self.reached.restarts += 1;
         let kept = self.kept.clone();
-        self.command(Command::Restore(kept));
+        self.update(Update::Restore(kept));
         self.learn_schedule(Material::get().windows.clone());
     }
 

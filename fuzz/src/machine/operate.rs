@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use preconf_core::{ChainLabel, Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, NodeRecord, PeerId, Spoken, Topic};
+use preconf_core::{ChainLabel, Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, NodeRecord, PeerId, Spoken, Topic, Update};
 
 use super::bench::{Bench, Link};
 use super::material::CHAIN;
@@ -145,19 +145,19 @@ impl Bench {
     pub(crate) fn operate(&mut self, peer: PeerId, which: u8, how: u8) {
         let address = address(usize::from(how)).unwrap_or([0, 0, 0, 0].into());
         let subnet: Cidr = SUBNETS[usize::from(how) % SUBNETS.len()].parse().expect("a subnet");
-        self.command(match which % 12 {
-            0 => Command::Disconnect { peer },
-            1 => Command::BlockPeer { peer },
-            2 => Command::UnblockPeer { peer },
-            3 => Command::BlockAddress { address },
-            4 => Command::UnblockAddress { address },
-            5 => Command::BlockSubnet { subnet },
-            6 => Command::UnblockSubnet { subnet },
-            7 => Command::Protect { peer },
-            8 => Command::Unprotect { peer },
-            9 => Command::Trust { peer },
-            10 => Command::Distrust { peer },
-            _ => Command::LiftBan { peer },
+        self.update(match which % 12 {
+            0 => Update::Disconnect { peer },
+            1 => Update::BlockPeer { peer },
+            2 => Update::UnblockPeer { peer },
+            3 => Update::BlockAddress { address },
+            4 => Update::UnblockAddress { address },
+            5 => Update::BlockSubnet { subnet },
+            6 => Update::UnblockSubnet { subnet },
+            7 => Update::Protect { peer },
+            8 => Update::Unprotect { peer },
+            9 => Update::Trust { peer },
+            10 => Update::Distrust { peer },
+            _ => Update::LiftBan { peer },
         });
     }
 }

@@ -71,10 +71,8 @@ impl Oracle {
         self.seen.insert((address.to_canonical(), Cidr::around(from, if from.is_ipv4() { 24 } else { 56 })));
     }
 
-    pub(crate) fn commands(&mut self, command: CommandId, takes_time: bool) {
-        if takes_time {
-            assert!(self.commands.insert(command), "a command's id is used twice");
-        }
+    pub(crate) fn commands(&mut self, command: CommandId) {
+        assert!(self.commands.insert(command), "a command's id is used twice");
     }
 
     pub(crate) fn learns(&mut self, windows: &[Window]) {

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use preconf_core::{
-    Bytes, ChannelId, Command, CommitmentsPage, ConnectionId, Core, DialFailure, DialId, Found, GetCommitmentsRequest, GetHeadRequest,
-    GetTxListRequest, Input, JobDone, JobId, Now, Outcome, PeerId, PreconfHead, Protocol, PublishId, PublishOutcome, RawTxList,
-    RequestFailure, RequestId, SignedCommitment, SyncTip, Topic, U256, Window, keccak256, message_id,
-};
+use preconf_core::{Bytes, ChannelId, Command, CommitmentsPage, ConnectionId, Core, DialFailure, DialId, Found, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, Input, JobDone, JobId, Now, Outcome, PeerId, PreconfHead, Protocol, PublishId, PublishOutcome, RawTxList, RequestFailure, RequestId, SignedCommitment, SyncTip, Topic, Update, Window, keccak256, message_id, U256};
 
 use super::bench::{Bench, Sent};
 use super::material::{BLOCKS, CHAIN, GENESIS, Item, Material, Nature, spoil};
@@ -201,12 +197,12 @@ impl Bench {
         // What it said before is judged by the tip that held then.
         self.take_outputs();
         self.oracle.moves_tip(tip);
-        self.command(Command::MoveSyncTip(tip));
+        self.update(Update::MoveSyncTip(tip));
     }
 
     pub(crate) fn execute(&mut self, which: u8, how: u8) {
         let block_number = u64::from(which) % (BLOCKS + 2);
-        self.command(if how.is_multiple_of(2) { Command::MarkExecuted { block_number } } else { Command::MarkFailed { block_number } });
+        self.update(if how.is_multiple_of(2) { Update::MarkExecuted { block_number } } else { Update::MarkFailed { block_number } });
     }
 
     pub(crate) fn schedule(&mut self, which: u8) {
@@ -231,7 +227,7 @@ impl Bench {
     pub(crate) fn learn_schedule(&mut self, windows: Vec<Window>) {
         // Known before: what waits for it is judged within the call.
         self.oracle.learns(&windows);
-        self.command(Command::UpdateSchedule(windows));
+        self.update(Update::Schedule(windows));
     }
 
     /// Ids that were never given out, or were used up.

@@ -1,6 +1,6 @@
 //! Two nodes that meet late, part, and meet again.
 
-use preconf_node::preconf_core::{Command, CommandError, Config, Event, GateRefusal, PeerId};
+use preconf_node::preconf_core::{CommandError, Config, Event, GateRefusal, PeerId, Update};
 use preconf_node::{HandleError, Keypair, NetworkConfig, NetworkEvent};
 
 use crate::blocks::{Chain, TIP, txlist};
@@ -82,7 +82,7 @@ async fn who_is_blocked_stays_out_until_unblocked<A: Runtime, B: Runtime>() {
     let (alice, mut bob) = (TestNode::of::<A>(&chain, config()).await, TestNode::of::<B>(&chain, config()).await);
     bob.connect(&alice, &alice.address).await;
     let (us, peer) = (alice.handle.local_peer_id(), bob.handle.local_peer_id());
-    alice.handle.command(Command::BlockPeer { peer }).await.expect("room for one");
+    alice.handle.update(Update::BlockPeer { peer }).await.expect("room for one");
     bob.until("the end of the connection", disconnected(us)).await;
     // Neither way: we do not dial it, and what it dials does not stand.
     let refused = soon("a refusal", alice.handle.dial(bob.address.clone())).await;
@@ -93,7 +93,7 @@ async fn who_is_blocked_stays_out_until_unblocked<A: Runtime, B: Runtime>() {
     }
     assert_eq!(alice.handle.peers().await.expect("a running node"), []);
 
-    alice.handle.command(Command::UnblockPeer { peer }).await.expect("it is blocked");
+    alice.handle.update(Update::UnblockPeer { peer }).await.expect("it is blocked");
     assert_eq!(soon("a connection", alice.handle.dial(bob.address.clone())).await, Ok(peer));
     alice.stop().await;
     bob.stop().await;

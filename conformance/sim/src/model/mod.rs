@@ -11,7 +11,7 @@
 //! ```
 //! use preconf_sim::model::Model;
 //! use preconf_sim::Call;
-//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic};
+//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic, Update};
 //!
 //! let (config, now) = (Config::new(ChainId(1)), Now::default());
 //! let (mut core, mut model) = (Core::new(config.clone(), [7; 32], now)?, Model::new(&config));
@@ -33,8 +33,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use preconf_core::{
-    Accepted, Action, Address, B256, Bytes, Command, CommitmentsPage, Config, Core, Event, Found, Input, JobDone, JobId, MessageId, Now,
-    Output, PeerId, RawTxList, Refusal, RequestFailure, RequestId, SignedCommitment, Source, Topic, Verdict, Work, preconfirmation_hash,
+    Accepted, Action, Address, B256, Bytes, CommitmentsPage, Config, Core, Event, Found, Input, JobDone, JobId, MessageId, Now, Output,
+    PeerId, RawTxList, Refusal, RequestFailure, RequestId, SignedCommitment, Source, Topic, Update, Verdict, Work, preconfirmation_hash,
 };
 
 use crate::Call;
@@ -124,15 +124,13 @@ impl Model {
                 let ended: Vec<_> = self.sent.iter().filter(|(_, to)| *to == peer).map(|(id, _)| *id).collect();
                 self.scores.may_be_absent(*peer, ended.len());
             }
-            Call::Command(Command::UpdateSchedule(windows)) => self.chain.update_schedule(windows),
-            Call::Command(Command::MoveSyncTip(tip)) => self.chain.move_tip(*tip),
-            Call::Command(Command::Restore(records)) => self.scores.restored(records),
-            Call::Command(
-                Command::Trust { peer } | Command::Distrust { peer } | Command::LiftBan { peer } | Command::BlockPeer { peer },
-            ) => {
+            Call::Update(Update::Schedule(windows)) => self.chain.update_schedule(windows),
+            Call::Update(Update::MoveSyncTip(tip)) => self.chain.move_tip(*tip),
+            Call::Update(Update::Restore(records)) => self.scores.restored(records),
+            Call::Update(Update::Trust { peer } | Update::Distrust { peer } | Update::LiftBan { peer } | Update::BlockPeer { peer }) => {
                 self.scores.is_unknown(*peer); // the operator's word is above the rules
             }
-            Call::Input(_) | Call::Command(_) | Call::Timeout => {}
+            Call::Input(_) | Call::Command(_) | Call::Update(_) | Call::Timeout => {}
         }
     }
 
@@ -243,7 +241,9 @@ impl Model {
             Expect::Open | Expect::Wait => self.late_word(now, &copy),
         };
         let said = Expect::Rule(refusal.rule(), verdict);
-        if said == expected || copy.signed.as_ref().is_some_and(|signed| self.is_unsure_of(signed)) {
+        // P5.1: what waits for its parent gets its verdict when its time is over, whatever its signer was seen to do meanwhile (C8).
+        let in_vain = refusal == Refusal::ParentUnknown && expected == Expect::Rule("C8", verdict) && self.waited_in_vain(now, &copy);
+        if said == expected || in_vain || copy.signed.as_ref().is_some_and(|signed| self.is_unsure_of(signed)) {
             if refusal == Refusal::Fork {
                 self.keep_fork(&copy);
             }
@@ -269,6 +269,12 @@ impl Model {
             let hash = preconfirmation_hash(signed);
             self.chain.fork(Arc::new(Accepted { signed: signed.clone(), hash, signer, block_number, window_end }));
         }
+    }
+
+    /// Has it waited as long as it may, and is its parent still not here?
+    fn waited_in_vain(&self, now: Now, copy: &Copy) -> bool {
+        let is_missing = |signed: &SignedCommitment| self.chain.get(&signed.preconf().parent_preconfirmation_hash).is_none();
+        now.mono >= copy.arrived.after(self.config.verdict_timeout) && copy.signed.as_ref().is_some_and(is_missing)
     }
 
     fn late_word(&self, now: Now, copy: &Copy) -> Expect {

@@ -10,6 +10,7 @@ use crate::wire::v1::Preconfirmation;
 
 /// The parent rule that a child breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum ParentRule {
     /// Its number is not the parent's plus one.
     BlockNumber,
@@ -38,6 +39,7 @@ pub struct HostRule {
 
 /// Which parent rules hold on a chain.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ParentRules {
     /// The child's timestamp must be greater than the parent's.
     pub timestamp_grows: bool,
@@ -51,7 +53,8 @@ pub struct ParentRules {
     pub proposal_holds: bool,
     /// The window must not go back.
     pub window_holds: bool,
-    /// Rules of the host's, asked last and in order.
+    /// Rules of the host's, asked last and in order. They are functions: nothing that is written down holds them.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub host: Vec<HostRule>,
 }
 

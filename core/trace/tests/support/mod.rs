@@ -71,7 +71,7 @@ pub(crate) fn life() -> Vec<(Now, Told)> {
     };
     let list = RawTxList { hash: keccak256(&txlist), txlist }.encode();
     vec![
-        (at(0), Told::Command(Command::UpdateSchedule(vec![window]))),
+        (at(0), Told::Update(Update::Schedule(vec![window]))),
         opened(1, 5),
         opened(2, 6),
         gossip(1, 1_200, Topic::Commitments, Bytes::copy_from_slice(signed.as_bytes())),
@@ -88,6 +88,7 @@ pub(crate) fn life() -> Vec<(Now, Told)> {
 pub(crate) enum Told {
     Input(Input),
     Command(Command),
+    Update(Update),
     Timeout,
 }
 
@@ -98,6 +99,7 @@ pub(crate) fn live<W: std::io::Write>(node: &mut Recorder<W>, life: Vec<(Now, To
         match told {
             Told::Input(input) => node.handle_input(now, input),
             Told::Command(command) => drop(node.handle_command(now, command)),
+            Told::Update(update) => node.handle_update(now, update).unwrap(),
             Told::Timeout => node.handle_timeout(now),
         }
         let mut jobs = VecDeque::new();
@@ -260,6 +262,12 @@ pub(crate) fn commands() -> impl Strategy<Value = Command> {
         (hashes(), prop::option::of(peers())).prop_map(|(hash, peer)| GetTxList { hash, peer }),
         ".{0,80}".prop_map(|address| Dial { address }),
     ];
+    prop_oneof![commitments().prop_map(|signed| PublishCommitment(Box::new(signed))), bytes().prop_map(PublishTxList), asks,]
+}
+
+/// Every update there is.
+pub(crate) fn updates() -> impl Strategy<Value = Update> {
+    use Update::*;
     let of_peers = (peers(), 0..8).prop_map(|(peer, which)| match which {
         0 => Disconnect { peer },
         1 => BlockPeer { peer },
@@ -271,15 +279,12 @@ pub(crate) fn commands() -> impl Strategy<Value = Command> {
         _ => LiftBan { peer },
     });
     prop_oneof![
-        commitments().prop_map(|signed| PublishCommitment(Box::new(signed))),
-        bytes().prop_map(PublishTxList),
-        asks,
         of_peers,
         any::<IpAddr>().prop_map(|address| BlockAddress { address }),
         any::<IpAddr>().prop_map(|address| UnblockAddress { address }),
         subnets().prop_map(|subnet| BlockSubnet { subnet }),
         subnets().prop_map(|subnet| UnblockSubnet { subnet }),
-        windows().prop_map(UpdateSchedule),
+        windows().prop_map(Schedule),
         (any::<u64>(), prop::option::of(hashes()))
             .prop_map(|(block_number, preconfirmation_hash)| MoveSyncTip(SyncTip { block_number, preconfirmation_hash })),
         prop::collection::vec(records(), 0..5).prop_map(Restore),

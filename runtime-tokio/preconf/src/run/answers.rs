@@ -1,6 +1,6 @@
 //! What is the answer to a command?
 
-use preconf_core::{Command as Wish, SyncTip};
+use preconf_core::{SyncTip, Update};
 use preconf_tokio::{HandleError, NetworkHandle};
 use serde_json::{Value, json};
 
@@ -25,19 +25,19 @@ fn done(result: Result<(), HandleError>) -> Result<Value, HandleError> {
     result.map(|()| json!({}))
 }
 
-fn blocks(target: Target) -> Wish {
+fn blocks(target: Target) -> Update {
     match target {
-        Target::Peer(peer) => Wish::BlockPeer { peer },
-        Target::Address(address) => Wish::BlockAddress { address },
-        Target::Subnet(subnet) => Wish::BlockSubnet { subnet },
+        Target::Peer(peer) => Update::BlockPeer { peer },
+        Target::Address(address) => Update::BlockAddress { address },
+        Target::Subnet(subnet) => Update::BlockSubnet { subnet },
     }
 }
 
-fn unblocks(target: Target) -> Wish {
+fn unblocks(target: Target) -> Update {
     match target {
-        Target::Peer(peer) => Wish::UnblockPeer { peer },
-        Target::Address(address) => Wish::UnblockAddress { address },
-        Target::Subnet(subnet) => Wish::UnblockSubnet { subnet },
+        Target::Peer(peer) => Update::UnblockPeer { peer },
+        Target::Address(address) => Update::UnblockAddress { address },
+        Target::Subnet(subnet) => Update::UnblockSubnet { subnet },
     }
 }
 
@@ -73,13 +73,13 @@ async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleEr
         Command::MarkExecuted { block_number } => done(handle.mark_executed(block_number).await),
         Command::MarkFailed { block_number } => done(handle.mark_failed(block_number).await),
         Command::Health { from } => Ok(json::health(&handle.health(from).await?)),
-        Command::Block { target } => done(handle.command(blocks(target)).await),
-        Command::Unblock { target } => done(handle.command(unblocks(target)).await),
-        Command::Protect { peer } => done(handle.command(Wish::Protect { peer }).await),
-        Command::Unprotect { peer } => done(handle.command(Wish::Unprotect { peer }).await),
-        Command::Trust { peer } => done(handle.command(Wish::Trust { peer }).await),
-        Command::Distrust { peer } => done(handle.command(Wish::Distrust { peer }).await),
-        Command::LiftBan { peer } => done(handle.command(Wish::LiftBan { peer }).await),
+        Command::Block { target } => done(handle.update(blocks(target)).await),
+        Command::Unblock { target } => done(handle.update(unblocks(target)).await),
+        Command::Protect { peer } => done(handle.update(Update::Protect { peer }).await),
+        Command::Unprotect { peer } => done(handle.update(Update::Unprotect { peer }).await),
+        Command::Trust { peer } => done(handle.update(Update::Trust { peer }).await),
+        Command::Distrust { peer } => done(handle.update(Update::Distrust { peer }).await),
+        Command::LiftBan { peer } => done(handle.update(Update::LiftBan { peer }).await),
         Command::Explain { peer } => Ok(json!({"changes": handle.explain(peer).await?.iter().map(json::change).collect::<Vec<_>>()})),
         Command::Lists(_) => Ok(json::lists(&handle.lists().await?)),
         Command::Peers(_) => Ok(json!({"peers": handle.peers().await?.iter().map(json::peer).collect::<Vec<_>>()})),

@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
-use preconf_core::{Address, B256, ChainId, Cidr, Command, Config, ConnectionLimits, DiscoveryConfig, PeerId, SyncTip, keccak256};
+use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, DiscoveryConfig, PeerId, SyncTip, Update, keccak256};
 use preconf_tokio::{
     Discv5Error, HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError,
 };
@@ -231,7 +231,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     }
     let (driver, handle, mut events) = NetworkDriver::new(config, parts).map_err(Box::new)?;
     let life = args.runtime.run(driver);
-    handle.command(Command::Restore(records)).await?;
+    handle.update(Update::Restore(records)).await?;
     handle.update_schedule(windows).await?;
     handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
     let (out, writer) = writer();
