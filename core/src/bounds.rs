@@ -12,7 +12,7 @@ use crate::cx::MAX_OUTPUTS_WAITING;
 use crate::discovery::candidates::{Candidate, MAX_CANDIDATES};
 use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
 use crate::discovery::seen::{MAX_WORDS, Word};
-use crate::id::{ConnectionId, DialId, PeerId, RequestId};
+use crate::id::{ConnectionId, DialId, PeerId};
 use crate::machine::Core;
 use crate::output::{MAX_OUTPUTS_PER_STEP, Output};
 use crate::peer::conduct::ScoreRules;
@@ -25,20 +25,15 @@ use crate::peer::reputation::Account;
 use crate::peer::subnet::Cidr;
 use crate::peer::table::{Connected, ConnectionInfo, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
 use crate::publish::Outbox;
-use crate::request::Sent;
-use crate::request::ask::MAX_WAITING;
+use crate::request::Requests;
+use crate::request::serve::Serving;
 use crate::schedule::{MAX_WINDOWS, Window};
-use crate::sync::{Bar, MAX_BARRED, MAX_BLAMED, MAX_GAPS, MAX_PAGE_ITEMS_JUDGED, MAX_PAGES};
+use crate::sync::{CatchUp, MAX_PAGE_ITEMS, MAX_PAGE_ITEMS_JUDGED};
 use crate::time::Time;
 use crate::txlists::TxLists;
-use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment};
 
-const REQUEST: usize = entry::<RequestId, Sent>() + size_of::<[u64; 8]>()
-    + 11 * size_of::<RequestId>() + 2 * size_of::<usize>() // that it waits for its peer: a set of one takes as much as one of eleven
-    + TIMER;
 const CONNECTED: usize = entry::<PeerId, Connected>()
     + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, ConnectionInfo>() + entry::<Cidr, usize>())
-    + entry::<PeerId, [u64; 2]>() // the head that it claims
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = entry::<DialId, [u64; 16]>();
@@ -74,18 +69,14 @@ fn allowances(config: &Config) -> usize {
 /// assert_eq!(memory_bound(&config) - memory_bound(&small), 192 << 20);
 /// ```
 pub fn memory_bound(config: &Config) -> usize {
-    let pages = MAX_PAGES * MAX_COMMITMENTS_PER_RESPONSE;
     size_of::<Core>()
         // Beside the pages under way, what an ended run left behind, and the one commitment before a child of which each request may ask.
-        + ChainState::max_bytes(config, MAX_PAGE_ITEMS_JUDGED + pages + config.max_requests)
+        + ChainState::max_bytes(config, MAX_PAGE_ITEMS_JUDGED + MAX_PAGE_ITEMS + config.max_requests)
         + TxLists::max_bytes(config, MAX_CONNECTED)
         + Outbox::max_bytes(config)
-        + (config.max_requests + MAX_WAITING) * REQUEST
-        + config.max_served * entry::<[u64; 8], [u64; 8]>()
-        + pages * size_of::<SignedCommitment>()
-        + MAX_BARRED * entry::<(u64, PeerId), Bar>()
-        + MAX_BLAMED * entry::<RequestId, ()>()
-        + MAX_GAPS * entry::<u64, PeerId>()
+        + Requests::max_bytes(config)
+        + Serving::max_bytes(config)
+        + CatchUp::max_bytes(MAX_CONNECTED)
         + MAX_WINDOWS * entry::<u64, Window>()
         + MAX_REMEMBERED * (ACCOUNT + allowances(config))
         + MAX_CONNECTED * CONNECTED
@@ -104,12 +95,9 @@ impl Core {
             + self.chain.bytes()
             + self.txlists.bytes()
             + self.outbox.bytes()
-            + self.requests.len() * REQUEST
-            + self.serving.len() * entry::<[u64; 8], [u64; 8]>()
-            + self.sync.items_waiting() * size_of::<SignedCommitment>()
-            + self.sync.barred() * entry::<(u64, PeerId), ()>()
-            + self.sync.blamed() * entry::<RequestId, ()>()
-            + self.sync.gaps.len() * entry::<u64, PeerId>()
+            + self.requests.bytes()
+            + self.serving.bytes()
+            + self.catch_up.bytes()
             + self.schedule.len() * entry::<u64, Window>()
             + self.reputation.len() * ACCOUNT
             + self.peers.remembered() * allowances(&self.cx.config)

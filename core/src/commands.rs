@@ -16,7 +16,7 @@ use crate::machine::Core;
 use crate::origin::Origin;
 use crate::output::{Action, Event};
 use crate::record::Record;
-use crate::request::Purpose;
+use crate::request::wanted::Purpose;
 use crate::schedule::Window;
 use crate::time::{Now, Timer};
 use crate::validate::v1::{commitment, txlist};
@@ -77,23 +77,23 @@ impl Core {
         }
     }
 
-    pub(crate) fn get_head(&mut self, now: Now, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
+    pub(crate) fn get_head(&mut self, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
         let body = Bytes::from_static(&GetHeadRequest::BYTES);
-        self.ask_for_user(now, peer, Protocol::GetHead, body, |command| Purpose::Head { command: Some(command) })
+        self.ask_for_user(peer, Protocol::GetHead, body, |command| Purpose::Head { command: Some(command) })
     }
 
-    pub(crate) fn get_commitments(&mut self, now: Now, start: u64, count: u32, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
+    pub(crate) fn get_commitments(&mut self, start: u64, count: u32, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
         let max = MAX_COMMITMENTS_PER_RESPONSE as u32;
         if !(1..=max).contains(&count) {
             return Err(CommandError::BadCount { count, min: 1, max });
         }
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
-        self.ask_for_user(now, peer, Protocol::GetCommitments, body, |command| Purpose::Commitments { start, count, command })
+        self.ask_for_user(peer, Protocol::GetCommitments, body, |command| Purpose::Commitments { start, count, command })
     }
 
-    pub(crate) fn get_txlist(&mut self, now: Now, hash: B256, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
+    pub(crate) fn get_txlist(&mut self, hash: B256, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
         let body = GetTxListRequest { hash }.encode();
-        self.ask_for_user(now, peer, Protocol::GetTxList, body, |command| Purpose::TxList { hash, command: Some(command) })
+        self.ask_for_user(peer, Protocol::GetTxList, body, |command| Purpose::TxList { hash, command: Some(command) })
     }
 
     pub(crate) fn disconnect_for_user(&mut self, peer: PeerId) -> Result<(), UpdateError> {
@@ -114,7 +114,7 @@ impl Core {
     /// P9.3
     pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) {
         let execute_from = self.chain.tip_moved(tip);
-        self.sync.run = None; // its pages were set from the head as it was
+        self.catch_up.tip_moved();
         if let Some(from) = execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
             self.cx.tell(Event::ExecuteAgain { from });
@@ -163,7 +163,7 @@ impl Core {
 
     /// What catch-up waited for may have come.
     fn resume(&mut self) {
-        self.resume_sync();
-        self.plan();
+        self.catch_up.resume();
+        self.plan_catch_up();
     }
 }

@@ -69,7 +69,7 @@ impl Core {
     /// as well as a claim that there is a gap.
     pub(crate) fn best(&self, now: Now) -> u64 {
         let signed = self.chain.held().filter(|pending| pending.is_signed()).map(|pending| pending.number).max();
-        let claims = self.sync.claims.all().filter(|(peer, _)| self.reputation.standing(now.mono, peer) <= Standing::Throttled);
+        let claims = self.catch_up.claims().all().filter(|(peer, _)| self.reputation.standing(now.mono, peer) <= Standing::Throttled);
         let claimed = claims.map(|(_, head)| head).max().unwrap_or(0);
         claimed.max(self.chain.head_number()).max(signed.unwrap_or(0))
     }
@@ -89,7 +89,7 @@ impl Core {
         let forks = self.chain.forks().map(|fork| (fork.block_number, Stage::Valid));
         let held = self.chain.held().map(|pending| (pending.number, if pending.is_signed() { Stage::Valid } else { Stage::Seen }));
         let verifying = self.chain.verifying().map(|pending| (pending.number, Stage::Seen));
-        let paged = self.sync.numbers_waiting().map(|number| (number, Stage::Seen));
+        let paged = self.catch_up.numbers_waiting().map(|number| (number, Stage::Seen));
         let mut beside = BTreeMap::new();
         for (number, stage) in forks.chain(held).chain(verifying).chain(paged) {
             let furthest = beside.entry(number).or_insert(stage);

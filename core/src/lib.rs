@@ -102,6 +102,7 @@ mod crypto;
 mod cx;
 mod dice;
 mod discovery;
+mod dispatch;
 mod error;
 mod evidence;
 mod health;
@@ -119,6 +120,7 @@ mod schedule;
 #[cfg(feature = "serde")]
 mod serialize;
 mod settle;
+mod settle_requests;
 mod stats;
 mod status;
 mod sync;

@@ -11,7 +11,7 @@ use crate::discovery::Discovery;
 use crate::discovery::candidates::Candidates;
 use crate::error::{CommandError, UpdateError};
 use crate::id::CommandId;
-use crate::input::{Command, Input, Update};
+use crate::input::{Command, Input, RequestFailure, Update};
 use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
@@ -24,7 +24,7 @@ use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
-use crate::sync::Sync;
+use crate::sync::CatchUp;
 use crate::time::{Now, Time, Timer};
 use crate::txlists::TxLists;
 
@@ -53,7 +53,7 @@ pub struct Core {
     pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
     pub(crate) serving: Serving,
-    pub(crate) sync: Sync,
+    pub(crate) catch_up: CatchUp,
     pub(crate) outbox: Outbox,
     pub(crate) gate: Gate,
     pub(crate) dials: Dials,
@@ -61,8 +61,8 @@ pub struct Core {
     pub(crate) executed: u64,
     /// The block that the host failed at, and how often on end (P10.4).
     pub(crate) failed: Option<(u64, u32)>,
-    /// What waits for room must be looked at before the step ends.
-    pump_due: bool,
+    /// What is wanted must be looked at before the step ends.
+    pub(crate) dispatch_due: bool,
 }
 
 impl Core {
@@ -97,14 +97,14 @@ impl Core {
             reputation: Reputation::new(config),
             requests: Requests::default(),
             serving: Serving::default(),
-            sync: Sync::default(),
+            catch_up: CatchUp::default(),
             outbox: Outbox::default(),
             discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood as usize)),
             gate,
             dials,
             executed: 0,
             failed: None,
-            pump_due: false,
+            dispatch_due: false,
             cx,
         })
     }
@@ -135,11 +135,11 @@ impl Core {
             }
             Input::PeerUnsubscribed { peer, topic } => self.peers.subscribed(&peer, topic, false),
             Input::GossipReceived { peer, message, topic, data } => self.gossip_received(peer, message, topic, &data),
-            Input::RequestReceived { peer, channel, protocol, body } => self.serve(now, peer, channel, protocol, &body),
-            Input::RequestBroken { peer } => self.broken_request(now, peer),
+            Input::RequestReceived { peer, channel, protocol, body } => self.serve(peer, channel, protocol, &body),
+            Input::RequestBroken { peer } => self.broken_request(peer),
             Input::ChannelClosed { channel } => self.serving.end(channel),
-            Input::ResponseReceived { request, body } => self.response_received(now, request, &body),
-            Input::RequestFailed { request, failure } => self.request_failed(now, request, failure),
+            Input::ResponseReceived { request, body } => self.response_received(request, &body),
+            Input::RequestFailed { request, failure } => self.request_failed(request, failure),
             Input::PublishFinished { publish, outcome } => {
                 let peers = &self.peers;
                 self.outbox.publish_finished(&mut self.cx, publish, outcome, |topic| peers.has_subscriber(topic));
@@ -147,7 +147,7 @@ impl Core {
             Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(id, signer),
             Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(id, hash),
         }
-        self.end(now);
+        self.end();
     }
 
     /// Our own application wants something done. It ends with an [`Event::CommandFinished`](crate::Event::CommandFinished) that carries the
@@ -161,9 +161,9 @@ impl Core {
         let taken = match command {
             Command::PublishCommitment(signed) => self.publish_commitment(*signed),
             Command::PublishTxList(txlist) => self.publish_txlist(txlist),
-            Command::GetHead { peer } => self.get_head(now, peer),
-            Command::GetCommitments { start, count, peer } => self.get_commitments(now, start, count, peer),
-            Command::GetTxList { hash, peer } => self.get_txlist(now, hash, peer),
+            Command::GetHead { peer } => self.get_head(peer),
+            Command::GetCommitments { start, count, peer } => self.get_commitments(start, count, peer),
+            Command::GetTxList { hash, peer } => self.get_txlist(hash, peer),
             Command::Dial { address } => self.dial_for_user(now, address),
         };
         self.end_unless_refused(before, taken)
@@ -224,16 +224,16 @@ impl Core {
         let now = self.begin(now);
         while let Some(timer) = self.cx.timers.pop_due(now.mono) {
             match timer {
-                Timer::Request(request) => self.request_timed_out(now, request),
+                Timer::Request(request) => self.request_failed(request, RequestFailure::Timeout),
                 Timer::Verdict(id) => self.verdict_due(id),
                 Timer::Hold(id) => self.chain.hold_over(&mut self.cx, id),
                 Timer::TxListMissing(hash) => self.fetch_due(&hash),
                 Timer::Orphan(hash) => self.txlists.orphan_over(&hash),
                 Timer::Unsent(command) => self.outbox.unsent_over(&mut self.cx, command),
                 Timer::Unheard => self.outbox.send_waiting(&mut self.cx, None),
-                Timer::Heads => self.heads_due(now),
-                Timer::Room => self.pump_soon(),
-                Timer::Gap => self.gaps_due(now),
+                Timer::Heads => self.heads_due(),
+                Timer::RequestCapacity => self.dispatch_soon(),
+                Timer::MissingParent => self.parents_due(),
                 Timer::Ban(peer) => self.check_ban(peer),
                 Timer::Use(peer) => self.use_checked(now, peer),
                 Timer::Execute => self.execute_again(),
@@ -244,7 +244,7 @@ impl Core {
                 Timer::Exchange => self.exchange_due(now),
             }
         }
-        self.end(now);
+        self.end();
     }
 
     /// What to do next; call until `None`.
@@ -269,26 +269,14 @@ impl Core {
     /// What was refused has not even moved the clock.
     fn end_unless_refused<T, E>(&mut self, before: Now, taken: Result<T, E>) -> Result<T, E> {
         match &taken {
-            Ok(_) => self.end(self.cx.now),
+            Ok(_) => self.end(),
             Err(_) => self.cx.now = before,
         }
         taken
     }
 
-    fn end(&mut self, now: Now) {
-        self.pump_if_due(now);
+    fn end(&mut self) {
+        self.dispatch_if_due();
         self.cx.end();
-    }
-
-    /// Room may have come free, or a wish for it: before the step ends, what waits is looked at, once for all that happened in it.
-    pub(crate) fn pump_soon(&mut self) {
-        self.pump_due = true;
-    }
-
-    /// Does so at once. Called before somebody new is asked within a step, too, so that nobody overtakes what waits.
-    pub(crate) fn pump_if_due(&mut self, now: Now) {
-        while std::mem::take(&mut self.pump_due) {
-            self.pump(now);
-        }
     }
 }

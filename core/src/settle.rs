@@ -26,9 +26,10 @@ use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::record::Record;
 use crate::sync::MAX_PAGE_ITEMS_JUDGED;
+use crate::sync::heads::PeerCount;
 use crate::txlists::{Heights, TxListConclusion, TxListRuling};
 use crate::validate::v1::commitment;
-use crate::wire::topics::Topic;
+use crate::wire::topics::{Protocol, Topic};
 use crate::wire::v1::SignedCommitment;
 
 impl Core {
@@ -60,7 +61,7 @@ impl Core {
         let was_full = self.chain.verifying_in_responses() >= MAX_PAGE_ITEMS_JUDGED;
         self.settle_rulings();
         if was_full && self.chain.verifying_in_responses() < MAX_PAGE_ITEMS_JUDGED {
-            self.pump_soon(); // more pages can be asked for
+            self.dispatch_soon(); // more pages can be asked for
         }
     }
 
@@ -88,8 +89,9 @@ impl Core {
             self.cx.stats.evidence += 1;
             self.cx.tell(Event::EvidenceFound { evidence, signer, block_number }); // P5.4
         }
-        if let (Some(number), Some(peer)) = (parent_wanted_for, origin.peer()) {
-            self.parent_missing(self.cx.now, peer, number); // P5.2
+        // P5.2. The peer may have left while the child's signer was being recovered.
+        if let (Some(number), Some(peer)) = (parent_wanted_for, origin.peer().filter(|peer| self.peers.get(peer).is_some())) {
+            self.catch_up.parent_missing(&mut self.cx, peer, number);
         }
         match conclusion {
             Conclusion::Accepted { commitment, fell_off } => {
@@ -147,14 +149,18 @@ impl Core {
                 self.outbox.send(&mut self.cx, command, Topic::Commitments, data, window_end);
             }
         }
-        self.head_moved(self.cx.now);
+        let peers = &self.peers;
+        let count = || PeerCount { connected: peers.len(), serving_heads: peers.supporting(Protocol::GetHead) };
+        if self.catch_up.head_moved(&mut self.cx, self.chain.head_number(), count) {
+            self.dispatch_soon();
+        }
     }
 
     /// A commitment is refused: whoever waits for it is told, and who is to blame is charged.
     pub(crate) fn refuse(&mut self, origin: Origin, refusal: Refusal) {
         match origin {
             Origin::Gossip { peer, message } => self.refuse_gossip((peer, message), Topic::Commitments, refusal),
-            Origin::Response { peer, request, .. } => self.page_item_refused(self.cx.now, peer, request, refusal),
+            Origin::Response { peer, request, .. } => self.page_item_refused(peer, request, refusal),
             Origin::Own { command } => {
                 self.outbox.judged(command);
                 self.cx.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
@@ -171,7 +177,7 @@ impl Core {
         self.settle_txlist(ruling);
         self.emit_ready();
         if matches!(origin, Origin::Response { .. }) {
-            self.pump_soon(); // its place among the requests is free
+            self.dispatch_soon(); // its place among the requests is free
         }
     }
 
@@ -201,7 +207,7 @@ impl Core {
                 self.cx.finish(command, Outcome::TxList { peer, txlist: Some(txlist) });
             }
             (Origin::Response { peer, request, command }, Some(refusal)) => {
-                self.blame(self.cx.now, peer, request, refusal); // P6.4: costs a failure
+                self.blame(peer, request, refusal); // P6.4: costs a failure
                 if let Some(command) = command {
                     self.cx.finish(command, Outcome::RequestFailed { peer, error: RequestError::Refused(refusal) });
                 }

@@ -82,7 +82,7 @@ impl Core {
             best,
             lag: best.saturating_sub(ready_to),
             peers: self.peers.len(),
-            syncing: self.sync.run.is_some(),
+            syncing: self.catch_up.is_running(),
             commitments: self.chain.len(),
             held: self.chain.held_count(),
             txlist_bytes: self.txlists.stored_bytes(),
@@ -111,7 +111,7 @@ impl Core {
             standing: self.reputation.standing(now.mono, peer),
             spoken: connected.spoken,
             subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
-            claimed_head: self.sync.claims.of(peer),
+            claimed_head: self.catch_up.claims().of(peer),
             in_flight: self.peers.in_flight(peer),
         };
         self.peers.connected().map(info).collect()

@@ -95,10 +95,10 @@ pub enum Timer {
     Unsent(CommandId),
     /// Ask peers for their heads (again) (P6.9).
     Heads,
-    /// A request that waited for room may go now (P6.7).
-    Room,
+    /// A request that waited may go now: a peer has room for it (P6.7).
+    RequestCapacity,
     /// A child's parent is still missing (P5.2).
-    Gap,
+    MissingParent,
     /// Messages of ours that found no peer are tried again (P5.8).
     Unheard,
     /// A peer has been at the ban threshold long enough (P7.4), or its ban is over.

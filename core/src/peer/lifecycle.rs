@@ -77,10 +77,10 @@ impl Core {
         if was_last {
             self.reputation.disconnect(now.mono, peer);
             self.cx.timers.cancel(Timer::Use(peer));
-            self.sync.forget(&peer);
+            self.catch_up.peer_left(&peer);
             self.cx.tell(Event::PeerDisconnected { peer });
-            self.requests_end_with(now, peer, disconnected_by_us);
-            self.pump_soon(); // a catch-up that only it could back has nobody left
+            self.requests_end_with(peer, disconnected_by_us);
+            self.dispatch_soon(); // a catch-up that only it could back has nobody left
             self.dials.lost(&mut self.cx, peer);
             self.keep_candidate(now, &peer);
             self.candidate_lost(now, &peer);
@@ -99,8 +99,8 @@ impl Core {
             // Its subscriptions may still be on their way.
             self.cx.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
         }
-        self.greet(now, peer);
-        self.pump_soon();
+        self.ask_new_peer_for_head(peer);
+        self.dispatch_soon();
     }
 
     /// P2.5: a peer that speaks nothing of our chain is of no use, and at no fault.
@@ -135,8 +135,8 @@ impl Core {
     /// P7.4: what a pruned peer claims counts for nothing, and who is pruned no longer can be asked again.
     pub(crate) fn standing_changed(&mut self, change: Option<StandingChange>) {
         if let Some(StandingChange { peer, standing }) = change {
-            self.sync.claims.judge(&peer, standing >= Standing::Pruned);
-            self.pump_soon();
+            self.catch_up.standing_changed(&peer, standing >= Standing::Pruned);
+            self.dispatch_soon();
         }
     }
 }

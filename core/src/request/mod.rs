@@ -1,51 +1,56 @@
-//! What do we ask of others, and what do we answer (P6)?
+//! What do we ask of others, and of whom (P6.5, P6.7, P6.8)?
 //!
-//! [`Requests`] is the table of what we asked. `ask` sends and chooses, `answered` takes what comes back, `serve` answers others. Every
-//! request ends exactly once: by a response, a failure, or its timer (P6.5); what is not in the table changes nothing.
+//! ```text
+//! a part's Wanted --a peer can be asked--> sent ------------- response, failure, or its timer --> ended, once
+//! our user's -------- its peer can be ---> sent                  |
+//!            \------- its peer cannot ---> waiting --it can be---+
+//! ```
+//!
+//! What waits goes first: whoever has something new to ask has what waits sent before. Each waits for its own peer only, so nobody stands in
+//! another's way:
+//!
+//! | waiting for one peer | sort key |
+//! |---|---|
+//! | requests of our user's that the peer has room for now | id: the order in which they came |
+//!
+//! `wanted` is what parts say, `response` reads what comes back, `serve` answers others. [`Requests`] knows nothing of what an answer means.
+//! The tables of peers are lent to it ([`Askable`]): whom to ask is their own choice (`peer::choice`), and they count what is under way with
+//! each.
 //!
 //! Invariants: a request is in `sent` or in `waiting`, never both, and has a timer as long as it is in either. The table of peers knows how
-//! many of `sent` are with each, and which of `waiting` wait for it ([`Peers::wait_for`](crate::peer::table::Peers::wait_for)).
+//! many of `sent` are with each, and which of `waiting` wait for it ([`Peers::wait_for`]). What is in neither table changes nothing (P6.5).
 
-pub(crate) mod answered;
-pub(crate) mod ask;
+pub(crate) mod response;
 pub(crate) mod serve;
 pub(crate) mod wanted;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
-use alloy_primitives::B256;
 use bytes::Bytes;
 
+use crate::config::Config;
+use crate::cost::{TIMER, entry};
+use crate::cx::Cx;
+use crate::error::CommandError;
 use crate::id::{CommandId, PeerId, RequestId};
+use crate::output::Action;
+use crate::peer::reputation::Reputation;
+use crate::peer::table::Peers;
+use crate::request::wanted::{Purpose, Wanted, Whom};
+use crate::time::Timer;
 use crate::wire::topics::Protocol;
 
-/// Why we ask, and so who gets the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// A peer's head, for catch-up (P6.9) or for our user.
-    Head { command: Option<CommandId> },
-    /// Commitments for our user.
-    Commitments { start: u64, count: u32, command: CommandId },
-    /// A page of catch-up.
-    Page { start: u64, count: u32 },
-    /// The one commitment before a child whose parent we do not know (P5.2).
-    Parent { number: u64 },
-    /// A missing txlist (P5.6), or one for our user.
-    TxList { hash: B256, command: Option<CommandId> },
-}
+/// Most requests of our user's that wait. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
+const MAX_WAITING: usize = 256;
+/// A request in its table, with the peer's count of it, and its timer.
+const REQUEST: usize = entry::<RequestId, Sent>() + size_of::<[u64; 8]>()
+    + 11 * size_of::<RequestId>() + 2 * size_of::<usize>() // that it waits for its peer: a set of one takes as much as one of eleven
+    + TIMER;
 
-impl Purpose {
-    /// Who of our users waits for it.
-    pub(crate) fn command(self) -> Option<CommandId> {
-        match self {
-            Self::Head { command } | Self::TxList { command, .. } => command,
-            Self::Commitments { command, .. } => Some(command),
-            Self::Page { .. } | Self::Parent { .. } => None,
-        }
-    }
-}
-
-/// A request that is with a peer.
+/// A request that is with a peer, or waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) peer: PeerId,
@@ -53,11 +58,27 @@ pub(crate) struct Sent {
     pub(crate) purpose: Purpose,
 }
 
-/// A request of our user's that waits for room with its peer (P6.7).
+/// A request of our user's that waits for its peer (P6.7).
 #[derive(Debug)]
 struct Waiting {
     sent: Sent,
     body: Bytes,
+}
+
+/// A request that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) sent: Sent,
+    /// It was with its peer, not still waiting.
+    pub(crate) was_sent: bool,
+}
+
+/// Whom we can ask, as it is lent for one call.
+pub(crate) struct Askable<'a> {
+    pub(crate) peers: &'a mut Peers,
+    pub(crate) reputation: &'a Reputation,
+    /// How many answers are being checked: their peers' work is done, but they count until ours is.
+    pub(crate) checking: usize,
 }
 
 /// The table of what we asked.
@@ -69,37 +90,160 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
+    /// Sends what a part wants, if somebody can be asked now. Says who was, and in which request.
+    pub(crate) fn send_wanted(&mut self, cx: &mut Cx, askable: Askable<'_>, wanted: Wanted) -> Option<(PeerId, RequestId)> {
+        let Wanted { protocol, body, purpose, whom } = wanted;
+        let peer = self.choose(cx, &askable, protocol, &whom)?;
+        let request = cx.mint.requests.next(RequestId);
+        self.send(cx, askable.peers, request, Sent { peer, protocol, purpose }, body);
+        Some((peer, request))
+    }
+
+    /// P6.8, P6.9: the best of those whom a request may go to, if one of them can be asked now.
+    pub(crate) fn choose(&self, cx: &mut Cx, askable: &Askable<'_>, protocol: Protocol, whom: &Whom) -> Option<PeerId> {
+        if !self.has_room(&cx.config, askable.checking) {
+            return None;
+        }
+        let Askable { peers, reputation, .. } = askable;
+        let now = cx.now.mono;
+        let is_able = |peer: &PeerId| peers.has_room(reputation, now, peer, protocol);
+        match whom {
+            Whom::Only(peer) => Some(*peer).filter(is_able),
+            Whom::AnyoneBut { exclude, prefer } => {
+                let preferred = prefer.filter(is_able);
+                preferred.or_else(|| peers.choose(reputation, now, protocol, &mut cx.dice, |peer| !exclude.contains(peer)))
+            }
+            Whom::OneOf(these) => peers.choose_for_page(reputation, now, &mut cx.dice, |peer| these.contains(peer)),
+        }
+    }
+
+    /// A request of our user's: to the peer that it names, waiting for it if need be, or to the best one. Says whether it waits.
+    ///
+    /// # Errors
+    /// It cannot be made, and nothing has changed, the dice included.
+    pub(crate) fn ask_for_user(
+        &mut self,
+        cx: &mut Cx,
+        mut askable: Askable<'_>,
+        (peer, protocol): (Option<PeerId>, Protocol),
+        body: Bytes,
+        purpose: impl FnOnce(CommandId) -> Purpose,
+    ) -> Result<(CommandId, bool), CommandError> {
+        let peer = match peer {
+            Some(peer) => {
+                let connected = askable.peers.get(&peer).ok_or(CommandError::NotConnected)?;
+                if !connected.spoken.supports(protocol) {
+                    return Err(CommandError::Unsupported(protocol));
+                }
+                let in_flight = self.waiting.len();
+                if in_flight >= MAX_WAITING && self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none() {
+                    return Err(CommandError::TooManyRequests { in_flight, max: MAX_WAITING });
+                }
+                peer
+            }
+            // Where there is nobody to choose, no dice are thrown.
+            None => self.choose(cx, &askable, protocol, &Whom::ANYONE).ok_or(CommandError::NoPeer(protocol))?,
+        };
+        // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
+        // there is a place among those who wait.
+        self.send_waiting(cx, &mut askable);
+        let waits = self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none();
+        let command = cx.mint.commands.next(CommandId);
+        let sent = Sent { peer, protocol, purpose: purpose(command) };
+        let request = cx.mint.requests.next(RequestId);
+        if waits {
+            // Room comes within a window (P6.7); its time with the peer starts when it leaves.
+            let patience = cx.config.request_limit.window + cx.config.request_timeout;
+            cx.timers.set(Timer::Request(request), cx.now.mono.after(patience));
+            self.waiting.insert(request, Waiting { sent, body });
+            askable.peers.wait_for(&peer, protocol, request);
+        } else {
+            self.send(cx, askable.peers, request, sent, body);
+        }
+        Ok((command, waits))
+    }
+
+    /// Sends those of our user's requests that have room now: each that has its peer's, whoever came before it, for it is in nobody's way.
+    pub(crate) fn send_waiting(&mut self, cx: &mut Cx, askable: &mut Askable<'_>) {
+        while !self.waiting.is_empty() {
+            let ready = askable.peers.ready(askable.reputation, cx.now.mono); // one pass for all peers that have room
+            if ready.is_empty() {
+                return;
+            }
+            for request in ready {
+                if !self.has_room(&cx.config, askable.checking) {
+                    return;
+                }
+                let Waiting { sent, body } = self.waiting.remove(&request).expect("what waits for a peer waits");
+                askable.peers.wait_no_more(&sent.peer, sent.protocol, request);
+                self.send(cx, askable.peers, request, sent, body);
+            }
+        }
+    }
+
+    fn send(&mut self, cx: &mut Cx, peers: &mut Peers, request: RequestId, sent: Sent, body: Bytes) {
+        let Sent { peer, protocol, .. } = sent;
+        cx.timers.set(Timer::Request(request), cx.now.mono.after(cx.config.request_timeout));
+        peers.note_sent(cx.now.mono, peer, protocol);
+        self.sent.insert(request, sent);
+        cx.stats.requests_sent += 1;
+        cx.act(Action::SendRequest { request, peer, protocol, body });
+    }
+
+    /// A request has ended. `None` for one that is not known, or ended before (P6.5).
+    pub(crate) fn end(&mut self, cx: &mut Cx, peers: &mut Peers, request: RequestId) -> Option<Ended> {
+        let ended = if let Some(sent) = self.sent.remove(&request) {
+            peers.note_ended(cx.now.mono, sent.peer, sent.protocol);
+            Ended { sent, was_sent: true }
+        } else {
+            let Waiting { sent, .. } = self.waiting.remove(&request)?;
+            peers.wait_no_more(&sent.peer, sent.protocol, request);
+            Ended { sent, was_sent: false }
+        };
+        cx.timers.cancel(Timer::Request(request));
+        Some(ended)
+    }
+
+    /// Sets the timer for the next moment at which time alone lets somebody be asked: a peer that a request waits for, or anybody on one of
+    /// these protocols.
+    pub(crate) fn set_timer(&self, cx: &mut Cx, peers: &Peers, reputation: &Reputation, anybody_on: &[Protocol]) {
+        let is_idle = anybody_on.is_empty() && self.waiting.is_empty();
+        let next = if is_idle { None } else { peers.next_room(reputation, cx.now.mono, anybody_on) };
+        match next {
+            Some(at) => cx.timers.set(Timer::RequestCapacity, at),
+            None => cx.timers.cancel(Timer::RequestCapacity),
+        }
+    }
+
+    /// Whom a request is for, sent or waiting.
+    pub(crate) fn peer_of(&self, request: RequestId) -> Option<PeerId> {
+        self.sent.get(&request).or(self.waiting.get(&request).map(|waiting| &waiting.sent)).map(|sent| sent.peer)
+    }
+
+    /// All requests to a peer: those that it has, then those that wait.
+    pub(crate) fn of(&self, peer: &PeerId) -> Vec<RequestId> {
+        let sent = self.sent.iter().filter(|(_, sent)| sent.peer == *peer).map(|(request, _)| *request);
+        let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.sent.peer == *peer).map(|(request, _)| *request);
+        sent.chain(waiting).collect()
+    }
+
     /// Requests with all peers.
     pub(crate) fn in_flight(&self) -> usize {
         self.sent.len()
     }
 
-    /// Requests with peers, and those that wait for room.
-    pub(crate) fn len(&self) -> usize {
-        self.sent.len() + self.waiting.len()
+    /// Is there room for one more request, whomever it goes to?
+    fn has_room(&self, config: &Config, checking: usize) -> bool {
+        self.in_flight() + checking < config.max_requests
     }
 
-    fn enter(&mut self, request: RequestId, sent: Sent) {
-        self.sent.insert(request, sent);
+    /// The most bytes that the table holds under a configuration.
+    pub(crate) fn max_bytes(config: &Config) -> usize {
+        (config.max_requests + MAX_WAITING) * REQUEST
     }
 
-    /// Takes a request out of the table; it has ended. Says whether it was with its peer.
-    fn end(&mut self, request: RequestId) -> Option<(Sent, bool)> {
-        if let Some(sent) = self.sent.remove(&request) {
-            return Some((sent, true));
-        }
-        self.waiting.remove(&request).map(|waiting| (waiting.sent, false))
-    }
-
-    /// Whom a request is for, sent or waiting.
-    fn peer_of(&self, request: RequestId) -> Option<PeerId> {
-        self.sent.get(&request).or(self.waiting.get(&request).map(|waiting| &waiting.sent)).map(|sent| sent.peer)
-    }
-
-    /// All requests to a peer, sent or waiting.
-    fn of(&self, peer: &PeerId) -> Vec<RequestId> {
-        let sent = self.sent.iter().filter(|(_, sent)| sent.peer == *peer).map(|(request, _)| *request);
-        let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.sent.peer == *peer).map(|(request, _)| *request);
-        sent.chain(waiting).collect()
+    /// The bytes that it holds, counted likewise.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.sent.len() + self.waiting.len()) * REQUEST
     }
 }

@@ -1,11 +1,13 @@
-//! What would a part like to have asked, and of whom?
+//! What would a part like to have asked, why, and of whom?
 //!
-//! A part says what it wants next; it neither chooses a peer nor sends. The machine does, and tells the part what came of it.
+//! A part says what it wants next; it neither chooses a peer nor sends. The machine has a peer chosen, and tells the part what came of it.
 
+use std::collections::BTreeSet;
+
+use alloy_primitives::B256;
 use bytes::Bytes;
 
-use crate::id::PeerId;
-use crate::request::Purpose;
+use crate::id::{CommandId, PeerId};
 use crate::wire::topics::Protocol;
 
 /// A request that a part wants sent.
@@ -13,10 +15,48 @@ use crate::wire::topics::Protocol;
 pub(crate) struct Wanted {
     pub(crate) protocol: Protocol,
     pub(crate) body: Bytes,
-    /// Why, and so who gets the answer.
     pub(crate) purpose: Purpose,
-    /// Who is asked before anyone else, if it can be asked.
-    pub(crate) prefer: Option<PeerId>,
-    /// Who is not asked.
-    pub(crate) exclude: Vec<PeerId>,
+    pub(crate) whom: Whom,
+}
+
+/// Whom a request may go to, as far as the part that wants it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// This one, or nobody.
+    Only(PeerId),
+    /// Anyone but these; the preferred one before anyone else, if it can be asked.
+    AnyoneBut { exclude: Vec<PeerId>, prefer: Option<PeerId> },
+    /// One of these, who say that they have it. Who did not answer the last time is asked behind all others (P6.9).
+    OneOf(BTreeSet<PeerId>),
+}
+
+impl Whom {
+    /// Whoever can be asked best.
+    pub(crate) const ANYONE: Self = Self::AnyoneBut { exclude: Vec::new(), prefer: None };
+}
+
+/// Why we ask, and so who gets the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A peer's head, for catch-up (P6.9) or for our user.
+    Head { command: Option<CommandId> },
+    /// Commitments for our user.
+    Commitments { start: u64, count: u32, command: CommandId },
+    /// A page of catch-up.
+    Page { start: u64, count: u32 },
+    /// The one commitment before a child whose parent we do not know (P5.2).
+    Parent { number: u64 },
+    /// A missing txlist (P5.6), or one for our user.
+    TxList { hash: B256, command: Option<CommandId> },
+}
+
+impl Purpose {
+    /// Who of our users waits for it.
+    pub(crate) fn command(self) -> Option<CommandId> {
+        match self {
+            Self::Head { command } | Self::TxList { command, .. } => command,
+            Self::Commitments { command, .. } => Some(command),
+            Self::Page { .. } | Self::Parent { .. } => None,
+        }
+    }
 }

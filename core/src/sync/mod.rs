@@ -1,185 +1,224 @@
-//! What have we missed, and who has it (P6.9)?
+//! What have we missed, and who has it (P6.9, P5.2)?
 //!
 //! ```text
-//! peers' heads --a claim above our head--> Run: pages from our head upward, several at once, each with another peer
-//!   page: Wanted --peer with room--> Asked --answer--> Here --all before it judged--> Judging --head reaches its end--> done
-//!           ^                          |  empty: the peer's claim was too high; bad: it costs a failure
-//!           +--------------------------+  either way another peer is asked
+//! peers' heads --a claim above our head--> a run: pages from our head upward, several at once, each with another peer
+//!   page: Wanted --peer that can be asked--> Asked --answer--> Here --all before it judged--> Judging --head reaches its end--> done
+//!           ^                                  |  empty: the peer's claim was too high; bad: it costs a failure
+//!           +----------------------------------+  either way another peer is asked
 //! ```
+//!
+//! | state of a catch-up | left by |
+//! |---|---|
+//! | idle | [`CatchUp::plan`], when a claim that is followed lies above our head |
+//! | running | our head reaches all that is claimed, or nobody backs the rest: *synced*, if nothing better is claimed by those set aside |
+//! | paused: the chain has no room for more blocks | [`CatchUp::resume`], when the sync tip or the schedule moved, or after `heads_every` |
 //!
 //! Pages are judged in order, and every item like gossip, except for its age (P6.10). What peers claim is worth what they back with
 //! commitments: a page that nobody can serve lowers the claims until the run has an end. A single peer never stalls it.
 //!
-//! Invariants: pages do not overlap and together reach from the head's successor to `next`. Claims are of connected peers.
+//! [`CatchUp`] knows nothing of peers' conduct, of requests, or of the chain: the machine tells it what came and where our head is, has
+//! asked what it wants next, and has judged what it hands out.
+//!
+//! Invariants: claims and senders of children are of connected peers. There is no run while it is paused.
 
-pub(crate) mod claims;
-pub(crate) mod page;
-pub(crate) mod plan;
+pub(crate) mod claimed_heads;
+pub(crate) mod heads;
+pub(crate) mod pages;
+mod run;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+#[cfg(test)]
+mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use alloy_primitives::U256;
+
+use crate::cost::entry;
+use crate::cx::Cx;
 use crate::id::{PeerId, RequestId};
-use crate::sync::claims::ClaimedHeads;
-use crate::time::Time;
-use crate::wire::v1::SignedCommitment;
+use crate::output::Event;
+use crate::request::wanted::{Purpose, Wanted, Whom};
+use crate::sync::claimed_heads::ClaimedHeads;
+use crate::sync::heads::{HeadQueries, PeerCount};
+use crate::sync::run::{MAX_PAGES, Run};
+use crate::time::{Time, Timer};
+use crate::wire::topics::Protocol;
+use crate::wire::v1::{GetCommitmentsRequest, MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment};
 
-/// Pages under way at once. Ours: keeps four peers busy and the claims being judged at 1024.
-pub(crate) const MAX_PAGES: usize = 4;
 /// Items of pages whose signers are being recovered when no more pages are asked for. Ours: the pages under way, once over.
-pub(crate) const MAX_PAGE_ITEMS_JUDGED: usize = MAX_PAGES * 256;
+pub(crate) const MAX_PAGE_ITEMS_JUDGED: usize = MAX_PAGE_ITEMS;
+/// Items of the pages under way.
+pub(crate) const MAX_PAGE_ITEMS: usize = MAX_PAGES * MAX_COMMITMENTS_PER_RESPONSE;
 /// Children whose parents are looked for at once. Ours: what P5.1 lets one peer have held.
-pub(crate) const MAX_GAPS: usize = 64;
+const MAX_MISSING_PARENTS: usize = 64;
 /// Requests whose pages were broken and may have items that are still being judged. Ours: as many as there can be such items.
-pub(crate) const MAX_BLAMED: usize = MAX_PAGE_ITEMS_JUDGED;
-/// Peers and starts that a run bars. Ours: far more than a run's pages can meet.
-pub(crate) const MAX_BARRED: usize = 1024;
-
-/// Where a page is.
-#[derive(Debug)]
-pub(crate) enum Page {
-    /// It waits for a peer.
-    Wanted,
-    /// It is with a peer.
-    Asked { request: RequestId },
-    /// It came, and waits for those before it to be judged.
-    Here { request: RequestId, peer: PeerId, items: Vec<SignedCommitment> },
-    /// Its items are being judged; so many have no conclusion yet.
-    Judging { request: RequestId, peer: PeerId, open: usize },
-}
-
-impl Page {
-    /// Will something come of it by itself?
-    pub(crate) fn is_under_way(&self) -> bool {
-        match self {
-            Self::Asked { .. } | Self::Judging { .. } => true,
-            Self::Wanted | Self::Here { .. } => false,
-        }
-    }
-}
-
-/// One page: its place and how far it is.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) count: u32,
-    pub(crate) page: Page,
-}
-
-impl Slot {
-    /// The block behind the page's last.
-    pub(crate) fn end(&self, start: u64) -> u64 {
-        start.saturating_add(u64::from(self.count))
-    }
-}
-
-/// Why a peer is not asked again for a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bar {
-    /// It did not answer.
-    Silent,
-    /// What it brought was of no use.
-    Useless,
-}
-
-/// A catch-up under way.
-#[derive(Debug)]
-pub(crate) struct Run {
-    /// Our head when it began.
-    pub(crate) from: u64,
-    /// First block that no page covers yet.
-    pub(crate) next: u64,
-    pub(crate) pages: BTreeMap<u64, Slot>,
-    /// Who did not bring a page that starts there, and why.
-    barred: BTreeMap<(u64, PeerId), Bar>,
-}
-
-impl Run {
-    pub(crate) fn bar(&mut self, start: u64, peer: PeerId, why: Bar) {
-        self.barred.insert((start, peer), why);
-        while self.barred.len() > MAX_BARRED {
-            self.barred.pop_last(); // pages near our head come first
-        }
-    }
-
-    pub(crate) fn is_barred(&self, start: u64, peer: &PeerId) -> bool {
-        self.barred.contains_key(&(start, *peer))
-    }
-
-    pub(crate) fn was_silent(&self, start: u64, peer: &PeerId) -> bool {
-        self.barred.get(&(start, *peer)) == Some(&Bar::Silent)
-    }
-
-    /// Where a page is whose request this is.
-    pub(crate) fn start_of(&self, request: RequestId) -> Option<u64> {
-        let is = |slot: &Slot| match &slot.page {
-            Page::Asked { request: id } | Page::Here { request: id, .. } | Page::Judging { request: id, .. } => *id == request,
-            Page::Wanted => false,
-        };
-        self.pages.iter().find(|(_, slot)| is(slot)).map(|(start, _)| *start)
-    }
-}
+const MAX_BLAMED: usize = MAX_PAGE_ITEMS_JUDGED;
+/// How long a child may wait for its parent before the parent is asked for. Ours: gossip reorders neighbours by less.
+const PARENT_GRACE: Duration = Duration::from_millis(100);
 
 /// What we know of others' heads, and the catch-up that follows from it.
 #[derive(Debug, Default)]
-pub(crate) struct Sync {
-    pub(crate) claims: ClaimedHeads,
-    pub(crate) run: Option<Run>,
+pub(crate) struct CatchUp {
+    claims: ClaimedHeads,
+    queries: HeadQueries,
+    run: Option<Run>,
     /// Children without a parent: their number, and who sent the child first (P5.2).
-    pub(crate) gaps: BTreeMap<u64, PeerId>,
+    missing_parents: BTreeMap<u64, PeerId>,
     /// Whose pages were broken, the latest ones.
     blamed: BTreeSet<RequestId>,
     /// Set while the run waits for something else than peers: room in the chain.
-    pub(crate) paused: bool,
-    /// When a paused run and those left out are tried again at the latest.
-    pub(crate) resume_at: Time,
-    /// When the head moved last.
-    pub(crate) moved: Option<Time>,
-    /// Who was asked for its head last, so that peers take turns.
-    pub(crate) polled: VecDeque<PeerId>,
+    paused: bool,
+    /// When a paused run and those set aside are tried again at the latest.
+    resume_at: Time,
 }
 
-impl Sync {
-    /// The peer is gone.
-    pub(crate) fn forget(&mut self, peer: &PeerId) {
-        self.claims.forget(peer);
-        self.gaps.retain(|_, sender| sender != peer);
+impl CatchUp {
+    /// A new peer said what it supports: while few told us their head, it is asked for its own.
+    pub(crate) fn peer_identified(&mut self, cx: &mut Cx, peer: PeerId, count: PeerCount) -> Option<Wanted> {
+        self.queries.set_timer_if_idle(cx, count);
+        let is_wanted = self.claims.of(&peer).is_none() && self.claims.len() < cx.config.heads_from;
+        is_wanted.then(|| HeadQueries::wanted(Whom::Only(peer)))
     }
 
-    /// A page is broken. Says whether that is news: a page costs its peer one failure, however many of its items are bad (P6.4).
-    pub(crate) fn blame(&mut self, request: RequestId) -> bool {
-        let is_news = self.blamed.insert(request);
+    /// A connected peer said what its head is. The caller plans.
+    pub(crate) fn head_claimed(&mut self, peer: PeerId, head: u64, is_pruned: bool) {
+        self.claims.claim(peer, head, is_pruned);
+    }
+
+    /// A peer's score changed, and so perhaps whether its claim counts (P7.4).
+    pub(crate) fn standing_changed(&mut self, peer: &PeerId, is_pruned: bool) {
+        self.claims.set_pruned(peer, is_pruned);
+    }
+
+    /// A peer is gone.
+    pub(crate) fn peer_left(&mut self, peer: &PeerId) {
+        self.claims.remove(peer);
+        self.missing_parents.retain(|_, sender| sender != peer);
+    }
+
+    /// Time to ask for heads again: whom, [`CatchUp::next_head`] says. The caller plans.
+    pub(crate) fn heads_due(&mut self, cx: &mut Cx, count: PeerCount) {
+        if self.resume_at <= cx.now.mono {
+            self.resume_at = cx.now.mono.after(cx.config.heads_every);
+            self.resume();
+        }
+        self.queries.due(cx, count);
+    }
+
+    /// Whose head is asked for next. The same until [`CatchUp::head_asked`] or [`CatchUp::no_more_heads`] says what came of it.
+    pub(crate) fn next_head(&self) -> Option<Wanted> {
+        self.queries.next_wanted()
+    }
+
+    /// This peer was asked for its head.
+    pub(crate) fn head_asked(&mut self, cx: &Cx, peer: PeerId) {
+        self.queries.asked(cx, peer);
+    }
+
+    /// Nobody else can be asked for its head.
+    pub(crate) fn no_more_heads(&mut self) {
+        self.queries.nobody_is_left();
+    }
+
+    /// P5.2: a child of a connected peer's came whose parent we do not know. The peer has what lies before it, or knows who has.
+    pub(crate) fn parent_missing(&mut self, cx: &mut Cx, peer: PeerId, number: u64) {
+        if self.missing_parents.len() < MAX_MISSING_PARENTS || self.missing_parents.contains_key(&number) {
+            self.missing_parents.entry(number).or_insert(peer);
+            cx.timers.set_if_idle(Timer::MissingParent, cx.now.mono.after(PARENT_GRACE));
+        }
+    }
+
+    /// The parents that are still missing are looked for: above our head by a catch-up, which the caller plans; others are wanted, each of
+    /// the child's sender.
+    pub(crate) fn parents_due(&mut self, head: u64, floor: u64, is_pruned: impl Fn(&PeerId) -> bool) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for (child, peer) in std::mem::take(&mut self.missing_parents) {
+            let number = child.saturating_sub(1);
+            if number > head {
+                let claim = self.claims.of(&peer).unwrap_or(0).max(number);
+                self.claims.claim(peer, claim, is_pruned(&peer));
+            } else if number > floor {
+                // Another chain of the same height: the one commitment before the child says what it hangs on.
+                let body = GetCommitmentsRequest { start_block_number: U256::from(number), max_count: 1 }.encode();
+                let (protocol, purpose, whom) = (Protocol::GetCommitments, Purpose::Parent { number }, Whom::Only(peer));
+                wanted.push(Wanted { protocol, body, purpose, whom });
+            }
+        }
+        wanted
+    }
+
+    /// What a catch-up waited for may have come: those set aside are followed again. The caller plans.
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+        self.claims.follow_all();
+    }
+
+    /// Starts a run where claims say that we miss something. Says whether pages may be wanted now.
+    pub(crate) fn plan(&mut self, cx: &mut Cx, head: u64) -> bool {
+        let target = self.claims.target();
+        if !self.paused && self.run.is_none() && target > head {
+            self.run = Some(Run::begin(head));
+            cx.tell(Event::SyncProgress { from: head, at: head, to: target });
+        }
+        !self.paused
+    }
+
+    /// The sync tip moved: pages were set from the head as it was.
+    pub(crate) fn tip_moved(&mut self) {
+        self.run = None;
+    }
+
+    /// Our head moved. Says whether pages are done with, and more may be wanted.
+    pub(crate) fn head_moved(&mut self, cx: &mut Cx, head: u64, count: impl FnOnce() -> PeerCount) -> bool {
+        self.queries.head_moved(cx, count);
+        let Some(run) = &self.run else { return false };
+        let has_passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head.saturating_add(1));
+        if has_passed {
+            cx.tell(Event::SyncProgress { from: run.from, at: head, to: self.claims.best().max(head) });
+        }
+        has_passed
+    }
+
+    /// A response is broken. Says whether that is news: it costs its peer one failure, however many of its items are bad (P6.4).
+    pub(crate) fn is_first_fault(&mut self, request: RequestId) -> bool {
+        let is_first = self.blamed.insert(request);
         if self.blamed.len() > MAX_BLAMED {
             self.blamed.pop_first();
         }
-        is_news
+        is_first
     }
 
-    /// Commitments of pages that wait for those before them.
-    pub(crate) fn items_waiting(&self) -> usize {
-        let waiting = |slot: &Slot| if let Page::Here { items, .. } = &slot.page { items.len() } else { 0 };
-        self.run.as_ref().map_or(0, |run| run.pages.values().map(waiting).sum())
+    /// Is a catch-up under way?
+    pub(crate) fn is_running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// What connected peers claim.
+    pub(crate) fn claims(&self) -> &ClaimedHeads {
+        &self.claims
     }
 
     /// The numbers of the items that are here and wait to be judged.
     pub(crate) fn numbers_waiting(&self) -> impl Iterator<Item = u64> {
-        let waiting = |(start, slot): (&u64, &Slot)| {
-            let len = if let Page::Here { items, .. } = &slot.page { items.len() as u64 } else { 0 };
-            *start..start.saturating_add(len)
-        };
-        self.run.iter().flat_map(|run| run.pages.iter()).flat_map(waiting)
+        self.run.iter().flat_map(Run::numbers_waiting)
     }
 
-    /// Peers and starts that the run bars.
-    pub(crate) fn barred(&self) -> usize {
-        self.run.as_ref().map_or(0, |run| run.barred.len())
+    /// The most bytes that it holds, with so many connected peers.
+    pub(crate) const fn max_bytes(max_peers: usize) -> usize {
+        max_peers * ClaimedHeads::ENTRY
+            + MAX_PAGE_ITEMS * size_of::<SignedCommitment>()
+            + Run::MAX_BYTES
+            + MAX_MISSING_PARENTS * entry::<u64, PeerId>()
+            + MAX_BLAMED * entry::<RequestId, ()>()
     }
 
-    /// Broken pages that are remembered.
-    pub(crate) fn blamed(&self) -> usize {
-        self.blamed.len()
-    }
-
-    /// Does a page wait for a peer with room?
-    pub(crate) fn waits_for_room(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.pages.values().any(|slot| matches!(slot.page, Page::Wanted)))
+    /// The bytes that it holds, counted likewise.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_run = |run: &Run| run.items_waiting() * size_of::<SignedCommitment>() + run.bytes();
+        self.claims.len() * ClaimedHeads::ENTRY
+            + self.run.as_ref().map_or(0, of_run)
+            + self.missing_parents.len() * entry::<u64, PeerId>()
+            + self.blamed.len() * entry::<RequestId, ()>()
     }
 }

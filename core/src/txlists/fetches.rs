@@ -18,8 +18,7 @@ use alloy_primitives::B256;
 
 use crate::cx::Cx;
 use crate::id::PeerId;
-use crate::request::Purpose;
-use crate::request::wanted::Wanted;
+use crate::request::wanted::{Purpose, Wanted, Whom};
 use crate::time::Timer;
 use crate::wire::topics::Protocol;
 use crate::wire::v1::GetTxListRequest;
@@ -111,12 +110,12 @@ impl Fetches {
                 }
                 Some(fetch) => {
                     let exclude = fetch.asked.clone();
+                    let prefer = fetch.sender.filter(|peer| !exclude.contains(peer));
                     return Some(Wanted {
                         protocol: Protocol::GetTxList,
                         body: GetTxListRequest { hash }.encode(),
                         purpose: Purpose::TxList { hash, command: None },
-                        prefer: fetch.sender.filter(|peer| !exclude.contains(peer)),
-                        exclude,
+                        whom: Whom::AnyoneBut { exclude, prefer },
                     });
                 }
                 None => {}

@@ -4,7 +4,7 @@ use alloy_primitives::{U256, keccak256};
 
 use super::*;
 use crate::id::RequestId;
-use crate::request::Purpose;
+use crate::request::wanted::{Purpose, Whom};
 use crate::time::{Now, Time};
 use crate::wire::v1::{PreconfCommitment, Preconfirmation, SignedCommitment};
 
@@ -43,6 +43,12 @@ fn gossip(cx: &mut Cx, lists: &mut TxLists, name: u8, hash: B256, txlist: Bytes)
 fn wanted_hash(wanted: &Wanted) -> B256 {
     let Purpose::TxList { hash, command: None } = wanted.purpose else { panic!("{wanted:?}") };
     hash
+}
+
+/// Who is not asked, and who is asked first.
+fn whom(wanted: &Wanted) -> (Vec<PeerId>, Option<PeerId>) {
+    let Whom::AnyoneBut { exclude, prefer } = &wanted.whom else { panic!("{wanted:?}") };
+    (exclude.clone(), *prefer)
 }
 
 /// Lets the grace of what is missing pass.
@@ -119,7 +125,7 @@ fn p5_6_the_lowest_block_is_wanted_first_and_of_its_sender() {
     let mut order = Vec::new();
     while let Some(wanted) = lists.next_wanted(&mut cx) {
         let hash = wanted_hash(&wanted);
-        order.push((hash, wanted.prefer.expect("its sender")));
+        order.push((hash, whom(&wanted).1.expect("its sender")));
         lists.asked(&mut cx, &hash, peer(9));
     }
     assert_eq!(order, [1, 2, 3].map(|byte| (list(byte).0, peer(byte))));
@@ -133,19 +139,19 @@ fn p5_6_at_most_three_are_asked_at_a_time_and_nobody_twice_in_a_round() {
     for name in 1..=3 {
         wait(&mut cx, &mut lists);
         let wanted = lists.next_wanted(&mut cx).expect("another one");
-        assert_eq!(wanted.exclude, (1..name).map(peer).collect::<Vec<_>>());
+        assert_eq!(whom(&wanted).0, (1..name).map(peer).collect::<Vec<_>>());
         lists.asked(&mut cx, &hash, peer(name));
     }
     wait(&mut cx, &mut lists);
     assert_eq!(lists.next_wanted(&mut cx), None, "three are at it");
     assert!(lists.fetch_failed(&hash));
-    assert_eq!(lists.next_wanted(&mut cx).map(|wanted| wanted.exclude.len()), Some(3));
+    assert_eq!(lists.next_wanted(&mut cx).map(|wanted| whom(&wanted).0.len()), Some(3));
     lists.nobody_is_left(&mut cx, &hash);
     assert_eq!(lists.next_wanted(&mut cx), None);
     assert!(lists.fetch_failed(&hash) && lists.fetch_failed(&hash));
     lists.nobody_is_left(&mut cx, &hash);
     wait(&mut cx, &mut lists);
-    assert_eq!(lists.next_wanted(&mut cx).map(|wanted| wanted.exclude), Some(Vec::new()), "a new round");
+    assert_eq!(lists.next_wanted(&mut cx).map(|wanted| whom(&wanted).0), Some(Vec::new()), "a new round");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn the_answer_and_the_deadline_count() {
         digest(Some(Answer::Update(Ok(()))), None),
         digest(None, Some(timer)),
         digest(None, Some((Time(6), Timer::Heads))),
-        digest(None, Some((Time(5), Timer::Room))),
+        digest(None, Some((Time(5), Timer::RequestCapacity))),
     ];
     assert!(!others.contains(&plain));
     assert!(others.iter().enumerate().all(|(i, one)| !others[..i].contains(one)));

@@ -1,0 +1,260 @@
+//! What follows from an answer to a request of ours, from its failure, and from a request of another's?
+//!
+//! | asked for | a good answer | a broken one (P6.4) | none (P6.5) |
+//! |---|---|---|---|
+//! | a head | the peer is paid, its claim counts, a command that waits ends | a failure; the command fails | the command fails |
+//! | commitments, by our user | the peer is paid, the command ends | a failure; the command fails | the command fails |
+//! | a page | the peer is paid, items are judged | one failure; its good items are judged, another peer has the rest | another peer is asked |
+//! | the parent of a child | the peer is paid, it is judged | one failure | nothing: the next child asks again |
+//! | a txlist | it is hashed, and settled then; not found costs nothing | a failure; the fetch moves on, the command fails | likewise, uncharged |
+//!
+//! Who did not answer is charged by how: in time, by closing, with a broken frame; not for what it cannot help. A request of another's gains
+//! its peer nothing (P7.8); a broken one is a bad message and gets no answer.
+
+use bytes::Bytes;
+
+use crate::error::{Refusal, RequestError};
+use crate::id::{ChannelId, PeerId, RequestId};
+use crate::input::RequestFailure;
+use crate::machine::Core;
+use crate::origin::Origin;
+use crate::output::{Action, Outcome, Verdict};
+use crate::peer::conduct::Conduct;
+use crate::peer::ledger::Cause;
+use crate::peer::score::Standing;
+use crate::peer::table::Connected;
+use crate::request::response::{PageRead, read_head, read_page, read_txlist};
+use crate::request::serve::answer;
+use crate::request::wanted::Purpose;
+use crate::request::{Ended, Sent};
+use crate::wire::topics::Protocol;
+use crate::wire::v1::{PreconfHead, RawTxList, SignedCommitment};
+
+impl Core {
+    /// A request of ours was answered.
+    pub(crate) fn response_received(&mut self, request: RequestId, body: &Bytes) {
+        let Some(Ended { sent, .. }) = self.requests.end(&mut self.cx, &mut self.peers, request) else { return }; // P6.5: unknown or late
+        let Sent { peer, purpose, .. } = sent;
+        let slasher = self.cx.config.slasher;
+        let answered = match purpose {
+            Purpose::Head { .. } => read_head(body).map(|head| self.head_received(request, sent, head)),
+            Purpose::Commitments { start, count, command } => {
+                let PageRead { items: commitments, broken } = read_page(body, start, count, slasher);
+                broken.map_or(Ok(()), Err).map(|()| {
+                    self.answered_well(peer, request);
+                    self.cx.finish(command, Outcome::Commitments { peer, commitments });
+                })
+            }
+            Purpose::Page { start, count } => {
+                let (items, is_broken) = self.commitments_received(request, peer, read_page(body, start, count, slasher));
+                self.page_arrived(request, peer, items, is_broken);
+                Ok(())
+            }
+            Purpose::Parent { number } => {
+                let (items, _) = self.commitments_received(request, peer, read_page(body, number, 1, slasher));
+                self.judge_items(peer, request, items);
+                Ok(())
+            }
+            Purpose::TxList { hash, .. } => {
+                read_txlist(body, hash, self.cx.config.txlist_cap).map(|list| self.txlist_received(request, sent, list))
+            }
+        };
+        if let Err(refusal) = answered {
+            self.blame(peer, request, refusal);
+            self.ended_without_good(request, sent, RequestError::Refused(refusal));
+        }
+        self.dispatch_soon();
+    }
+
+    fn head_received(&mut self, request: RequestId, Sent { peer, purpose, .. }: Sent, head: PreconfHead) {
+        self.answered_well(peer, request);
+        if self.peers.get(&peer).is_some() {
+            let is_pruned = self.reputation.standing(self.cx.now.mono, &peer) >= Standing::Pruned;
+            self.catch_up.head_claimed(peer, u64::try_from(head.block_number).unwrap_or(u64::MAX), is_pruned);
+            self.plan_catch_up();
+        }
+        if let Some(command) = purpose.command() {
+            self.cx.finish(command, Outcome::Head { peer, head });
+        }
+    }
+
+    /// Pays for commitments that catch-up asked for, or charges. The good ones, and whether a bad one ended them.
+    fn commitments_received(&mut self, request: RequestId, peer: PeerId, read: PageRead) -> (Vec<SignedCommitment>, bool) {
+        match read.broken {
+            Some(refusal) => self.blame_once(peer, request, refusal),
+            None => self.answered_well(peer, request),
+        }
+        (read.items, read.broken.is_some())
+    }
+
+    fn page_arrived(&mut self, request: RequestId, peer: PeerId, items: Vec<SignedCommitment>, is_broken: bool) {
+        self.peers.set_unresponsive(&peer, false);
+        self.catch_up.page_arrived(request, peer, items, is_broken);
+        self.judge_pages();
+    }
+
+    fn txlist_received(&mut self, request: RequestId, Sent { peer, purpose, .. }: Sent, list: RawTxList) {
+        self.cx.stats.requests_answered += 1;
+        match purpose.command() {
+            // P6.3: not found, and P5.6, P7.8: that costs nothing
+            Some(command) if list.txlist.is_empty() => self.cx.finish(command, Outcome::TxList { peer, txlist: None }),
+            None if list.txlist.is_empty() => {
+                self.txlists.fetch_failed(&list.hash); // the end of the request has others asked
+            }
+            command => self.txlists.answered(&mut self.cx, Origin::Response { peer, request, command }, list),
+        }
+    }
+
+    /// A request of ours has no answer.
+    pub(crate) fn request_failed(&mut self, request: RequestId, failure: RequestFailure) {
+        let peer = self.requests.peer_of(request).and_then(|peer| self.peers.get(&peer));
+        let disconnected_by_us = peer.is_some_and(Connected::is_leaving);
+        self.request_ended(request, failure, disconnected_by_us);
+    }
+
+    /// A peer is gone: what we asked of it ends now.
+    pub(crate) fn requests_end_with(&mut self, peer: PeerId, disconnected_by_us: bool) {
+        for request in self.requests.of(&peer) {
+            self.request_ended(request, RequestFailure::Closed, disconnected_by_us);
+        }
+    }
+
+    fn request_ended(&mut self, request: RequestId, failure: RequestFailure, disconnected_by_us: bool) {
+        let Some(Ended { sent, was_sent }) = self.requests.end(&mut self.cx, &mut self.peers, request) else { return }; // P6.5
+        let conduct = match failure {
+            RequestFailure::Timeout => Some(Conduct::Timeout),
+            RequestFailure::Closed if disconnected_by_us => None, // P8.4, P8.10: it was us
+            RequestFailure::Closed => Some(Conduct::Dropped),
+            RequestFailure::BadFrame => Some(Conduct::BadMessage),
+            // A dial of its own says so when a peer cannot be reached, and what a peer does not speak we must not ask: no fault of its.
+            RequestFailure::Unreachable | RequestFailure::Unsupported => None,
+        };
+        if let Some(conduct) = conduct.filter(|_| was_sent) {
+            self.charge(self.cx.now, sent.peer, "P6.5", conduct, Cause::Request(request));
+        }
+        if was_sent && failure == RequestFailure::Timeout {
+            self.cx.act(Action::CancelRequest { request });
+        }
+        if was_sent && failure == RequestFailure::Closed && self.peers.get(&sent.peer).is_some() {
+            self.peers.rest(self.cx.now.mono, sent.peer, sent.protocol); // P6.7: it may count what we asked before a restart
+        }
+        if failure == RequestFailure::Unsupported {
+            self.peers.does_not_speak(&sent.peer, sent.protocol);
+        }
+        self.ended_without_good(request, sent, RequestError::Failed(failure));
+        self.dispatch_soon();
+    }
+
+    fn ended_without_good(&mut self, request: RequestId, Sent { peer, purpose, .. }: Sent, error: RequestError) {
+        self.cx.stats.requests_failed += 1;
+        match purpose {
+            Purpose::Page { .. } => {
+                self.peers.set_unresponsive(&peer, true);
+                self.catch_up.page_failed(request, peer);
+            }
+            Purpose::TxList { hash, command: None } => {
+                self.txlists.fetch_failed(&hash); // the end of the request has others asked
+            }
+            Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
+        }
+        if let Some(command) = purpose.command() {
+            self.cx.finish(command, Outcome::RequestFailed { peer, error });
+        }
+    }
+
+    fn answered_well(&mut self, peer: PeerId, request: RequestId) {
+        self.cx.stats.requests_answered += 1;
+        self.charge(self.cx.now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
+    }
+
+    /// A broken response costs its peer a failure (P6.4).
+    pub(crate) fn blame(&mut self, peer: PeerId, request: RequestId, refusal: Refusal) {
+        self.note_refusal(peer, None, refusal);
+        self.charge(self.cx.now, peer, refusal.rule(), Conduct::BadMessage, Cause::Request(request));
+    }
+
+    /// P6.4: one failure, however many of its items are bad.
+    fn blame_once(&mut self, peer: PeerId, request: RequestId, refusal: Refusal) {
+        if self.catch_up.is_first_fault(request) {
+            self.blame(peer, request, refusal);
+        }
+    }
+
+    /// Judges the pages that are here, in order, up to the first that is not.
+    pub(crate) fn judge_pages(&mut self) {
+        while let Some((peer, request, items)) = self.catch_up.next_to_judge() {
+            self.judge_items(peer, request, items);
+        }
+    }
+
+    fn judge_items(&mut self, peer: PeerId, request: RequestId, items: Vec<SignedCommitment>) {
+        let origin = Origin::Response { peer, request, command: None };
+        for item in items {
+            match self.receive_commitment(origin, item) {
+                Ok(()) => {}
+                Err(Refusal::Duplicate | Refusal::Stale) => self.page_item_concluded(request),
+                Err(refusal) => {
+                    self.refuse(origin, refusal);
+                    return; // P6.4: nothing after the first bad item
+                }
+            }
+        }
+    }
+
+    /// One item of a response has its conclusion.
+    pub(crate) fn page_item_concluded(&mut self, request: RequestId) {
+        if self.catch_up.item_concluded(request, self.chain.head_number()) {
+            self.dispatch_soon();
+        }
+    }
+
+    /// An item of a response is refused. A broken one costs its peer a failure; either way the rest is asked of another peer.
+    pub(crate) fn page_item_refused(&mut self, peer: PeerId, request: RequestId, refusal: Refusal) {
+        if refusal.verdict() == Verdict::Reject {
+            self.blame_once(peer, request, refusal);
+        }
+        if self.catch_up.item_refused(request, peer, refusal, self.chain.head_number()) {
+            self.dispatch_soon();
+        }
+    }
+
+    /// A peer asks something of us.
+    pub(crate) fn serve(&mut self, peer: PeerId, channel: ChannelId, protocol: Protocol, body: &Bytes) {
+        let (now, peers) = (self.cx.now.mono, &mut self.peers);
+        let standing = self.reputation.standing(now, &peer);
+        let admitted = self.serving.admit(&self.cx.config, &peer, standing, || peers.admit_request(now, peer, protocol));
+        let answered = admitted.and_then(|()| answer(protocol, body, &self.chain, &self.txlists, &self.cx.config));
+        match answered {
+            Ok((response, len)) if self.peers.admit_response(now, peer, len) => {
+                self.cx.stats.requests_served += 1;
+                self.serving.begin(peer, channel);
+                self.cx.act(Action::Respond { channel, response });
+            }
+            Ok(_) => self.drop_request(peer, channel, Refusal::RateLimited),
+            Err(refusal) => self.drop_request(peer, channel, refusal),
+        }
+    }
+
+    fn drop_request(&mut self, peer: PeerId, channel: ChannelId, refusal: Refusal) {
+        self.cx.stats.requests_refused += 1;
+        self.cx.act(Action::DropRequest { channel });
+        self.blame_request(peer, refusal);
+    }
+
+    /// A peer sent a request that is no frame (P3.4).
+    pub(crate) fn broken_request(&mut self, peer: PeerId) {
+        self.blame_request(peer, Refusal::BadFrame);
+    }
+
+    fn blame_request(&mut self, peer: PeerId, refusal: Refusal) {
+        self.note_refusal(peer, None, refusal);
+        let conduct = match refusal.verdict() {
+            // P7.10: a restarted node cannot keep to P6.7 for what it asked before. It gets no answer, but no charge either.
+            _ if refusal == Refusal::RateLimited && self.peers.may_have_forgotten(&peer, self.cx.now.mono) => return,
+            _ if refusal == Refusal::RateLimited => Conduct::RateLimited,
+            Verdict::Reject => Conduct::BadMessage,
+            Verdict::Accept | Verdict::Ignore => return,
+        };
+        self.charge(self.cx.now, peer, refusal.rule(), conduct, Cause::Neither);
+    }
+}

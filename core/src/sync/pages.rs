@@ -1,0 +1,189 @@
+//! Which pages does a catch-up want, and what follows from what comes (P6.9, P6.4)?
+//!
+//! Pages go out in the order of their numbers, so that what lies next above our head, which all others wait for, is asked for first.
+//!
+//! | a page | follows |
+//! |---|---|
+//! | came, shorter than asked | its items are judged; the rest is a page of its own, of another peer |
+//! | came empty | another peer is asked; the claim ends before it: the peer may have pruned or restarted, and is at no fault |
+//! | came broken from the start, or not at all | another peer is asked; the claim stands |
+//! | has a bad item | the run starts over from our head, without this peer |
+//! | leads nowhere, though none of its items is bad: it runs along a fork, say | likewise |
+//! | has an item that no window covers | likewise, and the peer is set aside until windows come |
+//! | has an item that the chain has no room for | the run ends, and is paused |
+//! | can be had of nobody | those who did not answer are set aside; all others' claims end before it |
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::U256;
+
+use crate::cx::Cx;
+use crate::error::Refusal;
+use crate::id::{PeerId, RequestId};
+use crate::output::Event;
+use crate::request::wanted::{Purpose, Wanted, Whom};
+use crate::sync::CatchUp;
+use crate::sync::run::{Bar, Page, Slot};
+use crate::wire::topics::Protocol;
+use crate::wire::v1::{GetCommitmentsRequest, SignedCommitment};
+
+/// What a choice of pages looks at beyond the catch-up itself.
+pub(crate) struct View<'a> {
+    /// Our head's number.
+    pub(crate) head: u64,
+    /// May more items come to be judged?
+    pub(crate) has_room: bool,
+    /// Is the peer connected, and does it serve commitments? Whether it can be asked now is another question; but who is pruned is not waited
+    /// for, as that may take longer than anyone has time.
+    pub(crate) serves_pages: &'a dyn Fn(&PeerId) -> bool,
+}
+
+impl CatchUp {
+    /// Which page is wanted next, above a number: those up to there found nobody who can be asked now. Ends the run where nothing is left to
+    /// be had.
+    pub(crate) fn next_wanted(&mut self, cx: &mut Cx, view: &View<'_>, mut above: u64) -> Option<Wanted> {
+        loop {
+            self.set_pages(cx, view.head);
+            let run = self.run.as_ref()?;
+            let (start, count) = run.first_wanted_above(above)?;
+            if !view.has_room {
+                return None; // what an ended run left behind is still being judged; each of its results brings us here again
+            }
+            let may_bring = |peer: &PeerId| !run.is_barred(start, peer) && (view.serves_pages)(peer);
+            let whom: BTreeSet<PeerId> = self.claims.followed_to(start).filter(may_bring).collect();
+            if whom.is_empty() {
+                self.drop_claims(start, view);
+                above = 0; // who is set aside backs no other page either
+                continue;
+            }
+            let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
+            let (protocol, purpose) = (Protocol::GetCommitments, Purpose::Page { start, count });
+            return Some(Wanted { protocol, body, purpose, whom: Whom::OneOf(whom) });
+        }
+    }
+
+    /// Sets pages up to the best claim that is followed, or ends the run.
+    fn set_pages(&mut self, cx: &mut Cx, head: u64) {
+        let target = self.claims.target();
+        let Some(run) = &mut self.run else { return };
+        run.drop_needless(head, target);
+        // A page that is here behind one that nobody will bring any more is of no use.
+        if head >= target && !run.is_under_way() {
+            self.run = None;
+            if head >= self.claims.best() {
+                cx.tell(Event::Synced { head });
+            }
+            return;
+        }
+        let is_far = target.saturating_sub(head) > u64::from(cx.config.page_far);
+        run.set_pages(target, if is_far { cx.config.page_far } else { cx.config.page_near });
+    }
+
+    /// A head that nobody backs is dropped: the claims that reach this far end before it. Who serves pages and did not answer may still have
+    /// it, and is only set aside. Whoever is followed this far gives way, so that this comes to an end.
+    fn drop_claims(&mut self, start: u64, view: &View<'_>) {
+        let unbacked: Vec<PeerId> = self.claims.followed_to(start).collect();
+        for peer in &unbacked {
+            let was_unanswered = self.run.as_ref().is_some_and(|run| run.was_unanswered(start, peer));
+            if was_unanswered && (view.serves_pages)(peer) {
+                self.claims.set_aside(peer);
+            } else {
+                self.claims.lower(peer, start - 1);
+            }
+        }
+    }
+
+    /// The page that starts there went to a peer.
+    pub(crate) fn page_asked(&mut self, start: u64, request: RequestId) {
+        if let Some(slot) = self.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
+            slot.page = Page::Asked { request };
+        }
+    }
+
+    /// A page came: its good items, and whether a bad one ended them. What it leaves open goes to another peer.
+    pub(crate) fn page_arrived(&mut self, request: RequestId, peer: PeerId, items: Vec<SignedCommitment>, is_broken: bool) {
+        let Some(run) = &mut self.run else { return };
+        let Some(start) = run.start_of(request) else { return };
+        let Some(slot) = run.pages.get_mut(&start) else { return };
+        let got = u32::try_from(items.len()).unwrap_or(slot.count);
+        let rest = slot.count - got.min(slot.count);
+        if got == 0 {
+            slot.page = Page::Wanted;
+            run.bar(start, peer, Bar::Useless);
+            if !is_broken {
+                self.claims.lower(&peer, start - 1);
+            }
+            return;
+        }
+        slot.count = got;
+        slot.page = Page::Here { request, peer, items };
+        if rest > 0 {
+            let open = start + u64::from(got);
+            run.pages.insert(open, Slot { count: rest, page: Page::Wanted });
+            run.bar(open, peer, Bar::Useless);
+        }
+    }
+
+    /// A page did not come.
+    pub(crate) fn page_failed(&mut self, request: RequestId, peer: PeerId) {
+        let Some(run) = &mut self.run else { return };
+        let Some(start) = run.start_of(request) else { return };
+        run.bar(start, peer, Bar::Unanswered);
+        if let Some(slot) = run.pages.get_mut(&start) {
+            slot.page = Page::Wanted;
+        }
+    }
+
+    /// The items to judge next, in their order, with who brought them in which response. To be polled until `None` whenever a page has come.
+    pub(crate) fn next_to_judge(&mut self) -> Option<(PeerId, RequestId, Vec<SignedCommitment>)> {
+        self.run.as_mut()?.next_to_judge()
+    }
+
+    /// One item of a response has its conclusion. Says whether the run starts over: the page is judged whole and leads nowhere.
+    pub(crate) fn item_concluded(&mut self, request: RequestId, head: u64) -> bool {
+        let Some(run) = &mut self.run else { return false };
+        let Some(start) = run.start_of(request) else { return false };
+        let Some(slot) = run.pages.get_mut(&start) else { return false };
+        let end = slot.end(start);
+        let Page::Judging { peer, open, .. } = &mut slot.page else { return false };
+        *open = open.saturating_sub(1);
+        let leads_nowhere = *open == 0 && end > head.saturating_add(1);
+        let peer = *peer;
+        if leads_nowhere {
+            self.start_over(peer, start, head);
+        }
+        leads_nowhere
+    }
+
+    /// An item of a response is refused. Says whether the run starts over.
+    pub(crate) fn item_refused(&mut self, request: RequestId, peer: PeerId, refusal: Refusal, head: u64) -> bool {
+        if matches!(refusal, Refusal::Duplicate | Refusal::Stale) {
+            return false; // gossip was faster
+        }
+        let Some(start) = self.run.as_ref().and_then(|run| run.start_of(request)) else { return false };
+        if refusal == Refusal::NoRoom {
+            // Not for want of a better peer: blocks must become ready first.
+            self.run = None;
+            self.paused = true;
+            return false;
+        }
+        if refusal == Refusal::ScheduleUnknown {
+            self.claims.set_aside(&peer); // who is not so far ahead can still be followed
+        }
+        self.start_over(peer, start, head);
+        true
+    }
+
+    /// Starts over from our head, without this peer for these blocks.
+    fn start_over(&mut self, peer: PeerId, start: u64, head: u64) {
+        let Some(run) = &mut self.run else { return };
+        run.bar(start, peer, Bar::Useless);
+        run.bar(head.saturating_add(1), peer, Bar::Useless);
+        run.start_over(head);
+    }
+
+    /// Does a page wait for a peer?
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.first_wanted_above(0).is_some())
+    }
+}
