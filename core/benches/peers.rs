@@ -17,7 +17,7 @@ use criterion::{Criterion, criterion_group};
 use preconf_core::{
     Action, B256, Bytes, ChainId, ChainLabel, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialFailure, Direction,
     DiscoveryConfig, GetHeadRequest, Input, MessageId, NodeRecord, Now, Output, PeerId, PreconfHead, Protocol, RawTxList, RequestId,
-    Spoken, Time, Timer, Topic, UnixTime, Update,
+    SupportedProtocols, Time, Timer, Topic, UnixTime, Update,
 };
 
 /// Peers that the machine has met.
@@ -55,10 +55,10 @@ impl Crowd {
             crowd.input(Input::RequestBroken { peer: peer(n) }); // so that there is a score to remember
             crowd.close(peer(n));
         }
-        let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+        let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
         for n in 0..CONNECTED {
             crowd.open(peer(n), if n % 2 == 0 { Direction::Outbound } else { Direction::Inbound });
-            crowd.input(Input::PeerIdentified { peer: peer(n), spoken });
+            crowd.input(Input::PeerIdentified { peer: peer(n), protocols });
             Topic::ALL.into_iter().for_each(|topic| crowd.input(Input::PeerSubscribed { peer: peer(n), topic }));
         }
         crowd
@@ -357,9 +357,9 @@ fn decays(crowd: &mut Crowd) -> Vec<Duration> {
 }
 
 fn identified(crowd: &mut Crowd) -> Vec<Duration> {
-    let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+    let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
     (0..20_000)
-        .map(|n| timed(crowd, |core, now| core.handle_input(now, Input::PeerIdentified { peer: peer(n % CONNECTED), spoken })))
+        .map(|n| timed(crowd, |core, now| core.handle_input(now, Input::PeerIdentified { peer: peer(n % CONNECTED), protocols })))
         .collect()
 }
 

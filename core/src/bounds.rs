@@ -10,16 +10,16 @@ use crate::config::Config;
 use crate::cost::{TIMER, entry};
 use crate::cx::MAX_OUTPUTS_WAITING;
 use crate::discovery::candidates::{Candidate, MAX_CANDIDATES};
+use crate::discovery::observed::{MAX_OBSERVATIONS, Observation};
 use crate::discovery::record::{MAX_ADDRESS_BYTES, MAX_ADDRESSES, MAX_RECORD_BYTES};
-use crate::discovery::seen::{MAX_WORDS, Word};
 use crate::id::{ConnectionId, DialId, PeerId};
 use crate::machine::Core;
 use crate::output::{MAX_OUTPUTS_PER_STEP, Output};
 use crate::peer::conduct::ScoreRules;
-use crate::peer::gate::{Gate, MAX_GATE_ENTRIES};
+use crate::peer::gater::{ConnectionGater, MAX_GATER_ENTRIES};
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, Limiter};
-use crate::peer::pace::Pace;
+use crate::peer::outbound_limiter::OutboundLimiter;
 use crate::peer::remembered::MAX_REMEMBERED;
 use crate::peer::reputation::Account;
 use crate::peer::subnet::Cidr;
@@ -42,7 +42,7 @@ const CANDIDATE: usize = entry::<PeerId, Candidate>()
     + MAX_ADDRESSES * (size_of::<String>() + MAX_ADDRESS_BYTES + size_of::<Option<Cidr>>() + entry::<Cidr, usize>())
     + MAX_RECORD_BYTES;
 /// What the operator's lists may take. Counted whole from the start, as they are the operator's own and small.
-const LISTS: usize = Gate::MAX_BYTES + MAX_GATE_ENTRIES * entry::<PeerId, ()>();
+const LISTS: usize = ConnectionGater::MAX_BYTES + MAX_GATER_ENTRIES * entry::<PeerId, ()>();
 
 /// The static peers of a configuration, counted likewise.
 fn statics(config: &Config) -> usize {
@@ -56,7 +56,7 @@ const ACCOUNT: usize =
 
 /// What a remembered peer may still ask of us, and we of it.
 fn allowances(config: &Config) -> usize {
-    let limits = 3 * (size_of::<Limiter>() + Pace::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
+    let limits = 3 * (size_of::<Limiter>() + OutboundLimiter::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
     2 * limits + entry::<PeerId, [u64; 4]>() + entry::<(bool, Time, PeerId), ()>()
 }
 
@@ -82,7 +82,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + MAX_CONNECTED * CONNECTED
         + config.connections.pending_out as usize * DIAL
         + config.discovery.map_or(0, |_| MAX_CANDIDATES * CANDIDATE + config.connections.pending_out as usize * entry::<DialId, ()>())
-        + config.discovery.map_or(0, |_| (MAX_WORDS + 1) * entry::<Cidr, Word>())
+        + config.discovery.map_or(0, |_| (MAX_OBSERVATIONS + 1) * entry::<Cidr, Observation>())
         + LISTS
         + statics(config)
         + (MAX_OUTPUTS_WAITING + MAX_OUTPUTS_PER_STEP) * size_of::<Output>()
@@ -105,7 +105,7 @@ impl Core {
             + self.dials.under_way() * DIAL
             + self.discovery.candidates.len() * CANDIDATE
             + self.discovery.dialing.len() * entry::<DialId, ()>()
-            + self.discovery.seen.len() * entry::<Cidr, Word>()
+            + self.discovery.observed.len() * entry::<Cidr, Observation>()
             + LISTS
             + statics(&self.cx.config)
             + self.cx.outputs_waiting() * size_of::<Output>()

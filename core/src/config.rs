@@ -13,7 +13,7 @@ use crate::id::PeerId;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::connections::ConnectionLimits;
 use crate::peer::dialing::Dials;
-use crate::peer::gate::{GateConfig, MAX_GATE_ENTRIES};
+use crate::peer::gater::{GaterConfig, MAX_GATER_ENTRIES};
 use crate::peer::limit::{ByteLimit, RateLimit};
 use crate::validate::v1::parent::ParentRules;
 use crate::wire::topics::ChainId;
@@ -62,7 +62,7 @@ pub struct Config {
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
     ///
     /// As many of our own are remembered so that we never contradict one (P5.9): across restarts if the host stores what
-    /// [`Output::Keep`](crate::Output::Keep) says and gives it back with [`Update::Restore`](crate::Update::Restore), else until the
+    /// [`Output::Persist`](crate::Output::Persist) says and gives it back with [`Update::Restore`](crate::Update::Restore), else until the
     /// process ends.
     pub max_commitments: usize,
     /// Evidence of preconfers' faults kept. Default 256 (P10.1).
@@ -108,8 +108,8 @@ pub struct Config {
 
     /// Connections, dials and peers. Default [`ConnectionLimits::PROD`] (P8.2).
     pub connections: ConnectionLimits,
-    /// Whom and what the gate keeps out (P8.1, P8.3).
-    pub gate: GateConfig,
+    /// Whom and what the gater keeps out (P8.1, P8.3).
+    pub gater: GaterConfig,
     /// Multiaddrs with `/p2p/…` of peers that are dialed for ever and are protected (P8.5). A peer may have several. Default none, at most
     /// `connections.target_peers`.
     pub static_peers: Vec<String>,
@@ -179,7 +179,7 @@ impl Config {
             score: ScoreRules::default(),
             trusted: Vec::new(),
             connections: ConnectionLimits::PROD,
-            gate: GateConfig::default(),
+            gater: GaterConfig::default(),
             static_peers: Vec::new(),
             discovery: None,
             heads_every: Duration::from_secs(12),
@@ -249,13 +249,13 @@ impl Config {
         count("max_served", self.max_served, 1024, "1 to 1024")?;
         self.score.check()?;
         self.connections.check()?;
-        self.gate.check()?;
+        self.gater.check()?;
         self.discovery.as_ref().map_or(Ok(()), DiscoveryConfig::check)?;
         let max = self.connections.target_peers as usize;
         rule(self.static_peers.len() <= max, "static_peers", || format!("{} of them", self.static_peers.len()), "at most target_peers")?;
         Dials::new(self)?;
-        // Both lists share the gate's room for protected peers.
-        let max = MAX_GATE_ENTRIES - self.static_peers.len();
+        // Both lists share the gater's room for protected peers.
+        let max = MAX_GATER_ENTRIES - self.static_peers.len();
         rule(self.trusted.len() <= max, "trusted", || format!("{} of them", self.trusted.len()), "at most 4096 with the static peers")?;
         count("heads_from", self.heads_from, 16, "1 to 16")?;
         count("page_near", self.page_near as usize, 256, "1 to 256")?;

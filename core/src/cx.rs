@@ -82,8 +82,8 @@ impl Cx {
     }
 
     /// Has the host keep something for the next start.
-    pub(crate) fn remember(&mut self, record: Record) {
-        self.emit(Output::Keep(record));
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.emit(Output::Persist(record));
     }
 
     /// A command has its outcome.

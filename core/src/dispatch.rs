@@ -62,7 +62,7 @@ impl Core {
         let mut above = 0;
         loop {
             let peers = &self.peers;
-            let serves_pages = |peer: &PeerId| peers.get(peer).is_some_and(|peer| peer.spoken.supports(Protocol::GetCommitments));
+            let serves_pages = |peer: &PeerId| peers.get(peer).is_some_and(|peer| peer.protocols.supports(Protocol::GetCommitments));
             let view = View { head: self.chain.head_number(), has_room, serves_pages: &serves_pages };
             let Some(wanted) = self.catch_up.next_wanted(&mut self.cx, &view, above) else { return };
             let Purpose::Page { start, .. } = wanted.purpose else { return };

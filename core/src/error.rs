@@ -5,7 +5,7 @@
 
 use crate::input::RequestFailure;
 use crate::output::Verdict;
-use crate::peer::gate::{GateFull, GateRefusal};
+use crate::peer::gater::{GaterFull, GaterRefusal};
 use crate::schedule::ScheduleError;
 use crate::validate::v1::parent::ParentRule;
 use crate::wire::topics::Protocol;
@@ -45,9 +45,9 @@ pub enum CommandError {
         /// Most.
         max: u32,
     },
-    /// The gate refuses the dial (P8.1).
+    /// The gater refuses the dial (P8.1).
     #[error("not dialed: {0}")]
-    Gated(#[from] GateRefusal),
+    Gated(#[from] GaterRefusal),
     /// As many dials are under way as may be (P8.2).
     #[error("{max} dials are under way already")]
     TooManyDials {
@@ -65,7 +65,7 @@ pub enum UpdateError {
     NotConnected,
     /// The list is full.
     #[error(transparent)]
-    ListFull(#[from] GateFull),
+    ListFull(#[from] GaterFull),
     /// There is no ban to lift.
     #[error("the peer is not banned")]
     NotBanned,

@@ -30,7 +30,7 @@ pub enum Direction {
 /// A set of what a peer speaks, as identify told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Spoken {
+pub struct SupportedProtocols {
     /// Supports `get_head`.
     pub get_head: bool,
     /// Supports `get_commitments_by_number`.
@@ -41,7 +41,7 @@ pub struct Spoken {
     pub gossip: bool,
 }
 
-impl Spoken {
+impl SupportedProtocols {
     /// Does the peer support none of our chain's requests (P2.5)?
     pub fn supports_none(self) -> bool {
         !Protocol::ALL.into_iter().any(|protocol| self.supports(protocol))
@@ -160,10 +160,10 @@ pub enum Input {
         /// The peer.
         peer: PeerId,
         /// What of our chain it speaks.
-        spoken: Spoken,
+        protocols: SupportedProtocols,
     },
     /// A peer said at which address it sees this node (P8.11).
-    AddressSeen {
+    AddressObserved {
         /// The peer.
         peer: PeerId,
         /// The address, without the port that our connection happened to come from.
@@ -280,7 +280,7 @@ pub enum Command {
         /// Whom to ask.
         peer: Option<PeerId>,
     },
-    /// Connect to a multiaddr, if the gate agrees (P8.1).
+    /// Connect to a multiaddr, if the gater agrees (P8.1).
     Dial {
         /// The multiaddr as text, with `/p2p/…` at its end.
         address: String,

@@ -15,7 +15,7 @@ use crate::input::{Command, Input, RequestFailure, Update};
 use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
-use crate::peer::gate::Gate;
+use crate::peer::gater::ConnectionGater;
 use crate::peer::lifecycle::Opened;
 use crate::peer::reputation::Reputation;
 use crate::peer::table::{ConnectionInfo, Peers};
@@ -55,7 +55,7 @@ pub struct Core {
     pub(crate) serving: Serving,
     pub(crate) catch_up: CatchUp,
     pub(crate) outbox: Outbox,
-    pub(crate) gate: Gate,
+    pub(crate) gater: ConnectionGater,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
     pub(crate) executed: u64,
@@ -77,10 +77,10 @@ impl Core {
             // P4.2
             tracing::warn!("the signing domain is the placeholder: commitments can be replayed on another chain; set a domain of your own");
         }
-        let (mut gate, dials, mut cx) = (Gate::new(&config.gate)?, Dials::new(&config)?, Cx::new(config, seed, now));
+        let (mut gater, dials, mut cx) = (ConnectionGater::new(&config.gater)?, Dials::new(&config)?, Cx::new(config, seed, now));
         let config = &cx.config;
         for peer in dials.statics().chain(config.trusted.iter().copied()) {
-            gate.protect(peer).expect("the configuration was checked to fit"); // P8.1
+            gater.protect(peer).expect("the configuration was checked to fit"); // P8.1
         }
         for peer in dials.statics() {
             cx.timers.set(Timer::Redial(peer), now.mono); // P8.5
@@ -99,8 +99,8 @@ impl Core {
             serving: Serving::default(),
             catch_up: CatchUp::default(),
             outbox: Outbox::default(),
-            discovery: Discovery::new(Candidates::new(config.gate.max_per_neighbourhood as usize)),
-            gate,
+            discovery: Discovery::new(Candidates::new(config.gater.max_per_neighbourhood as usize)),
+            gater,
             dials,
             executed: 0,
             failed: None,
@@ -127,8 +127,8 @@ impl Core {
             Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
             Input::RecordFound { record } => self.record_found(now, *record),
             Input::LookupFinished { lookup, succeeded } => self.lookup_finished(now, lookup, succeeded),
-            Input::PeerIdentified { peer, spoken } => self.peer_identified(now, peer, spoken),
-            Input::AddressSeen { peer, address } => self.address_seen(now, peer, address),
+            Input::PeerIdentified { peer, protocols } => self.peer_identified(now, peer, protocols),
+            Input::AddressObserved { peer, address } => self.address_observed(now, peer, address),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);
                 self.outbox.send_waiting(&mut self.cx, Some(topic)); // P5.8
@@ -235,7 +235,7 @@ impl Core {
                 Timer::RequestCapacity => self.dispatch_soon(),
                 Timer::MissingParent => self.parents_due(),
                 Timer::Ban(peer) => self.check_ban(peer),
-                Timer::Use(peer) => self.use_checked(now, peer),
+                Timer::NoCommonProtocol(peer) => self.use_checked(now, peer),
                 Timer::Execute => self.execute_again(),
                 Timer::Decay => self.decay_scores(),
                 Timer::Redial(peer) => self.redial_due(now, peer),

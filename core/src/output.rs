@@ -12,7 +12,7 @@ use crate::evidence::Evidence;
 use crate::id::{ChannelId, CommandId, ConnectionId, DialId, LookupId, MessageId, PeerId, PublishId, RequestId};
 use crate::input::DialFailure;
 use crate::job::Job;
-use crate::peer::gate::GateRefusal;
+use crate::peer::gater::GaterRefusal;
 use crate::peer::score::Standing;
 use crate::record::Record;
 use crate::wire::topics::{Protocol, Topic};
@@ -34,7 +34,7 @@ pub enum Output {
     App(Event),
     /// Something to remember across restarts. Whoever stores it does so before the outputs behind this one are carried out: what is
     /// published must not be forgotten (P5.9).
-    Keep(Record),
+    Persist(Record),
 }
 
 /// What gossip should do with a message (P5).
@@ -119,7 +119,7 @@ pub enum Action {
         record: String,
     },
     /// Tell discovery at which address others see this node, so that its record names it, unless the operator fixed one (P8.11).
-    SeenAt {
+    AdvertiseAddress {
         /// The address. The ports are those of the listeners.
         address: IpAddr,
     },
@@ -128,7 +128,7 @@ pub enum Action {
         /// The peer.
         peer: PeerId,
     },
-    /// Close one connection that the gate refuses (P8.1).
+    /// Close one connection that the gater refuses (P8.1).
     CloseConnection {
         /// The connection.
         connection: ConnectionId,
@@ -245,8 +245,8 @@ pub enum Outcome {
     Connected(PeerId),
     /// A dial led nowhere.
     NotConnected(DialFailure),
-    /// A dial led to an address or a peer that the gate refuses (P8.1).
-    Gated(GateRefusal),
+    /// A dial led to an address or a peer that the gater refuses (P8.1).
+    Gated(GaterRefusal),
 }
 
 /// News for the application.

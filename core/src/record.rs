@@ -1,6 +1,6 @@
 //! What must outlive the process?
 //!
-//! The machine has no disk. It says it with [`Output::Keep`](crate::Output::Keep), and takes it back with
+//! The machine has no disk. It says it with [`Output::Persist`](crate::Output::Persist), and takes it back with
 //! [`Update::Restore`](crate::Update::Restore), in the order in which it was kept. Where nobody stores it, it is gone with the process.
 
 use alloy_primitives::B256;

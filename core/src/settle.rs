@@ -144,7 +144,7 @@ impl Core {
                 // P5.9: from now on we never say anything else about this block, restarts included. Stored before the commitment is said.
                 let Accepted { block_number, hash, window_end, .. } = **accepted;
                 self.outbox.commit(block_number, hash, self.cx.config.max_commitments);
-                self.cx.remember(Record::Committed { block_number, hash });
+                self.cx.persist(Record::Committed { block_number, hash });
                 let data = Bytes::copy_from_slice(accepted.signed.as_bytes());
                 self.outbox.send(&mut self.cx, command, Topic::Commitments, data, window_end);
             }

@@ -28,7 +28,7 @@ pub struct Stats {
     pub requests_served: u64,
     /// Requests of peers dropped without an answer.
     pub requests_refused: u64,
-    /// Connections that the gate refused once they stood, by the label of the [`GateRefusal`](crate::GateRefusal) (P8.1).
+    /// Connections that the gater refused once they stood, by the label of the [`GaterRefusal`](crate::GaterRefusal) (P8.1).
     pub connections_refused: BTreeMap<&'static str, u64>,
     /// Peers that had to leave because there were too many (P8.4).
     pub peers_pruned: u64,

@@ -8,7 +8,7 @@ use alloy_primitives::B256;
 
 use crate::evidence::Evidence;
 use crate::id::PeerId;
-use crate::input::{Spoken, SyncTip};
+use crate::input::{SupportedProtocols, SyncTip};
 use crate::machine::Core;
 use crate::peer::ledger::Change;
 use crate::peer::score::Standing;
@@ -60,7 +60,7 @@ pub struct PeerInfo {
     /// How we deal with it.
     pub standing: Standing,
     /// What of our chain it speaks.
-    pub spoken: Spoken,
+    pub protocols: SupportedProtocols,
     /// Has it joined both our topics?
     pub subscribed: bool,
     /// The head that it claims, once it was asked.
@@ -109,7 +109,7 @@ impl Core {
             peer: *peer,
             score: self.reputation.score(now.mono, peer),
             standing: self.reputation.standing(now.mono, peer),
-            spoken: connected.spoken,
+            protocols: connected.protocols,
             subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
             claimed_head: self.catch_up.claims().of(peer),
             in_flight: self.peers.in_flight(peer),

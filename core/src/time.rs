@@ -104,7 +104,7 @@ pub enum Timer {
     /// A peer has been at the ban threshold long enough (P7.4), or its ban is over.
     Ban(PeerId),
     /// A peer that speaks none of our protocols has had time to join a topic (P2.5).
-    Use(PeerId),
+    NoCommonProtocol(PeerId),
     /// A block that the host could not execute is told again (P10.4).
     Execute,
     /// Scores decay (P7.3).

@@ -41,10 +41,10 @@ pub struct Target {
 }
 
 macro_rules! targets {
-    ($($(#[$gate:meta])* $target:ident,)*) => {
+    ($($(#[$gater:meta])* $target:ident,)*) => {
         /// Every target there is.
         pub const TARGETS: &[Target] = &[$(
-            $(#[$gate])*
+            $(#[$gater])*
             Target { name: stringify!($target), run: |data| { $target(data); } },
         )*];
     };

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use preconf_bundle::Bundle;
-use preconf_core::{Action, Address, ByteBudget, ByteLimit, Cidr, Command, Config, Core, Input, LimitKind, Limiter, LookaheadEntry, LookaheadEpoch, Now, Output, Pace, PeerId, RateLimit, Record, Time, UnixTime, Update, memory_bound, windows_from_lookahead, B256, POINT};
+use preconf_core::{
+    Action, Address, B256, ByteBudget, ByteLimit, Cidr, Command, Config, Core, Input, LimitKind, Limiter, LookaheadEntry, LookaheadEpoch,
+    Now, OutboundLimiter, Output, POINT, PeerId, RateLimit, Record, Time, UnixTime, Update, memory_bound, windows_from_lookahead,
+};
 
 use crate::dice::Dice;
 use crate::machine::{CHAIN, START, peer};
@@ -177,7 +180,7 @@ fn config(dice: &mut Dice<'_>) -> bool {
             28 => config.score.ban_for = span,
             29 => config.score.weights.gossip_rejected = number.cast_signed(),
             30 => config.connections.target_peers = small,
-            31 => config.gate.redial_limit = Some(small),
+            31 => config.gater.redial_limit = Some(small),
             32 => config.heads_from = count,
             _ => (config.page_near, config.page_far) = (small, small),
         }
@@ -275,7 +278,7 @@ fn limits(dice: &mut Dice<'_>) -> bool {
     let kind = if dice.byte().is_multiple_of(2) { LimitKind::TokenBucket } else { LimitKind::FixedWindow };
     let rule = RateLimit { limit: 1 + u32::from(dice.byte() % 16), window: Duration::from_millis(1 + u64::from(dice.byte()) * 40), kind };
     let bytes = ByteLimit { bytes: 1 + usize::from(dice.byte()) * 100, window: rule.window };
-    let (mut limiter, mut pace, mut budget) = (Limiter::new(rule), Pace::new(&rule), ByteBudget::new(bytes));
+    let (mut limiter, mut outbound, mut budget) = (Limiter::new(rule), OutboundLimiter::new(&rule), ByteBudget::new(bytes));
     let (mut now, mut admitted) = (Time(number(dice) / 4), Vec::new());
     while !dice.is_exhausted() {
         match dice.below(5) {
@@ -299,10 +302,10 @@ fn limits(dice: &mut Dice<'_>) -> bool {
                 assert!(next.is_some() || len > bytes.bytes, "it never lets in what fits");
             }
             _ => {
-                if pace.admit(now) {
-                    pace.end(now);
-                } else if let Some(at) = pace.next_admit_at(now) {
-                    assert!(pace.clone().admit(at.max(now)), "we hold ourselves back for longer than we said");
+                if outbound.admit(now) {
+                    outbound.end(now);
+                } else if let Some(at) = outbound.next_admit_at(now) {
+                    assert!(outbound_limiter.clone().admit(at.max(now)), "we hold ourselves back for longer than we said");
                 }
             }
         }

@@ -2,7 +2,10 @@
 //!
 //! Bytes by themselves hardly get past a checksum, so an input either is a trace, or makes one and says what is done to it.
 
-use preconf_core::{ChannelId, Command, Config, ConnectionId, Direction, Input, Job, Now, Output, PeerId, Protocol, Spoken, Time, Topic, UnixTime, Update, message_id};
+use preconf_core::{
+    ChannelId, Command, Config, ConnectionId, Direction, Input, Job, Now, Output, PeerId, Protocol, SupportedProtocols, Time, Topic,
+    UnixTime, Update, message_id,
+};
 use preconf_trace::{Ending, Reader, Recorder, Replay, Step, Tape, TraceError};
 
 use crate::dice::Dice;
@@ -114,8 +117,9 @@ fn record(dice: &mut Dice<'_>) -> Vec<u8> {
                 Input::ConnectionOpened { peer: from, connection, direction: Direction::Inbound, address: None, dial: None },
             ),
             1 => {
-                let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: how.is_multiple_of(2), gossip: true };
-                node.handle_input(now, Input::PeerIdentified { peer: from, spoken });
+                let protocols =
+                    SupportedProtocols { get_head: true, get_commitments: true, get_txlist: how.is_multiple_of(2), gossip: true };
+                node.handle_input(now, Input::PeerIdentified { peer: from, protocols });
             }
             2 => {
                 let item = &material.items[usize::from(which) % material.items.len()];

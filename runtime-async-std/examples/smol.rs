@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use preconf_async_std::preconf_core::{ChainId, Config};
-use preconf_async_std::{Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, Parts, StartError};
+use preconf_async_std::{Environment, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, StartError};
 use smol::{Executor, Timer};
 
 type Node = (NetworkDriver, NetworkHandle, NetworkEvents);
@@ -20,8 +20,9 @@ fn node(executor: &Arc<Executor<'static>>) -> Result<Node, StartError> {
     let mut config = NetworkConfig::new(Config::new(ChainId(167_000)), Keypair::generate_secp256k1());
     config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
     let tasks = Arc::clone(executor);
-    let parts = Parts { executor: Box::new(move |task| tasks.spawn(task).detach()), ..preconf_async_std::parts(&config)? };
-    NetworkDriver::new(config, parts)
+    let environment =
+        Environment { executor: Box::new(move |task| tasks.spawn(task).detach()), ..preconf_async_std::environment(&config)? };
+    NetworkDriver::new(config, environment)
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +37,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         bob.dial(address).await?;
         // A peer can be asked once it has said what it speaks, which no event tells.
-        while !bob.peers().await?.iter().any(|peer| peer.spoken.get_head) {
+        while !bob.peers().await?.iter().any(|peer| peer.protocols.get_head) {
             Timer::after(Duration::from_millis(1)).await;
         }
         let (peer, head) = bob.get_head(None).await?;

@@ -28,7 +28,7 @@ pub struct Discv5Thread {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts discv5 on a thread of its own, as the [`discovery`](preconf_node::Parts::discovery) of a node with this identity. The machine looks
+/// Starts discv5 on a thread of its own, as the [`discovery`](preconf_node::Environment::discovery) of a node with this identity. The machine looks
 /// for others only where its configuration says so ([`Config::discovery`](preconf_core::Config::discovery)).
 ///
 /// # Errors

@@ -81,7 +81,7 @@ pub use clock::SystemClock;
 #[cfg(feature = "discv5")]
 pub use discovery::{Discv5Thread, discv5};
 pub use jobs::BlockingPool;
-pub use node::{node, parts};
+pub use node::{environment, node};
 pub use tcp::Tcp;
 pub use transport::transport;
 
@@ -90,9 +90,9 @@ pub use preconf_discv5::{Discv5, Discv5Config, Discv5Error};
 #[cfg(feature = "discv5")]
 pub use preconf_enr;
 pub use preconf_node::{
-    BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
-    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,
-    StartError, preconf_core, preconf_libp2p,
+    BoxedWork, Clock, Discovery, DiscoveryNews, Environment, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand,
+    NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, NoDiscovery, PeerLists, RecordConfig,
+    Resolving, Sleep, StartError, preconf_core, preconf_libp2p,
 };
 
 /// Do the examples of the README compile and run?

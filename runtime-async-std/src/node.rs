@@ -1,6 +1,6 @@
 //! What does a node stand on under async-std?
 
-use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, StartError};
+use preconf_node::{Environment, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, NoDiscovery, StartError};
 
 use crate::clock::SystemClock;
 use crate::jobs::BlockingPool;
@@ -12,8 +12,8 @@ use crate::transport::transport;
 /// A bad configuration, or an address that cannot be listened on.
 pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
     config.check()?;
-    let parts = parts(&config)?;
-    NetworkDriver::new(config, parts)
+    let environment = environment(&config)?;
+    NetworkDriver::new(config, environment)
 }
 
 /// Async-std's sockets, tasks, blocking pool and timer; nobody is discovered. Needs nothing around it: async-std's
@@ -21,12 +21,12 @@ pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, Netw
 ///
 /// # Errors
 /// A key that cannot be used.
-pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
-    Ok(Parts {
+pub fn environment(config: &NetworkConfig) -> Result<Environment, StartError> {
+    Ok(Environment {
         transport: transport(&config.keypair)?,
         executor: Box::new(|task| drop(async_std::task::spawn(task))),
         jobs: Box::new(BlockingPool),
         clock: Box::new(SystemClock::new()),
-        discovery: Box::new(Nobody::default()),
+        discovery: Box::new(NoDiscovery::default()),
     })
 }

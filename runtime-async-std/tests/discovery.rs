@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_std::future::timeout;
 use preconf_async_std::preconf_core::{ChainId, Config, DiscoveryConfig, Event};
 use preconf_async_std::preconf_enr::Bootnode;
-use preconf_async_std::{Discv5Config, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, discv5, parts};
+use preconf_async_std::{
+    Discv5Config, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, discv5, environment,
+};
 
 /// Far more than it takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -21,9 +23,9 @@ fn start(bootnode: &Bootnode) -> (NetworkHandle, NetworkEvents) {
     let core = Config { discovery: Some(DiscoveryConfig::TEST), ..Config::new(CHAIN) };
     let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-    let mut parts = parts(&config).expect("a key");
-    parts.discovery = Box::new(discv5(here(vec![bootnode.clone()]), &config.keypair).expect("a free port"));
-    let (driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
+    let mut environment = environment(&config).expect("a key");
+    environment.discovery = Box::new(discv5(here(vec![bootnode.clone()]), &config.keypair).expect("a free port"));
+    let (driver, handle, events) = NetworkDriver::new(config, environment).expect("a node that starts");
     async_std::task::spawn(driver.run());
     (handle, events)
 }

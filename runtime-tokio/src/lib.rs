@@ -72,7 +72,7 @@
 //!                 Output::Net(action) => net.apply(action), // hand over, never wait
 //!                 Output::Job(job) => core.handle_input(clock.now(), Input::JobFinished(job.run())), // or on any thread
 //!                 Output::App(event) => told(event),
-//!                 Output::Keep(record) => println!("to be stored: {record:?}"),
+//!                 Output::Persist(record) => println!("to be stored: {record:?}"),
 //!             }
 //!         }
 //!         let due = core.poll_timeout().map_or(Time(u64::MAX), |(at, _)| at);
@@ -106,15 +106,15 @@ mod transport;
 pub use clock::SystemClock;
 pub use discovery::discv5;
 pub use jobs::BlockingPool;
-pub use node::{node, parts};
+pub use node::{environment, node};
 pub use transport::transport;
 
 pub use preconf_discv5::{Discv5, Discv5Config, Discv5Error};
 pub use preconf_enr;
 pub use preconf_node::{
-    BoxedWork, Clock, Discovery, DiscoveryNews, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand, NetworkConfig,
-    NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, Nobody, Parts, PeerLists, RecordConfig, Resolving, Sleep,
-    StartError, preconf_core, preconf_libp2p,
+    BoxedWork, Clock, Discovery, DiscoveryNews, Environment, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand,
+    NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, NoDiscovery, PeerLists, RecordConfig,
+    Resolving, Sleep, StartError, preconf_core, preconf_libp2p,
 };
 
 /// Do the examples of the README compile and run?

@@ -1,6 +1,6 @@
 //! What does a node stand on under tokio?
 
-use preconf_node::{NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, StartError};
+use preconf_node::{Environment, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, NoDiscovery, StartError};
 use tokio::runtime::Handle;
 
 use crate::clock::SystemClock;
@@ -13,8 +13,8 @@ use crate::transport::transport;
 /// A bad configuration, an address that cannot be listened on, or no tokio runtime around the call.
 pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
     config.check()?;
-    let parts = parts(&config)?;
-    NetworkDriver::new(config, parts)
+    let environment = environment(&config)?;
+    NetworkDriver::new(config, environment)
 }
 
 /// Tokio's sockets, tasks, blocking pool and timer; nobody is discovered. Needs a tokio runtime around it, with its
@@ -22,14 +22,14 @@ pub fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, Netw
 ///
 /// # Errors
 /// No runtime, or a key that cannot be used.
-pub fn parts(config: &NetworkConfig) -> Result<Parts, StartError> {
+pub fn environment(config: &NetworkConfig) -> Result<Environment, StartError> {
     let advice = "in `#[tokio::main]`, `Runtime::block_on`, or under `Runtime::enter`";
     let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime { runtime: "tokio", advice })?;
-    Ok(Parts {
+    Ok(Environment {
         transport: transport(&config.keypair)?,
         jobs: Box::new(BlockingPool::new(runtime.clone())),
         clock: Box::new(SystemClock::new(runtime.clone())),
         executor: Box::new(move |task| drop(runtime.spawn(task))),
-        discovery: Box::new(Nobody::default()),
+        discovery: Box::new(NoDiscovery::default()),
     })
 }

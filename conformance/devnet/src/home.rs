@@ -4,7 +4,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use preconf_node::{NetworkConfig, NetworkDriver, Parts, StartError};
+use preconf_node::{Environment, NetworkConfig, NetworkDriver, StartError};
 
 /// A runtime that a node can live on.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub struct Home {
     /// What stands in a table.
     pub name: &'static str,
     /// Its sockets, tasks, clock and threads.
-    pub parts: fn(&NetworkConfig) -> Result<Parts, StartError>,
+    pub environment: fn(&NetworkConfig) -> Result<Environment, StartError>,
     /// Lets a driver run on it. The future waits for its end, and says whether it came to it in good order, rather than by a panic.
     pub run: fn(NetworkDriver) -> BoxFuture<'static, bool>,
 }
@@ -20,7 +20,11 @@ pub struct Home {
 impl Home {
     /// The runtime that the devnet itself lives on.
     pub fn tokio() -> Self {
-        Self { name: "tokio", parts: preconf_tokio::parts, run: |driver| tokio::spawn(driver.run()).map(|end| end.is_ok()).boxed() }
+        Self {
+            name: "tokio",
+            environment: preconf_tokio::environment,
+            run: |driver| tokio::spawn(driver.run()).map(|end| end.is_ok()).boxed(),
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl Node {
         config.seed = Some(digest(plan.seed(), "dice", index as u64).0);
         config.record = record;
         config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
-        let started = (home.parts)(&config).and_then(|parts| NetworkDriver::new(config, parts));
+        let started = (home.environment)(&config).and_then(|environment| NetworkDriver::new(config, environment));
         let (mut driver, handle, mut events) = match started {
             Ok(started) => started,
             Err(error) => return Err(NodeError::Start { name, error: error.into() }),

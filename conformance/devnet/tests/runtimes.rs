@@ -14,7 +14,11 @@ struct Line {
 }
 
 fn async_std() -> Home {
-    Home { name: "async-std", parts: preconf_async_std::parts, run: |driver| async_std::task::spawn(driver.run()).map(|()| true).boxed() }
+    Home {
+        name: "async-std",
+        environment: preconf_async_std::environment,
+        run: |driver| async_std::task::spawn(driver.run()).map(|()| true).boxed(),
+    }
 }
 
 async fn agrees_on(homes: Homes) {

@@ -55,8 +55,8 @@ fn input(input: &Input) -> String {
         Input::LookupFinished { lookup, succeeded } => {
             format!("look-up {lookup} ended, {}", if *succeeded { "somebody answered" } else { "nobody answered" })
         }
-        Input::PeerIdentified { peer, spoken } => format!("{peer} speaks {spoken:?}"),
-        Input::AddressSeen { peer, address } => format!("{peer} sees this node at {address}"),
+        Input::PeerIdentified { peer, protocols } => format!("{peer} speaks {protocols:?}"),
+        Input::AddressObserved { peer, address } => format!("{peer} sees this node at {address}"),
         Input::PeerSubscribed { peer, topic } => format!("{peer} joined {topic:?}"),
         Input::PeerUnsubscribed { peer, topic } => format!("{peer} left {topic:?}"),
         Input::GossipReceived { peer, message, topic, data } => {
@@ -132,9 +132,9 @@ pub fn output(output: &Output) -> String {
         }
         Output::Job(Job { id, work: Work::Hash { txlist } }) => format!("job {id}: hash {} bytes", txlist.len()),
         Output::App(news) => format!("to the application: {}", event(news)),
-        Output::Keep(Record::Committed { block_number, hash }) => format!("to keep: we committed to block {block_number}, {hash}"),
-        Output::Keep(Record::Known(node)) => format!("to keep: {} was of use", node.record.peer),
-        Output::Keep(Record::Peer { peer, score, ban_ends, .. }) => {
+        Output::Persist(Record::Committed { block_number, hash }) => format!("to keep: we committed to block {block_number}, {hash}"),
+        Output::Persist(Record::Known(node)) => format!("to keep: {} was of use", node.record.peer),
+        Output::Persist(Record::Peer { peer, score, ban_ends, .. }) => {
             let ban = ban_ends.map_or(String::new(), |ends| format!(", banned until unix {}", seconds(ends.0)));
             format!("to keep: {peer} stands at {}{ban}", points(*score))
         }
@@ -161,7 +161,7 @@ fn action(action: &Action) -> String {
         Action::Dial { dial, address } => format!("dial {dial}: {address}"),
         Action::LookUp { lookup } => format!("look for others, look-up {lookup}"),
         Action::Introduce { record } => format!("begin from {record}"),
-        Action::SeenAt { address } => format!("others see this node at {address}"),
+        Action::AdvertiseAddress { address } => format!("others see this node at {address}"),
         Action::Disconnect { peer } => format!("disconnect {peer}"),
         Action::CloseConnection { connection } => format!("close connection {connection}"),
         Action::Block { peer } => format!("block {peer}"),

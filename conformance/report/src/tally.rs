@@ -79,10 +79,10 @@ fn kind(output: &Output) -> &'static str {
             Action::Block { .. } => "peers blocked",
             Action::Unblock { .. } => "peers taken back",
             Action::SetScore { .. } => "scores set",
-            Action::LookUp { .. } | Action::Introduce { .. } | Action::SeenAt { .. } => "orders to discovery",
+            Action::LookUp { .. } | Action::Introduce { .. } | Action::AdvertiseAddress { .. } => "orders to discovery",
         },
         Output::Job(_) => "jobs started",
         Output::App(_) => "events told",
-        Output::Keep(_) => "records kept",
+        Output::Persist(_) => "records kept",
     }
 }

@@ -82,7 +82,7 @@ impl Timeline {
             Output::Net(Action::SetScore { peer, score }) => self.scores.set(node, *peer, *score, self.axis.closed),
             Output::Net(Action::Block { peer }) => self.scores.banned(*peer, self.axis.closed),
             Output::App(event) => self.event(at, node, event),
-            Output::Net(_) | Output::Job(_) | Output::Keep(_) => {}
+            Output::Net(_) | Output::Job(_) | Output::Persist(_) => {}
         }
     }
 

@@ -63,7 +63,7 @@ impl World {
             }
             Action::Dial { dial, address } => self.dial_out(node, &address, dial),
             Action::LookUp { lookup } => self.look_up(node, lookup),
-            Action::Introduce { .. } | Action::SeenAt { .. } => {} // the directory is the same for all, and knows where each is
+            Action::Introduce { .. } | Action::AdvertiseAddress { .. } => {} // the directory is the same for all, and knows where each is
             Action::Disconnect { peer } => {
                 if let Some(other) = node_of(&peer) {
                     self.disconnect(ends(node, other))?;

@@ -230,7 +230,7 @@ impl Watch {
             match output {
                 Output::Net(action) => self.action(action, poison, &honest)?,
                 Output::App(event) => self.event(event, &honest)?,
-                Output::Job(_) | Output::Keep(_) => {}
+                Output::Job(_) | Output::Persist(_) => {}
             }
         }
         core.map_or(Ok(()), |core| self.owed.balance(now.mono, core.stats()))

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use preconf_core::{ConnectionId, DialFailure, DialId, Direction, Input, PeerId, Spoken, Topic};
+use preconf_core::{ConnectionId, DialFailure, DialId, Direction, Input, PeerId, SupportedProtocols, Topic};
 
 use super::carry::{Ends, ends};
 use super::check::Failure;
@@ -117,14 +117,14 @@ impl World {
 
     /// Both ends say what they speak, and join the topics.
     pub(crate) fn joined(&mut self, ends: Ends, connection: ConnectionId) -> Result<(), Failure> {
-        let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+        let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
         let (a, b) = ends;
         if !self.passes(ends, connection) {
             return Ok(());
         }
         self.meet(a, b);
         for (node, other) in [(a, b), (b, a)] {
-            self.input(node, Input::PeerIdentified { peer: peer_id(other), spoken })?;
+            self.input(node, Input::PeerIdentified { peer: peer_id(other), protocols })?;
             for topic in Topic::ALL {
                 self.input(node, Input::PeerSubscribed { peer: peer_id(other), topic })?;
             }

@@ -121,8 +121,8 @@ impl Owed {
             Output::Net(action) => return self.ordered(now, action),
             Output::App(Event::BlockReady { .. }) => self.taken.ready += 1,
             Output::App(Event::EvidenceFound { .. }) => self.taken.evidence += 1,
-            Output::Keep(Record::Committed { hash, .. }) => drop(self.kept.insert(*hash)),
-            Output::App(_) | Output::Keep(_) | Output::Job(_) => {}
+            Output::Persist(Record::Committed { hash, .. }) => drop(self.kept.insert(*hash)),
+            Output::App(_) | Output::Persist(_) | Output::Job(_) => {}
         }
         Ok(())
     }

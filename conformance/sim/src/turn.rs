@@ -102,7 +102,7 @@ impl World {
                 match output {
                     Output::Net(action) => self.carry_out(node, action)?,
                     Output::App(event) => self.note(node, &event)?,
-                    Output::Keep(record) => self.nodes[node].kept.push(record),
+                    Output::Persist(record) => self.nodes[node].kept.push(record),
                     Output::Job(job) => {
                         let ticket = self.jobs.start(job);
                         match self.nodes[node].setup.as_ref().map(|setup| &setup.jobs) {

@@ -115,7 +115,7 @@ fn p6_5_a_request_that_is_sent_twice_is_noticed() {
 
 #[test]
 fn p5_9_a_commitment_that_is_published_and_not_kept_is_noticed() {
-    let violation = once(|_, output| matches!(output, Output::Keep(Record::Committed { .. })).then(Vec::new));
+    let violation = once(|_, output| matches!(output, Output::Persist(Record::Committed { .. })).then(Vec::new));
     assert!(matches!(violation, Violation::OutputLost(Lost::Record { .. })), "{violation}");
 }
 

@@ -249,7 +249,7 @@ fn print(report: &Report, args: &Args) {
     eprintln!("    repeat with: {}", repeat(report, args));
     let dir = ["conformance/seeds", "seeds"].map(Path::new).into_iter().find(|dir| dir.is_dir());
     if let Some(dir) = dir.filter(|_| is_news(report, args))
-        && let Some(file) = remember(dir, report, args)
+        && let Some(file) = persist(dir, report, args)
     {
         eprintln!("    noted in {}", file.display());
     }
@@ -282,7 +282,7 @@ fn is_news(report: &Report, args: &Args) -> bool {
 }
 
 /// Notes a failing seed with its story.
-fn remember(dir: &Path, report: &Report, args: &Args) -> Option<PathBuf> {
+fn persist(dir: &Path, report: &Report, args: &Args) -> Option<PathBuf> {
     let file = dir.join(format!("{}.txt", report.scenario));
     let story = report.violations.first().map_or("", String::as_str).replace('\n', " ");
     let (nodes, seconds) = (args.nodes.unwrap_or(0), args.seconds.unwrap_or(0));
@@ -324,7 +324,7 @@ mod tests {
         report.violations = vec!["two\nlines".to_owned()];
         let dir = std::env::temp_dir().join(format!("preconf-seeds-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let noted = [remember(&dir, &report, &short), remember(&dir, &report, &short)];
+        let noted = [persist(&dir, &report, &short), persist(&dir, &report, &short)];
         assert_eq!(fs::read_to_string(noted[1].as_ref().unwrap()).unwrap(), "3 3 1 # two lines\n");
         fs::remove_dir_all(dir).unwrap();
     }

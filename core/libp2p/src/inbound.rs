@@ -11,7 +11,7 @@ use libp2p_ping::Failure;
 use libp2p_request_response::{InboundFailure, Message, OutboundFailure};
 use libp2p_swarm::{DialError, StreamProtocol, SwarmEvent};
 use multiaddr::{Multiaddr, Protocol as Part};
-use preconf_core::{ChainId, DialFailure, Direction, Input, MessageId, Protocol, RequestFailure, Spoken};
+use preconf_core::{ChainId, DialFailure, Direction, Input, MessageId, Protocol, RequestFailure, SupportedProtocols};
 
 use crate::behaviour::BehaviourEvent;
 use crate::codec::{Body, FrameFault, is_frame_fault};
@@ -88,10 +88,10 @@ impl Net {
             BehaviourEvent::GetTxlist(event) => self.take_in_exchange(Protocol::GetTxList, event),
             BehaviourEvent::Identify(libp2p_identify::Event::Received { peer_id, info, .. }) => {
                 if let Some(peer) = from_libp2p(peer_id) {
-                    let spoken = spoken(self.config.chain_id, &info.protocols);
-                    self.tell(Input::PeerIdentified { peer, spoken });
+                    let protocols = protocols(self.config.chain_id, &info.protocols);
+                    self.tell(Input::PeerIdentified { peer, protocols });
                     if let Some(address) = ip_of(&info.observed_addr) {
-                        self.tell(Input::AddressSeen { peer, address }); // P8.11: the port is that of one connection
+                        self.tell(Input::AddressObserved { peer, address }); // P8.11: the port is that of one connection
                     }
                 }
             }
@@ -223,13 +223,13 @@ pub(crate) fn dial_failure(error: &DialError) -> DialFailure {
 }
 
 /// What of our chain is among these protocols?
-fn spoken(chain: ChainId, protocols: &[StreamProtocol]) -> Spoken {
+fn protocols(chain: ChainId, protocols: &[StreamProtocol]) -> SupportedProtocols {
     let speaks = |protocol: Protocol| {
         let name = protocol.name(chain);
         protocols.iter().any(|theirs| theirs.as_ref() == name)
     };
     let gossip = |protocol: &StreamProtocol| protocol.as_ref().starts_with("/meshsub/") || protocol.as_ref().starts_with("/floodsub/");
-    Spoken {
+    SupportedProtocols {
         get_head: speaks(Protocol::GetHead),
         get_commitments: speaks(Protocol::GetCommitments),
         get_txlist: speaks(Protocol::GetTxList),
@@ -266,9 +266,9 @@ mod tests {
         let named = |name: String| StreamProtocol::try_from_owned(name).expect("a name");
         let head = named(Protocol::GetHead.name(chain));
         let theirs = named(Protocol::GetTxList.name(ChainId(8)));
-        let wanted = Spoken { get_head: true, ..Spoken::default() };
-        assert_eq!(spoken(chain, &[head, theirs]), wanted);
-        assert!(spoken(chain, &[StreamProtocol::new("/floodsub/1.0.0")]).gossip);
-        assert_eq!(spoken(chain, &[]), Spoken::default());
+        let wanted = SupportedProtocols { get_head: true, ..SupportedProtocols::default() };
+        assert_eq!(protocols(chain, &[head, theirs]), wanted);
+        assert!(protocols(chain, &[StreamProtocol::new("/floodsub/1.0.0")]).gossip);
+        assert_eq!(protocols(chain, &[]), SupportedProtocols::default());
     }
 }

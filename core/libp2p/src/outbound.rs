@@ -53,7 +53,7 @@ impl Net {
             Action::Dial { dial, address } => self.dial(dial, &address),
             // Discovery stands beside this network, and its driver takes these first: here nobody is found.
             Action::LookUp { lookup } => self.tell(Input::LookupFinished { lookup, succeeded: false }),
-            Action::Introduce { .. } | Action::SeenAt { .. } => {}
+            Action::Introduce { .. } | Action::AdvertiseAddress { .. } => {}
             Action::Disconnect { peer } => {
                 if let Some(peer) = to_libp2p(peer) {
                     let _ = self.swarm.disconnect_peer_id(peer); // an error says only that there is nothing to close

@@ -4,7 +4,7 @@ mod common;
 
 use common::{World, config, key};
 use libp2p_core::transport::MemoryTransport;
-use preconf_core::{Action, ChainId, DialFailure, Direction, Input, Spoken};
+use preconf_core::{Action, ChainId, DialFailure, Direction, Input, SupportedProtocols};
 use preconf_libp2p::{GossipScores, Net, NetConfig, NetError, upgrade};
 
 #[test]
@@ -43,7 +43,7 @@ fn a_second_connection_has_a_name_of_its_own_and_closes_by_it() {
 
 #[test]
 fn one_connection_of_two_can_be_closed() {
-    // P8.1: the gate may refuse the address of one and not of the other.
+    // P8.1: the gater may refuse the address of one and not of the other.
     let mut world = World::of(2);
     let (address, peer) = (world.addresses[1].clone(), world.id(1));
     let mut opened = Vec::new();
@@ -99,12 +99,12 @@ fn identify_tells_what_of_our_chain_a_peer_speaks() {
     // P2.5: of another chain's protocols nothing counts, but gossipsub has one name on every chain.
     let mut world = World::of(2);
     world.add(NetConfig { chain_id: ChainId(1), ..config() }, key());
-    let all = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
-    for (other, wanted) in [(1, all), (2, Spoken { gossip: true, ..Spoken::default() })] {
+    let all = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+    for (other, wanted) in [(1, all), (2, SupportedProtocols { gossip: true, ..SupportedProtocols::default() })] {
         let address = world.addresses[other].clone();
         world.dial(0, &address);
         let them = world.id(other);
-        world.until(0, |input| *input == Input::PeerIdentified { peer: them, spoken: wanted });
+        world.until(0, |input| *input == Input::PeerIdentified { peer: them, protocols: wanted });
     }
 }
 

@@ -54,12 +54,12 @@ pub trait Discovery: Send {
 
 /// Finds nobody, and says so at once.
 #[derive(Debug, Default)]
-pub struct Nobody {
+pub struct NoDiscovery {
     unanswered: VecDeque<LookupId>,
     waker: Option<Waker>,
 }
 
-impl Discovery for Nobody {
+impl Discovery for NoDiscovery {
     fn look_up(&mut self, lookup: LookupId) {
         self.unanswered.push_back(lookup);
         if let Some(waker) = self.waker.take() {

@@ -42,7 +42,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a node stands on. Each runtime has its own; a simulated world has others.
-pub struct Parts {
+pub struct Environment {
     /// Sockets and what is on them.
     pub transport: Transport,
     /// Runs one background task per connection.
@@ -51,7 +51,7 @@ pub struct Parts {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
-    /// Finds other nodes when the machine wishes; [`Nobody`](crate::Nobody) does not.
+    /// Finds other nodes when the machine wishes; [`NoDiscovery`](crate::NoDiscovery) does not.
     pub discovery: Box<dyn Discovery>,
 }
 
@@ -75,35 +75,35 @@ pub struct NetworkDriver {
 }
 
 impl NetworkDriver {
-    /// Binds the sockets and prepares a node on these parts. Nothing moves until [`run`](Self::run).
+    /// Binds the sockets and prepares a node on these environment. Nothing moves until [`run`](Self::run).
     ///
     /// # Errors
     /// A bad configuration, or an address that cannot be listened on.
-    pub fn new(config: NetworkConfig, parts: Parts) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
+    pub fn new(config: NetworkConfig, environment: Environment) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
         config.check()?;
         let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
         let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
-        let mut net = Net::new(config.net, config.keypair, parts.transport, parts.executor)?;
+        let mut net = Net::new(config.net, config.keypair, environment.transport, environment.executor)?;
         for address in config.listen {
             net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
         }
-        let runner: Arc<dyn JobRunner> = parts.jobs.into();
+        let runner: Arc<dyn JobRunner> = environment.jobs.into();
         let record = config.record.map(|record| match record.open() {
             Ok(file) => Ok(record::tape(file, record.max_bytes, Arc::clone(&runner))),
             Err(source) => Err(StartError::Record { path: record.path, source }),
         });
         let (tape, rest) = record.transpose()?.unzip();
-        let core = Recorder::start(config.core, seed, parts.clock.now(), tape)?;
+        let core = Recorder::start(config.core, seed, environment.clock.now(), tape)?;
         let (handle, wishes) = handle::queue(config.command_capacity, net.local_peer_id());
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
         let driver = Self {
-            machine: Machine::new(core, rest, parts.clock),
+            machine: Machine::new(core, rest, environment.clock),
             net,
             jobs: Jobs::new(Box::new(runner), max_jobs),
             alarm: Alarm::default(),
             #[cfg(feature = "test-faults")]
             admits: Box::new(|_| true),
-            discovery: parts.discovery,
+            discovery: environment.discovery,
             wishes,
             events,
             waiting: BTreeMap::new(),
@@ -185,11 +185,11 @@ impl NetworkDriver {
                 match output {
                     Output::Net(Action::LookUp { lookup }) => self.discovery.look_up(lookup),
                     Output::Net(Action::Introduce { record }) => self.discovery.introduce(record),
-                    Output::Net(Action::SeenAt { address }) => self.discovery.seen_at(address),
+                    Output::Net(Action::AdvertiseAddress { address }) => self.discovery.seen_at(address),
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
-                    Output::Keep(record) => self.events.push(NetworkEvent::Keep(record)),
+                    Output::Persist(record) => self.events.push(NetworkEvent::Persist(record)),
                 }
             }
             let Some(event) = self.net.take_known() else { break };
@@ -257,12 +257,12 @@ impl NetworkDriver {
 
     fn lists(&self) -> PeerLists {
         let (core, now) = (self.machine.core(), self.machine.now());
-        let gate = core.gate();
+        let gater = core.gater();
         PeerLists {
-            blocked_peers: gate.blocked_peers().collect(),
-            blocked_addresses: gate.blocked_addresses().collect(),
-            blocked_subnets: gate.blocked_subnets().collect(),
-            protected: gate.protected_peers().collect(),
+            blocked_peers: gater.blocked_peers().collect(),
+            blocked_addresses: gater.blocked_addresses().collect(),
+            blocked_subnets: gater.blocked_subnets().collect(),
+            protected: gater.protected_peers().collect(),
             trusted: core.trusted().collect(),
             banned: core.banned(now).into_iter().map(|(peer, ends)| (peer, ends.since(now.mono))).collect(),
         }
@@ -414,7 +414,7 @@ mod tests {
     use preconf_core::{Bytes, ChainId, Config, Job, JobId, MAX_OUTPUTS_PER_STEP, Now, Time, Work};
 
     use super::*;
-    use crate::discovery::Nobody;
+    use crate::discovery::NoDiscovery;
     use crate::jobs::BoxedWork;
 
     /// Time stands still, and slow work is done on the spot.
@@ -451,14 +451,14 @@ mod tests {
 
     fn node(event_capacity: usize) -> (NetworkDriver, NetworkHandle, NetworkEvents) {
         let config = NetworkConfig::new(Config::new(ChainId(1)), Keypair::generate_ed25519());
-        let parts = Parts {
+        let environment = Environment {
             transport: preconf_libp2p::upgrade(MemoryTransport::new(), &config.keypair).expect("a key for noise"),
             executor: Box::new(drop),
             jobs: Box::new(Still),
             clock: Box::new(Still),
-            discovery: Box::new(Nobody::default()),
+            discovery: Box::new(NoDiscovery::default()),
         };
-        NetworkDriver::new(NetworkConfig { event_capacity, ..config }, parts).expect("a node that starts")
+        NetworkDriver::new(NetworkConfig { event_capacity, ..config }, environment).expect("a node that starts")
     }
 
     #[test]

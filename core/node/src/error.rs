@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use multiaddr::Multiaddr;
-use preconf_core::{CommandError, ConfigError, DialFailure, GateRefusal, Outcome, PeerId, PublishError, RequestError, UpdateError};
+use preconf_core::{CommandError, ConfigError, DialFailure, GaterRefusal, Outcome, PeerId, PublishError, RequestError, UpdateError};
 use preconf_libp2p::NetError;
 
 /// Why a node does not start.
@@ -89,13 +89,13 @@ pub enum HandleError {
         /// Why.
         failure: DialFailure,
     },
-    /// A dial led to where the gate refuses to go (P8.1).
+    /// A dial led to where the gater refuses to go (P8.1).
     #[error("{address} is not wanted: {refusal}")]
     Gated {
         /// The address that was dialed.
         address: Multiaddr,
         /// Why not.
-        refusal: GateRefusal,
+        refusal: GaterRefusal,
     },
     /// Too many events wait to be read; the node takes no wish that could add to them.
     #[error("{waiting} events wait to be read; read or drop `NetworkEvents`, then try again")]

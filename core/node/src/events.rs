@@ -41,7 +41,7 @@ pub enum NetworkEvent {
     },
     /// What must outlive the process (P5.9, P7.7). A host that stores it gives it back with
     /// [`Update::Restore`](preconf_core::Update::Restore) after a restart, before it publishes anything.
-    Keep(Record),
+    Persist(Record),
     /// News from the protocol.
     Core(Event),
 }

@@ -207,7 +207,7 @@ impl NetworkHandle {
     /// Connects to a peer, named by `/p2p/…` at the address's end. Says whom it reached.
     ///
     /// # Errors
-    /// Nobody was reached there, or the gate refuses the address (P8.1).
+    /// Nobody was reached there, or the gater refuses the address (P8.1).
     pub async fn dial(&self, address: Multiaddr) -> Result<PeerId, HandleError> {
         match self.ask(Command::Dial { address: address.to_string() }).await? {
             Outcome::Connected(peer) => Ok(peer),

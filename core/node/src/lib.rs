@@ -2,7 +2,7 @@
 //!
 //! The protocol lives in [`preconf_core`], a value that is told what happened and answers with what to do; [`preconf_libp2p`] carries its
 //! orders to the network. Here is the loop that passes things between them, our own user and idle threads, with its bounds and its back
-//! pressure. What it stands on comes in as [`Parts`]: sockets, tasks, a clock, threads for slow work. `preconf-tokio` and
+//! pressure. What it stands on comes in as [`Environment`]: sockets, tasks, a clock, threads for slow work. `preconf-tokio` and
 //! `preconf-async-std` bring those of their runtime and nothing else. Numbers such as `P5.7` name rules of the protocol; [`preconf_core::protocol`]
 //! has the text of every one.
 //!
@@ -14,7 +14,7 @@
 //! use libp2p_core::transport::MemoryTransport;
 //! use preconf_node::preconf_core::{ChainId, Config, Now, Time};
 //! use preconf_node::preconf_libp2p::upgrade;
-//! use preconf_node::{BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, Nobody, Parts};
+//! use preconf_node::{BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvent, NoDiscovery, Environment};
 //!
 //! /// Time stands still: nothing in this example waits for it.
 //! struct Still;
@@ -47,14 +47,14 @@
 //! let mut config = NetworkConfig::new(Config::new(ChainId(167_000)), Keypair::generate_secp256k1());
 //! config.listen.push("/memory/0".parse()?);
 //! let tasks = threads.clone();
-//! let parts = Parts {
+//! let environment = Environment {
 //!     transport: upgrade(MemoryTransport::new(), &config.keypair)?,
 //!     executor: Box::new(move |task| tasks.spawn_ok(task)),
 //!     jobs: Box::new(Inline),
 //!     clock: Box::new(Still),
-//!     discovery: Box::new(Nobody::default()),
+//!     discovery: Box::new(NoDiscovery::default()),
 //! };
-//! let (driver, handle, mut events) = NetworkDriver::new(config, parts)?;
+//! let (driver, handle, mut events) = NetworkDriver::new(config, environment)?;
 //! threads.spawn_ok(driver.run());
 //! futures::executor::block_on(async {
 //!     assert!(matches!(events.recv().await, Some(NetworkEvent::Listening { .. })));
@@ -86,19 +86,19 @@ mod events;
 mod handle;
 mod jobs;
 mod machine;
-mod names;
 mod record;
+mod resolve;
 
 pub use clock::Clock;
 pub use config::NetworkConfig;
-pub use discovery::{Discovery, DiscoveryNews, Nobody};
-pub use driver::{NetworkDriver, Parts};
+pub use discovery::{Discovery, DiscoveryNews, NoDiscovery};
+pub use driver::{Environment, NetworkDriver};
 pub use error::{HandleError, StartError};
 pub use events::{NetworkEvent, NetworkEvents};
 pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 pub use jobs::{BoxedWork, JobRunner};
-pub use names::{LookUp, Resolving, Sleep};
 pub use record::RecordConfig;
+pub use resolve::{LookUp, Resolving, Sleep};
 
 pub use libp2p_identity::Keypair;
 pub use multiaddr::Multiaddr;

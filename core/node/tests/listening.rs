@@ -16,7 +16,7 @@ use libp2p_core::muxing::StreamMuxerBox;
 use libp2p_core::transport::{DialOpts, ListenerId, TransportError, TransportEvent};
 use preconf_core::{ChainId, Config, LookupId, Now, Time};
 use preconf_node::{
-    BoxedWork, Clock, Discovery, DiscoveryNews, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, Parts,
+    BoxedWork, Clock, Discovery, DiscoveryNews, Environment, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent,
 };
 
 type Output = (libp2p_identity::PeerId, StreamMuxerBox);
@@ -119,14 +119,14 @@ fn an_address_that_goes_is_told_and_one_that_comes_back_is_listed_once() {
     let mut config = NetworkConfig::new(Config::new(ChainId(167_000)), Keypair::generate_secp256k1());
     config.listen.push("/ip4/0.0.0.0/tcp/9".parse().unwrap());
     let tasks = threads.clone();
-    let parts = Parts {
+    let environment = Environment {
         transport: Wildcard { id: Arc::clone(&id), told }.boxed(),
         executor: Box::new(move |task| tasks.spawn_ok(task)),
         jobs: Box::new(Still),
         clock: Box::new(Still),
         discovery: Box::new(Notes(Arc::clone(&notes))),
     };
-    let (driver, handle, mut events) = NetworkDriver::new(config, parts).unwrap();
+    let (driver, handle, mut events) = NetworkDriver::new(config, environment).unwrap();
     threads.spawn_ok(driver.run());
     let listener_id = id.lock().unwrap().unwrap();
     let come = |listen_addr: &Multiaddr| TransportEvent::NewAddress { listener_id, listen_addr: listen_addr.clone() };

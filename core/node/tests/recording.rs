@@ -10,8 +10,8 @@ use libp2p_core::transport::MemoryTransport;
 use preconf_core::{ChainId, Config, Now, Time, Update, Window};
 use preconf_libp2p::upgrade;
 use preconf_node::{
-    BoxedWork, Clock, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Nobody, Parts, RecordConfig,
-    StartError,
+    BoxedWork, Clock, Environment, JobRunner, Keypair, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, NoDiscovery,
+    RecordConfig, StartError,
 };
 use preconf_trace::{Call, Ending, Replay};
 
@@ -63,14 +63,14 @@ fn node(
     config.listen.push("/memory/0".parse().unwrap());
     config.record = Some(record);
     let tasks = threads.clone();
-    let parts = Parts {
+    let environment = Environment {
         transport: upgrade(MemoryTransport::new(), &config.keypair).unwrap(),
         executor: Box::new(move |task| tasks.spawn_ok(task)),
         jobs: Box::new(jobs),
         clock: Box::new(Still),
-        discovery: Box::new(Nobody::default()),
+        discovery: Box::new(NoDiscovery::default()),
     };
-    NetworkDriver::new(config, parts)
+    NetworkDriver::new(config, environment)
 }
 
 /// Relives a trace; gives what the machine was told, and how that ended.

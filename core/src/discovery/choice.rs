@@ -94,7 +94,7 @@ impl Core {
     pub(crate) fn take_candidate(&mut self, now: Now, record: NodeRecord) -> Taken {
         let (peer, lot) = (record.peer, self.cx.dice.any());
         let ips = record.addresses.iter().map(|address| Place::of(address).ip);
-        let neighbourhoods = ips.map(|ip| self.gate.neighbourhood(ip?)).collect();
+        let neighbourhoods = ips.map(|ip| self.gater.neighbourhood(ip?)).collect();
         let taken = self.discovery.candidates.take(now.mono, record, neighbourhoods, lot);
         if taken == Taken::New && self.peers.get(&peer).is_some() {
             // It came to us before we heard of it.
@@ -174,7 +174,7 @@ impl Core {
         {
             let Some((address, block)) = self.discovery.candidates.get(peer).and_then(Candidate::address) else { continue };
             let is_bad = self.reputation.standing(now.mono, peer) > Standing::Healthy;
-            let neighbours = block.map_or(0, |block| self.gate.crowd(block) + chosen.of(&block));
+            let neighbours = block.map_or(0, |block| self.gater.crowd(block) + chosen.of(&block));
             let whole = Rating { is_bad, neighbours, ..rating };
             if whole > rating {
                 rated.push(Reverse((whole, peer)));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::config::ConfigError;
 
-/// Pace and taste of discovery.
+/// OutboundLimiter and taste of discovery.
 ///
 /// ```
 /// use preconf_core::{ChainId, Config, DiscoveryConfig};

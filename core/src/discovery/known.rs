@@ -31,7 +31,7 @@ pub struct KnownNode {
 impl Core {
     /// A connected peer may have said what it speaks.
     pub(crate) fn candidate_identified(&mut self, now: Now, peer: PeerId) {
-        if self.peers.get(&peer).is_some_and(|connected| !connected.spoken.supports_none()) {
+        if self.peers.get(&peer).is_some_and(|connected| !connected.protocols.supports_none()) {
             if let Some(candidate) = self.discovery.candidates.get_mut(&peer) {
                 (candidate.is_proven, candidate.failures) = (true, 0);
             }
@@ -47,7 +47,7 @@ impl Core {
         }
         let known = KnownNode { record: candidate.record.clone(), last_success: now.unix };
         candidate.kept_at = Some(now.mono);
-        self.cx.remember(Record::Known(Box::new(known)));
+        self.cx.persist(Record::Known(Box::new(known)));
     }
 
     /// Takes back what was known in an earlier life of this node. Bounded like what records say today.

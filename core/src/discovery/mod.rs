@@ -3,12 +3,12 @@
 //! Discovery itself runs elsewhere: it is told when to look ([`Action::LookUp`](crate::Action::LookUp)), and tells which records it found
 //! ([`Input::RecordFound`](crate::Input::RecordFound)) and when it is through. When to look, whom to keep and whom to dial is decided here:
 //! `lookups` sets the pace, `candidates` holds what records said, `choice` picks who is dialed next, `exchange` who makes room for somebody
-//! new, `known` is what outlives a restart, and `seen` is where others see us.
+//! new, `known` is what outlives a restart, and `observed` is where others see us.
 //!
 //! | a candidate is | what happens | it becomes |
 //! |---|---|---|
 //! | waiting | it is the best, and the dial budget has room | dialed |
-//! | dialed | nobody answers, or the gate refuses | resting, longer each time; forgotten after the last try |
+//! | dialed | nobody answers, or the gater refuses | resting, longer each time; forgotten after the last try |
 //! | dialed, waiting, resting | a connection stands | connected |
 //! | connected | it says that it speaks our chain's protocols | connected and proven: kept across restarts |
 //! | connected | it speaks nothing of our chain (P2.5) | resting as long as one can |
@@ -23,14 +23,14 @@ pub(crate) mod config;
 pub(crate) mod exchange;
 pub(crate) mod known;
 pub(crate) mod lookups;
+pub(crate) mod observed;
 pub(crate) mod record;
-pub(crate) mod seen;
 
 use std::collections::BTreeSet;
 
 use crate::discovery::candidates::Candidates;
 use crate::discovery::lookups::Lookups;
-use crate::discovery::seen::Seen;
+use crate::discovery::observed::ObservedAddresses;
 use crate::id::DialId;
 use crate::time::Time;
 
@@ -44,11 +44,11 @@ pub(crate) struct Discovery {
     /// When candidates were chosen last.
     pub(crate) last_turn: Option<Time>,
     /// Where others see us.
-    pub(crate) seen: Seen,
+    pub(crate) observed: ObservedAddresses,
 }
 
 impl Discovery {
     pub(crate) fn new(candidates: Candidates) -> Self {
-        Self { lookups: Lookups::default(), candidates, dialing: BTreeSet::new(), last_turn: None, seen: Seen::default() }
+        Self { lookups: Lookups::default(), candidates, dialing: BTreeSet::new(), last_turn: None, observed: ObservedAddresses::default() }
     }
 }

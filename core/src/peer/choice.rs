@@ -12,7 +12,7 @@
 
 use crate::dice::Dice;
 use crate::id::{PeerId, RequestId};
-use crate::peer::pace::Pace;
+use crate::peer::outbound_limiter::OutboundLimiter;
 use crate::peer::reputation::{Account, Reputation};
 use crate::peer::score::Standing;
 use crate::peer::table::{Allowances, Connected, Peers, index};
@@ -31,15 +31,15 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn in_flight(&self) -> usize {
-        self.allowances.paces.iter().map(Pace::under_way).sum()
+        self.allowances.outbound_limiters.iter().map(OutboundLimiter::under_way).sum()
     }
 
     /// From when on a request may go to it, if nothing but time must pass.
     fn room_at(&self, now: Time, protocol: Protocol) -> Option<Time> {
-        let is_able = self.connected.spoken.supports(protocol)
+        let is_able = self.connected.protocols.supports(protocol)
             && self.in_flight() < self.max_in_flight
             && self.account.standing(now) <= Standing::Throttled;
-        is_able.then(|| self.allowances.paces[index(protocol)].next_admit_at(now)).flatten()
+        is_able.then(|| self.allowances.outbound_limiters[index(protocol)].next_admit_at(now)).flatten()
     }
 
     fn has_room(&self, now: Time, protocol: Protocol) -> bool {
@@ -99,12 +99,12 @@ impl Peers {
 
     /// Requests of ours that the peer has not answered yet.
     pub(crate) fn in_flight(&self, peer: &PeerId) -> usize {
-        self.allowances.get(peer).map_or(0, |allowances| allowances.paces.iter().map(Pace::under_way).sum())
+        self.allowances.get(peer).map_or(0, |allowances| allowances.outbound_limiters.iter().map(OutboundLimiter::under_way).sum())
     }
 
     /// How many connected peers support a protocol.
     pub(crate) fn supporting(&self, protocol: Protocol) -> usize {
-        self.connected.values().filter(|peer| peer.spoken.supports(protocol)).count()
+        self.connected.values().filter(|peer| peer.protocols.supports(protocol)).count()
     }
 
     /// A request waits until this peer has room.
@@ -140,18 +140,18 @@ impl Peers {
 
     /// A request on this protocol goes to the peer now (P6.7).
     pub(crate) fn note_sent(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        let admitted = self.allowances(now, peer).paces[index(protocol)].admit(now);
-        debug_assert!(admitted, "a request was sent that the pace does not admit");
+        let admitted = self.allowances(now, peer).outbound_limiters[index(protocol)].admit(now);
+        debug_assert!(admitted, "a request was sent that the limiter does not admit");
     }
 
     /// A request has ended: the peer counts it no more.
     pub(crate) fn note_ended(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        self.allowances(now, peer).paces[index(protocol)].end(now);
+        self.allowances(now, peer).outbound_limiters[index(protocol)].end(now);
     }
 
     /// The peer dropped a request without an answer: it is left alone in this protocol for a window.
     pub(crate) fn rest(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        self.allowances(now, peer).paces[index(protocol)].rest(now);
+        self.allowances(now, peer).outbound_limiters[index(protocol)].rest(now);
     }
 
     /// A connected peer did not answer when it was asked for a page, or did (P6.9).
@@ -172,7 +172,7 @@ mod tests {
     use crate::config::Config;
     use crate::cx::Cx;
     use crate::id::ConnectionId;
-    use crate::input::{Direction, Spoken};
+    use crate::input::{Direction, SupportedProtocols};
     use crate::peer::conduct::Conduct;
     use crate::peer::ledger::Cause;
     use crate::peer::table::ConnectionInfo;
@@ -231,8 +231,8 @@ mod tests {
                     let info = ConnectionInfo { direction: Direction::Inbound, address: None };
                     peers.open(now, name, (ConnectionId(who), info), false);
                     reputation.connect(cx, name);
-                    let spoken = Spoken { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };
-                    peers.identified(&name, spoken);
+                    let protocols = SupportedProtocols { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };
+                    peers.identified(&name, protocols);
                 }
                 3 => {
                     let conduct = if who % 2 == 0 { Conduct::BadMessage } else { Conduct::Timeout };
@@ -263,10 +263,14 @@ mod tests {
 
     /// P6.7 as it reads: may this peer be asked, and when is there room?
     fn room(story: &Story, (id, peer): (&PeerId, &Connected), protocol: Protocol) -> Option<Time> {
-        let paces = &story.peers.allowances.get(id).expect("it is connected").paces;
-        let under_way = Protocol::ALL.map(|protocol| paces[index(protocol)].under_way());
-        let may_be_asked = peer.spoken.supports(protocol) && story.reputation.standing(story.now, id) < Standing::Pruned;
-        if may_be_asked && under_way.into_iter().sum::<usize>() < MAX { paces[index(protocol)].next_admit_at(story.now) } else { None }
+        let outbound_limiters = &story.peers.allowances.get(id).expect("it is connected").outbound_limiters;
+        let under_way = Protocol::ALL.map(|protocol| outbound_limiters[index(protocol)].under_way());
+        let may_be_asked = peer.protocols.supports(protocol) && story.reputation.standing(story.now, id) < Standing::Pruned;
+        if may_be_asked && under_way.into_iter().sum::<usize>() < MAX {
+            outbound_limiters[index(protocol)].next_admit_at(story.now)
+        } else {
+            None
+        }
     }
 
     fn stories(peers: u64, longest: usize) -> impl Strategy<Value = Vec<(u64, usize, u64)>> {

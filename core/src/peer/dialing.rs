@@ -4,9 +4,9 @@
 //!
 //! | it is | what happens | it becomes |
 //! |---|---|---|
-//! | resting | its pause is over, the gate agrees and there is room | dialed |
-//! | resting | its pause is over, but the gate refuses or there is no room | resting, longer |
-//! | dialed | nobody answers, or the gate refuses who did | resting, longer |
+//! | resting | its pause is over, the gater agrees and there is room | dialed |
+//! | resting | its pause is over, but the gater refuses or there is no room | resting, longer |
+//! | dialed | nobody answers, or the gater refuses who did | resting, longer |
 //! | dialed | our own limits or blocks do not let it out | resting, as long as before |
 //! | dialed, resting | a connection stands | connected |
 //! | connected | the last connection is gone | resting; from the first pause on if the connection was steady |
@@ -35,7 +35,7 @@ use crate::machine::Core;
 use crate::output::{Action, Outcome};
 use crate::peer::address::Place;
 use crate::peer::conduct::Conduct;
-use crate::peer::gate::{GateRefusal, PeerState};
+use crate::peer::gater::{GaterRefusal, PeerState};
 use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
 use crate::time::{Now, Time, Timer};
@@ -53,7 +53,7 @@ struct Dial {
     peer: PeerId,
     /// Our user's wish, if it was one.
     command: Option<CommandId>,
-    /// Names the address to the gate.
+    /// Names the address to the gater.
     address: B256,
 }
 
@@ -183,15 +183,15 @@ impl Core {
     fn may_dial(&self, now: Now, address: &str) -> Result<PeerId, CommandError> {
         let place = Place::of(address);
         let state = place.peer.map(|peer| self.peer_state(now.mono, &peer)).unwrap_or_default();
-        self.gate.ask_dial(now.mono, place.peer, place.text, place.ip, state)?;
+        self.gater.ask_dial(now.mono, place.peer, place.text, place.ip, state)?;
         let max = self.cx.config.connections.pending_out as usize;
         if self.dials.under_way() >= max {
             return Err(CommandError::TooManyDials { max });
         }
-        place.peer.ok_or(CommandError::Gated(GateRefusal::NoPeerId))
+        place.peer.ok_or(CommandError::Gated(GaterRefusal::NoPeerId))
     }
 
-    /// What the gate must know of a peer.
+    /// What the gater must know of a peer.
     pub(crate) fn peer_state(&self, now: Time, peer: &PeerId) -> PeerState {
         PeerState {
             banned: self.reputation.standing(now, peer) == Standing::Banned,
@@ -202,7 +202,7 @@ impl Core {
 
     fn dial(&mut self, now: Now, peer: PeerId, command: Option<CommandId>, address: String) -> DialId {
         let name = keccak256(Place::of(&address).text);
-        self.gate.dialed(now.mono, name);
+        self.gater.dialed(now.mono, name);
         self.dials.begin(&mut self.cx, Dial { peer, command, address: name }, address)
     }
 
@@ -236,7 +236,7 @@ impl Core {
             }
             DialFailure::Undialable => self.dials.rest(&mut self.cx, peer, Pause::Grows),
             DialFailure::Denied => {
-                self.gate.not_dialed(address);
+                self.gater.not_dialed(address);
                 self.dials.rest(&mut self.cx, peer, Pause::Stays);
             }
         }

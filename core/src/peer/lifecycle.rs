@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{ConnectionId, DialId, PeerId};
-use crate::input::{DialFailure, Direction, Spoken};
+use crate::input::{DialFailure, Direction, SupportedProtocols};
 use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
@@ -27,10 +27,10 @@ pub(crate) struct Opened {
 }
 
 impl Core {
-    /// A connection is up. The gate sees now which address it really has (P8.1).
+    /// A connection is up. The gater sees now which address it really has (P8.1).
     pub(crate) fn connection_opened(&mut self, now: Now, opened: Opened) {
         let Opened { peer, connection, info, dial } = opened;
-        let refused = match self.gate.ask_connection(peer, info.address, self.peer_state(now.mono, &peer)) {
+        let refused = match self.gater.ask_connection(peer, info.address, self.peer_state(now.mono, &peer)) {
             Ok(()) if self.peers.has_room_for(&peer) => None,
             Ok(()) => Some((Outcome::NotConnected(DialFailure::Denied), "no_room")), // P10.1
             Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
@@ -46,10 +46,10 @@ impl Core {
         }
         let is_new = !self.peers.has_connection(&peer, connection); // or a repeated word of one connection would count twice (P8.3)
         if let Some(ip) = info.address.filter(|_| is_new) {
-            self.gate.opened(ip);
+            self.gater.opened(ip);
         }
         let is_leaving = self.peers.get(&peer).is_some_and(Connected::is_leaving);
-        let is_first = self.peers.open(now.mono, peer, (connection, info), self.gate.is_protected(peer));
+        let is_first = self.peers.open(now.mono, peer, (connection, info), self.gater.is_protected(peer));
         if is_first {
             self.cx.tell(Event::PeerConnected { peer });
             self.dials.connected(&mut self.cx, &peer);
@@ -72,11 +72,11 @@ impl Core {
         let disconnected_by_us = self.peers.get(&peer).is_some_and(Connected::is_leaving);
         let Some((info, was_last)) = self.peers.close(now.mono, peer, connection) else { return };
         if let Some(ip) = info.address {
-            self.gate.closed(ip);
+            self.gater.closed(ip);
         }
         if was_last {
             self.reputation.disconnect(now.mono, peer);
-            self.cx.timers.cancel(Timer::Use(peer));
+            self.cx.timers.cancel(Timer::NoCommonProtocol(peer));
             self.catch_up.peer_left(&peer);
             self.cx.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(peer, disconnected_by_us);
@@ -92,12 +92,12 @@ impl Core {
     }
 
     /// A peer said what it speaks.
-    pub(crate) fn peer_identified(&mut self, now: Now, peer: PeerId, spoken: Spoken) {
-        self.peers.identified(&peer, spoken);
+    pub(crate) fn peer_identified(&mut self, now: Now, peer: PeerId, protocols: SupportedProtocols) {
+        self.peers.identified(&peer, protocols);
         self.candidate_identified(now, peer);
-        if spoken.supports_none() {
+        if protocols.supports_none() {
             // Its subscriptions may still be on their way.
-            self.cx.timers.set_if_idle(Timer::Use(peer), now.mono.after(SUBSCRIPTION_GRACE));
+            self.cx.timers.set_if_idle(Timer::NoCommonProtocol(peer), now.mono.after(SUBSCRIPTION_GRACE));
         }
         self.ask_new_peer_for_head(peer);
         self.dispatch_soon();
@@ -106,7 +106,7 @@ impl Core {
     /// P2.5: a peer that speaks nothing of our chain is of no use, and at no fault.
     pub(crate) fn use_checked(&mut self, now: Now, peer: PeerId) {
         let useless =
-            |connected: &Connected| connected.spoken.supports_none() && !Topic::ALL.into_iter().any(|topic| connected.is_on(topic));
+            |connected: &Connected| connected.protocols.supports_none() && !Topic::ALL.into_iter().any(|topic| connected.is_on(topic));
         if self.peers.get(&peer).is_some_and(useless) {
             self.candidate_useless(now, &peer);
             self.cx.act(Action::Disconnect { peer });
@@ -128,7 +128,7 @@ impl Core {
 
     /// P7.4: low for long enough, or a ban has run out.
     pub(crate) fn check_ban(&mut self, peer: PeerId) {
-        let change = self.reputation.check_ban(&mut self.cx, peer, self.gate.is_blocked(peer));
+        let change = self.reputation.check_ban(&mut self.cx, peer, self.gater.is_blocked(peer));
         self.standing_changed(change);
     }
 

@@ -1,7 +1,7 @@
 //! How much may one key ask of us (P6.6, T3)?
 //!
 //! A [`Limiter`] counts events, a [`ByteBudget`] bytes; the machine keeps one for each key that it limits, such as (peer, protocol), and
-//! asks before it works. What we owe others in turn is [`Pace`](super::pace::Pace)'s question.
+//! asks before it works. What we owe others in turn is [`OutboundLimiter`](super::outbound_limiter::OutboundLimiter)'s question.
 //!
 //! Arithmetic is exact: tokens are counted in shares of 1 / `limit` microseconds, so no rounding ever adds up. A time that lies before the
 //! last one counts as the last one.
@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::config::ConfigError;
 use crate::time::Time;
 
-/// Highest limit that can be configured. Ours: far above any use, and it bounds what a [`Pace`](super::pace::Pace) remembers.
+/// Highest limit that can be configured. Ours: far above any use, and it bounds what an [`OutboundLimiter`](super::outbound_limiter::OutboundLimiter) remembers.
 pub const MAX_LIMIT: u32 = 1024;
 /// Longest window that can be configured. Ours: no limit of this protocol thinks in days.
 const MAX_WINDOW: Duration = Duration::from_secs(86_400);

@@ -9,15 +9,15 @@ use crate::error::UpdateError;
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
-use crate::peer::gate::Gate;
+use crate::peer::gater::ConnectionGater;
 use crate::peer::score::Standing;
 use crate::peer::subnet::Cidr;
 use crate::time::{Now, Time};
 
 impl Core {
     /// The operator's lists: who and what is blocked and protected (P8.1).
-    pub fn gate(&self) -> &Gate {
-        &self.gate
+    pub fn gater(&self) -> &ConnectionGater {
+        &self.gater
     }
 
     /// Every banned peer and when its ban ends, the one that was seen longest ago first.
@@ -31,38 +31,38 @@ impl Core {
     }
 
     pub(crate) fn block_peer(&mut self, peer: PeerId) -> Result<(), UpdateError> {
-        if self.gate.block_peer(peer)? {
+        if self.gater.block_peer(peer)? {
             self.cx.act(Action::Block { peer });
         }
         Ok(())
     }
 
     pub(crate) fn unblock_peer(&mut self, peer: PeerId) {
-        if self.gate.unblock_peer(peer) {
+        if self.gater.unblock_peer(peer) {
             self.reputation.let_back_in(&mut self.cx, peer, false);
         }
     }
 
     pub(crate) fn block_address(&mut self, address: IpAddr) -> Result<(), UpdateError> {
-        if self.gate.block_address(address)? {
+        if self.gater.block_address(address)? {
             self.close_from(&Cidr::around(address, u8::MAX));
         }
         Ok(())
     }
 
     pub(crate) fn unblock_address(&mut self, address: IpAddr) {
-        self.gate.unblock_address(address);
+        self.gater.unblock_address(address);
     }
 
     pub(crate) fn block_subnet(&mut self, subnet: Cidr) -> Result<(), UpdateError> {
-        if self.gate.block_subnet(subnet)? {
+        if self.gater.block_subnet(subnet)? {
             self.close_from(&subnet);
         }
         Ok(())
     }
 
     pub(crate) fn unblock_subnet(&mut self, subnet: Cidr) {
-        self.gate.unblock_subnet(subnet);
+        self.gater.unblock_subnet(subnet);
     }
 
     /// Closes the connections whose other end lies there.
@@ -73,7 +73,7 @@ impl Core {
     }
 
     pub(crate) fn protect(&mut self, peer: PeerId) -> Result<(), UpdateError> {
-        self.gate.protect(peer)?;
+        self.gater.protect(peer)?;
         self.peers.set_protected(&peer, true);
         Ok(())
     }
@@ -81,16 +81,16 @@ impl Core {
     /// A trusted or static peer stays protected (P8.1).
     pub(crate) fn unprotect(&mut self, peer: PeerId) {
         if !self.dials.is_static(&peer) && !self.reputation.is_trusted(&peer) {
-            self.gate.unprotect(peer);
+            self.gater.unprotect(peer);
             self.peers.set_protected(&peer, false);
         }
     }
 
     /// P7.6
     pub(crate) fn trust(&mut self, peer: PeerId) -> Result<(), UpdateError> {
-        self.gate.protect(peer)?;
+        self.gater.protect(peer)?;
         self.peers.set_protected(&peer, true);
-        let change = self.reputation.trust(&mut self.cx, peer, self.gate.is_blocked(peer));
+        let change = self.reputation.trust(&mut self.cx, peer, self.gater.is_blocked(peer));
         self.standing_changed(change);
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Core {
         if self.reputation.standing(now.mono, &peer) != Standing::Banned {
             return Err(UpdateError::NotBanned);
         }
-        let change = self.reputation.lift_ban(&mut self.cx, peer, self.gate.is_blocked(peer));
+        let change = self.reputation.lift_ban(&mut self.cx, peer, self.gater.is_blocked(peer));
         self.standing_changed(change);
         Ok(())
     }

@@ -210,7 +210,7 @@ impl Reputation {
         let now = cx.now;
         let wall = |at: Time| UnixTime(now.unix.0.saturating_add(at.0.saturating_sub(now.mono.0)));
         let (score, ban_ends) = (ledger.score(now.mono), ledger.ban_ends(now.mono).map(wall));
-        cx.remember(Record::Peer { peer, score, as_of: now.unix, ban_ends });
+        cx.persist(Record::Peer { peer, score, as_of: now.unix, ban_ends });
     }
 
     /// P7.7: neither a ban nor a bad name is lost by a restart. Called when a peer has gone.
@@ -387,7 +387,7 @@ mod tests {
 
         /// Everything that went out, without records.
         fn said(&mut self) -> Vec<Output> {
-            std::iter::from_fn(|| self.cx.poll_output()).filter(|output| !matches!(output, Output::Keep(_))).collect()
+            std::iter::from_fn(|| self.cx.poll_output()).filter(|output| !matches!(output, Output::Persist(_))).collect()
         }
     }
 
@@ -474,6 +474,6 @@ mod tests {
         desk.reputation.disconnect(Time::ZERO, peer(1));
         desk.reputation.persist_if_scored(&mut desk.cx, peer(1));
         let kept = Record::Peer { peer: peer(1), score: -9_000_000, as_of: UnixTime(1_000_000_000), ban_ends: None };
-        assert_eq!(desk.cx.poll_output(), Some(Output::Keep(kept)));
+        assert_eq!(desk.cx.poll_output(), Some(Output::Persist(kept)));
     }
 }

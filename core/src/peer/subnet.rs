@@ -1,6 +1,6 @@
 //! Which addresses belong together (P8.1, P8.3)?
 //!
-//! A [`Cidr`] is a block of addresses that an operator names to the [`Gate`](super::gate::Gate); [`Neighbours`] counts the established
+//! A [`Cidr`] is a block of addresses that an operator names to the [`ConnectionGater`](super::gater::ConnectionGater); [`Neighbours`] counts the established
 //! connections of each neighbourhood, so that one host with many addresses cannot surround a node.
 //!
 //! An IPv4 address that comes dressed as IPv6 (`::ffff:10.0.0.1`) is treated as the IPv4 address that it is, everywhere.

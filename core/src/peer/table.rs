@@ -12,9 +12,9 @@ use std::net::IpAddr;
 
 use crate::config::Config;
 use crate::id::{ConnectionId, PeerId, RequestId};
-use crate::input::{Direction, Spoken};
+use crate::input::{Direction, SupportedProtocols};
 use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
-use crate::peer::pace::Pace;
+use crate::peer::outbound_limiter::OutboundLimiter;
 use crate::peer::remembered::Remembered;
 use crate::peer::subnet::Cidr;
 use crate::time::Time;
@@ -30,7 +30,7 @@ pub(crate) const MAX_CONNECTIONS_PER_PEER: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Connected {
     connections: BTreeMap<ConnectionId, ConnectionInfo>,
-    pub(crate) spoken: Spoken,
+    pub(crate) protocols: SupportedProtocols,
     topics: BTreeSet<Topic>,
     /// How many peers had come before it, and when it came.
     pub(super) arrival: u64,
@@ -78,7 +78,7 @@ pub(super) struct Allowances {
     limiters: [Limiter; 3],
     response_bytes: ByteBudget,
     /// What we may ask of it, by protocol (P6.7).
-    pub(super) paces: [Pace; 3],
+    pub(super) outbound_limiters: [OutboundLimiter; 3],
     /// Bytes of txlists that it may gossip (T3).
     txlist_bytes: ByteBudget,
 }
@@ -97,7 +97,7 @@ impl Limits {
             fresh: (now, 0),
             limiters: std::array::from_fn(|_| Limiter::new(self.requests)),
             response_bytes: ByteBudget::new(self.responses),
-            paces: std::array::from_fn(|_| Pace::new(&self.requests)),
+            outbound_limiters: std::array::from_fn(|_| OutboundLimiter::new(&self.requests)),
             txlist_bytes: ByteBudget::new(self.txlists),
         }
     }
@@ -154,7 +154,7 @@ impl Peers {
             self.arrivals += 1; // 2^64 peers outlive any node
             let connected = Connected {
                 connections: BTreeMap::new(),
-                spoken: Spoken::default(),
+                protocols: SupportedProtocols::default(),
                 topics: BTreeSet::new(),
                 arrival: self.arrivals,
                 since: now,
@@ -233,9 +233,9 @@ impl Peers {
     }
 
     /// A peer said what it speaks.
-    pub(crate) fn identified(&mut self, peer: &PeerId, spoken: Spoken) {
+    pub(crate) fn identified(&mut self, peer: &PeerId, protocols: SupportedProtocols) {
         if let Some(connected) = self.connected.get_mut(peer) {
-            connected.spoken = spoken;
+            connected.protocols = protocols;
         }
     }
 
@@ -243,9 +243,9 @@ impl Peers {
     pub(crate) fn does_not_speak(&mut self, peer: &PeerId, protocol: Protocol) {
         let Some(connected) = self.connected.get_mut(peer) else { return };
         match protocol {
-            Protocol::GetHead => connected.spoken.get_head = false,
-            Protocol::GetCommitments => connected.spoken.get_commitments = false,
-            Protocol::GetTxList => connected.spoken.get_txlist = false,
+            Protocol::GetHead => connected.protocols.get_head = false,
+            Protocol::GetCommitments => connected.protocols.get_commitments = false,
+            Protocol::GetTxList => connected.protocols.get_txlist = false,
         }
     }
 

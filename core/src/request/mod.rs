@@ -132,7 +132,7 @@ impl Requests {
         let peer = match peer {
             Some(peer) => {
                 let connected = askable.peers.get(&peer).ok_or(CommandError::NotConnected)?;
-                if !connected.spoken.supports(protocol) {
+                if !connected.protocols.supports(protocol) {
                     return Err(CommandError::Unsupported(protocol));
                 }
                 let in_flight = self.waiting.len();

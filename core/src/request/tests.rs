@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 
 use super::*;
 use crate::id::ConnectionId;
-use crate::input::{Direction, Spoken};
+use crate::input::{Direction, SupportedProtocols};
 use crate::output::Output;
 use crate::peer::table::ConnectionInfo;
 use crate::time::Now;
@@ -40,7 +40,7 @@ impl Bench {
             let info = ConnectionInfo { direction: Direction::Inbound, address: None };
             peers.open(cx.now.mono, peer(*name), (ConnectionId(u64::from(*name)), info), false);
             reputation.connect(&mut cx, peer(*name));
-            peers.identified(&peer(*name), Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true });
+            peers.identified(&peer(*name), SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true });
         }
         Self { cx, peers, reputation, requests: Requests::default(), checking: 0 }
     }

@@ -168,8 +168,8 @@ fn no_input_in_any_order_makes_it_panic() {
     let inputs = [
         Input::ConnectionClosed { peer: stranger, connection: ConnectionId(7) },
         Input::DialFailed { dial: DialId(7), failure: DialFailure::Unreachable },
-        Input::PeerIdentified { peer: stranger, spoken: Spoken::default() },
-        Input::AddressSeen { peer: stranger, address: [203, 0, 113, 7].into() },
+        Input::PeerIdentified { peer: stranger, protocols: SupportedProtocols::default() },
+        Input::AddressObserved { peer: stranger, address: [203, 0, 113, 7].into() },
         Input::PeerSubscribed { peer: stranger, topic: Topic::TxLists },
         Input::PeerUnsubscribed { peer: stranger, topic: Topic::TxLists },
         gossip(99, Topic::Commitments, vec![0; 382]),

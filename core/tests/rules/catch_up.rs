@@ -425,7 +425,10 @@ fn p6_9_claims_that_nobody_backs_fall_however_many_they_are() {
     claims(&mut node, &asked[0], 200);
     for name in &names {
         node.open(*name);
-        node.quiet(Input::PeerIdentified { peer: peer(*name), spoken: Spoken { get_head: true, ..Spoken::default() } });
+        node.quiet(Input::PeerIdentified {
+            peer: peer(*name),
+            protocols: SupportedProtocols { get_head: true, ..SupportedProtocols::default() },
+        });
         let mut outputs = node.drain();
         if heads(&outputs).is_empty() {
             outputs = node.command(Command::GetHead { peer: Some(peer(*name)) }).unwrap().1;

@@ -139,8 +139,8 @@ impl Chaos {
                     address: None,
                     dial: None,
                 });
-                let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
-                self.input(Input::PeerIdentified { peer: peer(name), spoken });
+                let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+                self.input(Input::PeerIdentified { peer: peer(name), protocols });
             }
             1 => self.input(Input::ConnectionClosed { peer: peer(name), connection: ConnectionId(which as u64 % 6) }),
             2 => self.input(Input::PeerSubscribed { peer: peer(name), topic: Topic::ALL[which % 2] }),

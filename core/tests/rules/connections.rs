@@ -38,19 +38,19 @@ fn p8_1_a_dial_is_refused_with_its_reason_and_changes_nothing() {
         Err(CommandError::Gated(refusal)) => refusal,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&mut node, "/ip4/192.0.2.1/tcp/1".to_owned()), GateRefusal::NoPeerId);
-    assert_eq!(refused(&mut node, at("192.0.2.1", 1)), GateRefusal::Connected);
+    assert_eq!(refused(&mut node, "/ip4/192.0.2.1/tcp/1".to_owned()), GaterRefusal::NoPeerId);
+    assert_eq!(refused(&mut node, at("192.0.2.1", 1)), GaterRefusal::Connected);
     dial(&mut node, at("192.0.2.2", 2)).unwrap();
-    assert_eq!(refused(&mut node, at("192.0.2.3", 2)), GateRefusal::Dialing);
+    assert_eq!(refused(&mut node, at("192.0.2.3", 2)), GaterRefusal::Dialing);
     node.update(Update::BlockPeer { peer: peer(3) }).unwrap();
-    assert_eq!(refused(&mut node, at("192.0.2.3", 3)), GateRefusal::PeerBlocked);
+    assert_eq!(refused(&mut node, at("192.0.2.3", 3)), GaterRefusal::PeerBlocked);
     node.update(Update::BlockAddress { address: [192, 0, 2, 4].into() }).unwrap();
-    assert_eq!(refused(&mut node, at("192.0.2.4", 4)), GateRefusal::AddressBlocked);
+    assert_eq!(refused(&mut node, at("192.0.2.4", 4)), GaterRefusal::AddressBlocked);
     let subnet: Cidr = "198.51.100.0/24".parse().unwrap();
     node.update(Update::BlockSubnet { subnet }).unwrap();
-    assert_eq!(refused(&mut node, at("198.51.100.4", 4)), GateRefusal::SubnetBlocked(subnet));
-    let gate = node.core.gate();
-    assert_eq!((gate.blocked_peers().count(), gate.blocked_addresses().count(), gate.blocked_subnets().count()), (1, 1, 1));
+    assert_eq!(refused(&mut node, at("198.51.100.4", 4)), GaterRefusal::SubnetBlocked(subnet));
+    let gater = node.core.gater();
+    assert_eq!((gater.blocked_peers().count(), gater.blocked_addresses().count(), gater.blocked_subnets().count()), (1, 1, 1));
     node.update(Update::UnblockPeer { peer: peer(3) }).unwrap();
     node.update(Update::UnblockAddress { address: [192, 0, 2, 4].into() }).unwrap();
     node.update(Update::UnblockSubnet { subnet }).unwrap();
@@ -62,9 +62,9 @@ fn p8_1_a_dial_is_refused_with_its_reason_and_changes_nothing() {
 #[test]
 fn p8_1_an_invalid_subnet_is_an_error_and_a_blocked_one_holds_from_the_start() {
     assert_eq!("10.0.0.1/8".parse::<Cidr>().unwrap_err().key, "blocked_subnets");
-    let gate = GateConfig { blocked_subnets: vec!["203.0.113.0/24".parse().unwrap()], ..GateConfig::default() };
-    let mut node = Node::with(Config { gate, ..Config::new(CHAIN) });
-    assert!(matches!(dial(&mut node, at("203.0.113.7", 1)), Err(CommandError::Gated(GateRefusal::SubnetBlocked(_)))));
+    let gater = GaterConfig { blocked_subnets: vec!["203.0.113.0/24".parse().unwrap()], ..GaterConfig::default() };
+    let mut node = Node::with(Config { gater, ..Config::new(CHAIN) });
+    assert!(matches!(dial(&mut node, at("203.0.113.7", 1)), Err(CommandError::Gated(GaterRefusal::SubnetBlocked(_)))));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn p8_1_the_resolved_address_is_asked_about_again_either_way() {
     let (id, command) = dial(&mut node, name).unwrap();
     let (connection, outputs) = node.link(peer(1), Some("203.0.113.7"), Some(id));
     assert_eq!(actions(&outputs), [Action::CloseConnection { connection }]);
-    let refusal = GateRefusal::SubnetBlocked("203.0.113.0/24".parse().unwrap());
+    let refusal = GaterRefusal::SubnetBlocked("203.0.113.0/24".parse().unwrap());
     assert_eq!(outcomes(&outputs), [(command, Outcome::Gated(refusal))]);
     let (connection, outputs) = node.link(peer(2), Some("203.0.113.8"), None);
     assert_eq!(outputs, [Output::Net(Action::CloseConnection { connection })], "nobody hears of it");
@@ -99,15 +99,15 @@ fn p8_1_a_block_closes_what_stands() {
 
 #[test]
 fn p8_1_protected_peers_pass_the_redial_limit() {
-    let gate = GateConfig { redial_limit: Some(1), ..GateConfig::default() };
-    let mut node = Node::with(Config { gate, ..Config::new(CHAIN) });
+    let gater = GaterConfig { redial_limit: Some(1), ..GaterConfig::default() };
+    let mut node = Node::with(Config { gater, ..Config::new(CHAIN) });
     let (id, _) = dial(&mut node, at("192.0.2.1", 1)).unwrap();
     node.input(unreachable(id));
-    assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GateRefusal::Redialed { limit: 1, .. }))));
+    assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GaterRefusal::Redialed { limit: 1, .. }))));
     node.update(Update::Protect { peer: peer(1) }).unwrap();
     assert!(dial(&mut node, at("192.0.2.1", 1)).is_ok());
     node.update(Update::Unprotect { peer: peer(1) }).unwrap();
-    assert_eq!(node.core.gate().protected_peers().count(), 0);
+    assert_eq!(node.core.gater().protected_peers().count(), 0);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn p8_4_protected_peers_never_leave_for_others() {
     node.update(Update::Unprotect { peer: peer(1) }).unwrap();
     let (_, outputs) = node.link(peer(5), None, None);
     assert_eq!(disconnected(&outputs), [peer(5)]);
-    assert!(node.core.gate().is_protected(peer(1)) && !node.core.gate().is_protected(peer(2)), "trust protects");
+    assert!(node.core.gater().is_protected(peer(1)) && !node.core.gater().is_protected(peer(2)), "trust protects");
 }
 
 fn with_static(addresses: &[String]) -> Node {
@@ -277,7 +277,7 @@ fn p8_5_a_static_peer_that_leaves_is_dialed_again_and_one_that_hangs_up_at_once_
     pause(SECOND, 4 * SECOND);
     pause(90 * SECOND, 8 * SECOND);
     pause(SECOND, 2 * SECOND);
-    assert!(node.core.gate().is_protected(peer(1)));
+    assert!(node.core.gater().is_protected(peer(1)));
 }
 
 #[test]
@@ -315,13 +315,13 @@ fn p8_5_a_dial_that_our_own_side_refuses_makes_no_pause_longer() {
 
 #[test]
 fn p8_1_a_dial_that_our_own_side_refuses_does_not_count_for_the_redial_limit() {
-    let gate = GateConfig { redial_limit: Some(1), ..GateConfig::default() };
-    let mut node = Node::with(Config { gate, ..Config::new(CHAIN) });
+    let gater = GaterConfig { redial_limit: Some(1), ..GaterConfig::default() };
+    let mut node = Node::with(Config { gater, ..Config::new(CHAIN) });
     for failure in [DialFailure::Denied, DialFailure::Denied, DialFailure::Undialable] {
         let (id, command) = dial(&mut node, at("192.0.2.1", 1)).unwrap();
         assert_eq!(outcomes(&node.input(Input::DialFailed { dial: id, failure })), [(command, Outcome::NotConnected(failure))]);
     }
-    assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GateRefusal::Redialed { limit: 1, .. }))));
+    assert!(matches!(dial(&mut node, at("192.0.2.1", 1)), Err(CommandError::Gated(GaterRefusal::Redialed { limit: 1, .. }))));
 }
 
 #[test]

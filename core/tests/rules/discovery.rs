@@ -9,7 +9,7 @@ use preconf_core::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-const EVERYTHING: Spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+const EVERYTHING: SupportedProtocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
 
 fn config(discovery: DiscoveryConfig) -> Config {
     Config { discovery: Some(discovery), ..Config::new(CHAIN) }
@@ -68,8 +68,8 @@ fn next_lookup(node: &mut Node) -> Duration {
     node.now.mono.since(before)
 }
 
-fn identify(node: &mut Node, peer: PeerId, spoken: Spoken) -> Vec<Output> {
-    node.input(Input::PeerIdentified { peer, spoken })
+fn identify(node: &mut Node, peer: PeerId, protocols: SupportedProtocols) -> Vec<Output> {
+    node.input(Input::PeerIdentified { peer, protocols })
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn p2_5_an_unlabelled_node_that_speaks_nothing_of_ours_is_dropped_and_left_alone
     found(&mut node, NodeRecord { chain: ChainLabel::Missing, ..record(1) });
     let (dial, peer, _) = dials(&node.wait(SECOND)).remove(0);
     let (connection, _) = node.link(peer, Some("11.0.0.1"), Some(dial));
-    identify(&mut node, peer, Spoken { gossip: true, ..Spoken::default() });
+    identify(&mut node, peer, SupportedProtocols { gossip: true, ..SupportedProtocols::default() });
     assert!(actions(&node.wait(10 * SECOND)).contains(&Action::Disconnect { peer }));
     node.unlink(peer, connection);
     for _ in 0..30 {
@@ -515,9 +515,9 @@ fn p8_10_whoever_does_nothing_keeps_no_place_however_early_it_came() {
 #[test]
 fn p8_10_what_it_was_being_asked_is_not_held_against_who_has_to_go() {
     let (mut node, links) = full();
-    let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+    let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
     for number in 1..=4 {
-        node.input(Input::PeerIdentified { peer: stranger(number), spoken });
+        node.input(Input::PeerIdentified { peer: stranger(number), protocols });
     }
     node.wait(55 * SECOND);
     for number in 1..=4 {

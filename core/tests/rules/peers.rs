@@ -17,7 +17,7 @@ fn hearing(names: &[u8]) -> Node {
 
 fn hear(node: &mut Node, name: u8) {
     node.link(peer(name), None, None);
-    node.input(Input::PeerIdentified { peer: peer(name), spoken: Spoken { gossip: true, ..Spoken::default() } });
+    node.input(Input::PeerIdentified { peer: peer(name), protocols: SupportedProtocols { gossip: true, ..SupportedProtocols::default() } });
     for topic in Topic::ALL {
         node.input(Input::PeerSubscribed { peer: peer(name), topic });
     }
@@ -61,7 +61,7 @@ fn p7_4_a_timer_bans_a_silent_peer_and_lets_it_back_in() {
     let (connection, refused) = node.link(peer(9), None, None);
     assert_eq!(actions(&refused), [Action::CloseConnection { connection }], "blocked both ways");
     let address = format!("/ip4/192.0.2.1/tcp/1/p2p/{}", peer(9));
-    assert_eq!(node.command(Command::Dial { address: address.clone() }), Err(CommandError::Gated(GateRefusal::Banned)));
+    assert_eq!(node.command(Command::Dial { address: address.clone() }), Err(CommandError::Gated(GaterRefusal::Banned)));
 
     let quiet = node.wait(Duration::from_millis(3_599_999));
     assert!(!actions(&quiet).contains(&Action::Unblock { peer: peer(9) }));
@@ -214,7 +214,7 @@ fn p7_6_trust_ends_a_ban() {
     banned(&mut node, 9);
     let outputs = node.update(Update::Trust { peer: peer(9) }).unwrap();
     assert!(actions(&outputs).contains(&Action::Unblock { peer: peer(9) }));
-    assert!(node.core.gate().is_protected(peer(9)));
+    assert!(node.core.gater().is_protected(peer(9)));
     let quiet = node.wait(3_600 * SECOND);
     assert!(standings(&quiet).is_empty(), "the old ban's timer is gone");
 }
@@ -287,7 +287,7 @@ fn p7_1_a_stored_score_out_of_its_range_comes_back_within_it() {
 fn p2_5_a_peer_of_another_chain_is_dropped_without_blame() {
     let mut node = Node::new();
     node.link(peer(9), None, None);
-    node.input(Input::PeerIdentified { peer: peer(9), spoken: Spoken { gossip: true, ..Spoken::default() } });
+    node.input(Input::PeerIdentified { peer: peer(9), protocols: SupportedProtocols { gossip: true, ..SupportedProtocols::default() } });
     let outputs = node.wait(5 * SECOND);
     assert_eq!(actions(&outputs), [Action::Disconnect { peer: peer(9) }]);
     assert_eq!(node.score(9), 0);

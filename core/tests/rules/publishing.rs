@@ -114,7 +114,7 @@ fn p5_9_never_contradicts_what_it_published_before() {
 /// What came out to be kept, and what came out to be published, in order.
 fn kept_and_published(outputs: &[Output]) -> Vec<Result<Record, Topic>> {
     let both = |output: &Output| match output {
-        Output::Keep(record) => Some(Ok(record.clone())),
+        Output::Persist(record) => Some(Ok(record.clone())),
         Output::Net(Action::Publish { topic, .. }) => Some(Err(*topic)),
         _ => None,
     };

@@ -220,7 +220,7 @@ fn p6_8_chooses_a_peer_that_supports_the_protocol_with_least_in_flight_and_says_
     assert_eq!(node.command(Command::GetHead { peer: None }).unwrap_err(), CommandError::NoPeer(Protocol::GetHead));
     assert_eq!(node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap_err(), CommandError::NotConnected);
     node.open(9);
-    node.input(Input::PeerIdentified { peer: peer(9), spoken: Spoken { gossip: true, ..Spoken::default() } });
+    node.input(Input::PeerIdentified { peer: peer(9), protocols: SupportedProtocols { gossip: true, ..SupportedProtocols::default() } });
     let unsupported = CommandError::Unsupported(Protocol::GetHead);
     assert_eq!(node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap_err(), unsupported);
     let mut node = Node::connected_to(&[7, 8, 9]);

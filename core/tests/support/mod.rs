@@ -67,8 +67,8 @@ impl Node {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
         self.quiet(Input::ConnectionOpened { peer: peer(name), connection, direction: Direction::Inbound, address: None, dial: None });
-        let spoken = Spoken { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
-        self.quiet(Input::PeerIdentified { peer: peer(name), spoken });
+        let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+        self.quiet(Input::PeerIdentified { peer: peer(name), protocols });
         for topic in Topic::ALL {
             self.quiet(Input::PeerSubscribed { peer: peer(name), topic });
         }
@@ -113,7 +113,7 @@ impl Node {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Job(job) => self.core.handle_input(self.now, Input::JobFinished(job.run())),
-                Output::Net(_) | Output::App(_) | Output::Keep(_) => outputs.push(output),
+                Output::Net(_) | Output::App(_) | Output::Persist(_) => outputs.push(output),
             }
         }
         outputs
@@ -223,7 +223,7 @@ pub(crate) fn standings(outputs: &[Output]) -> Vec<(PeerId, Standing)> {
 /// What is to be stored, in order.
 pub(crate) fn records(outputs: &[Output]) -> Vec<Record> {
     let record = |output: &Output| match output {
-        Output::Keep(record) => Some(record.clone()),
+        Output::Persist(record) => Some(record.clone()),
         _ => None,
     };
     outputs.iter().filter_map(record).collect()

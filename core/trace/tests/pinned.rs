@@ -22,15 +22,15 @@ fn told() -> Vec<Input> {
     use Input::*;
     let (peer, address): (PeerId, IpAddr) = (peer(7), [10, 0, 0, 1].into());
     let (connection, data) = (ConnectionId(300), Bytes::from_static(b"data"));
-    let spoken = Spoken { get_head: true, get_commitments: false, get_txlist: true, gossip: false };
+    let protocols = SupportedProtocols { get_head: true, get_commitments: false, get_txlist: true, gossip: false };
     vec![
         ConnectionOpened { peer, connection, direction: Direction::Outbound, address: Some(address), dial: Some(DialId(9)) },
         ConnectionClosed { peer, connection },
         DialFailed { dial: DialId(9), failure: DialFailure::Denied },
         RecordFound { record: Box::new(record()) },
         LookupFinished { lookup: LookupId(2), succeeded: true },
-        PeerIdentified { peer, spoken },
-        AddressSeen { peer, address },
+        PeerIdentified { peer, protocols },
+        AddressObserved { peer, address },
         PeerSubscribed { peer, topic: Topic::Commitments },
         PeerUnsubscribed { peer, topic: Topic::TxLists },
         GossipReceived { peer, message: MessageId([3; 20]), topic: Topic::TxLists, data: data.clone() },

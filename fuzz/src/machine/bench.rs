@@ -4,7 +4,11 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use preconf_core::{Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, DiscoveryConfig, Event, GateConfig, HostRule, Input, Job, LimitKind, LookupId, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record, RequestId, Response, Standing, Time, UnixTime, Update, memory_bound, MAX_OUTPUTS_PER_STEP};
+use preconf_core::{
+    Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, DiscoveryConfig, Event, GaterConfig, HostRule,
+    Input, Job, LimitKind, LookupId, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record,
+    RequestId, Response, Standing, Time, UnixTime, Update, memory_bound,
+};
 
 use super::material::{self, CHAIN, Material, SLASHER, START};
 use super::moves::{Kind, Move, PEERS};
@@ -102,7 +106,7 @@ impl Bench {
             | Kind::Identify
             | Kind::Subscribe
             | Kind::Fetch
-            | Kind::AddressSeen => !self.links.is_empty(),
+            | Kind::AddressObserved => !self.links.is_empty(),
             Kind::JobDone => !self.jobs.is_empty(),
             Kind::Answer | Kind::AnswerBadly => !self.sent.is_empty(),
             Kind::Written => !self.channels.is_empty(),
@@ -188,7 +192,7 @@ impl Bench {
             }
             Kind::Restart => self.restart(),
             Kind::Look => self.look(),
-            Kind::AddressSeen => self.address_seen(from, which),
+            Kind::AddressObserved => self.address_seen(from, which),
         }
         self.check_tables();
     }
@@ -327,7 +331,7 @@ impl Bench {
             Output::Job(job) => self.jobs.push(job),
             Output::Net(action) => self.note_action(action),
             Output::App(event) => self.note_event(&event),
-            Output::Keep(record) => self.kept.push(record),
+            Output::Persist(record) => self.kept.push(record),
         }
     }
 
@@ -351,7 +355,7 @@ impl Bench {
             Action::CloseConnection { .. } | Action::Disconnect { .. } | Action::Block { .. } | Action::Unblock { .. } => {}
             Action::ReportGossip { .. } | Action::SetScore { .. } | Action::DropRequest { .. } => {}
             Action::Introduce { .. } => {}
-            Action::SeenAt { .. } => self.reached.agreed += 1,
+            Action::AdvertiseAddress { .. } => self.reached.agreed += 1,
         }
     }
 
@@ -456,7 +460,7 @@ fn config(preset: usize) -> Config {
             static_peers: vec![dial_address(peer(6), 0), dial_address(peer(6), 1), dial_address(peer(7), 2)],
             trusted: vec![peer(5)],
             connections: ConnectionLimits { target_peers: 4, reserved_outbound: 2, pending_out: 2, ..ConnectionLimits::TEST },
-            gate: GateConfig { redial_limit: Some(2), max_per_neighbourhood: 2, exempt_private: false, ..GateConfig::default() },
+            gater: GaterConfig { redial_limit: Some(2), max_per_neighbourhood: 2, exempt_private: false, ..GaterConfig::default() },
             discovery: Some(DiscoveryConfig { dials_at_once: 2, ..DiscoveryConfig::TEST }),
             ..base
         },

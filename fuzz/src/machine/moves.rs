@@ -91,7 +91,7 @@ kinds! {
     /// The node is asked how it is.
     Look,
     /// A peer says where it sees us.
-    AddressSeen,
+    AddressObserved,
 }
 
 /// One move.

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use preconf_core::{ChainLabel, Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, NodeRecord, PeerId, Spoken, Topic, Update};
+use preconf_core::{
+    ChainLabel, Cidr, Command, ConnectionId, DialFailure, DialId, Direction, Input, NodeRecord, PeerId, SupportedProtocols, Topic, Update,
+};
 
 use super::bench::{Bench, Link};
 use super::material::CHAIN;
@@ -73,8 +75,8 @@ impl Bench {
 
     pub(crate) fn identify(&mut self, peer: PeerId, how: u8) {
         let bit = |at: u8| how & (1 << at) == 0;
-        let spoken = Spoken { get_head: bit(0), get_commitments: bit(1), get_txlist: bit(2), gossip: bit(3) };
-        self.input(Input::PeerIdentified { peer, spoken });
+        let protocols = SupportedProtocols { get_head: bit(0), get_commitments: bit(1), get_txlist: bit(2), gossip: bit(3) };
+        self.input(Input::PeerIdentified { peer, protocols });
     }
 
     pub(crate) fn address_seen(&mut self, peer: PeerId, which: u8) {
@@ -82,7 +84,7 @@ impl Bench {
             for from in self.links.iter().filter(|link| link.peer == peer).filter_map(|link| link.dialed_at) {
                 self.oracle.hears_address(from, address);
             }
-            self.input(Input::AddressSeen { peer, address });
+            self.input(Input::AddressObserved { peer, address });
         }
     }
 

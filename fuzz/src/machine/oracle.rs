@@ -89,7 +89,7 @@ impl Oracle {
         match output {
             Output::Net(action) => self.action(action),
             Output::App(event) => self.event(event),
-            Output::Job(_) | Output::Keep(_) => {}
+            Output::Job(_) | Output::Persist(_) => {}
         }
     }
 
@@ -116,7 +116,7 @@ impl Oracle {
                 self.asked_of_us.remove(channel).expect("one end of what was asked");
             }
             Action::SetScore { score, .. } => assert!(score.abs() <= 10 * POINT, "P7.1: a score of {score}"),
-            Action::SeenAt { address } => {
+            Action::AdvertiseAddress { address } => {
                 let agree = self.seen.iter().filter(|(said, _)| said == address).count();
                 assert!(agree >= 3, "P8.11: {address} is believed of {agree} neighbourhoods");
             }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use preconf_core::{Bytes, ChannelId, Command, CommitmentsPage, ConnectionId, Core, DialFailure, DialId, Found, GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, Input, JobDone, JobId, Now, Outcome, PeerId, PreconfHead, Protocol, PublishId, PublishOutcome, RawTxList, RequestFailure, RequestId, SignedCommitment, SyncTip, Topic, Update, Window, keccak256, message_id, U256};
+use preconf_core::{
+    Bytes, ChannelId, Command, CommitmentsPage, ConnectionId, Core, DialFailure, DialId, Found, GetCommitmentsRequest, GetHeadRequest,
+    GetTxListRequest, Input, JobDone, JobId, Now, Outcome, PeerId, PreconfHead, Protocol, PublishId, PublishOutcome, RawTxList,
+    RequestFailure, RequestId, SignedCommitment, SyncTip, Topic, U256, Update, Window, keccak256, message_id,
+};
 
 use super::bench::{Bench, Sent};
 use super::material::{BLOCKS, CHAIN, GENESIS, Item, Material, Nature, spoil};

@@ -352,7 +352,7 @@ pub const STORIES: &[Story] = &[
             node.waits(Wait::Second).connect(Bob).go(Kind::DialEnds, Sam, 0, 1).go(Kind::DialEnds, Nick, 0, 18);
             node.go(Kind::Dial, Alice, 0, 0).go(Kind::DialEnds, Alice, 0, 9);
             for (who, address) in [(Bob, 2), (Sam, 2), (Nick, 3), (Alice, 2), (Nick, 6), (Nick, 2), (Alice, 2)] {
-                node.go(Kind::AddressSeen, who, address, 0);
+                node.go(Kind::AddressObserved, who, address, 0);
             }
         },
         reaches: |reached| reached.agreed == 1,

@@ -50,7 +50,7 @@ pub struct Discv5 {
 enum Order {
     LookUp(LookupId),
     Introduce(String),
-    SeenAt(IpAddr),
+    AdvertiseAddress(IpAddr),
     Listening(Multiaddr),
     Silent(Multiaddr),
 }
@@ -118,7 +118,7 @@ impl Discovery for Discv5 {
     }
 
     fn seen_at(&mut self, address: IpAddr) {
-        self.order(Order::SeenAt(address));
+        self.order(Order::AdvertiseAddress(address));
     }
 
     fn listening(&mut self, address: &Multiaddr) {
@@ -203,7 +203,7 @@ impl Task {
                         lookup = Some(query.map(move |found| (id, found)).boxed());
                     }
                     Some(Order::Introduce(record)) => self.introduce(&record),
-                    Some(Order::SeenAt(address)) => self.write_address(address),
+                    Some(Order::AdvertiseAddress(address)) => self.write_address(address),
                     Some(Order::Listening(address)) => {
                         self.listeners.insert(address);
                         self.write_ports();

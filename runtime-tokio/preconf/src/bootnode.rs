@@ -61,13 +61,13 @@ pub(crate) async fn run(args: BootnodeArgs) -> Result<(), RunError> {
     let config =
         Discv5Config { chain: args.chain_id.map(ChainId), listen: vec![args.listen], external: args.external_ip, bootnodes: args.bootnode };
     let mut discovery = preconf_tokio::discv5(config, key.identity())?;
-    let mut pace = tokio::time::interval(LOOK_EVERY);
+    let mut outbound_limiter = tokio::time::interval(LOOK_EVERY);
     let mut is_looking = false;
     let mut last = LookupId(0);
     loop {
         tokio::select! {
             () = stop.requested() => return Ok(()),
-            _ = pace.tick(), if !is_looking => {
+            _ = outbound_limiter.tick(), if !is_looking => {
                 (is_looking, last) = (true, LookupId(last.0 + 1));
                 discovery.look_up(last);
             }

@@ -36,9 +36,11 @@ fn home(runtime: Runtime) -> Home {
     match runtime {
         Runtime::Tokio => Home::tokio(),
         #[cfg(feature = "async-std")]
-        Runtime::AsyncStd => {
-            Home { name: "async-std", parts: preconf_async_std::parts, run: |driver| Runtime::AsyncStd.run(driver).end().boxed() }
-        }
+        Runtime::AsyncStd => Home {
+            name: "async-std",
+            environment: preconf_async_std::environment,
+            run: |driver| Runtime::AsyncStd.run(driver).end().boxed(),
+        },
     }
 }
 

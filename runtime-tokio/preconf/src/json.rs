@@ -52,7 +52,7 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
         NetworkEvent::OwnRecord { record } => json!({"event": "own_record", "record": record}),
-        NetworkEvent::Keep(record) => keep(record),
+        NetworkEvent::Persist(record) => keep(record),
         NetworkEvent::Core(event) => core_event(event, domain),
     }
 }
@@ -146,10 +146,10 @@ pub(crate) fn peer(info: &PeerInfo) -> Value {
         "score_millionths": info.score,
         "standing": info.standing.label(),
         "speaks": {
-            "get_head": info.spoken.get_head,
-            "get_commitments": info.spoken.get_commitments,
-            "get_raw_txlist": info.spoken.get_txlist,
-            "gossip": info.spoken.gossip,
+            "get_head": info.protocols.get_head,
+            "get_commitments": info.protocols.get_commitments,
+            "get_raw_txlist": info.protocols.get_txlist,
+            "gossip": info.protocols.gossip,
         },
         "subscribed": info.subscribed,
         "claimed_head": info.claimed_head,

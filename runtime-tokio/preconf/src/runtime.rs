@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 use futures::channel::oneshot;
-use preconf_tokio::{Discovery, Discv5Config, Discv5Error, Keypair, NetworkConfig, NetworkDriver, Parts, StartError};
+use preconf_tokio::{Discovery, Discv5Config, Discv5Error, Environment, Keypair, NetworkConfig, NetworkDriver, StartError};
 
 /// What one node lives on; what `run --runtime` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +28,11 @@ impl Runtime {
     }
 
     /// Its sockets, tasks, clock and threads.
-    pub(crate) fn parts(self, config: &NetworkConfig) -> Result<Parts, StartError> {
+    pub(crate) fn environment(self, config: &NetworkConfig) -> Result<Environment, StartError> {
         match self {
-            Self::Tokio => preconf_tokio::parts(config),
+            Self::Tokio => preconf_tokio::environment(config),
             #[cfg(feature = "async-std")]
-            Self::AsyncStd => preconf_async_std::parts(config),
+            Self::AsyncStd => preconf_async_std::environment(config),
         }
     }
 

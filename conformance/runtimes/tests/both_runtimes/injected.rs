@@ -14,8 +14,8 @@ use libp2p_core::transport::MemoryTransport;
 use preconf_node::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Time};
 use preconf_node::preconf_libp2p::upgrade;
 use preconf_node::{
-    BoxedWork, Clock, Discovery, DiscoveryNews, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents,
-    NetworkHandle, Nobody, Parts,
+    BoxedWork, Clock, Discovery, DiscoveryNews, Environment, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent,
+    NetworkEvents, NetworkHandle, NoDiscovery,
 };
 
 use crate::blocks::{Chain, TIP, txlist};
@@ -68,8 +68,8 @@ fn start<R: Runtime>(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'st
     let core = Config { heads_every: Duration::from_secs(1), ..Config::new(CHAIN) }; // who hears nothing asks soon
     let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
-    let (tasks, theirs) = (Arc::clone(&used.tasks), R::parts(&config));
-    let parts = Parts {
+    let (tasks, theirs) = (Arc::clone(&used.tasks), R::environment(&config));
+    let environment = Environment {
         transport: upgrade(MemoryTransport::new(), &config.keypair).expect("a key for noise"),
         executor: Box::new(move |task| {
             tasks.fetch_add(1, Ordering::Relaxed);
@@ -77,9 +77,9 @@ fn start<R: Runtime>(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'st
         }),
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
         clock: Box::new(Counting(theirs.clock, Arc::clone(&used.readings))),
-        discovery: Box::new(Nobody::default()),
+        discovery: Box::new(NoDiscovery::default()),
     };
-    let (mut driver, handle, events) = NetworkDriver::new(config, parts).expect("a node that starts");
+    let (mut driver, handle, events) = NetworkDriver::new(config, environment).expect("a node that starts");
     driver.lose_unless(admit);
     R::spawn(Box::pin(driver.run()));
     (handle, events)
@@ -190,9 +190,9 @@ async fn whom_discovery_finds_is_dialed<A: Runtime, B: Runtime>() {
     let (chain, addresses) = (ChainLabel::Chain(CHAIN), vec![place.to_owned()]);
     let record = NodeRecord { peer: us, sequence: 1, chain, addresses, text: String::new() };
     let config = config();
-    let mut parts = B::parts(&config);
-    parts.discovery = Box::new(Rumour { record, news: Vec::new() });
-    let (driver, _bob, mut events) = B::node_on(config, parts).expect("a node that starts");
+    let mut environment = B::environment(&config);
+    environment.discovery = Box::new(Rumour { record, news: Vec::new() });
+    let (driver, _bob, mut events) = B::node_on(config, environment).expect("a node that starts");
     B::spawn(Box::pin(driver.run()));
     let met = until(&mut events, "a connection", |event| match event {
         NetworkEvent::Core(Event::PeerConnected { peer }) => Some(peer),
@@ -230,10 +230,10 @@ async fn where_peers_see_a_node_reaches_its_discovery<A: Runtime, B: Runtime>() 
     // P8.11: on one machine every loopback address is a neighbourhood, and all see the node at the one that it dials from.
     let mut config = crate::nodes::config();
     config.core.discovery = Some(DiscoveryConfig::TEST);
-    let mut parts = B::parts(&config);
+    let mut environment = B::environment(&config);
     let (tell, mut seen) = mpsc::unbounded();
-    parts.discovery = Box::new(Ear(tell));
-    let (driver, bob, _events) = B::node_on(config, parts).expect("a node that starts");
+    environment.discovery = Box::new(Ear(tell));
+    let (driver, bob, _events) = B::node_on(config, environment).expect("a node that starts");
     B::spawn(Box::pin(driver.run()));
     let mut others = Vec::new();
     for host in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] {

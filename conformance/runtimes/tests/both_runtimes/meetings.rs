@@ -1,6 +1,6 @@
 //! Two nodes that meet late, part, and meet again.
 
-use preconf_node::preconf_core::{CommandError, Config, Event, GateRefusal, PeerId, Update};
+use preconf_node::preconf_core::{CommandError, Config, Event, GaterRefusal, PeerId, Update};
 use preconf_node::{HandleError, Keypair, NetworkConfig, NetworkEvent};
 
 use crate::blocks::{Chain, TIP, txlist};
@@ -86,7 +86,7 @@ async fn who_is_blocked_stays_out_until_unblocked<A: Runtime, B: Runtime>() {
     bob.until("the end of the connection", disconnected(us)).await;
     // Neither way: we do not dial it, and what it dials does not stand.
     let refused = soon("a refusal", alice.handle.dial(bob.address.clone())).await;
-    assert_eq!(refused, Err(HandleError::Refused(CommandError::Gated(GateRefusal::PeerBlocked))));
+    assert_eq!(refused, Err(HandleError::Refused(CommandError::Gated(GaterRefusal::PeerBlocked))));
     let knocking = soon("the dial's end", bob.handle.dial(alice.address.clone())).await;
     if knocking.is_ok() {
         bob.until("the end of the connection", disconnected(us)).await; // both handshakes were over before it was recognized

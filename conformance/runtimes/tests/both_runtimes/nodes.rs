@@ -111,7 +111,7 @@ impl TestNode {
         assert_eq!(soon("a connection", self.handle.dial(address.clone())).await, Ok(peer));
         // A peer can be asked once it has said what it speaks, which no event tells.
         let identified = async {
-            while !self.handle.peers().await.expect("a running node").iter().any(|known| known.peer == peer && known.spoken.get_txlist) {
+            while !self.handle.peers().await.expect("a running node").iter().any(|known| known.peer == peer && known.protocols.get_txlist) {
                 Delay::new(Duration::from_millis(1)).await;
             }
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, Either, select};
 use futures_timer::Delay;
 use preconf_node::preconf_libp2p::{NetError, Transport};
-use preconf_node::{Keypair, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, Parts, StartError};
+use preconf_node::{Environment, Keypair, NetworkConfig, NetworkDriver, NetworkEvents, NetworkHandle, StartError};
 
 /// How long anything may take. Generous, because a test machine may be slow.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -15,14 +15,14 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) trait Runtime: 'static {
     /// Runs a task in the background.
     fn spawn(task: BoxFuture<'static, ()>);
-    /// Prepares a node with the runtime's own parts.
+    /// Prepares a node with the runtime's own environment.
     fn node(config: NetworkConfig) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError>;
     /// The same on parts of the caller's, which may be the runtime's own.
-    fn node_on(config: NetworkConfig, parts: Parts) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
-        NetworkDriver::new(config, parts)
+    fn node_on(config: NetworkConfig, environment: Environment) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
+        NetworkDriver::new(config, environment)
     }
-    /// The runtime's own parts.
-    fn parts(config: &NetworkConfig) -> Parts;
+    /// The runtime's own environment.
+    fn environment(config: &NetworkConfig) -> Environment;
     /// The runtime's own transport. To be polled by a task of the runtime.
     fn transport(keypair: &Keypair) -> Result<Transport, NetError>;
 }
@@ -47,14 +47,14 @@ impl Runtime for Tokio {
         preconf_tokio::node(config)
     }
 
-    fn node_on(config: NetworkConfig, parts: Parts) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
+    fn node_on(config: NetworkConfig, environment: Environment) -> Result<(NetworkDriver, NetworkHandle, NetworkEvents), StartError> {
         let _inside = Self::runtime().enter();
-        NetworkDriver::new(config, parts)
+        NetworkDriver::new(config, environment)
     }
 
-    fn parts(config: &NetworkConfig) -> Parts {
+    fn environment(config: &NetworkConfig) -> Environment {
         let _inside = Self::runtime().enter();
-        preconf_tokio::parts(config).expect("a runtime and a key")
+        preconf_tokio::environment(config).expect("a runtime and a key")
     }
 
     fn transport(keypair: &Keypair) -> Result<Transport, NetError> {
@@ -74,8 +74,8 @@ impl Runtime for AsyncStd {
         preconf_async_std::node(config)
     }
 
-    fn parts(config: &NetworkConfig) -> Parts {
-        preconf_async_std::parts(config).expect("a key")
+    fn environment(config: &NetworkConfig) -> Environment {
+        preconf_async_std::environment(config).expect("a key")
     }
 
     fn transport(keypair: &Keypair) -> Result<Transport, NetError> {

@@ -176,7 +176,7 @@ impl Model {
             Output::Net(Action::SetScore { peer, .. }) => self.scores.touched(*peer),
             Output::Net(Action::Block { peer }) => self.scores.blocked(now, *peer)?,
             Output::App(event) => return self.event(now, event),
-            Output::Net(_) | Output::Keep(_) => {}
+            Output::Net(_) | Output::Persist(_) => {}
         }
         Ok(())
     }

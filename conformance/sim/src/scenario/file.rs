@@ -431,7 +431,7 @@ impl Tuning {
             config.max_served_per_peer = most;
         }
         if let Some(most) = self.max_per_neighbourhood {
-            config.gate.max_per_neighbourhood = most;
+            config.gater.max_per_neighbourhood = most;
         }
         if let Some(peers) = self.target_peers {
             config.connections.target_peers = peers;

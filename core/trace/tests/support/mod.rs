@@ -227,9 +227,9 @@ pub(crate) fn inputs() -> impl Strategy<Value = Input> {
         (any::<u64>(), dials).prop_map(|(dial, failure)| DialFailed { dial: DialId(dial), failure }),
         (peers(), any::<[bool; 4]>()).prop_map(|(peer, [get_head, get_commitments, get_txlist, gossip])| PeerIdentified {
             peer,
-            spoken: Spoken { get_head, get_commitments, get_txlist, gossip }
+            protocols: SupportedProtocols { get_head, get_commitments, get_txlist, gossip }
         }),
-        (peers(), any::<std::net::IpAddr>()).prop_map(|(peer, address)| AddressSeen { peer, address }),
+        (peers(), any::<std::net::IpAddr>()).prop_map(|(peer, address)| AddressObserved { peer, address }),
         (peers(), topics()).prop_map(|(peer, topic)| PeerSubscribed { peer, topic }),
         (peers(), topics()).prop_map(|(peer, topic)| PeerUnsubscribed { peer, topic }),
         (peers(), any::<[u8; 20]>(), topics(), bytes()).prop_map(|(peer, message, topic, data)| GossipReceived {
@@ -303,7 +303,7 @@ pub(crate) fn configs() -> impl Strategy<Value = Config> {
             let mut config = Config::new(ChainId(chain));
             (config.domain, config.slasher) = (domain, slasher);
             (config.late_grace, config.heads_every, config.score.ban_for) = (spans[0], spans[1], spans[2]);
-            (config.trusted, config.static_peers, config.gate.blocked_subnets) = (trusted, static_peers, subnets);
+            (config.trusted, config.static_peers, config.gater.blocked_subnets) = (trusted, static_peers, subnets);
             (config.parent_rules.gas_limit_step_millionths, config.parent_rules.timestamp_grows) = (step, holds);
             config.parent_rules.gas_limit_range = range.map(|(from, to)| from..=to);
             (config.score.weights.timeout, config.connections.total, config.max_held) = (weight, count, size);

@@ -35,7 +35,7 @@ impl FindingArgs {
     }
 
     /// The machine's part. A node that listens nearby takes records of nodes nearby.
-    pub(super) fn pace(&self, preset: DiscoveryConfig, listen: &[Multiaddr]) -> Option<DiscoveryConfig> {
+    pub(super) fn outbound_limiter(&self, preset: DiscoveryConfig, listen: &[Multiaddr]) -> Option<DiscoveryConfig> {
         let is_nearby = listen.iter().filter_map(ip_of).any(|ip| match ip {
             IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
             IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
@@ -99,9 +99,9 @@ mod tests {
 
     #[test]
     fn discovery_is_off_unless_wished_and_takes_private_addresses_only_nearby() {
-        let pace = |port, listen: &[&str]| flags(port).pace(DiscoveryConfig::PROD, &at(listen));
-        assert_eq!(pace(None, &["/ip4/127.0.0.1/tcp/1"]), None);
-        assert!(pace(Some(0), &["/ip4/127.0.0.1/tcp/1"]).is_some_and(|pace| pace.accept_private));
-        assert_eq!(pace(Some(0), &["/ip4/0.0.0.0/tcp/1"]), Some(DiscoveryConfig::PROD));
+        let outbound_limiter = |port, listen: &[&str]| flags(port).outbound_limiter(DiscoveryConfig::PROD, &at(listen));
+        assert_eq!(outbound_limiter(None, &["/ip4/127.0.0.1/tcp/1"]), None);
+        assert!(outbound_limiter(Some(0), &["/ip4/127.0.0.1/tcp/1"]).is_some_and(|outbound_limiter| outbound_limiter.accept_private));
+        assert_eq!(outbound_limiter(Some(0), &["/ip4/0.0.0.0/tcp/1"]), Some(DiscoveryConfig::PROD));
     }
 }

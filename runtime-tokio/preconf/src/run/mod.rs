@@ -205,10 +205,10 @@ impl RunArgs {
         core.domain = self.domain.unwrap_or(core.domain);
         core.slasher = self.slasher;
         core.connections = self.preset.limits();
-        core.gate.blocked_subnets.clone_from(&self.block_subnet);
+        core.gater.blocked_subnets.clone_from(&self.block_subnet);
         core.trusted.clone_from(&self.trusted);
         core.static_peers = self.peer.iter().chain(self.finding.peers()).map(ToString::to_string).collect();
-        core.discovery = self.finding.pace(self.preset.discovery(), &self.listen);
+        core.discovery = self.finding.outbound_limiter(self.preset.discovery(), &self.listen);
         let mut config = NetworkConfig::new(core, key.identity().clone());
         config.seed = self.seed.map(|seed| keccak256(seed.to_be_bytes()).0);
         config.listen.clone_from(&self.listen);
@@ -224,12 +224,12 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let config = args.config()?;
     let domain = config.core.domain;
     let (memory, records) = Memory::open(args.data_dir.as_deref())?;
-    let mut parts = args.runtime.parts(&config).map_err(Box::new)?;
+    let mut environment = args.runtime.environment(&config).map_err(Box::new)?;
     if args.finding.is_on() {
         let found = args.finding.discv5(config.core.chain_id, &args.listen);
-        parts.discovery = args.runtime.discv5(found, &config.keypair)?;
+        environment.discovery = args.runtime.discv5(found, &config.keypair)?;
     }
-    let (driver, handle, mut events) = NetworkDriver::new(config, parts).map_err(Box::new)?;
+    let (driver, handle, mut events) = NetworkDriver::new(config, environment).map_err(Box::new)?;
     let life = args.runtime.run(driver);
     handle.update(Update::Restore(records)).await?;
     handle.update_schedule(windows).await?;
@@ -242,7 +242,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     handle.shutdown().await;
     let ended = life.end().await;
     while let Some(event) = session.events.try_recv() {
-        session.memory.remember(&event)?; // what its end still told
+        session.memory.persist(&event)?; // what its end still told
     }
     session.memory.save()?;
     drop(session);
@@ -263,7 +263,7 @@ async fn addresses(events: &mut NetworkEvents, listeners: usize, out: &mpsc::Sen
                     let _ = out.send(address.to_string()).await;
                 }
                 NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
-                other @ (NetworkEvent::Core(_) | NetworkEvent::Keep(_) | NetworkEvent::OwnRecord { .. }) => others.push(other),
+                other @ (NetworkEvent::Core(_) | NetworkEvent::Persist(_) | NetworkEvent::OwnRecord { .. }) => others.push(other),
             }
         }
         Ok(others)
@@ -316,7 +316,7 @@ impl Session {
                 return Ok(());
             };
             if let Some(event) = early.next() {
-                self.memory.remember(&event)?;
+                self.memory.persist(&event)?;
                 room.send(json::event(&event, self.domain).to_string());
                 continue;
             }
@@ -335,7 +335,7 @@ impl Session {
                 _ = pause.tick() => self.memory.save()?,
                 event = self.events.recv() => {
                     let event = event.ok_or(RunError::Ended)?;
-                    self.memory.remember(&event)?;
+                    self.memory.persist(&event)?;
                     room.send(json::event(&event, self.domain).to_string());
                 }
             }

@@ -53,8 +53,8 @@ impl Memory {
     }
 
     /// Keeps what must outlive the process. A commitment of ours is written before anything else is told (P5.9).
-    pub(super) fn remember(&mut self, event: &NetworkEvent) -> Result<(), StoreError> {
-        if let (NetworkEvent::Keep(record), Some(store)) = (event, &mut self.0) {
+    pub(super) fn persist(&mut self, event: &NetworkEvent) -> Result<(), StoreError> {
+        if let (NetworkEvent::Persist(record), Some(store)) = (event, &mut self.0) {
             store.put(record);
             if matches!(record, Record::Committed { .. }) {
                 store.save()?;

@@ -1,13 +1,13 @@
 //! May we deal with this address and this peer at all (P8.1, P8.3)?
 //!
-//! The machine asks before it hands out a dial, and once more when a connection is up and shows which address it really has. The gate
+//! The machine asks before it hands out a dial, and once more when a connection is up and shows which address it really has. The gater
 //! knows what the operator has blocked and protects, how often each address was dialed, and how many connections each neighbourhood has;
 //! what else it must know comes with the question. It looks up no names and changes nothing while it answers.
 //!
 //! | asked | checks, in this order |
 //! |---|---|
-//! | [`Gate::ask_dial`] | peer id there, peer blocked, banned, already connected, already dialing, address and subnet blocked, neighbourhood, redial limit |
-//! | [`Gate::ask_connection`] | peer blocked, banned, address and subnet blocked, neighbourhood |
+//! | [`ConnectionGater::ask_dial`] | peer id there, peer blocked, banned, already connected, already dialing, address and subnet blocked, neighbourhood, redial limit |
+//! | [`ConnectionGater::ask_connection`] | peer blocked, banned, address and subnet blocked, neighbourhood |
 //!
 //! A protected peer (trusted, static) passes the redial limit and the neighbourhood's bound; a block stops it like any other. **(Ours:**
 //! the neighbourhood, or strangers from a static peer's subnet could keep it out.**)**
@@ -27,17 +27,17 @@ use crate::time::Time;
 
 /// Most peers, most addresses and most subnets that can be blocked, and most peers that can be protected; each by itself. Ours: as many as
 /// peers are remembered (P7.6).
-pub const MAX_GATE_ENTRIES: usize = 4096;
-/// Most addresses whose dials are counted; beyond it the one whose period started first is forgotten. Ours, like [`MAX_GATE_ENTRIES`].
+pub const MAX_GATER_ENTRIES: usize = 4096;
+/// Most addresses whose dials are counted; beyond it the one whose period started first is forgotten. Ours, like [`MAX_GATER_ENTRIES`].
 const MAX_REDIALS: usize = 4096;
 /// Most addresses whose period is over that one dial lets go. Ours: each dial adds one, so they go sooner than they come, and no
 /// dial walks over all.
 const EXPIRED_AT_ONCE: usize = 16;
 
-/// Configuration of a [`Gate`].
+/// Configuration of a [`ConnectionGater`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct GateConfig {
+pub struct GaterConfig {
     /// Dials per address in one period; `None` means unlimited. Default `None` (P8.1).
     pub redial_limit: Option<u32>,
     /// That period; it starts at the first dial after the last one ended. Default 1 h (P8.1).
@@ -50,7 +50,7 @@ pub struct GateConfig {
     pub blocked_subnets: Vec<Cidr>,
 }
 
-impl Default for GateConfig {
+impl Default for GaterConfig {
     fn default() -> Self {
         Self {
             redial_limit: None,
@@ -62,7 +62,7 @@ impl Default for GateConfig {
     }
 }
 
-impl GateConfig {
+impl GaterConfig {
     /// Does every value make sense?
     ///
     /// # Errors
@@ -74,14 +74,14 @@ impl GateConfig {
         rule(ok, "redial_period", format!("{:?}", self.redial_period), "more than 0 s, at most 7 days")?;
         rule(self.max_per_neighbourhood > 0, "max_per_neighbourhood", "0".to_owned(), "1 or more")?;
         let len = self.blocked_subnets.len();
-        rule(len <= MAX_GATE_ENTRIES, "blocked_subnets", format!("{len} of them"), "at most 4096 of them")
+        rule(len <= MAX_GATER_ENTRIES, "blocked_subnets", format!("{len} of them"), "at most 4096 of them")
     }
 }
 
-/// Why the gate stays shut.
+/// Why the gater refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub enum GateRefusal {
+pub enum GaterRefusal {
     /// The address names no peer, so we could not know whom we reached.
     #[error("the address names no peer")]
     NoPeerId,
@@ -119,8 +119,8 @@ pub enum GateRefusal {
     },
 }
 
-impl GateRefusal {
-    /// The value of the metric label `gate`.
+impl GaterRefusal {
+    /// The value of the metric label `gater`.
     pub fn label(&self) -> &'static str {
         match self {
             Self::NoPeerId => "no_peer_id",
@@ -139,8 +139,8 @@ impl GateRefusal {
 /// No room for one more entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[error("{MAX_GATE_ENTRIES} entries already; remove one first")]
-pub struct GateFull;
+#[error("{MAX_GATER_ENTRIES} entries already; remove one first")]
+pub struct GaterFull;
 
 /// What the peer table knows about a peer when it asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,7 +155,7 @@ pub struct PeerState {
 
 /// An operator's lists, and the counts behind P8.1 and P8.3.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct ConnectionGater {
     redial_limit: Option<u32>,
     redial_period: Duration,
     max_per_neighbourhood: u32,
@@ -175,17 +175,17 @@ struct Dials {
     count: u32,
 }
 
-impl Gate {
-    /// Most bytes that a gate can take beside its count of connections. A tree's nodes are at least a third full, hence the three.
+impl ConnectionGater {
+    /// Most bytes that a gater can take beside its count of connections. A tree's nodes are at least a third full, hence the three.
     pub const MAX_BYTES: usize = size_of::<Self>()
-        + 3 * MAX_GATE_ENTRIES * (2 * size_of::<PeerId>() + size_of::<IpAddr>() + size_of::<Cidr>())
+        + 3 * MAX_GATER_ENTRIES * (2 * size_of::<PeerId>() + size_of::<IpAddr>() + size_of::<Cidr>())
         + 3 * MAX_REDIALS * (size_of::<(B256, Dials)>() + size_of::<(Time, B256)>());
 
-    /// A gate as configured.
+    /// A gater as configured.
     ///
     /// # Errors
     /// A configuration value that makes no sense.
-    pub fn new(config: &GateConfig) -> Result<Self, ConfigError> {
+    pub fn new(config: &GaterConfig) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self {
             redial_limit: config.redial_limit,
@@ -212,24 +212,24 @@ impl Gate {
         address: &str,
         ip: Option<IpAddr>,
         state: PeerState,
-    ) -> Result<(), GateRefusal> {
-        let peer = peer.ok_or(GateRefusal::NoPeerId)?;
+    ) -> Result<(), GaterRefusal> {
+        let peer = peer.ok_or(GaterRefusal::NoPeerId)?;
         self.ask_peer(peer, state)?;
         if state.connected {
-            return Err(GateRefusal::Connected);
+            return Err(GaterRefusal::Connected);
         }
         if state.dialing {
-            return Err(GateRefusal::Dialing);
+            return Err(GaterRefusal::Dialing);
         }
         self.ask_address(peer, ip)?;
         self.ask_redial(now, peer, address)
     }
 
-    /// May a connection stay that has just come up, whoever opened it? Ask before [`Gate::opened`].
+    /// May a connection stay that has just come up, whoever opened it? Ask before [`ConnectionGater::opened`].
     ///
     /// # Errors
     /// The first reason against it.
-    pub fn ask_connection(&self, peer: PeerId, ip: Option<IpAddr>, state: PeerState) -> Result<(), GateRefusal> {
+    pub fn ask_connection(&self, peer: PeerId, ip: Option<IpAddr>, state: PeerState) -> Result<(), GaterRefusal> {
         self.ask_peer(peer, state)?;
         self.ask_address(peer, ip)
     }
@@ -287,7 +287,7 @@ impl Gate {
     ///
     /// # Errors
     /// No room.
-    pub fn block_peer(&mut self, peer: PeerId) -> Result<bool, GateFull> {
+    pub fn block_peer(&mut self, peer: PeerId) -> Result<bool, GaterFull> {
         insert(&mut self.blocked_peers, peer)
     }
 
@@ -300,7 +300,7 @@ impl Gate {
     ///
     /// # Errors
     /// No room.
-    pub fn block_address(&mut self, ip: IpAddr) -> Result<bool, GateFull> {
+    pub fn block_address(&mut self, ip: IpAddr) -> Result<bool, GaterFull> {
         insert(&mut self.blocked_addresses, ip.to_canonical())
     }
 
@@ -313,7 +313,7 @@ impl Gate {
     ///
     /// # Errors
     /// No room.
-    pub fn block_subnet(&mut self, subnet: Cidr) -> Result<bool, GateFull> {
+    pub fn block_subnet(&mut self, subnet: Cidr) -> Result<bool, GaterFull> {
         insert(&mut self.blocked_subnets, subnet)
     }
 
@@ -326,7 +326,7 @@ impl Gate {
     ///
     /// # Errors
     /// No room.
-    pub fn protect(&mut self, peer: PeerId) -> Result<bool, GateFull> {
+    pub fn protect(&mut self, peer: PeerId) -> Result<bool, GaterFull> {
         insert(&mut self.protected, peer)
     }
 
@@ -365,24 +365,24 @@ impl Gate {
         self.protected.iter().copied()
     }
 
-    fn ask_peer(&self, peer: PeerId, state: PeerState) -> Result<(), GateRefusal> {
+    fn ask_peer(&self, peer: PeerId, state: PeerState) -> Result<(), GaterRefusal> {
         if self.blocked_peers.contains(&peer) {
-            return Err(GateRefusal::PeerBlocked);
+            return Err(GaterRefusal::PeerBlocked);
         }
-        if state.banned { Err(GateRefusal::Banned) } else { Ok(()) }
+        if state.banned { Err(GaterRefusal::Banned) } else { Ok(()) }
     }
 
-    fn ask_address(&self, peer: PeerId, ip: Option<IpAddr>) -> Result<(), GateRefusal> {
+    fn ask_address(&self, peer: PeerId, ip: Option<IpAddr>) -> Result<(), GaterRefusal> {
         // A name has no address yet: it is asked about again when the connection shows one.
         let Some(ip) = ip.map(|ip| ip.to_canonical()) else { return Ok(()) };
         if self.blocked_addresses.contains(&ip) {
-            return Err(GateRefusal::AddressBlocked);
+            return Err(GaterRefusal::AddressBlocked);
         }
         if let Some(subnet) = self.blocking_subnet(ip) {
-            return Err(GateRefusal::SubnetBlocked(subnet));
+            return Err(GaterRefusal::SubnetBlocked(subnet));
         }
         if !self.is_protected(peer) && !self.neighbours.has_room(ip) {
-            return Err(GateRefusal::NeighbourhoodFull { max: self.max_per_neighbourhood }); // P8.3
+            return Err(GaterRefusal::NeighbourhoodFull { max: self.max_per_neighbourhood }); // P8.3
         }
         Ok(())
     }
@@ -396,7 +396,7 @@ impl Gate {
         (0..=bits).map(|prefix| Cidr::around(ip, prefix)).find(|block| self.blocked_subnets.contains(block))
     }
 
-    fn ask_redial(&self, now: Time, peer: PeerId, address: &str) -> Result<(), GateRefusal> {
+    fn ask_redial(&self, now: Time, peer: PeerId, address: &str) -> Result<(), GaterRefusal> {
         let Some(limit) = self.redial_limit else { return Ok(()) };
         // P8.1: protected peers pass the redial limit.
         if self.is_protected(peer) {
@@ -404,7 +404,7 @@ impl Gate {
         }
         match self.redials.get(&keccak256(address)) {
             Some(dials) if dials.count >= limit && now.since(dials.start) < self.redial_period => {
-                Err(GateRefusal::Redialed { limit, again_at: dials.start.after(self.redial_period) })
+                Err(GaterRefusal::Redialed { limit, again_at: dials.start.after(self.redial_period) })
             }
             Some(_) | None => Ok(()),
         }
@@ -421,8 +421,8 @@ impl Gate {
     }
 }
 
-fn insert<T: Ord>(set: &mut BTreeSet<T>, entry: T) -> Result<bool, GateFull> {
-    if set.len() >= MAX_GATE_ENTRIES && !set.contains(&entry) { Err(GateFull) } else { Ok(set.insert(entry)) }
+fn insert<T: Ord>(set: &mut BTreeSet<T>, entry: T) -> Result<bool, GaterFull> {
+    if set.len() >= MAX_GATER_ENTRIES && !set.contains(&entry) { Err(GaterFull) } else { Ok(set.insert(entry)) }
 }
 
 #[cfg(test)]
@@ -434,156 +434,159 @@ mod tests {
 
     #[test]
     fn p8_1_each_reason_against_a_dial_is_named() {
-        let mut gate = gate(&GateConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GateConfig::default() });
+        let mut gater = gater(&GaterConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GaterConfig::default() });
         let (peer, ip) = (peer(1), ip("203.0.113.7"));
-        assert_eq!(gate.ask_dial(ms(0), None, TCP, Some(ip), FREE), Err(GateRefusal::NoPeerId));
-        let ask = |gate: &Gate, state| gate.ask_dial(ms(0), Some(peer), TCP, Some(ip), state);
-        assert_eq!(ask(&gate, FREE), Ok(()));
-        assert_eq!(ask(&gate, PeerState { banned: true, ..FREE }), Err(GateRefusal::Banned));
-        assert_eq!(ask(&gate, PeerState { connected: true, ..FREE }), Err(GateRefusal::Connected));
-        assert_eq!(ask(&gate, PeerState { dialing: true, ..FREE }), Err(GateRefusal::Dialing));
-        gate.dialed(ms(0), keccak256(TCP));
-        assert_eq!(ask(&gate, FREE), Err(GateRefusal::Redialed { limit: 1, again_at: ms(3_600_000) }));
-        gate.opened(ip);
-        assert_eq!(ask(&gate, FREE), Err(GateRefusal::NeighbourhoodFull { max: 1 }));
+        assert_eq!(gater.ask_dial(ms(0), None, TCP, Some(ip), FREE), Err(GaterRefusal::NoPeerId));
+        let ask = |gater: &ConnectionGater, state| gater.ask_dial(ms(0), Some(peer), TCP, Some(ip), state);
+        assert_eq!(ask(&gater, FREE), Ok(()));
+        assert_eq!(ask(&gater, PeerState { banned: true, ..FREE }), Err(GaterRefusal::Banned));
+        assert_eq!(ask(&gater, PeerState { connected: true, ..FREE }), Err(GaterRefusal::Connected));
+        assert_eq!(ask(&gater, PeerState { dialing: true, ..FREE }), Err(GaterRefusal::Dialing));
+        gater.dialed(ms(0), keccak256(TCP));
+        assert_eq!(ask(&gater, FREE), Err(GaterRefusal::Redialed { limit: 1, again_at: ms(3_600_000) }));
+        gater.opened(ip);
+        assert_eq!(ask(&gater, FREE), Err(GaterRefusal::NeighbourhoodFull { max: 1 }));
         let subnet = "203.0.112.0/23".parse().expect("a block");
-        assert_eq!(gate.block_subnet(subnet), Ok(true));
-        assert_eq!(ask(&gate, FREE), Err(GateRefusal::SubnetBlocked(subnet)));
-        assert_eq!(gate.block_address(ip), Ok(true));
-        assert_eq!(ask(&gate, FREE), Err(GateRefusal::AddressBlocked));
-        assert_eq!(gate.block_peer(peer), Ok(true));
-        assert_eq!(ask(&gate, FREE), Err(GateRefusal::PeerBlocked));
-        assert!(gate.unblock_peer(peer) && gate.unblock_address(ip) && gate.unblock_subnet(subnet));
-        gate.closed(ip);
-        assert_eq!(gate.ask_dial(ms(3_600_000), Some(peer), TCP, Some(ip), FREE), Ok(()));
+        assert_eq!(gater.block_subnet(subnet), Ok(true));
+        assert_eq!(ask(&gater, FREE), Err(GaterRefusal::SubnetBlocked(subnet)));
+        assert_eq!(gater.block_address(ip), Ok(true));
+        assert_eq!(ask(&gater, FREE), Err(GaterRefusal::AddressBlocked));
+        assert_eq!(gater.block_peer(peer), Ok(true));
+        assert_eq!(ask(&gater, FREE), Err(GaterRefusal::PeerBlocked));
+        assert!(gater.unblock_peer(peer) && gater.unblock_address(ip) && gater.unblock_subnet(subnet));
+        gater.closed(ip);
+        assert_eq!(gater.ask_dial(ms(3_600_000), Some(peer), TCP, Some(ip), FREE), Ok(()));
     }
 
     #[test]
     fn p8_1_a_connection_is_asked_about_with_the_address_that_it_really_has() {
-        let mut gate = gate(&GateConfig { blocked_subnets: vec!["203.0.113.0/24".parse().expect("a block")], ..GateConfig::default() });
+        let mut gater = gater(&GaterConfig { blocked_subnets: vec!["203.0.113.0/24".parse().expect("a block")], ..GaterConfig::default() });
         // A name tells nothing before it is looked up.
-        assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), "/dns/example.org/tcp/1", None, FREE), Ok(()));
+        assert_eq!(gater.ask_dial(ms(0), Some(peer(1)), "/dns/example.org/tcp/1", None, FREE), Ok(()));
         let connected = PeerState { connected: true, ..FREE };
         for address in ["203.0.113.7", "::ffff:203.0.113.7"] {
-            assert!(matches!(gate.ask_connection(peer(1), Some(ip(address)), connected), Err(GateRefusal::SubnetBlocked(_))), "{address}");
+            assert!(
+                matches!(gater.ask_connection(peer(1), Some(ip(address)), connected), Err(GaterRefusal::SubnetBlocked(_))),
+                "{address}"
+            );
         }
-        assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Ok(()));
-        assert_eq!(gate.ask_connection(peer(1), None, PeerState { banned: true, ..FREE }), Err(GateRefusal::Banned));
-        assert_eq!(gate.block_address(ip("::ffff:203.0.114.7")), Ok(true));
-        assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Err(GateRefusal::AddressBlocked));
+        assert_eq!(gater.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Ok(()));
+        assert_eq!(gater.ask_connection(peer(1), None, PeerState { banned: true, ..FREE }), Err(GaterRefusal::Banned));
+        assert_eq!(gater.block_address(ip("::ffff:203.0.114.7")), Ok(true));
+        assert_eq!(gater.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Err(GaterRefusal::AddressBlocked));
     }
 
     #[test]
     fn p8_1_a_block_of_one_address_or_of_a_whole_family_works_like_any_other() {
         for text in ["0.0.0.0/0", "203.0.113.7/32"] {
-            let mut gate = gate(&GateConfig::default());
+            let mut gater = gater(&GaterConfig::default());
             let subnet = text.parse().expect("a block");
-            assert_eq!(gate.block_subnet(subnet), Ok(true));
-            assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.113.7")), FREE), Err(GateRefusal::SubnetBlocked(subnet)));
-            assert_eq!(gate.ask_connection(peer(1), Some(ip("2001:db8::7")), FREE), Ok(()));
+            assert_eq!(gater.block_subnet(subnet), Ok(true));
+            assert_eq!(gater.ask_connection(peer(1), Some(ip("203.0.113.7")), FREE), Err(GaterRefusal::SubnetBlocked(subnet)));
+            assert_eq!(gater.ask_connection(peer(1), Some(ip("2001:db8::7")), FREE), Ok(()));
         }
     }
 
     #[test]
     fn p8_1_without_a_limit_an_address_is_dialed_for_ever_and_costs_no_memory() {
-        let mut gate = gate(&GateConfig::default());
+        let mut gater = gater(&GaterConfig::default());
         for _ in 0..10_000 {
-            assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), TCP, None, FREE), Ok(()));
-            gate.dialed(ms(0), keccak256(TCP));
+            assert_eq!(gater.ask_dial(ms(0), Some(peer(1)), TCP, None, FREE), Ok(()));
+            gater.dialed(ms(0), keccak256(TCP));
         }
-        assert!(gate.redials.is_empty());
+        assert!(gater.redials.is_empty());
     }
 
     #[test]
     fn p8_1_the_redial_limit_counts_each_address_by_itself_and_ends_with_its_period() {
         let hour = ms(3_600_000);
-        let mut gate = gate(&GateConfig { redial_limit: Some(2), ..GateConfig::default() });
+        let mut gater = gater(&GaterConfig { redial_limit: Some(2), ..GaterConfig::default() });
         for _ in 0..2 {
-            assert_eq!(gate.ask_dial(ms(5), Some(peer(1)), TCP, None, FREE), Ok(()));
-            gate.dialed(ms(5), keccak256(TCP));
+            assert_eq!(gater.ask_dial(ms(5), Some(peer(1)), TCP, None, FREE), Ok(()));
+            gater.dialed(ms(5), keccak256(TCP));
         }
-        let refused = Err(GateRefusal::Redialed { limit: 2, again_at: ms(3_600_005) });
-        assert_eq!(gate.ask_dial(hour, Some(peer(1)), TCP, None, FREE), refused);
-        assert_eq!(gate.ask_dial(hour, Some(peer(1)), "/ip4/203.0.113.7/tcp/4002", None, FREE), Ok(()));
-        assert_eq!(gate.ask_dial(ms(3_600_005), Some(peer(1)), TCP, None, FREE), Ok(()));
-        gate.dialed(ms(3_600_005), keccak256(TCP));
-        assert_eq!(gate.ask_dial(ms(3_600_006), Some(peer(1)), TCP, None, FREE), Ok(()));
+        let refused = Err(GaterRefusal::Redialed { limit: 2, again_at: ms(3_600_005) });
+        assert_eq!(gater.ask_dial(hour, Some(peer(1)), TCP, None, FREE), refused);
+        assert_eq!(gater.ask_dial(hour, Some(peer(1)), "/ip4/203.0.113.7/tcp/4002", None, FREE), Ok(()));
+        assert_eq!(gater.ask_dial(ms(3_600_005), Some(peer(1)), TCP, None, FREE), Ok(()));
+        gater.dialed(ms(3_600_005), keccak256(TCP));
+        assert_eq!(gater.ask_dial(ms(3_600_006), Some(peer(1)), TCP, None, FREE), Ok(()));
     }
 
     #[test]
     fn p8_1_a_protected_peer_passes_the_redial_limit_and_the_neighbourhood_but_no_block() {
-        let mut gate = gate(&GateConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GateConfig::default() });
+        let mut gater = gater(&GaterConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GaterConfig::default() });
         let ip = ip("203.0.113.7");
-        gate.dialed(ms(0), keccak256(TCP));
-        gate.opened(ip);
-        assert!(gate.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE).is_err());
-        assert_eq!(gate.protect(peer(1)), Ok(true));
-        assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE), Ok(()));
-        assert_eq!(gate.block_peer(peer(1)), Ok(true));
-        assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE), Err(GateRefusal::PeerBlocked));
+        gater.dialed(ms(0), keccak256(TCP));
+        gater.opened(ip);
+        assert!(gater.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE).is_err());
+        assert_eq!(gater.protect(peer(1)), Ok(true));
+        assert_eq!(gater.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE), Ok(()));
+        assert_eq!(gater.block_peer(peer(1)), Ok(true));
+        assert_eq!(gater.ask_dial(ms(0), Some(peer(1)), TCP, Some(ip), FREE), Err(GaterRefusal::PeerBlocked));
     }
 
     #[test]
     fn p8_3_the_ninth_connection_of_a_neighbourhood_is_refused() {
-        let mut gate = gate(&GateConfig::default());
+        let mut gater = gater(&GaterConfig::default());
         for last in 0..8 {
             let ip = IpAddr::from([203, 0, 113, last]);
-            assert_eq!(gate.ask_connection(peer(last), Some(ip), FREE), Ok(()));
-            gate.opened(ip);
+            assert_eq!(gater.ask_connection(peer(last), Some(ip), FREE), Ok(()));
+            gater.opened(ip);
         }
         let ninth = Some(ip("203.0.113.200"));
-        assert_eq!(gate.ask_connection(peer(9), ninth, FREE), Err(GateRefusal::NeighbourhoodFull { max: 8 }));
-        gate.closed(ip("203.0.113.0"));
-        assert_eq!(gate.ask_connection(peer(9), ninth, FREE), Ok(()));
+        assert_eq!(gater.ask_connection(peer(9), ninth, FREE), Err(GaterRefusal::NeighbourhoodFull { max: 8 }));
+        gater.closed(ip("203.0.113.0"));
+        assert_eq!(gater.ask_connection(peer(9), ninth, FREE), Ok(()));
     }
 
     #[test]
     fn every_list_is_bounded_and_says_when_it_is_full() {
-        let mut gate = gate(&GateConfig { redial_limit: Some(1), ..GateConfig::default() });
+        let mut gater = gater(&GaterConfig { redial_limit: Some(1), ..GaterConfig::default() });
         for n in 0..5000u32 {
-            let full = if n < 4096 { Ok(true) } else { Err(GateFull) };
-            assert_eq!(gate.block_address(IpAddr::from(n.to_be_bytes())), full);
-            gate.dialed(Time(n.into()), keccak256(n.to_string()));
+            let full = if n < 4096 { Ok(true) } else { Err(GaterFull) };
+            assert_eq!(gater.block_address(IpAddr::from(n.to_be_bytes())), full);
+            gater.dialed(Time(n.into()), keccak256(n.to_string()));
         }
-        assert_eq!(gate.block_address(ip("0.0.0.0")), Ok(false), "what is listed already needs no room");
-        assert_eq!((gate.redials.len(), gate.by_start.len()), (MAX_REDIALS, MAX_REDIALS));
-        assert_eq!(gate.ask_dial(Time(5000), Some(peer(1)), "0", None, FREE), Ok(()), "the oldest is forgotten");
-        assert!(gate.ask_dial(Time(5000), Some(peer(1)), "4999", None, FREE).is_err());
+        assert_eq!(gater.block_address(ip("0.0.0.0")), Ok(false), "what is listed already needs no room");
+        assert_eq!((gater.redials.len(), gater.by_start.len()), (MAX_REDIALS, MAX_REDIALS));
+        assert_eq!(gater.ask_dial(Time(5000), Some(peer(1)), "0", None, FREE), Ok(()), "the oldest is forgotten");
+        assert!(gater.ask_dial(Time(5000), Some(peer(1)), "4999", None, FREE).is_err());
         for n in 0..=MAX_REDIALS / EXPIRED_AT_ONCE {
-            gate.dialed(Time(3_600_005_000), keccak256("4999")); // one whose period is over
-            assert_eq!(gate.redials.len(), gate.by_start.len(), "after {n}");
-            assert!(gate.ask_dial(Time(3_600_005_000), Some(peer(1)), "4999", None, FREE).is_err(), "which starts anew");
+            gater.dialed(Time(3_600_005_000), keccak256("4999")); // one whose period is over
+            assert_eq!(gater.redials.len(), gater.by_start.len(), "after {n}");
+            assert!(gater.ask_dial(Time(3_600_005_000), Some(peer(1)), "4999", None, FREE).is_err(), "which starts anew");
         }
-        assert_eq!((gate.redials.len(), gate.by_start.len()), (1, 1), "periods that are over cost nothing");
+        assert_eq!((gater.redials.len(), gater.by_start.len()), (1, 1), "periods that are over cost nothing");
     }
 
     #[test]
     fn the_lists_can_be_shown() {
-        let mut gate = gate(&GateConfig::default());
-        gate.block_peer(peer(2)).expect("room");
-        gate.block_peer(peer(1)).expect("room");
-        gate.block_address(ip("192.0.2.1")).expect("room");
-        gate.block_subnet("10.0.0.0/8".parse().expect("a block")).expect("room");
-        gate.protect(peer(3)).expect("room");
-        assert_eq!(gate.blocked_peers().collect::<Vec<_>>(), [peer(1), peer(2)]);
-        assert_eq!(gate.blocked_addresses().collect::<Vec<_>>(), [ip("192.0.2.1")]);
-        assert_eq!(gate.blocked_subnets().map(|block| block.to_string()).collect::<Vec<_>>(), ["10.0.0.0/8"]);
-        assert_eq!(gate.protected_peers().collect::<Vec<_>>(), [peer(3)]);
-        assert!(gate.unprotect(peer(3)) && !gate.is_protected(peer(3)));
+        let mut gater = gater(&GaterConfig::default());
+        gater.block_peer(peer(2)).expect("room");
+        gater.block_peer(peer(1)).expect("room");
+        gater.block_address(ip("192.0.2.1")).expect("room");
+        gater.block_subnet("10.0.0.0/8".parse().expect("a block")).expect("room");
+        gater.protect(peer(3)).expect("room");
+        assert_eq!(gater.blocked_peers().collect::<Vec<_>>(), [peer(1), peer(2)]);
+        assert_eq!(gater.blocked_addresses().collect::<Vec<_>>(), [ip("192.0.2.1")]);
+        assert_eq!(gater.blocked_subnets().map(|block| block.to_string()).collect::<Vec<_>>(), ["10.0.0.0/8"]);
+        assert_eq!(gater.protected_peers().collect::<Vec<_>>(), [peer(3)]);
+        assert!(gater.unprotect(peer(3)) && !gater.is_protected(peer(3)));
     }
 
     #[test]
     fn a_bad_value_names_its_key() {
-        let key = |config: GateConfig| Gate::new(&config).expect_err("refused").key;
-        assert_eq!(key(GateConfig { redial_limit: Some(0), ..GateConfig::default() }), "redial_limit");
-        assert_eq!(key(GateConfig { redial_period: Duration::ZERO, ..GateConfig::default() }), "redial_period");
-        assert_eq!(key(GateConfig { max_per_neighbourhood: 0, ..GateConfig::default() }), "max_per_neighbourhood");
+        let key = |config: GaterConfig| ConnectionGater::new(&config).expect_err("refused").key;
+        assert_eq!(key(GaterConfig { redial_limit: Some(0), ..GaterConfig::default() }), "redial_limit");
+        assert_eq!(key(GaterConfig { redial_period: Duration::ZERO, ..GaterConfig::default() }), "redial_period");
+        assert_eq!(key(GaterConfig { max_per_neighbourhood: 0, ..GaterConfig::default() }), "max_per_neighbourhood");
         let many = vec!["10.0.0.0/8".parse().expect("a block"); 4097];
-        assert_eq!(key(GateConfig { blocked_subnets: many, ..GateConfig::default() }), "blocked_subnets");
+        assert_eq!(key(GaterConfig { blocked_subnets: many, ..GaterConfig::default() }), "blocked_subnets");
     }
 
-    fn gate(config: &GateConfig) -> Gate {
-        Gate::new(config).expect("allowed")
+    fn gater(config: &GaterConfig) -> ConnectionGater {
+        ConnectionGater::new(config).expect("allowed")
     }
 
     fn peer(n: u8) -> PeerId {

@@ -1,9 +1,9 @@
 //! When may we ask a peer again (P6.7)?
 //!
 //! A peer counts our requests when they reach it, and we cannot see when that is: somewhere between the sending and the end of the
-//! request. So a [`Pace`] holds a place for a request from the moment it is sent until one whole window after it ended. Whatever the way
+//! request. So an [`OutboundLimiter`] holds a place for a request from the moment it is sent until one whole window after it ended. Whatever the way
 //! does to their spacing, no window of the peer's then sees more requests than there are places; counting at the sending alone would let
-//! a delayed burst meet the next one. The machine keeps one pace for each (peer, protocol) and queues what has to wait.
+//! a delayed burst meet the next one. The machine keeps one limiter for each (peer, protocol) and queues what has to wait.
 //!
 //! Invariant: `under_way + ended.len()` never passes the number of places, and `ended` is in order of time.
 
@@ -16,23 +16,23 @@ use crate::time::Time;
 /// Our own restraint towards one peer in one protocol.
 ///
 /// ```
-/// use preconf_core::{Pace, RateLimit, Time};
+/// use preconf_core::{OutboundLimiter, RateLimit, Time};
 ///
-/// let mut pace = Pace::new(&RateLimit::default());
-/// assert_eq!((0..9).filter(|_| pace.admit(Time::ZERO)).count(), 7);
-/// assert_eq!(pace.next_admit_at(Time::ZERO), None); // only an end of one of them makes room
-/// pace.end(Time::from_millis(80));
-/// assert_eq!(pace.next_admit_at(Time::from_millis(80)), Some(Time::from_millis(10_080)));
+/// let mut limiter = OutboundLimiter::new(&RateLimit::default());
+/// assert_eq!((0..9).filter(|_| limiter.admit(Time::ZERO)).count(), 7);
+/// assert_eq!(limiter.next_admit_at(Time::ZERO), None); // only an end of one of them makes room
+/// limiter.end(Time::from_millis(80));
+/// assert_eq!(limiter.next_admit_at(Time::from_millis(80)), Some(Time::from_millis(10_080)));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct OutboundLimiter {
     places: usize,
     window: Duration,
     under_way: usize,
     ended: VecDeque<Time>,
 }
 
-impl Pace {
+impl OutboundLimiter {
     /// Keeps to a limit that the peer is taken to have, of either kind.
     pub fn new(limit: &RateLimit) -> Self {
         // P6.7: one fewer per window. A limit of one leaves one, which is safe as well.
@@ -40,12 +40,12 @@ impl Pace {
         Self { places, window: limit.window, under_way: 0, ended: VecDeque::new() }
     }
 
-    /// Most bytes that one pace can take under a limit: its list of ends doubles as it grows.
+    /// Most bytes that one limiter can take under a limit: its list of ends doubles as it grows.
     pub fn max_bytes(limit: &RateLimit) -> usize {
         size_of::<Self>() + Self::new(limit).places.next_power_of_two().max(4) * size_of::<Time>()
     }
 
-    /// May a request be sent now? If so its place is taken until [`Pace::end`] and one window more.
+    /// May a request be sent now? If so its place is taken until [`OutboundLimiter::end`] and one window more.
     pub fn admit(&mut self, now: Time) -> bool {
         self.expire(now);
         let room = self.under_way + self.ended.len() < self.places;
@@ -92,7 +92,7 @@ impl Pace {
         self.under_way
     }
 
-    /// Would a new pace say the same from `now` on? Then this one need not be remembered.
+    /// Would a new limiter say the same from `now` on? Then this one need not be remembered.
     pub fn is_fresh(&self, now: Time) -> bool {
         self.under_way == 0 && self.ended.back().is_none_or(|ended| ended.after(self.window) <= now)
     }
@@ -113,43 +113,46 @@ mod tests {
 
     #[test]
     fn p6_7_asks_one_fewer_per_window_than_a_peer_allows() {
-        let mut pace = Pace::new(&RateLimit::default());
+        let mut limiter = OutboundLimiter::new(&RateLimit::default());
         for _ in 0..7 {
-            assert!(pace.admit(ms(0)));
-            pace.end(ms(40));
+            assert!(limiter.admit(ms(0)));
+            limiter.end(ms(40));
         }
-        assert_eq!(pace.next_admit_at(ms(50)), Some(ms(10_040)));
-        assert!(size_of::<Pace>() + pace.ended.capacity() * size_of::<Time>() <= Pace::max_bytes(&RateLimit::default()));
-        assert!(!pace.admit(ms(10_039)));
-        assert!(pace.admit(ms(10_040)));
+        assert_eq!(limiter.next_admit_at(ms(50)), Some(ms(10_040)));
+        assert!(
+            size_of::<OutboundLimiter>() + limiter.ended.capacity() * size_of::<Time>()
+                <= OutboundLimiter::max_bytes(&RateLimit::default())
+        );
+        assert!(!limiter.admit(ms(10_039)));
+        assert!(limiter.admit(ms(10_040)));
     }
 
     #[test]
     fn p6_7_a_limit_of_one_still_lets_us_ask() {
-        let mut pace = Pace::new(&RateLimit { limit: 1, ..RateLimit::default() });
-        assert!(pace.admit(ms(0)));
-        assert!(!pace.admit(ms(0)));
-        pace.end(ms(5));
-        assert!(!pace.is_fresh(ms(10_004)));
-        assert!(pace.is_fresh(ms(10_005)));
+        let mut limiter = OutboundLimiter::new(&RateLimit { limit: 1, ..RateLimit::default() });
+        assert!(limiter.admit(ms(0)));
+        assert!(!limiter.admit(ms(0)));
+        limiter.end(ms(5));
+        assert!(!limiter.is_fresh(ms(10_004)));
+        assert!(limiter.is_fresh(ms(10_005)));
     }
 
     #[test]
     fn an_end_too_many_changes_nothing() {
-        let mut pace = Pace::new(&RateLimit::default());
-        pace.end(ms(5));
-        assert!(pace.is_fresh(ms(5)));
+        let mut limiter = OutboundLimiter::new(&RateLimit::default());
+        limiter.end(ms(5));
+        assert!(limiter.is_fresh(ms(5)));
     }
 
     proptest! {
-        /// Each request is sent as soon as the pace allows, takes some time, and is counted by the peer somewhere in between.
+        /// Each request is sent as soon as the limiter allows, takes some time, and is counted by the peer somewhere in between.
         #[test]
         fn p6_7_two_honest_nodes_never_limit_each_other_whatever_the_way_does(
             limit in 1u32..12,
             requests in prop::collection::vec((0u64..2_000, 0u64..9_999, 0u64..=100), 1..200),
         ) {
             let rule = RateLimit { limit, ..RateLimit::default() };
-            let (mut pace, mut now) = (Pace::new(&rule), Time::ZERO);
+            let (mut limiter, mut now) = (OutboundLimiter::new(&rule), Time::ZERO);
             let mut open: Vec<Time> = Vec::new();
             let mut counted = Vec::new();
             for (think_ms, round_trip_ms, percent) in requests {
@@ -157,13 +160,13 @@ mod tests {
                 loop {
                     open.sort_unstable();
                     while open.first().is_some_and(|end| *end <= now) {
-                        pace.end(open.remove(0));
+                        limiter.end(open.remove(0));
                     }
-                    if pace.admit(now) {
+                    if limiter.admit(now) {
                         break;
                     }
                     let ends = open.first().copied();
-                    now = pace.next_admit_at(now).into_iter().chain(ends).min().expect("something makes room");
+                    now = limiter.next_admit_at(now).into_iter().chain(ends).min().expect("something makes room");
                 }
                 open.push(now.after(Duration::from_millis(round_trip_ms)));
                 counted.push(now.after(Duration::from_millis(round_trip_ms * percent / 100)));
@@ -181,17 +184,17 @@ mod tests {
         fn next_admit_at_is_exact_while_nothing_ends(
             steps in prop::collection::vec((0u64..4_000_000, any::<bool>()), 1..100),
         ) {
-            let (mut pace, mut now) = (Pace::new(&RateLimit::default()), Time::ZERO);
+            let (mut limiter, mut now) = (OutboundLimiter::new(&RateLimit::default()), Time::ZERO);
             for (wait, ask) in steps {
                 now = Time(now.0 + wait);
-                match pace.next_admit_at(now) {
-                    None => prop_assert!(!pace.clone().admit(Time(u64::MAX - 1))),
+                match limiter.next_admit_at(now) {
+                    None => prop_assert!(!limiter.clone().admit(Time(u64::MAX - 1))),
                     Some(next) => {
-                        prop_assert!(pace.clone().admit(next));
-                        prop_assert!(next == now || !pace.clone().admit(Time(next.0 - 1)));
+                        prop_assert!(limiter.clone().admit(next));
+                        prop_assert!(next == now || !limiter.clone().admit(Time(next.0 - 1)));
                     }
                 }
-                if ask { pace.admit(now); } else { pace.end(now); }
+                if ask { limiter.admit(now); } else { limiter.end(now); }
             }
         }
     }

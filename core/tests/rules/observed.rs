@@ -28,8 +28,11 @@ fn dialed(node: &mut Node, name: u8, at: &str) -> ConnectionId {
 
 /// What discovery is told when a peer says where it sees us.
 fn says(node: &mut Node, name: u8, address: &str) -> Vec<IpAddr> {
-    let outputs = node.input(Input::AddressSeen { peer: peer(name), address: ip(address) });
-    actions(&outputs).into_iter().filter_map(|action| if let Action::SeenAt { address } = action { Some(address) } else { None }).collect()
+    let outputs = node.input(Input::AddressObserved { peer: peer(name), address: ip(address) });
+    actions(&outputs)
+        .into_iter()
+        .filter_map(|action| if let Action::AdvertiseAddress { address } = action { Some(address) } else { None })
+        .collect()
 }
 
 /// Five peers that we dialed, each in a neighbourhood of its own.
