@@ -305,7 +305,7 @@ fn limits(dice: &mut Dice<'_>) -> bool {
                 if outbound.admit(now) {
                     outbound.end(now);
                 } else if let Some(at) = outbound.next_admit_at(now) {
-                    assert!(outbound_limiter.clone().admit(at.max(now)), "we hold ourselves back for longer than we said");
+                    assert!(outbound.clone().admit(at.max(now)), "we hold ourselves back for longer than we said");
                 }
             }
         }
