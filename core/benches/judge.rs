@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use preconf_core::{
-    Action, Address, B256, Bytes, COMMITMENT_BYTES, Command, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Event, FrameDecoder,
-    Input, MAX_TXLIST_BYTES, Now, Output, PRECONFIRMATION_BYTES, PeerId, RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, Time, Topic,
-    UnixTime, Verdict, Window, address_of, frame_prefix, keccak256, message_id, preconfirmation_hash, recover,
+    Action, Address, B256, Bytes, COMMITMENT_BYTES, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Event, FrameDecoder, Input,
+    MAX_TXLIST_BYTES, Now, Output, PRECONFIRMATION_BYTES, PeerId, RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, Time, Topic,
+    UnixTime, Update, Verdict, Window, address_of, frame_prefix, keccak256, message_id, preconfirmation_hash, recover,
 };
 use preconf_writer::{CHAIN, Writer, key};
 use secp256k1::Message;

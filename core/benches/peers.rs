@@ -17,7 +17,7 @@ use criterion::{Criterion, criterion_group};
 use preconf_core::{
     Action, B256, Bytes, ChainId, ChainLabel, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialFailure, Direction,
     DiscoveryConfig, GetHeadRequest, Input, MessageId, NodeRecord, Now, Output, PeerId, PreconfHead, Protocol, RawTxList, RequestId,
-    Spoken, Time, Timer, Topic, UnixTime,
+    Spoken, Time, Timer, Topic, UnixTime, Update,
 };
 
 /// Peers that the machine has met.

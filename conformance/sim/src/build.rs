@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use preconf_core::{Command, Now, Time, Update};
+use preconf_core::{Now, Time, Update};
 use preconf_trace::Recorder;
 
 use super::carry::ends;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, Command, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Standing,
-    Update, message_id,
+    Action, Bytes, ChannelId, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Standing, Update,
+    message_id,
 };
 
 use super::check::{Failure, Violation};

@@ -11,7 +11,7 @@
 //! ```
 //! use preconf_sim::model::Model;
 //! use preconf_sim::Call;
-//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic, Update};
+//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic};
 //!
 //! let (config, now) = (Config::new(ChainId(1)), Now::default());
 //! let (mut core, mut model) = (Core::new(config.clone(), [7; 32], now)?, Model::new(&config));
@@ -33,8 +33,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use preconf_core::{
-    Accepted, Action, Address, B256, Bytes, Command, CommitmentsPage, Config, Core, Event, Found, Input, JobDone, JobId, MessageId, Now,
-    Output, PeerId, RawTxList, Refusal, RequestFailure, RequestId, SignedCommitment, Source, Topic, Verdict, Work, preconfirmation_hash,
+    Accepted, Action, Address, B256, Bytes, CommitmentsPage, Config, Core, Event, Found, Input, JobDone, JobId, MessageId, Now, Output,
+    PeerId, RawTxList, Refusal, RequestFailure, RequestId, SignedCommitment, Source, Topic, Update, Verdict, Work, preconfirmation_hash,
 };
 
 use crate::Call;
