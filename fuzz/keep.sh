@@ -3,7 +3,7 @@
 #
 #     fuzz/keep.sh [--anew] TARGET...
 #
-# Needs what run-all.sh needs. Only edges count here, not how often each was passed: that would keep thousands of inputs, and a corpus is
+# Needs what build.sh needs. Only edges count here, not how often each was passed: that would keep thousands of inputs, and a corpus is
 # replayed by every `cargo test`. They are chosen by set cover, which keeps a third of what one after the other does. --anew forgets first
 # what was kept before; seeds, whose names say what they are, stay.
 set -euo pipefail
@@ -16,6 +16,7 @@ if [ "${1:-}" = --anew ]; then
 fi
 [ $# -gt 0 ] || { echo "usage: keep.sh [--anew] TARGET..." >&2; exit 2; }
 
+built=$(./build.sh "$@")
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for target in "$@"; do
@@ -29,8 +30,7 @@ for target in "$@"; do
     fi
     before=$(find "$corpus" -type f | wc -l)
     # Longer than any input, so that none is cut.
-    if ! cargo +nightly fuzz run --release --sanitizer none --no-trace-compares --features libfuzzer,codec "$target" \
-        "$corpus" "found/$target" -- -set_cover_merge=1 -use_counters=0 -max_len=1000000 >"$log" 2>&1; then
+    if ! "$built/$target" "$corpus" "found/$target" -set_cover_merge=1 -use_counters=0 -max_len=1000000 >"$log" 2>&1; then
         tail -20 "$log" >&2
         exit 1
     fi

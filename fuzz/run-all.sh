@@ -3,11 +3,10 @@
 #
 #     fuzz/run-all.sh SECONDS [TARGET...]
 #
-# Needs a nightly toolchain and cargo-fuzz. What is found goes to fuzz/found/TARGET (kept between runs, not committed), inputs that crash to
-# fuzz/artifacts/TARGET. FUZZ_SEED=n throws the same dice again; without it each run throws others.
+# Needs what build.sh needs. What is found goes to fuzz/found/TARGET (kept between runs, not committed), inputs that crash to
+# fuzz/artifacts/TARGET. FUZZ_SEED=n throws the same dice again; without it each run throws others. The committed corpus is run first.
 #
-# No sanitizer: our crates forbid unsafe code. Comparisons are not traced: the generators know what is legal. No entropic schedule: weighing
-# some thirty thousand features anew for every input took more than half of the time of `machine_bytes`.
+# No entropic schedule: weighing some thirty thousand features anew for every input took more than half of the time of `machine_bytes`.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,7 +16,6 @@ targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
     targets=(wire_decode wire_rival frame_decoder codec_stream crypto enr_and_config trace_reader machine_bytes sim_model)
 fi
-flags=(--release --sanitizer none --no-trace-compares --features libfuzzer,codec)
 
 longest() {
     case $1 in
@@ -28,9 +26,7 @@ longest() {
     esac
 }
 
-for target in "${targets[@]}"; do
-    cargo +nightly fuzz build "${flags[@]}" "$target"
-done
+built=$(./build.sh "${targets[@]}")
 
 # The value of one of libFuzzer's final numbers.
 stat() {
@@ -46,7 +42,7 @@ for target in "${targets[@]}"; do
     mkdir -p "found/$target" "artifacts/$target"
     before=$(find "artifacts/$target" -type f | wc -l)
     status=0
-    cargo +nightly fuzz run "${flags[@]}" "$target" "found/$target" "corpus/$target" -- \
+    "$built/$target" "found/$target" "corpus/$target" -artifact_prefix="artifacts/$target/" \
         -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -entropic=0 -max_len="$(longest "$target")" -timeout=20 -dict=wire.dict -print_final_stats=1 >"$log" 2>&1 || status=$?
     crashes=$(($(find "artifacts/$target" -type f | wc -l) - before))
     [ "$status" -eq 0 ] || crashed=1

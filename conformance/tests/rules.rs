@@ -161,7 +161,7 @@ fn a_row_without_its_test_is_a_fault() {
         proven_in: vec![proven_in.to_owned()],
         stands: stands.to_owned(),
     };
-    let (file, tests) = ("core/src/evidence.rs", "core/tests/evidence.rs");
+    let (file, tests) = ("core/src/evidence.rs", "core/tests/rules/evidence.rs");
     assert!(faults(&row("P5.4", file, tests, "yes")).is_empty());
     assert_eq!(faults(&row("P8.5", file, tests, "yes")).len(), 2, "neither cites it");
     assert_eq!(faults(&row("P8.5", file, tests, "in part (issue 4)")).len(), 2, "in part is no excuse");

@@ -393,8 +393,8 @@ fn blocked(crowd: &mut Crowd) -> Vec<Duration> {
     let mut times = Vec::new();
     for n in 0..2_000u32 {
         let address = IpAddr::from((0x0a00_0000 | (MET - CONNECTED + 1 + n % CONNECTED)).to_be_bytes());
-        times.push(timed(crowd, |core, now| drop(core.handle_update(now, Update::BlockAddress { address }))));
-        times.push(timed(crowd, |core, now| drop(core.handle_update(now, Update::UnblockAddress { address }))));
+        times.push(timed(crowd, |core, now| core.handle_update(now, Update::BlockAddress { address }).expect("room in the list")));
+        times.push(timed(crowd, |core, now| core.handle_update(now, Update::UnblockAddress { address }).expect("room in the list")));
     }
     times
 }

@@ -20,8 +20,10 @@ use crate::peer::gate::{Gate, MAX_GATE_ENTRIES};
 use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, Limiter};
 use crate::peer::pace::Pace;
+use crate::peer::remembered::MAX_REMEMBERED;
+use crate::peer::reputation::Account;
 use crate::peer::subnet::Cidr;
-use crate::peer::table::{Connected, ConnectionInfo, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER, MAX_REMEMBERED};
+use crate::peer::table::{Connected, ConnectionInfo, MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
 use crate::publish::Outbox;
 use crate::request::Sent;
 use crate::request::ask::MAX_WAITING;
@@ -53,9 +55,14 @@ fn statics(config: &Config) -> usize {
     2 * addresses + config.static_peers.len() * (entry::<PeerId, [u64; 12]>() + 2 * size_of::<String>() + TIMER)
 }
 
-fn known(config: &Config) -> usize {
+/// What is known of a remembered peer's conduct.
+const ACCOUNT: usize =
+    Ledger::MAX_BYTES + entry::<PeerId, Account>() + entry::<(bool, Time, PeerId), ()>() + TIMER + size_of::<ScoreRules>();
+
+/// What a remembered peer may still ask of us, and we of it.
+fn allowances(config: &Config) -> usize {
     let limits = 3 * (size_of::<Limiter>() + Pace::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
-    Ledger::MAX_BYTES + 2 * limits + entry::<PeerId, [u64; 4]>() + entry::<(Time, PeerId), ()>() + TIMER + size_of::<ScoreRules>()
+    2 * limits + entry::<PeerId, [u64; 4]>() + entry::<(bool, Time, PeerId), ()>()
 }
 
 /// The most bytes that a node's machine holds under a configuration.
@@ -80,7 +87,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + MAX_BLAMED * entry::<RequestId, ()>()
         + MAX_GAPS * entry::<u64, PeerId>()
         + MAX_WINDOWS * entry::<u64, Window>()
-        + MAX_REMEMBERED * known(config)
+        + MAX_REMEMBERED * (ACCOUNT + allowances(config))
         + MAX_CONNECTED * CONNECTED
         + config.connections.pending_out as usize * DIAL
         + config.discovery.map_or(0, |_| MAX_CANDIDATES * CANDIDATE + config.connections.pending_out as usize * entry::<DialId, ()>())
@@ -104,7 +111,8 @@ impl Core {
             + self.sync.blamed() * entry::<RequestId, ()>()
             + self.sync.gaps.len() * entry::<u64, PeerId>()
             + self.schedule.len() * entry::<u64, Window>()
-            + self.peers.remembered() * known(&self.cx.config)
+            + self.reputation.len() * ACCOUNT
+            + self.peers.remembered() * allowances(&self.cx.config)
             + self.peers.len() * CONNECTED
             + self.dials.under_way() * DIAL
             + self.discovery.candidates.len() * CANDIDATE

@@ -70,7 +70,7 @@ impl Core {
             }
         }
         for (peer, (score, as_of, ban_ends)) in peers {
-            self.restore_peer(now, peer, score, as_of, ban_ends);
+            self.reputation.restore(&mut self.cx, peer, score, as_of, ban_ends);
         }
         for node in known.into_values() {
             self.restore_known(now, node);

@@ -69,7 +69,7 @@ impl Core {
     /// as well as a claim that there is a gap.
     pub(crate) fn best(&self, now: Now) -> u64 {
         let signed = self.chain.held().filter(|pending| pending.is_signed()).map(|pending| pending.number).max();
-        let claims = self.sync.claims.all().filter(|(peer, _)| self.peers.standing(now.mono, peer) <= Standing::Throttled);
+        let claims = self.sync.claims.all().filter(|(peer, _)| self.reputation.standing(now.mono, peer) <= Standing::Throttled);
         let claimed = claims.map(|(_, head)| head).max().unwrap_or(0);
         claimed.max(self.chain.head_number()).max(signed.unwrap_or(0))
     }

@@ -150,7 +150,7 @@ pub use machine::Core;
 pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};
 pub use peer::conduct::{Conduct, POINT, ScoreRules, Weights};
 pub use peer::connections::ConnectionLimits;
-pub use peer::gate::{Gate, GateConfig, GateFull, GateRefusal, MAX_GATE_ENTRIES, Ties};
+pub use peer::gate::{Gate, GateConfig, GateFull, GateRefusal, MAX_GATE_ENTRIES, PeerState};
 pub use peer::ledger::{Cause, Change, Ledger, MAX_SCORE_CHANGES, Reason};
 pub use peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, MAX_LIMIT, RateLimit};
 pub use peer::pace::Pace;

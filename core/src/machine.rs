@@ -16,8 +16,9 @@ use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
 use crate::peer::gate::Gate;
+use crate::peer::lifecycle::Opened;
+use crate::peer::reputation::Reputation;
 use crate::peer::table::{ConnectionInfo, Peers};
-use crate::peer::terms::Opened;
 use crate::publish::Outbox;
 use crate::request::Requests;
 use crate::request::serve::Serving;
@@ -49,6 +50,7 @@ pub struct Core {
     pub(crate) chain: ChainState,
     pub(crate) txlists: TxLists,
     pub(crate) peers: Peers,
+    pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
     pub(crate) serving: Serving,
     pub(crate) sync: Sync,
@@ -92,6 +94,7 @@ impl Core {
             chain: ChainState::new(config),
             txlists: TxLists::new(config),
             peers: Peers::new(config),
+            reputation: Reputation::new(config),
             requests: Requests::default(),
             serving: Serving::default(),
             sync: Sync::default(),
@@ -176,19 +179,40 @@ impl Core {
         let taken = match update {
             Update::Disconnect { peer } => self.disconnect_for_user(peer),
             Update::BlockPeer { peer } => self.block_peer(peer),
-            Update::UnblockPeer { peer } => Ok(self.unblock_peer(now, peer)),
+            Update::UnblockPeer { peer } => {
+                self.unblock_peer(peer);
+                Ok(())
+            }
             Update::BlockAddress { address } => self.block_address(address),
-            Update::UnblockAddress { address } => Ok(self.unblock_address(address)),
+            Update::UnblockAddress { address } => {
+                self.unblock_address(address);
+                Ok(())
+            }
             Update::BlockSubnet { subnet } => self.block_subnet(subnet),
-            Update::UnblockSubnet { subnet } => Ok(self.unblock_subnet(subnet)),
+            Update::UnblockSubnet { subnet } => {
+                self.unblock_subnet(subnet);
+                Ok(())
+            }
             Update::Protect { peer } => self.protect(peer),
-            Update::Unprotect { peer } => Ok(self.unprotect(peer)),
-            Update::Trust { peer } => self.trust(now, peer),
-            Update::Distrust { peer } => Ok(self.distrust(now, peer)),
+            Update::Unprotect { peer } => {
+                self.unprotect(peer);
+                Ok(())
+            }
+            Update::Trust { peer } => self.trust(peer),
+            Update::Distrust { peer } => {
+                self.distrust(now, peer);
+                Ok(())
+            }
             Update::LiftBan { peer } => self.lift_ban(now, peer),
             Update::Schedule(windows) => self.update_schedule(&windows),
-            Update::MoveSyncTip(tip) => Ok(self.move_sync_tip(tip)),
-            Update::Restore(records) => Ok(self.restore(now, &records)),
+            Update::MoveSyncTip(tip) => {
+                self.move_sync_tip(tip);
+                Ok(())
+            }
+            Update::Restore(records) => {
+                self.restore(now, &records);
+                Ok(())
+            }
             Update::MarkExecuted { block_number } => self.mark_executed(block_number),
             Update::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
@@ -210,10 +234,10 @@ impl Core {
                 Timer::Heads => self.heads_due(now),
                 Timer::Room => self.pump_soon(),
                 Timer::Gap => self.gaps_due(now),
-                Timer::Ban(peer) => self.ban_checked(now, peer),
+                Timer::Ban(peer) => self.check_ban(peer),
                 Timer::Use(peer) => self.use_checked(now, peer),
                 Timer::Execute => self.execute_again(),
-                Timer::Decay => self.scores_decayed(now),
+                Timer::Decay => self.decay_scores(),
                 Timer::Redial(peer) => self.redial_due(now, peer),
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),

@@ -194,17 +194,15 @@ mod tests {
     }
 
     fn sent(cx: &mut Cx) -> Option<PublishId> {
-        match cx.poll_output()? {
-            Output::Net(Action::Publish { publish, .. }) => Some(publish),
-            other => panic!("{other:?}"),
-        }
+        let output = cx.poll_output()?;
+        let Output::Net(Action::Publish { publish, .. }) = output else { panic!("{output:?}") };
+        Some(publish)
     }
 
     fn told(cx: &mut Cx) -> Option<(CommandId, Outcome)> {
-        match cx.poll_output()? {
-            Output::App(Event::CommandFinished { command, outcome }) => Some((command, outcome)),
-            other => panic!("{other:?}"),
-        }
+        let output = cx.poll_output()?;
+        let Output::App(Event::CommandFinished { command, outcome }) = output else { panic!("{output:?}") };
+        Some((command, outcome))
     }
 
     /// One message that gossip has.

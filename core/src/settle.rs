@@ -83,12 +83,12 @@ impl Core {
 
     /// What follows from one ruling.
     fn settle(&mut self, ruling: Ruling) {
-        let Ruling { origin, conclusion, proven, child, completed } = ruling;
+        let Ruling { origin, conclusion, proven, parent_wanted_for, completed } = ruling;
         if let Some(Proven { evidence, signer, block_number }) = proven {
             self.cx.stats.evidence += 1;
             self.cx.tell(Event::EvidenceFound { evidence, signer, block_number }); // P5.4
         }
-        if let (Some(number), Some(peer)) = (child, origin.peer()) {
+        if let (Some(number), Some(peer)) = (parent_wanted_for, origin.peer()) {
             self.parent_missing(self.cx.now, peer, number); // P5.2
         }
         match conclusion {
@@ -179,7 +179,7 @@ impl Core {
     fn settle_txlist(&mut self, ruling: TxListRuling) {
         let TxListRuling { origin, hash, txlist, conclusion, message: own } = ruling;
         let len_bytes = txlist.len();
-        // An answer is paid for before what it brought is told; nobody else is paid for an answer.
+        // P6.4: an answer with the right hash is paid for, whether there was room for it or not.
         if let (Origin::Response { peer, request, .. }, TxListConclusion::Stored | TxListConclusion::NotStored) = (origin, conclusion) {
             self.charge(self.cx.now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
         }

@@ -107,12 +107,12 @@ impl Core {
     pub fn peers(&self, now: Now) -> Vec<PeerInfo> {
         let info = |(peer, connected): (&PeerId, &crate::peer::table::Connected)| PeerInfo {
             peer: *peer,
-            score: self.peers.ledger(peer).map_or(0, |ledger| ledger.score(now.mono)),
-            standing: self.peers.standing(now.mono, peer),
+            score: self.reputation.score(now.mono, peer),
+            standing: self.reputation.standing(now.mono, peer),
             spoken: connected.spoken,
             subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
             claimed_head: self.sync.claims.of(peer),
-            in_flight: connected.in_flight(),
+            in_flight: self.peers.in_flight(peer),
         };
         self.peers.connected().map(info).collect()
     }
@@ -124,6 +124,6 @@ impl Core {
 
     /// How a peer's score came about (P7.9): lines that sum to it. Empty for a peer that is not remembered.
     pub fn explain(&self, now: Now, peer: PeerId) -> Vec<Change> {
-        self.peers.ledger(&peer).map(|ledger| ledger.explain(now.mono)).unwrap_or_default()
+        self.reputation.ledger(&peer).map(|ledger| ledger.explain(now.mono)).unwrap_or_default()
     }
 }

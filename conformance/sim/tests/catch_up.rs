@@ -1,7 +1,7 @@
 //! Does a node catch up, whoever its peers are (P6.9, P6.10, P6.7)?
 //!
 //! Every peer here is a puppet whose requests the world counts: a node that passes a limit of P6.6 fails the run. The long catch-up has
-//! 100 000 blocks in a release build, 2 000 in a debug build; `SIM_BLOCKS` sets another number.
+//! 2 000 blocks, with `SIM_FULL=1` 100 000; `SIM_BLOCKS` sets another number.
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
 use std::sync::OnceLock;

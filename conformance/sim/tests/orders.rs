@@ -1,8 +1,8 @@
 //! Does the order in which messages arrive change what a node concludes (C9, P5.1, P5.2, P5.5, P5.6, P6.9)?
 //!
 //! The same history of 50 blocks, with EOPs and two preconfers, reaches one node in random orders: some messages are lost, some come twice,
-//! from any of three peers that serve requests honestly. A release build tries 10 000 orders, a debug build 300; `SIM_ORDERS` sets another
-//! number, `SIM_SEED` one order.
+//! from any of three peers that serve requests honestly. 300 orders are tried, with `SIM_FULL=1` 10 000; `SIM_ORDERS` sets another number,
+//! `SIM_SEED` one order.
 
 use std::time::Duration;
 

@@ -122,6 +122,16 @@ where
     T::ListenerUpgrade: Send,
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let plain = libp2p_core::Transport::map(transport, |stream, _| Box::new(stream) as Plain);
+    secure(limit, libp2p_core::Transport::boxed(plain), keypair)
+}
+
+/// Bytes both ways, of whichever transport: so what encrypts and multiplexes is compiled once, here, and not once more for every runtime.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<C: AsyncRead + AsyncWrite + Send + Unpin> Duplex for C {}
+type Plain = Box<dyn Duplex>;
+
+fn secure(limit: Duration, transport: Boxed<Plain>, keypair: &Keypair) -> Result<Transport, NetError> {
     let mut yamux = libp2p_yamux::Config::default();
     yamux.set_max_num_streams(MAX_STREAMS_PER_CONNECTION);
     Ok(libp2p_core::Transport::upgrade(transport, Version::V1Lazy)

@@ -115,7 +115,11 @@ impl NetworkDriver {
     }
 
     /// Runs the node until it is told to shut down or the last handle is dropped.
-    pub async fn run(mut self) {
+    pub fn run(self) -> BoxFuture<'static, ()> {
+        self.drive().boxed() // the loop is compiled here once, and not once more in every crate that runs it
+    }
+
+    async fn drive(mut self) {
         self.dial_peers();
         let mut steps = 0;
         loop {

@@ -233,7 +233,7 @@ impl ChainState {
         contradicts_ours: impl Fn(u64, &B256) -> bool,
     ) -> Ruling {
         let (origin, hash) = (pending.origin, pending.hash);
-        let mut ruling = Ruling { origin, conclusion: Conclusion::Held, proven: None, child: None, completed: None };
+        let mut ruling = Ruling { origin, conclusion: Conclusion::Held, proven: None, parent_wanted_for: None, completed: None };
         let concluded = self.judge(cx, schedule, pending, signer, contradicts_ours, &mut ruling);
         ruling.conclusion = concluded.unwrap_or_else(Conclusion::Refused);
         if let Origin::Response { request, .. } = origin
@@ -301,7 +301,7 @@ impl ChainState {
                     Origin::Response { .. } => number <= self.linked.head_number().saturating_add(1),
                     Origin::Own { .. } | Origin::Kept => false,
                 };
-                ruling.child = is_asked_for.then_some(number);
+                ruling.parent_wanted_for = is_asked_for.then_some(number);
                 held.map(|()| Conclusion::Held)
             }
             // P5.7: nothing of ours is kept that is not sent, or it would speak against us later.

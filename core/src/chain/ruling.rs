@@ -70,7 +70,7 @@ pub(crate) struct Ruling {
     /// What its signer did wrong.
     pub(crate) proven: Option<Proven>,
     /// Its number, if its parent should be asked of the peer that brought it (P5.2).
-    pub(crate) child: Option<u64>,
+    pub(crate) parent_wanted_for: Option<u64>,
     /// Set where nothing is left that waited for the commitment with which this began. Blocks that became ready are told then, and not
     /// before: their order must not depend on which of their children came early.
     pub(crate) completed: Option<Completed>,
@@ -79,6 +79,6 @@ pub(crate) struct Ruling {
 impl Ruling {
     /// One that refuses, and from which nothing else follows.
     pub(crate) fn refused(origin: Origin, refusal: Refusal) -> Self {
-        Self { origin, conclusion: Conclusion::Refused(refusal), proven: None, child: None, completed: None }
+        Self { origin, conclusion: Conclusion::Refused(refusal), proven: None, parent_wanted_for: None, completed: None }
     }
 }

@@ -92,7 +92,7 @@ fn chain_of(count: u64) -> Vec<SignedCommitment> {
 fn told(rulings: &[Ruling]) -> Vec<Result<u64, Option<Refusal>>> {
     let one = |ruling: &Ruling| match &ruling.conclusion {
         Conclusion::Accepted { commitment, .. } => Ok(commitment.block_number),
-        other => Err(other.refusal()),
+        Conclusion::Forked { .. } | Conclusion::Held | Conclusion::Refused(_) => Err(ruling.conclusion.refusal()),
     };
     rulings.iter().map(one).collect()
 }
@@ -122,7 +122,11 @@ fn p5_1_a_held_child_is_concluded_with_its_parent_and_completes_with_it() {
     let (mut bench, blocks) = (Bench::new(), chain_of(3));
     for child in [2, 1] {
         let held = bench.take(&blocks[child], FIRST);
-        assert_eq!((told(&held), held[0].child), (vec![Err(None)], Some(child as u64 + 1)), "P5.2: its parent is asked of its sender");
+        assert_eq!(
+            (told(&held), held[0].parent_wanted_for),
+            (vec![Err(None)], Some(child as u64 + 1)),
+            "P5.2: its parent is asked of its sender"
+        );
     }
     assert_eq!(bench.chain.held_count(), 2);
     let released = bench.take(&blocks[0], FIRST);

@@ -173,7 +173,7 @@ impl Core {
             && let Some(Reverse((rating, peer))) = rated.pop()
         {
             let Some((address, block)) = self.discovery.candidates.get(peer).and_then(Candidate::address) else { continue };
-            let is_bad = self.peers.standing(now.mono, peer) > Standing::Healthy;
+            let is_bad = self.reputation.standing(now.mono, peer) > Standing::Healthy;
             let neighbours = block.map_or(0, |block| self.gate.crowd(block) + chosen.of(&block));
             let whole = Rating { is_bad, neighbours, ..rating };
             if whole > rating {

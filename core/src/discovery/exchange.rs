@@ -48,7 +48,7 @@ impl Core {
     /// Who goes, by the table of this module's head.
     fn least_shown(&self, now: Time) -> Option<PeerId> {
         let is_ours = |(peer, stay): &(PeerId, Stay)| stay.side == Side::Outbound && self.discovery.candidates.get(peer).is_some();
-        let mut ours: Vec<(PeerId, Stay)> = self.peers.may_leave(now).filter(is_ours).collect();
+        let mut ours: Vec<(PeerId, Stay)> = self.peers.may_leave(&self.reputation, now).filter(is_ours).collect();
         ours.sort_unstable_by_key(|(_, stay)| (Reverse(stay.score), Reverse(stay.arrival)));
         let rest = ours.iter().skip(ours.len().div_ceil(2));
         rest.min_by_key(|(_, stay)| stay.arrival).map(|(peer, _)| *peer)

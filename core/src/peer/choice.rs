@@ -13,53 +13,93 @@
 use crate::dice::Dice;
 use crate::id::{PeerId, RequestId};
 use crate::peer::pace::Pace;
+use crate::peer::reputation::{Account, Reputation};
 use crate::peer::score::Standing;
-use crate::peer::table::{Connected, Peers, index};
+use crate::peer::table::{Allowances, Connected, Peers, index};
 use crate::time::Time;
 use crate::wire::topics::Protocol;
 
-impl Connected {
-    /// How we deal with it (P7.4).
-    pub(super) fn standing(&self, now: Time) -> Standing {
-        self.known.ledger.standing(now)
-    }
+/// A connected peer, and what decides whether and when it is asked.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    id: &'a PeerId,
+    connected: &'a Connected,
+    allowances: &'a Allowances,
+    account: &'a Account,
+    max_in_flight: usize,
+}
 
-    /// Requests of ours that it has not answered yet.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.known.paces.iter().map(Pace::under_way).sum()
+impl Asked<'_> {
+    fn in_flight(&self) -> usize {
+        self.allowances.paces.iter().map(Pace::under_way).sum()
     }
 
     /// From when on a request may go to it, if nothing but time must pass.
-    fn room_at(&self, now: Time, protocol: Protocol, max_in_flight: usize) -> Option<Time> {
-        let is_able = self.spoken.supports(protocol) && self.in_flight() < max_in_flight && self.standing(now) <= Standing::Throttled;
-        is_able.then(|| self.known.paces[index(protocol)].next_admit_at(now)).flatten()
+    fn room_at(&self, now: Time, protocol: Protocol) -> Option<Time> {
+        let is_able = self.connected.spoken.supports(protocol)
+            && self.in_flight() < self.max_in_flight
+            && self.account.standing(now) <= Standing::Throttled;
+        is_able.then(|| self.allowances.paces[index(protocol)].next_admit_at(now)).flatten()
+    }
+
+    fn has_room(&self, now: Time, protocol: Protocol) -> bool {
+        self.room_at(now, protocol) == Some(now)
+    }
+
+    /// The first request that waits for it in this protocol.
+    fn waiting(&self, protocol: Protocol) -> Option<RequestId> {
+        self.connected.waiting[index(protocol)].first().copied()
     }
 }
 
 impl Peers {
     /// P6.8: the best of the peers that have room and `fits`.
-    pub(crate) fn choose(&self, now: Time, protocol: Protocol, dice: &mut Dice, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        let able = self.with_room(now, protocol).filter(|(id, _)| fits(id));
-        dice.least(able.map(|(id, peer)| ((peer.standing(now), peer.in_flight()), id))).copied()
+    pub(crate) fn choose(
+        &self,
+        reputation: &Reputation,
+        now: Time,
+        protocol: Protocol,
+        dice: &mut Dice,
+        fits: impl Fn(&PeerId) -> bool,
+    ) -> Option<PeerId> {
+        let able = self.each(reputation).filter(|peer| peer.has_room(now, protocol) && fits(peer.id));
+        dice.least(able.map(|peer| ((peer.account.standing(now), peer.in_flight()), *peer.id)))
     }
 
     /// P6.9: the same for a page of commitments.
-    pub(crate) fn choose_for_page(&self, now: Time, dice: &mut Dice, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        let able = self.with_room(now, Protocol::GetCommitments).filter(|(id, _)| fits(id));
-        dice.least(able.map(|(id, peer)| ((peer.is_unresponsive, peer.standing(now), peer.in_flight()), id))).copied()
+    pub(crate) fn choose_for_page(
+        &self,
+        reputation: &Reputation,
+        now: Time,
+        dice: &mut Dice,
+        fits: impl Fn(&PeerId) -> bool,
+    ) -> Option<PeerId> {
+        let able = self.each(reputation).filter(|peer| peer.has_room(now, Protocol::GetCommitments) && fits(peer.id));
+        let key = |peer: &Asked| (peer.connected.is_unresponsive, peer.account.standing(now), peer.in_flight());
+        dice.least(able.map(|peer| (key(&peer), *peer.id)))
     }
 
-    fn with_room(&self, now: Time, protocol: Protocol) -> impl Iterator<Item = (&PeerId, &Connected)> {
-        self.connected.iter().filter(move |(_, peer)| self.room_at(now, peer, protocol) == Some(now))
-    }
-
-    fn room_at(&self, now: Time, peer: &Connected, protocol: Protocol) -> Option<Time> {
-        peer.room_at(now, protocol, self.max_requests_per_peer)
+    /// The connected peers. All three tables hold the same ones in the same order, so nobody is looked up.
+    fn each<'a>(&'a self, reputation: &'a Reputation) -> impl Iterator<Item = Asked<'a>> {
+        let known = self.allowances.connected().zip(reputation.connected());
+        self.connected.iter().zip(known).map(|((id, connected), ((limited, allowances), (judged, account)))| {
+            debug_assert!(id == limited && id == judged, "one table of connected peers differs from another");
+            Asked { id, connected, allowances, account, max_in_flight: self.max_requests_per_peer }
+        })
     }
 
     /// Is the peer connected, and does it have room?
-    pub(crate) fn has_room(&self, now: Time, peer: &PeerId, protocol: Protocol) -> bool {
-        self.connected.get(peer).is_some_and(|peer| self.room_at(now, peer, protocol) == Some(now))
+    pub(crate) fn has_room(&self, reputation: &Reputation, now: Time, peer: &PeerId, protocol: Protocol) -> bool {
+        let asked = |(id, connected)| {
+            let (allowances, account) = (self.allowances.get(id)?, reputation.account_of(id)?);
+            Some(Asked { id, connected, allowances, account, max_in_flight: self.max_requests_per_peer })
+        };
+        self.connected.get_key_value(peer).and_then(asked).is_some_and(|peer| peer.has_room(now, protocol))
+    }
+
+    /// Requests of ours that the peer has not answered yet.
+    pub(crate) fn in_flight(&self, peer: &PeerId) -> usize {
+        self.allowances.get(peer).map_or(0, |allowances| allowances.paces.iter().map(Pace::under_way).sum())
     }
 
     /// How many connected peers support a protocol.
@@ -82,37 +122,36 @@ impl Peers {
     }
 
     /// The first of the requests that wait for each peer and that it has room for, in the order in which they came.
-    pub(crate) fn ready(&self, now: Time) -> Vec<RequestId> {
-        let first = |peer: &Connected, protocol| peer.waiting[index(protocol)].first().copied();
-        let ready = |peer, protocol| first(peer, protocol).filter(|_| self.room_at(now, peer, protocol) == Some(now));
-        let ready = |peer| Protocol::ALL.into_iter().filter_map(|protocol| ready(peer, protocol)).min();
-        let mut all: Vec<RequestId> = self.connected.values().filter_map(ready).collect();
+    pub(crate) fn ready(&self, reputation: &Reputation, now: Time) -> Vec<RequestId> {
+        let ready = |peer: Asked, protocol| peer.waiting(protocol).filter(|_| peer.has_room(now, protocol));
+        let first = |peer| Protocol::ALL.into_iter().filter_map(|protocol| ready(peer, protocol)).min();
+        let mut all: Vec<RequestId> = self.each(reputation).filter_map(first).collect();
         all.sort_unstable();
         all
     }
 
     /// When time alone makes room for a request that waits for its peer, or with anybody for a protocol in which something waits.
-    pub(crate) fn next_room(&self, now: Time, anybody_for: &[Protocol]) -> Option<Time> {
-        let is_wanted = |peer: &Connected, protocol| !peer.waiting[index(protocol)].is_empty() || anybody_for.contains(&protocol);
-        let next = |peer, protocol| self.room_at(now, peer, protocol).filter(|at| *at > now);
+    pub(crate) fn next_room(&self, reputation: &Reputation, now: Time, anybody_for: &[Protocol]) -> Option<Time> {
+        let is_wanted = |peer: Asked, protocol| peer.waiting(protocol).is_some() || anybody_for.contains(&protocol);
+        let next = |peer: Asked, protocol| peer.room_at(now, protocol).filter(|at| *at > now);
         let wanted = |peer| Protocol::ALL.into_iter().filter(move |protocol| is_wanted(peer, *protocol));
-        self.connected.values().flat_map(|peer| wanted(peer).filter_map(move |protocol| next(peer, protocol))).min()
+        self.each(reputation).flat_map(|peer| wanted(peer).filter_map(move |protocol| next(peer, protocol))).min()
     }
 
     /// A request on this protocol goes to the peer now (P6.7).
     pub(crate) fn note_sent(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        let admitted = self.know(now, peer).paces[index(protocol)].admit(now);
+        let admitted = self.allowances(now, peer).paces[index(protocol)].admit(now);
         debug_assert!(admitted, "a request was sent that the pace does not admit");
     }
 
     /// A request has ended: the peer counts it no more.
     pub(crate) fn note_ended(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        self.know(now, peer).paces[index(protocol)].end(now);
+        self.allowances(now, peer).paces[index(protocol)].end(now);
     }
 
     /// The peer dropped a request without an answer: it is left alone in this protocol for a window.
     pub(crate) fn rest(&mut self, now: Time, peer: PeerId, protocol: Protocol) {
-        self.know(now, peer).paces[index(protocol)].rest(now);
+        self.allowances(now, peer).paces[index(protocol)].rest(now);
     }
 
     /// A connected peer did not answer when it was asked for a page, or did (P6.9).
@@ -131,11 +170,13 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::cx::Cx;
     use crate::id::ConnectionId;
     use crate::input::{Direction, Spoken};
     use crate::peer::conduct::Conduct;
     use crate::peer::ledger::Cause;
     use crate::peer::table::ConnectionInfo;
+    use crate::time::{Now, UnixTime};
     use crate::wire::topics::ChainId;
 
     /// Requests of ours that one peer may have.
@@ -147,8 +188,9 @@ mod tests {
 
     /// What happens to the peers of a node, one thing after the other.
     struct Story {
+        cx: Cx,
         peers: Peers,
-        dice: Dice,
+        reputation: Reputation,
         now: Time,
         requests: u64,
     }
@@ -156,7 +198,8 @@ mod tests {
     impl Story {
         fn new() -> Self {
             let config = Config { max_requests_per_peer: MAX, ..Config::new(ChainId(1)) };
-            Self { peers: Peers::new(&config), dice: Dice::new([7; 32]), now: Time::ZERO, requests: 0 }
+            let (peers, reputation) = (Peers::new(&config), Reputation::new(&config));
+            Self { cx: Cx::new(config, [7; 32], Now::default()), peers, reputation, now: Time::ZERO, requests: 0 }
         }
 
         fn connected(crowd: u64) -> Self {
@@ -167,23 +210,33 @@ mod tests {
             story
         }
 
+        fn choose(&mut self) -> PeerId {
+            let Self { cx, peers, reputation, .. } = self;
+            peers.choose(reputation, Time::ZERO, Protocol::GetTxList, &mut cx.dice, |_| true).expect("all have room")
+        }
+
         /// Something happens to one peer, some time after what happened before. Gives the peer.
         fn goes_on(&mut self, (who, what, wait_ms): (u64, usize, u64)) -> PeerId {
             let (name, protocol) = (peer(who), Protocol::ALL[who as usize % 3]);
             self.now = self.now.after(Duration::from_millis(wait_ms));
-            let Self { peers, dice, now, requests } = self;
+            let Self { cx, peers, reputation, now, requests } = self;
             let now = *now;
+            cx.begin(Now { mono: now, unix: UnixTime::default() });
             match what {
-                0 => drop(peers.close(now, name, ConnectionId(who))),
+                0 => {
+                    peers.close(now, name, ConnectionId(who));
+                    reputation.disconnect(now, name);
+                }
                 1 | 2 => {
                     let info = ConnectionInfo { direction: Direction::Inbound, address: None };
                     peers.open(now, name, (ConnectionId(who), info), false);
+                    reputation.connect(cx, name);
                     let spoken = Spoken { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };
                     peers.identified(&name, spoken);
                 }
                 3 => {
                     let conduct = if who % 2 == 0 { Conduct::BadMessage } else { Conduct::Timeout };
-                    peers.ledger_mut(now, name).charge(now, conduct, Cause::Neither);
+                    reputation.charge(cx, name, "P7.1", conduct, Cause::Neither);
                 }
                 4 if peers.get(&name).is_some() => peers.rest(now, name, protocol),
                 5 if peers.get(&name).is_some() => peers.note_ended(now, name, protocol),
@@ -199,7 +252,7 @@ mod tests {
                 }
                 9 => peers.set_unresponsive(&name, wait_ms % 2 == 0),
                 _ => {
-                    if let Some(peer) = peers.choose(now, protocol, dice, |_| true) {
+                    if let Some(peer) = peers.choose(reputation, now, protocol, &mut cx.dice, |_| true) {
                         peers.note_sent(now, peer, protocol);
                     }
                 }
@@ -209,10 +262,11 @@ mod tests {
     }
 
     /// P6.7 as it reads: may this peer be asked, and when is there room?
-    fn room(peers: &Peers, now: Time, (id, peer): (&PeerId, &Connected), protocol: Protocol) -> Option<Time> {
-        let under_way = Protocol::ALL.map(|protocol| peer.known.paces[index(protocol)].under_way());
-        let may_be_asked = peer.spoken.supports(protocol) && peers.standing(now, id) < Standing::Pruned;
-        if may_be_asked && under_way.into_iter().sum::<usize>() < MAX { peer.known.paces[index(protocol)].next_admit_at(now) } else { None }
+    fn room(story: &Story, (id, peer): (&PeerId, &Connected), protocol: Protocol) -> Option<Time> {
+        let paces = &story.peers.allowances.get(id).expect("it is connected").paces;
+        let under_way = Protocol::ALL.map(|protocol| paces[index(protocol)].under_way());
+        let may_be_asked = peer.spoken.supports(protocol) && story.reputation.standing(story.now, id) < Standing::Pruned;
+        if may_be_asked && under_way.into_iter().sum::<usize>() < MAX { paces[index(protocol)].next_admit_at(story.now) } else { None }
     }
 
     fn stories(peers: u64, longest: usize) -> impl Strategy<Value = Vec<(u64, usize, u64)>> {
@@ -222,20 +276,22 @@ mod tests {
     proptest! {
         #[test]
         fn p6_8_p7_4_nobody_is_found_who_has_to_wait_behind_another(steps in stories(40, 200)) {
+            // P7.4: who is throttled waits behind the healthy, who is pruned is not asked
             let mut story = Story::connected(30);
             for step in steps {
                 let name = story.goes_on(step);
-                let Story { peers, dice, now, .. } = &mut story;
+                let mut dice = Dice::new([9; 32]);
+                let Story { peers, reputation, now, .. } = &story;
                 let fits = |peer: &PeerId| *peer != name;
                 for protocol in Protocol::ALL {
-                    let able = || peers.connected().filter(|(id, peer)| fits(id) && room(peers, *now, (id, peer), protocol) == Some(*now));
-                    let rank = |id: &PeerId| (peers.standing(*now, id), peers.connected[id].in_flight());
-                    let found = peers.choose(*now, protocol, dice, fits);
+                    let able = || peers.connected().filter(|(id, peer)| fits(id) && room(&story, (id, peer), protocol) == Some(*now));
+                    let rank = |id: &PeerId| (reputation.standing(*now, id), peers.in_flight(id));
+                    let found = peers.choose(reputation, *now, protocol, &mut dice, fits);
                     prop_assert_eq!(found.is_some(), able().next().is_some());
                     prop_assert!(found.is_none_or(|found| able().any(|(id, _)| *id == found) && able().all(|(id, _)| rank(&found) <= rank(id))));
                     if protocol == Protocol::GetCommitments {
                         // P6.9: whoever did not answer waits behind all others, whatever their scores.
-                        let found = peers.choose_for_page(*now, dice, fits);
+                        let found = peers.choose_for_page(reputation, *now, &mut dice, fits);
                         let answers = |id: &PeerId| !peers.connected[id].is_unresponsive;
                         let before = |id: &PeerId, other: &PeerId| answers(id) && !answers(other) || answers(id) == answers(other) && rank(id) <= rank(other);
                         prop_assert_eq!(found.is_some(), able().next().is_some());
@@ -250,12 +306,13 @@ mod tests {
             let mut story = Story::new();
             for step in steps {
                 story.goes_on(step);
-                let (peers, now) = (&story.peers, story.now);
+                let Story { peers, reputation, now, .. } = &story;
+                let now = *now;
                 let (mut ready, mut later, mut anybody) = (Vec::new(), Vec::new(), Vec::new());
                 for (id, peer) in peers.connected() {
                     let mut first = Vec::new();
                     for protocol in Protocol::ALL {
-                        let at = room(peers, now, (id, peer), protocol);
+                        let at = room(&story, (id, peer), protocol);
                         let waits = peer.waiting[index(protocol)].first();
                         first.extend(waits.copied().filter(|_| at == Some(now)));
                         later.extend(at.filter(|at| *at > now && waits.is_some()));
@@ -264,9 +321,9 @@ mod tests {
                     ready.extend(first.into_iter().min());
                 }
                 ready.sort();
-                prop_assert_eq!(peers.ready(now), ready);
-                prop_assert_eq!(peers.next_room(now, &[]), later.iter().min().copied());
-                prop_assert_eq!(peers.next_room(now, &[Protocol::GetTxList]), later.into_iter().chain(anybody).min());
+                prop_assert_eq!(peers.ready(reputation, now), ready);
+                prop_assert_eq!(peers.next_room(reputation, now, &[]), later.iter().min().copied());
+                prop_assert_eq!(peers.next_room(reputation, now, &[Protocol::GetTxList]), later.into_iter().chain(anybody).min());
             }
         }
     }
@@ -276,7 +333,7 @@ mod tests {
         let mut story = Story::connected(20);
         let mut times = [0; 20];
         for _ in 0..20_000 {
-            let found = story.peers.choose(Time::ZERO, Protocol::GetTxList, &mut story.dice, |_| true).expect("all have room");
+            let found = story.choose();
             times[(0..20).position(|n| peer(n) == found).expect("one of them")] += 1;
         }
         assert!(times.into_iter().all(|times| (850..1_150).contains(&times)), "{times:?}");
@@ -286,7 +343,7 @@ mod tests {
     fn p6_8_who_has_one_fewer_in_flight_is_asked_first() {
         let mut story = Story::connected(3);
         let asked = std::array::from_fn::<_, 9, _>(|_| {
-            let peer = story.peers.choose(Time::ZERO, Protocol::GetTxList, &mut story.dice, |_| true).expect("all have room");
+            let peer = story.choose();
             story.peers.note_sent(Time::ZERO, peer, Protocol::GetTxList);
             peer
         });

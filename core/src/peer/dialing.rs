@@ -27,7 +27,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, keccak256};
 
 use crate::config::{Config, ConfigError};
-use crate::dice::Dice;
+use crate::cx::Cx;
 use crate::error::CommandError;
 use crate::id::{CommandId, DialId, PeerId};
 use crate::input::DialFailure;
@@ -35,7 +35,7 @@ use crate::machine::Core;
 use crate::output::{Action, Outcome};
 use crate::peer::address::Place;
 use crate::peer::conduct::Conduct;
-use crate::peer::gate::{GateRefusal, Ties};
+use crate::peer::gate::{GateRefusal, PeerState};
 use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
 use crate::time::{Now, Time, Timer};
@@ -117,16 +117,42 @@ impl Dials {
         self.by_id.values().any(|dial| dial.peer == *peer)
     }
 
-    /// When a static peer is dialed again. `None` for any other peer.
-    fn rest(&mut self, peer: &PeerId, next: Pause, dice: &mut Dice) -> Option<Duration> {
-        let known = self.statics.get_mut(peer)?;
+    /// Has this address dialed. The caller has seen that it may be.
+    fn begin(&mut self, cx: &mut Cx, dial: Dial, address: String) -> DialId {
+        let id = cx.mint.dials.next(DialId);
+        self.by_id.insert(id, dial);
+        cx.act(Action::Dial { dial: id, address });
+        id
+    }
+
+    /// A peer's first connection stands.
+    pub(crate) fn connected(&mut self, cx: &mut Cx, peer: &PeerId) {
+        if let Some(known) = self.statics.get_mut(peer) {
+            known.connected_since = Some(cx.now.mono);
+            cx.timers.cancel(Timer::Redial(*peer));
+        }
+    }
+
+    /// A peer's last connection is gone.
+    pub(crate) fn lost(&mut self, cx: &mut Cx, peer: PeerId) {
+        if let Some(known) = self.statics.get_mut(&peer)
+            && known.connected_since.take().is_some_and(|since| cx.now.mono.since(since) >= STEADY)
+        {
+            known.pause = FIRST_PAUSE;
+        }
+        self.rest(cx, peer, Pause::Grows);
+    }
+
+    /// P8.5: sets the timer of a static peer that is not connected.
+    fn rest(&mut self, cx: &mut Cx, peer: PeerId, next: Pause) {
+        let Some(known) = self.statics.get_mut(&peer).filter(|known| known.connected_since.is_none()) else { return };
         let pause = known.pause;
         if next == Pause::Grows {
             known.pause = (pause * 2).min(LONGEST_PAUSE / 2);
         }
         let spread = usize::try_from(pause.as_millis()).unwrap_or(usize::MAX).saturating_add(1);
-        let extra = dice.below(spread).unwrap_or(0) as u64;
-        Some(pause + Duration::from_millis(extra))
+        let extra = Duration::from_millis(cx.dice.below(spread).unwrap_or(0) as u64);
+        cx.timers.set(Timer::Redial(peer), cx.now.mono.after(pause + extra));
     }
 
     /// The address whose turn it is.
@@ -156,8 +182,8 @@ impl Core {
     /// P8.1 before a dial, and the bound on dials under way.
     fn may_dial(&self, now: Now, address: &str) -> Result<PeerId, CommandError> {
         let place = Place::of(address);
-        let ties = place.peer.map(|peer| self.ties(now.mono, &peer)).unwrap_or_default();
-        self.gate.ask_dial(now.mono, place.peer, place.text, place.ip, ties)?;
+        let state = place.peer.map(|peer| self.peer_state(now.mono, &peer)).unwrap_or_default();
+        self.gate.ask_dial(now.mono, place.peer, place.text, place.ip, state)?;
         let max = self.cx.config.connections.pending_out as usize;
         if self.dials.under_way() >= max {
             return Err(CommandError::TooManyDials { max });
@@ -166,27 +192,24 @@ impl Core {
     }
 
     /// What the gate must know of a peer.
-    pub(crate) fn ties(&self, now: Time, peer: &PeerId) -> Ties {
-        Ties {
-            banned: self.peers.standing(now, peer) == Standing::Banned,
+    pub(crate) fn peer_state(&self, now: Time, peer: &PeerId) -> PeerState {
+        PeerState {
+            banned: self.reputation.standing(now, peer) == Standing::Banned,
             connected: self.peers.get(peer).is_some(),
             dialing: self.dials.is_dialing(peer),
         }
     }
 
     fn dial(&mut self, now: Now, peer: PeerId, command: Option<CommandId>, address: String) -> DialId {
-        let id = self.cx.mint.dials.next(DialId);
-        let place = keccak256(Place::of(&address).text);
-        self.gate.dialed(now.mono, place);
-        self.dials.by_id.insert(id, Dial { peer, command, address: place });
-        self.cx.act(Action::Dial { dial: id, address });
-        id
+        let name = keccak256(Place::of(&address).text);
+        self.gate.dialed(now.mono, name);
+        self.dials.begin(&mut self.cx, Dial { peer, command, address: name }, address)
     }
 
     /// A dial of ours led to a connection, which stays or does not.
     pub(crate) fn dial_answered(&mut self, now: Now, dial: DialId, outcome: Outcome) {
         let Some(Dial { peer, command, .. }) = self.dials.by_id.remove(&dial) else { return };
-        self.rest(now, peer, Pause::Grows);
+        self.dials.rest(&mut self.cx, peer, Pause::Grows);
         let is_connected = matches!(outcome, Outcome::Connected(_));
         if self.discovery.dialing.remove(&dial) && is_connected {
             self.cx.stats.discovery.connected += 1;
@@ -206,15 +229,15 @@ impl Core {
         match failure {
             DialFailure::Unreachable | DialFailure::WrongPeer => {
                 // Who has come to us meanwhile can be reached well enough, and strangers are not remembered for being away.
-                if self.peers.get(&peer).is_none() && self.peers.ledger(&peer).is_some() {
+                if self.peers.get(&peer).is_none() && self.reputation.ledger(&peer).is_some() {
                     self.charge(now, peer, "P7.1", Conduct::FailedToConnect, Cause::Neither);
                 }
-                self.rest(now, peer, Pause::Grows);
+                self.dials.rest(&mut self.cx, peer, Pause::Grows);
             }
-            DialFailure::Undialable => self.rest(now, peer, Pause::Grows),
+            DialFailure::Undialable => self.dials.rest(&mut self.cx, peer, Pause::Grows),
             DialFailure::Denied => {
                 self.gate.not_dialed(address);
-                self.rest(now, peer, Pause::Stays);
+                self.dials.rest(&mut self.cx, peer, Pause::Stays);
             }
         }
         self.discovery.dialing.remove(&dial);
@@ -239,35 +262,8 @@ impl Core {
             }
             Err(error) => {
                 tracing::debug!(%peer, %error, "a static peer is not dialed now");
-                self.rest(now, peer, Pause::Grows);
+                self.dials.rest(&mut self.cx, peer, Pause::Grows);
             }
-        }
-    }
-
-    /// A peer's first connection stands.
-    pub(crate) fn static_connected(&mut self, now: Now, peer: &PeerId) {
-        if let Some(known) = self.dials.statics.get_mut(peer) {
-            known.connected_since = Some(now.mono);
-            self.cx.timers.cancel(Timer::Redial(*peer));
-        }
-    }
-
-    /// A peer's last connection is gone.
-    pub(crate) fn static_lost(&mut self, now: Now, peer: PeerId) {
-        if let Some(known) = self.dials.statics.get_mut(&peer)
-            && known.connected_since.take().is_some_and(|since| now.mono.since(since) >= STEADY)
-        {
-            known.pause = FIRST_PAUSE;
-        }
-        self.rest(now, peer, Pause::Grows);
-    }
-
-    /// P8.5: sets the timer of a static peer that is not connected.
-    fn rest(&mut self, now: Now, peer: PeerId, next: Pause) {
-        if self.peers.get(&peer).is_none()
-            && let Some(pause) = self.dials.rest(&peer, next, &mut self.cx.dice)
-        {
-            self.cx.timers.set(Timer::Redial(peer), now.mono.after(pause));
         }
     }
 }
@@ -282,9 +278,13 @@ mod tests {
         let address = "/ip4/192.0.2.1/tcp/1/p2p/16Uiu2HAm1Qd4aCe6ba3DYhTQfBMHQqDrwB6ZSkbAk8XDeKDEqTJp".to_owned();
         let config = Config { static_peers: vec![address], ..Config::new(ChainId(1)) };
         let pauses = |seed: u8| {
-            let (mut dials, mut dice) = (Dials::new(&config).expect("an address"), Dice::new([seed; 32]));
+            let (mut dials, mut cx) = (Dials::new(&config).expect("an address"), Cx::new(config.clone(), [seed; 32], Now::default()));
             let peer = dials.statics().next().expect("one");
-            (0..12).map(|_| dials.rest(&peer, Pause::Grows, &mut dice).expect("static").as_millis()).collect::<Vec<_>>()
+            let mut pause = || {
+                dials.rest(&mut cx, peer, Pause::Grows);
+                cx.timers.next().expect("it is dialed for ever").0.since(Time::ZERO).as_millis()
+            };
+            (0..12).map(|_| pause()).collect::<Vec<_>>()
         };
         let floors = [1, 2, 4, 8, 16, 32, 64, 128, 150, 150, 150, 150].map(|secs| secs * 1000);
         for (pause, floor) in pauses(1).into_iter().zip(floors) {

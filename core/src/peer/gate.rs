@@ -12,8 +12,7 @@
 //! A protected peer (trusted, static) passes the redial limit and the neighbourhood's bound; a block stops it like any other. **(Ours:**
 //! the neighbourhood, or strangers from a static peer's subnet could keep it out.**)**
 //!
-//! Invariant: every set is bounded, and `redials` and `by_start` hold the same addresses. Only `dialed` and `expire` touch the keys of
-//! those two.
+//! Invariant: every set is bounded; `redials` and `by_start` hold the same addresses, and only `dialed` and `expire` touch their keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -145,7 +144,7 @@ pub struct GateFull;
 
 /// What the peer table knows about a peer when it asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ties {
+pub struct PeerState {
     /// A ban stands (P7.4).
     pub banned: bool,
     /// A connection is up.
@@ -206,13 +205,20 @@ impl Gate {
     ///
     /// # Errors
     /// The first reason against it.
-    pub fn ask_dial(&self, now: Time, peer: Option<PeerId>, address: &str, ip: Option<IpAddr>, ties: Ties) -> Result<(), GateRefusal> {
+    pub fn ask_dial(
+        &self,
+        now: Time,
+        peer: Option<PeerId>,
+        address: &str,
+        ip: Option<IpAddr>,
+        state: PeerState,
+    ) -> Result<(), GateRefusal> {
         let peer = peer.ok_or(GateRefusal::NoPeerId)?;
-        self.ask_peer(peer, ties)?;
-        if ties.connected {
+        self.ask_peer(peer, state)?;
+        if state.connected {
             return Err(GateRefusal::Connected);
         }
-        if ties.dialing {
+        if state.dialing {
             return Err(GateRefusal::Dialing);
         }
         self.ask_address(peer, ip)?;
@@ -223,8 +229,8 @@ impl Gate {
     ///
     /// # Errors
     /// The first reason against it.
-    pub fn ask_connection(&self, peer: PeerId, ip: Option<IpAddr>, ties: Ties) -> Result<(), GateRefusal> {
-        self.ask_peer(peer, ties)?;
+    pub fn ask_connection(&self, peer: PeerId, ip: Option<IpAddr>, state: PeerState) -> Result<(), GateRefusal> {
+        self.ask_peer(peer, state)?;
         self.ask_address(peer, ip)
     }
 
@@ -359,11 +365,11 @@ impl Gate {
         self.protected.iter().copied()
     }
 
-    fn ask_peer(&self, peer: PeerId, ties: Ties) -> Result<(), GateRefusal> {
+    fn ask_peer(&self, peer: PeerId, state: PeerState) -> Result<(), GateRefusal> {
         if self.blocked_peers.contains(&peer) {
             return Err(GateRefusal::PeerBlocked);
         }
-        if ties.banned { Err(GateRefusal::Banned) } else { Ok(()) }
+        if state.banned { Err(GateRefusal::Banned) } else { Ok(()) }
     }
 
     fn ask_address(&self, peer: PeerId, ip: Option<IpAddr>) -> Result<(), GateRefusal> {
@@ -423,7 +429,7 @@ fn insert<T: Ord>(set: &mut BTreeSet<T>, entry: T) -> Result<bool, GateFull> {
 mod tests {
     use super::*;
 
-    const FREE: Ties = Ties { banned: false, connected: false, dialing: false };
+    const FREE: PeerState = PeerState { banned: false, connected: false, dialing: false };
     const TCP: &str = "/ip4/203.0.113.7/tcp/4001";
 
     #[test]
@@ -431,11 +437,11 @@ mod tests {
         let mut gate = gate(&GateConfig { redial_limit: Some(1), max_per_neighbourhood: 1, ..GateConfig::default() });
         let (peer, ip) = (peer(1), ip("203.0.113.7"));
         assert_eq!(gate.ask_dial(ms(0), None, TCP, Some(ip), FREE), Err(GateRefusal::NoPeerId));
-        let ask = |gate: &Gate, ties| gate.ask_dial(ms(0), Some(peer), TCP, Some(ip), ties);
+        let ask = |gate: &Gate, state| gate.ask_dial(ms(0), Some(peer), TCP, Some(ip), state);
         assert_eq!(ask(&gate, FREE), Ok(()));
-        assert_eq!(ask(&gate, Ties { banned: true, ..FREE }), Err(GateRefusal::Banned));
-        assert_eq!(ask(&gate, Ties { connected: true, ..FREE }), Err(GateRefusal::Connected));
-        assert_eq!(ask(&gate, Ties { dialing: true, ..FREE }), Err(GateRefusal::Dialing));
+        assert_eq!(ask(&gate, PeerState { banned: true, ..FREE }), Err(GateRefusal::Banned));
+        assert_eq!(ask(&gate, PeerState { connected: true, ..FREE }), Err(GateRefusal::Connected));
+        assert_eq!(ask(&gate, PeerState { dialing: true, ..FREE }), Err(GateRefusal::Dialing));
         gate.dialed(ms(0), keccak256(TCP));
         assert_eq!(ask(&gate, FREE), Err(GateRefusal::Redialed { limit: 1, again_at: ms(3_600_000) }));
         gate.opened(ip);
@@ -457,12 +463,12 @@ mod tests {
         let mut gate = gate(&GateConfig { blocked_subnets: vec!["203.0.113.0/24".parse().expect("a block")], ..GateConfig::default() });
         // A name tells nothing before it is looked up.
         assert_eq!(gate.ask_dial(ms(0), Some(peer(1)), "/dns/example.org/tcp/1", None, FREE), Ok(()));
-        let connected = Ties { connected: true, ..FREE };
+        let connected = PeerState { connected: true, ..FREE };
         for address in ["203.0.113.7", "::ffff:203.0.113.7"] {
             assert!(matches!(gate.ask_connection(peer(1), Some(ip(address)), connected), Err(GateRefusal::SubnetBlocked(_))), "{address}");
         }
         assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Ok(()));
-        assert_eq!(gate.ask_connection(peer(1), None, Ties { banned: true, ..FREE }), Err(GateRefusal::Banned));
+        assert_eq!(gate.ask_connection(peer(1), None, PeerState { banned: true, ..FREE }), Err(GateRefusal::Banned));
         assert_eq!(gate.block_address(ip("::ffff:203.0.114.7")), Ok(true));
         assert_eq!(gate.ask_connection(peer(1), Some(ip("203.0.114.7")), connected), Err(GateRefusal::AddressBlocked));
     }

@@ -1,8 +1,8 @@
 //! Whom do we deal with, and on what terms?
 //!
-//! Pure parts without timers or outputs: what a peer's conduct does to its score (P7), how much it may ask of us (P6.6, P6.7), and whom we
-//! connect to at all (P8). `table` holds who is connected and who is remembered, `choice` says which of them is asked; `terms`, `mirror`,
-//! `dialing`, `pruning` and `remember` turn what the parts say into actions, and `operator` takes our own user's commands about peers.
+//! Parts that know nothing of the machine: `reputation` holds what a peer's conduct did to its score (P7), `table` who is connected and how
+//! much may pass between us (P6.6, P6.7), `gate` and `dialing` whom we connect to at all (P8); `choice` says which peer is asked. `lifecycle`,
+//! `pruning` and `operator` are where the machine asks them: when a peer comes and goes, when there are too many, and when our own user says so.
 
 pub(crate) mod address;
 pub(crate) mod choice;
@@ -11,13 +11,13 @@ pub(crate) mod connections;
 pub(crate) mod dialing;
 pub(crate) mod gate;
 pub(crate) mod ledger;
+pub(crate) mod lifecycle;
 pub(crate) mod limit;
-pub(crate) mod mirror;
 pub(crate) mod operator;
 pub(crate) mod pace;
 pub(crate) mod pruning;
-pub(crate) mod remember;
+pub(crate) mod remembered;
+pub(crate) mod reputation;
 pub(crate) mod score;
 pub(crate) mod subnet;
 pub(crate) mod table;
-pub(crate) mod terms;

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use crate::error::UpdateError;
 use crate::id::PeerId;
 use crate::machine::Core;
-use crate::output::{Action, Event};
+use crate::output::Action;
 use crate::peer::gate::Gate;
 use crate::peer::score::Standing;
 use crate::peer::subnet::Cidr;
-use crate::time::{Now, Time, Timer};
+use crate::time::{Now, Time};
 
 impl Core {
     /// The operator's lists: who and what is blocked and protected (P8.1).
@@ -22,13 +22,12 @@ impl Core {
 
     /// Every banned peer and when its ban ends, the one that was seen longest ago first.
     pub fn banned(&self, now: Now) -> Vec<(PeerId, Time)> {
-        let ends = |peer: PeerId| Some((peer, self.peers.ledger(&peer)?.ban_ends(now.mono)?));
-        self.peers.banned().filter_map(ends).collect()
+        self.reputation.banned(now.mono).collect()
     }
 
     /// Every trusted peer, in the order of their ids.
     pub fn trusted(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.peers.trusted()
+        self.reputation.trusted()
     }
 
     pub(crate) fn block_peer(&mut self, peer: PeerId) -> Result<(), UpdateError> {
@@ -38,16 +37,9 @@ impl Core {
         Ok(())
     }
 
-    pub(crate) fn unblock_peer(&mut self, now: Now, peer: PeerId) {
+    pub(crate) fn unblock_peer(&mut self, peer: PeerId) {
         if self.gate.unblock_peer(peer) {
-            self.let_back_in(now, peer);
-        }
-    }
-
-    /// Takes a peer back, unless something else still stands against it.
-    pub(crate) fn let_back_in(&mut self, now: Now, peer: PeerId) {
-        if !self.gate.is_blocked(peer) && self.peers.standing(now.mono, &peer) != Standing::Banned {
-            self.cx.act(Action::Unblock { peer });
+            self.reputation.let_back_in(&mut self.cx, peer, false);
         }
     }
 
@@ -88,51 +80,33 @@ impl Core {
 
     /// A trusted or static peer stays protected (P8.1).
     pub(crate) fn unprotect(&mut self, peer: PeerId) {
-        if !self.dials.is_static(&peer) && !self.peers.is_trusted(&peer) {
+        if !self.dials.is_static(&peer) && !self.reputation.is_trusted(&peer) {
             self.gate.unprotect(peer);
             self.peers.set_protected(&peer, false);
         }
     }
 
     /// P7.6
-    pub(crate) fn trust(&mut self, now: Now, peer: PeerId) -> Result<(), UpdateError> {
+    pub(crate) fn trust(&mut self, peer: PeerId) -> Result<(), UpdateError> {
         self.gate.protect(peer)?;
-        let before = self.peers.standing(now.mono, &peer);
-        self.peers.set_trusted(now.mono, peer, true);
         self.peers.set_protected(&peer, true);
-        self.pardoned(now, peer, before, "P7.6");
+        let change = self.reputation.trust(&mut self.cx, peer, self.gate.is_blocked(peer));
+        self.standing_changed(change);
         Ok(())
     }
 
     pub(crate) fn distrust(&mut self, now: Now, peer: PeerId) {
-        self.peers.set_trusted(now.mono, peer, false);
+        self.reputation.distrust(now.mono, &peer);
         self.unprotect(peer);
     }
 
     /// Ends a ban before its time.
     pub(crate) fn lift_ban(&mut self, now: Now, peer: PeerId) -> Result<(), UpdateError> {
-        let before = self.peers.standing(now.mono, &peer);
-        if before != Standing::Banned {
+        if self.reputation.standing(now.mono, &peer) != Standing::Banned {
             return Err(UpdateError::NotBanned);
         }
-        self.peers.ledger_mut(now.mono, peer).lift_ban(now.mono);
-        self.pardoned(now, peer, before, "P7.4");
+        let change = self.reputation.lift_ban(&mut self.cx, peer, self.gate.is_blocked(peer));
+        self.standing_changed(change);
         Ok(())
-    }
-
-    /// A peer may have been given back what it had lost.
-    fn pardoned(&mut self, now: Now, peer: PeerId, before: Standing, rule: &'static str) {
-        self.cx.timers.cancel(Timer::Ban(peer));
-        self.mirror_now(now, peer);
-        let standing = self.peers.standing(now.mono, &peer);
-        if before != standing {
-            self.cx.tell(Event::StandingChanged { peer, standing, rule });
-            self.keep_peer(now, peer);
-            self.pump_soon(); // it can be asked again (P7.4)
-        }
-        if before == Standing::Banned {
-            self.peers.set_banned(&peer, false);
-            self.let_back_in(now, peer);
-        }
     }
 }

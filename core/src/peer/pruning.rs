@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
+use crate::peer::reputation::Reputation;
 use crate::peer::table::{Connected, Peers, Side};
 use crate::time::{Now, Time};
 
@@ -64,8 +65,7 @@ fn first_to_leave(all: &[(PeerId, Stay)], now: Time, newcomers: usize) -> Option
 
 impl Connected {
     /// `None` for who cannot be told to leave: it is protected, or was told already.
-    fn stay(&self, now: Time) -> Option<Stay> {
-        let score = || self.known.ledger.score(now);
+    fn stay(&self, score: impl FnOnce() -> i64) -> Option<Stay> {
         let stay = || Stay { side: self.side(), score: score(), arrival: self.arrival, since: self.since };
         (!self.is_protected && !self.is_leaving).then(stay)
     }
@@ -73,8 +73,9 @@ impl Connected {
 
 impl Peers {
     /// All that may be told to leave.
-    pub(crate) fn may_leave(&self, now: Time) -> impl Iterator<Item = (PeerId, Stay)> {
-        self.connected.iter().filter_map(move |(id, peer)| Some((*id, peer.stay(now)?)))
+    pub(crate) fn may_leave(&self, reputation: &Reputation, now: Time) -> impl Iterator<Item = (PeerId, Stay)> {
+        let known = self.connected.iter().zip(reputation.connected()); // both in the order of ids
+        known.filter_map(move |((id, peer), (_, account))| Some((*id, peer.stay(|| account.score(now))?)))
     }
 }
 
@@ -88,7 +89,7 @@ impl Core {
             return;
         }
         let newcomers = (limits.max_inbound() as usize).div_ceil(4);
-        let all: Vec<_> = self.peers.may_leave(now.mono).collect();
+        let all: Vec<_> = self.peers.may_leave(&self.reputation, now.mono).collect();
         match first_to_leave(&all, now.mono, newcomers) {
             Some((Side::Outbound, _)) if !too_many => {}
             Some((_, peer)) => {

@@ -1,32 +1,24 @@
-//! Who is connected, and who is remembered (P7.6)?
+//! Who is connected, by which connections, and what may pass between us (P6.6, P6.7, P7.6)?
 //!
-//! A peer counts once, however many connections lead to it. What is known of a peer's conduct outlives its connections.
+//! A peer counts once, however many connections lead to it. What it may still ask of us, and we of it, outlives its connections.
 //!
 //! A question about the connected peers is one pass over them: they are a few hundred at most (P8.2), and a pass with the whole sort key of a
-//! choice takes some three microseconds, beside a signature's recovery of forty. So nothing is kept in order for it. Those who are only
-//! remembered may be thousands, and are never walked over.
+//! choice takes some three microseconds, beside a signature's recovery of forty. So nothing is kept in order for it.
 //!
-//! Invariant: a remembered peer is either in `connected` or in `away`. `by_age` and `banned` together hold exactly those of `away`, by when
-//! they were last seen.
+//! Invariant: the connected peers of `allowances` are those of `connected`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::config::Config;
 use crate::id::{ConnectionId, PeerId, RequestId};
 use crate::input::{Direction, Spoken};
-use crate::peer::conduct::ScoreRules;
-use crate::peer::ledger::Ledger;
 use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
 use crate::peer::pace::Pace;
-use crate::peer::score::Standing;
+use crate::peer::remembered::Remembered;
 use crate::peer::subnet::Cidr;
 use crate::time::Time;
 use crate::wire::topics::{Protocol, Topic};
-
-/// Most peers that are remembered. Source: P7.6.
-pub(crate) const MAX_REMEMBERED: usize = 4096;
 
 /// Most peers that are connected as far as the machine knows. Ours: far above any limit of the network (P8.2), so that only a broken
 /// driver meets it.
@@ -50,7 +42,6 @@ pub(crate) struct Connected {
     pub(super) is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     pub(super) is_leaving: bool,
-    pub(super) known: Known,
 }
 
 /// A connection's direction and address.
@@ -78,11 +69,9 @@ pub(crate) struct Staying {
     pub(crate) inbound: usize,
 }
 
-/// What is known of a peer's conduct.
+/// What a peer may still ask of us, and we of it.
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) ledger: Ledger,
-    last_seen: Time,
+pub(super) struct Allowances {
     /// When it connected last, and how many requests over the limit it may make since: it may have restarted and forgotten what it asked.
     fresh: (Time, u32),
     /// What it may ask of us, by protocol, and in bytes of answers (P6.6).
@@ -92,41 +81,45 @@ pub(super) struct Known {
     pub(super) paces: [Pace; 3],
     /// Bytes of txlists that it may gossip (T3).
     txlist_bytes: ByteBudget,
-    /// The score that gossipsub was told last.
-    mirrored: i64,
-    is_banned: bool,
+}
+
+/// The limits of a configuration.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    requests: RateLimit,
+    responses: ByteLimit,
+    txlists: ByteLimit,
+}
+
+impl Limits {
+    fn of_a_stranger(self, now: Time) -> Allowances {
+        Allowances {
+            fresh: (now, 0),
+            limiters: std::array::from_fn(|_| Limiter::new(self.requests)),
+            response_bytes: ByteBudget::new(self.responses),
+            paces: std::array::from_fn(|_| Pace::new(&self.requests)),
+            txlist_bytes: ByteBudget::new(self.txlists),
+        }
+    }
 }
 
 /// The peers.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    rules: Arc<ScoreRules>,
-    request_limit: RateLimit,
-    response_limit: ByteLimit,
-    txlist_limit: ByteLimit,
+    limits: Limits,
     pub(super) max_requests_per_peer: usize,
     pub(super) connected: BTreeMap<PeerId, Connected>,
-    away: BTreeMap<PeerId, Known>,
-    by_age: BTreeSet<(Time, PeerId)>,
-    /// Like `by_age`, of the banned ones.
-    banned: BTreeSet<(Time, PeerId)>,
-    trusted: BTreeSet<PeerId>,
+    pub(super) allowances: Remembered<Allowances>,
     arrivals: u64,
 }
 
 impl Peers {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            rules: Arc::new(config.score),
-            request_limit: config.request_limit,
-            response_limit: config.response_limit,
-            txlist_limit: config.txlist_quota,
+            limits: Limits { requests: config.request_limit, responses: config.response_limit, txlists: config.txlist_quota },
             max_requests_per_peer: config.max_requests_per_peer,
             connected: BTreeMap::new(),
-            away: BTreeMap::new(),
-            by_age: BTreeSet::new(),
-            banned: BTreeSet::new(),
-            trusted: config.trusted.iter().copied().collect(),
+            allowances: Remembered::default(),
             arrivals: 0,
         }
     }
@@ -144,20 +137,20 @@ impl Peers {
         self.connected.get(peer).is_some_and(|connected| connected.connections.contains_key(&connection))
     }
 
-    /// How many are remembered, the connected ones included.
+    /// Of how many it is known what they may ask, the connected ones included.
     pub(crate) fn remembered(&self) -> usize {
-        self.connected.len() + self.away.len()
+        self.allowances.len()
     }
 
     /// A connection stands. Says whether it is the peer's first.
     pub(crate) fn open(&mut self, now: Time, peer: PeerId, opened: (ConnectionId, ConnectionInfo), is_protected: bool) -> bool {
         let is_first = !self.connected.contains_key(&peer);
         if is_first {
-            let known = match self.take_away(&peer) {
-                // P7.10: it may have restarted: one window's worth on each protocol
-                Some(known) => Known { fresh: (now, self.request_limit.limit.saturating_mul(3)), ..known },
-                None => self.stranger(now, &peer),
-            };
+            let limits = self.limits;
+            if let Some(allowances) = self.allowances.get_mut(&peer) {
+                allowances.fresh = (now, limits.requests.limit.saturating_mul(3)); // P7.10: one window's worth on each protocol
+            }
+            self.allowances.connect(now, peer, || limits.of_a_stranger(now));
             self.arrivals += 1; // 2^64 peers outlive any node
             let connected = Connected {
                 connections: BTreeMap::new(),
@@ -169,10 +162,8 @@ impl Peers {
                 is_unresponsive: false,
                 is_protected,
                 is_leaving: false,
-                known,
             };
             self.connected.insert(peer, connected);
-            self.forget_oldest();
         }
         if let Some(connected) = self.connected.get_mut(&peer) {
             connected.connections.insert(opened.0, opened.1);
@@ -187,8 +178,8 @@ impl Peers {
         if !connected.connections.is_empty() {
             return Some((info, false));
         }
-        let known = self.connected.remove(&peer)?.known;
-        self.put_away(peer, Known { last_seen: now, ..known });
+        self.connected.remove(&peer);
+        self.allowances.disconnect(now, peer);
         Some((info, true))
     }
 
@@ -225,55 +216,6 @@ impl Peers {
     pub(crate) fn connections_from(&self, block: &Cidr) -> Vec<ConnectionId> {
         let all = self.connected.values().flat_map(|peer| &peer.connections);
         all.filter(|(_, info)| info.address.is_some_and(|address| block.contains(address))).map(|(connection, _)| *connection).collect()
-    }
-
-    /// Is the peer trusted (P7.6)?
-    pub(crate) fn is_trusted(&self, peer: &PeerId) -> bool {
-        self.trusted.contains(peer)
-    }
-
-    /// All trusted peers.
-    pub(crate) fn trusted(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.trusted.iter().copied()
-    }
-
-    /// Trusts a peer, or no longer.
-    pub(crate) fn set_trusted(&mut self, now: Time, peer: PeerId, is_trusted: bool) {
-        if is_trusted {
-            self.trusted.insert(peer);
-        } else {
-            self.trusted.remove(&peer);
-        }
-        if let Some(known) = self.known_mut(&peer) {
-            known.ledger.set_trusted(now, is_trusted); // any other is told when it is met
-        }
-    }
-
-    /// All banned peers that are not connected, the one that was seen longest ago first.
-    pub(crate) fn banned(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.banned.iter().map(|(_, peer)| *peer)
-    }
-
-    /// A ban falls or ends.
-    pub(crate) fn set_banned(&mut self, peer: &PeerId, is_banned: bool) {
-        if let Some(connected) = self.connected.get_mut(peer) {
-            connected.known.is_banned = is_banned;
-        } else if let Some(known) = self.take_away(peer) {
-            self.put_away(*peer, Known { is_banned, ..known });
-        }
-    }
-
-    /// Remembers a peer from before a restart (P7.7). Says whether it was unknown until now.
-    pub(crate) fn restore(&mut self, now: Time, peer: PeerId, score: i64, ban_ends: Option<Time>) -> bool {
-        if self.known(&peer).is_some() || self.trusted.contains(&peer) {
-            return false;
-        }
-        let rules = self.rules.clone();
-        self.know(now, peer).ledger = Ledger::restored(rules, now, score, ban_ends);
-        if ban_ends.is_some() {
-            self.set_banned(&peer, true);
-        }
-        true
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&Connected> {
@@ -324,112 +266,30 @@ impl Peers {
 
     /// T3: counts gossiped txlist bytes; says whether the peer is within its quota.
     pub(crate) fn admit_txlist_bytes(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
-        self.know(now, peer).txlist_bytes.admit(now, len)
+        self.allowances(now, peer).txlist_bytes.admit(now, len)
     }
 
     /// P7.10: may this request be over the limit only because the peer has restarted and cannot know what it asked before? A restart shows
     /// as a new connection; whoever asks more than a node can forget, or later, is at fault.
     pub(crate) fn may_have_forgotten(&mut self, peer: &PeerId, now: Time) -> bool {
-        let lately = self.request_limit.window.saturating_mul(2);
-        let Some(known) = self.known_mut(peer).filter(|known| now.since(known.fresh.0) < lately && known.fresh.1 > 0) else {
-            return false;
-        };
-        known.fresh.1 -= 1;
-        true
+        let lately = self.limits.requests.window.saturating_mul(2);
+        let allowances = self.allowances.get_mut(peer).filter(|known| now.since(known.fresh.0) < lately && known.fresh.1 > 0);
+        allowances.map(|allowances| allowances.fresh.1 -= 1).is_some()
     }
 
     /// P6.6: may the peer ask this of us now?
     pub(crate) fn admit_request(&mut self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
-        self.know(now, peer).limiters[index(protocol)].admit(now)
+        self.allowances(now, peer).limiters[index(protocol)].admit(now)
     }
 
     /// P6.6: may the peer have so many bytes of answers now?
     pub(crate) fn admit_response(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
-        self.know(now, peer).response_bytes.admit(now, len)
+        self.allowances(now, peer).response_bytes.admit(now, len)
     }
 
-    pub(crate) fn ledger(&self, peer: &PeerId) -> Option<&Ledger> {
-        self.known(peer).map(|known| &known.ledger)
-    }
-
-    /// The ledger of a peer, a new one if it is not known yet.
-    pub(crate) fn ledger_mut(&mut self, now: Time, peer: PeerId) -> &mut Ledger {
-        &mut self.know(now, peer).ledger
-    }
-
-    /// How we deal with a peer (P7.4).
-    pub(crate) fn standing(&self, now: Time, peer: &PeerId) -> Standing {
-        self.ledger(peer).map_or(Standing::Healthy, |ledger| ledger.standing(now))
-    }
-
-    /// Notes what gossipsub is told of a peer's score; says whether that is news.
-    pub(crate) fn mirror(&mut self, peer: &PeerId, score: i64) -> bool {
-        self.known_mut(peer).is_some_and(|known| std::mem::replace(&mut known.mirrored, score) != score)
-    }
-
-    /// The scores of the connected peers of which gossipsub was told that they are not zero. Brings their ledgers up to now, so that a pass
-    /// over scores never has many decays to work out.
-    pub(crate) fn settle_mirrored(&mut self, now: Time) -> Vec<(PeerId, i64)> {
-        let mirrored = self.connected.iter_mut().filter(|(_, peer)| peer.known.mirrored != 0);
-        mirrored.map(|(id, peer)| (*id, peer.known.ledger.settled(now))).collect()
-    }
-
-    fn known(&self, peer: &PeerId) -> Option<&Known> {
-        self.connected.get(peer).map(|connected| &connected.known).or_else(|| self.away.get(peer))
-    }
-
-    fn known_mut(&mut self, peer: &PeerId) -> Option<&mut Known> {
-        self.connected.get_mut(peer).map(|connected| &mut connected.known).or_else(|| self.away.get_mut(peer))
-    }
-
-    /// What is known of a peer; from now on that it is there, if nothing was.
-    pub(super) fn know(&mut self, now: Time, peer: PeerId) -> &mut Known {
-        if self.known(&peer).is_none() {
-            let stranger = self.stranger(now, &peer);
-            self.away.insert(peer, stranger);
-            self.forget_oldest(); // before it is listed, or it could be the one
-            self.by_age.insert((now, peer));
-        }
-        self.known_mut(&peer).expect("inserted above")
-    }
-
-    fn stranger(&self, now: Time, peer: &PeerId) -> Known {
-        let mut ledger = Ledger::new(self.rules.clone());
-        if self.trusted.contains(peer) {
-            ledger.set_trusted(now, true);
-        }
-        Known {
-            ledger,
-            last_seen: now,
-            fresh: (now, 0),
-            limiters: std::array::from_fn(|_| Limiter::new(self.request_limit)),
-            response_bytes: ByteBudget::new(self.response_limit),
-            paces: std::array::from_fn(|_| Pace::new(&self.request_limit)),
-            txlist_bytes: ByteBudget::new(self.txlist_limit),
-            mirrored: 0,
-            is_banned: false,
-        }
-    }
-
-    /// P7.6: the least recently seen without a ban first; a table full of bans gives up the oldest of them.
-    fn forget_oldest(&mut self) {
-        while self.remembered() > MAX_REMEMBERED {
-            let Some((_, peer)) = self.by_age.pop_first().or_else(|| self.banned.pop_first()) else { return };
-            self.away.remove(&peer);
-        }
-    }
-
-    fn put_away(&mut self, peer: PeerId, known: Known) {
-        let list = if known.is_banned { &mut self.banned } else { &mut self.by_age };
-        list.insert((known.last_seen, peer));
-        self.away.insert(peer, known);
-    }
-
-    fn take_away(&mut self, peer: &PeerId) -> Option<Known> {
-        let known = self.away.remove(peer)?;
-        let list = if known.is_banned { &mut self.banned } else { &mut self.by_age };
-        list.remove(&(known.last_seen, *peer));
-        Some(known)
+    pub(super) fn allowances(&mut self, now: Time, peer: PeerId) -> &mut Allowances {
+        let limits = self.limits;
+        self.allowances.get_or_insert(now, peer, || limits.of_a_stranger(now))
     }
 }
 

@@ -19,14 +19,14 @@ pub(crate) const MAX_WAITING: usize = 256;
 impl Core {
     /// P6.8: the best peer that supports the protocol, has room, and `fits`.
     pub(crate) fn choose(&mut self, now: Time, protocol: Protocol, fits: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
-        if self.has_room() { self.peers.choose(now, protocol, &mut self.cx.dice, fits) } else { None }
+        if self.has_room() { self.peers.choose(&self.reputation, now, protocol, &mut self.cx.dice, fits) } else { None }
     }
 
     /// P6.9: the same choice for a page that starts here, among those whose claims reach so far.
     pub(crate) fn choose_for_page(&mut self, now: Time, start: u64) -> Option<PeerId> {
         let (run, claims) = (self.sync.run.as_ref().filter(|_| self.has_room())?, &self.sync.claims);
         let fits = |peer: &PeerId| claims.is_followed_to(peer, start) && !run.is_barred(start, peer);
-        self.peers.choose_for_page(now, &mut self.cx.dice, fits)
+        self.peers.choose_for_page(&self.reputation, now, &mut self.cx.dice, fits)
     }
 
     /// Is there room for one more request, whomever it goes to?
@@ -36,7 +36,7 @@ impl Core {
 
     /// Is the peer connected, not pruned, does it speak the protocol, and is there room (P6.7)?
     pub(crate) fn can_ask(&self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
-        self.has_room() && self.peers.has_room(now, &peer, protocol)
+        self.has_room() && self.peers.has_room(&self.reputation, now, &peer, protocol)
     }
 
     /// Sends a request. The caller has asked [`Core::can_ask`].
@@ -141,7 +141,7 @@ impl Core {
     /// Sends those of our user's requests that have room now: each that has its peer's, whoever came before it, for it is in nobody's way.
     fn send_waiting_requests(&mut self, now: Now) {
         while !self.requests.waiting.is_empty() {
-            let ready = self.peers.ready(now.mono); // one pass for all peers that have room
+            let ready = self.peers.ready(&self.reputation, now.mono); // one pass for all peers that have room
             if ready.is_empty() {
                 return;
             }
@@ -165,7 +165,7 @@ impl Core {
         };
         let anybody_for: Vec<Protocol> = Protocol::ALL.into_iter().filter(waits_for_anybody).collect();
         let is_idle = anybody_for.is_empty() && self.requests.waiting.is_empty();
-        let next = if is_idle { None } else { self.peers.next_room(now.mono, &anybody_for) };
+        let next = if is_idle { None } else { self.peers.next_room(&self.reputation, now.mono, &anybody_for) };
         match next {
             Some(at) => self.cx.timers.set(Timer::Room, at),
             None => self.cx.timers.cancel(Timer::Room),

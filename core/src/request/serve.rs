@@ -71,7 +71,7 @@ impl Core {
 
     /// P6.6, P7.4: may the peer ask at all?
     fn admit_request(&mut self, now: Now, peer: PeerId, protocol: Protocol) -> Result<(), Refusal> {
-        if self.peers.standing(now.mono, &peer) >= Standing::Pruned {
+        if self.reputation.standing(now.mono, &peer) >= Standing::Pruned {
             return Err(Refusal::Pruned);
         }
         if !self.peers.admit_request(now.mono, peer, protocol) {

@@ -35,19 +35,8 @@ pub(crate) struct ClaimedHeads {
 impl Core {
     /// A peer claims a head.
     pub(super) fn claim(&mut self, now: Now, peer: PeerId, head: u64) {
-        let is_pruned = self.peers.standing(now.mono, &peer) >= Standing::Pruned;
+        let is_pruned = self.reputation.standing(now.mono, &peer) >= Standing::Pruned;
         self.sync.claims.claim(peer, head, is_pruned);
-    }
-
-    /// The peer's score changed, and so perhaps whether its claim counts (P7.4).
-    pub(crate) fn judge_claim(&mut self, now: Now, peer: &PeerId) {
-        let is_pruned = self.peers.standing(now.mono, peer) >= Standing::Pruned;
-        self.sync.claims.judge(peer, is_pruned);
-    }
-
-    /// The peer is gone.
-    pub(crate) fn forget_claimant(&mut self, peer: &PeerId) {
-        self.sync.forget(peer);
     }
 }
 
@@ -64,7 +53,7 @@ impl ClaimedHeads {
     }
 
     /// The peer became pruned, or is it no longer (P7.4).
-    fn judge(&mut self, peer: &PeerId, is_pruned: bool) {
+    pub(crate) fn judge(&mut self, peer: &PeerId, is_pruned: bool) {
         self.change(peer, |claim| claim.is_void = is_pruned);
     }
 

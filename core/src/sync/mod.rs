@@ -138,7 +138,8 @@ pub(crate) struct Sync {
 }
 
 impl Sync {
-    fn forget(&mut self, peer: &PeerId) {
+    /// The peer is gone.
+    pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.claims.forget(peer);
         self.gaps.retain(|_, sender| sender != peer);
     }

@@ -3,6 +3,9 @@
 //! The `discv5` crate runs on tokio and nothing else. So it lives here, as one task on a tokio runtime that is handed in, behind channels that
 //! can be polled from anywhere: under tokio it is the runtime of the node, under async-std a small one of its own.
 //!
+//! The package stands in tokio's folder because it names tokio, and needs nothing else there: it knows no node of either runtime, and both
+//! depend on it.
+//!
 //! What it does is little. When to look, whom to keep and whom to dial is the machine's ([`preconf_core`]); what a record says is
 //! [`preconf_enr`]'s. Here a look-up is a query for a random point of the network, and this node's own record is kept true: its ports
 //! as the listeners come up, its address as configured, or as enough others see it. Numbers such as `P8.7` name rules of the protocol;

@@ -15,7 +15,7 @@ use crate::{fail, misused};
 
 /// `preconf devnet`.
 #[derive(Debug, Args)]
-pub(crate) struct DevnetArgs {
+pub(crate) struct Devnet {
     #[command(flatten)]
     devnet: preconf_devnet::DevnetArgs,
     /// What the nodes live on: tokio, async-std, or mixed, which is one on tokio, the next on async-std, and so on.
@@ -43,7 +43,7 @@ fn home(runtime: Runtime) -> Home {
 }
 
 /// Does what `preconf devnet` asks.
-pub(crate) async fn run(args: DevnetArgs) -> ExitCode {
+pub(crate) async fn run(args: Devnet) -> ExitCode {
     let mut stop = match Stop::new() {
         Ok(stop) => stop,
         Err(error) => {

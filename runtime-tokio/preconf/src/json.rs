@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use preconf_bundle::Bundle;
 use preconf_core::{
-    Accepted, B256, BlockHealth, Cause, Change, Event, Outcome, PeerId, PeerInfo, PreconfHead, Reason, Record, SignedCommitment, Source,
-    Topic, U256, UnixTime,
+    Accepted, B256, BlockHealth, Cause, Change, Event, Outcome, PeerId, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic,
+    U256, UnixTime,
 };
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus, PeerLists};
 use serde_json::{Map, Value, json};

@@ -121,11 +121,6 @@ impl NodeKey {
         &self.identity
     }
 
-    /// The secret that signs commitments.
-    pub(crate) fn secret(&self) -> &SecretKey {
-        &self.secret
-    }
-
     /// The Ethereum address.
     pub(crate) fn address(&self) -> Address {
         address_of(&self.secret)

@@ -24,8 +24,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// What is logged unless somebody says otherwise. Gossipsub prints the whole message when a queue is full; the glue tells and counts the same.
 /// Discv5 warns of every stranger that does not answer.
@@ -47,7 +49,7 @@ struct Cli {
 enum Command {
     /// Run a network of nodes in one process, let it build blocks, and check that all of them agree.
     #[cfg(feature = "devnet")]
-    Devnet(devnet::DevnetArgs),
+    Devnet(devnet::Devnet),
     /// Run one node until Ctrl-C.
     Run(Box<run::RunArgs>),
     /// Run discovery alone, as a network's first contact, until Ctrl-C.
@@ -121,9 +123,16 @@ fn start_log(flag: Option<String>) -> Result<(), LogError> {
         None => ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_default()),
     };
     let filter = if value.is_empty() { DEFAULT_LOG } else { &value };
-    let filter = EnvFilter::builder().parse(filter).map_err(|error| LogError { key, value, error })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).init();
+    let filter = log_filter(filter).map_err(|error| LogError { key, value, error })?;
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).init();
     Ok(())
+}
+
+/// Levels, and levels of targets. Filters that also look into spans would bring automata of regular expressions along, and we have no spans.
+fn log_filter(text: &str) -> Result<Targets, ParseError> {
+    let parts: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    parts.join(",").parse()
 }
 
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
@@ -134,4 +143,33 @@ fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {
     let code = runtime.block_on(work);
     runtime.shutdown_timeout(EXIT_LIMIT); // a read of stdin cannot be called off
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_level_or_a_list_of_targets_and_levels() {
+        for (text, core, gossipsub, other) in [
+            ("debug", LevelFilter::DEBUG, LevelFilter::DEBUG, LevelFilter::DEBUG),
+            ("OFF", LevelFilter::OFF, LevelFilter::OFF, LevelFilter::OFF),
+            (DEFAULT_LOG, LevelFilter::WARN, LevelFilter::ERROR, LevelFilter::WARN),
+            ("warn, preconf_core=Debug,", LevelFilter::DEBUG, LevelFilter::WARN, LevelFilter::WARN),
+            ("preconf_core::chain=trace,libp2p_gossipsub", LevelFilter::OFF, LevelFilter::TRACE, LevelFilter::OFF),
+        ] {
+            let filter = log_filter(text).expect("it makes sense");
+            let most = |target: &str| {
+                use tracing_subscriber::filter::LevelFilter as L;
+                let levels = [L::ERROR, L::WARN, L::INFO, L::DEBUG, L::TRACE].into_iter().filter_map(L::into_level);
+                levels.filter(|level| filter.would_enable(target, level)).last().map_or(L::OFF, L::from_level)
+            };
+            assert_eq!((most("preconf_core"), most("libp2p_gossipsub"), most("other")), (core, gossipsub, other), "{text}");
+        }
+        for text in ["a=b=c", "preconf_core=loud"] {
+            assert!(log_filter(text).is_err(), "{text}");
+        }
+    }
 }

@@ -9,6 +9,9 @@ use futures::future::{AbortHandle, abortable};
 use futures_timer::Delay;
 use preconf_node::preconf_core::{Bytes, ChainId, Config, Event};
 use preconf_node::{Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::blocks::Chain;
 use crate::runtime::{LIMIT, Runtime, soon, within};
@@ -80,8 +83,9 @@ impl TestNode {
     /// Starts a node and waits until it listens.
     pub(crate) async fn start<R: Runtime>(config: NetworkConfig) -> Self {
         // What the node logs is shown with a test that fails, as far as RUST_LOG asks for it.
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let asked: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
+        let lines = tracing_subscriber::fmt::layer().with_test_writer();
+        let _ = tracing_subscriber::registry().with(lines).with(asked.unwrap_or_default()).try_init();
         let (driver, handle, mut events) = R::node(config).expect("a node that starts");
         let task = Task::run::<R>(driver);
         let address = listening(&mut events).await;

@@ -241,7 +241,9 @@ impl Model {
             Expect::Open | Expect::Wait => self.late_word(now, &copy),
         };
         let said = Expect::Rule(refusal.rule(), verdict);
-        if said == expected || copy.signed.as_ref().is_some_and(|signed| self.is_unsure_of(signed)) {
+        // P5.1: what waits for its parent gets its verdict when its time is over, whatever its signer was seen to do meanwhile (C8).
+        let in_vain = refusal == Refusal::ParentUnknown && expected == Expect::Rule("C8", verdict) && self.waited_in_vain(now, &copy);
+        if said == expected || in_vain || copy.signed.as_ref().is_some_and(|signed| self.is_unsure_of(signed)) {
             if refusal == Refusal::Fork {
                 self.keep_fork(&copy);
             }
@@ -267,6 +269,12 @@ impl Model {
             let hash = preconfirmation_hash(signed);
             self.chain.fork(Arc::new(Accepted { signed: signed.clone(), hash, signer, block_number, window_end }));
         }
+    }
+
+    /// Has it waited as long as it may, and is its parent still not here?
+    fn waited_in_vain(&self, now: Now, copy: &Copy) -> bool {
+        let is_missing = |signed: &SignedCommitment| self.chain.get(&signed.preconf().parent_preconfirmation_hash).is_none();
+        now.mono >= copy.arrived.after(self.config.verdict_timeout) && copy.signed.as_ref().is_some_and(is_missing)
     }
 
     fn late_word(&self, now: Now, copy: &Copy) -> Expect {

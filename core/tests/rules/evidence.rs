@@ -1,13 +1,11 @@
 //! Which faults of a preconfer does the machine prove, and to whom (P5.4, C8, C9)?
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use Verdict::{Accept, Ignore};
 use preconf_core::*;
-use support::*;
 
 /// The evidence among outputs, in order; each is verified as it comes.
 fn found(outputs: &[Output]) -> Vec<Proof> {

@@ -1,12 +1,10 @@
 //! What the machine asks and answers (P6.1–P6.8).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 fn responses(outputs: &[Output]) -> Vec<Response> {
     let response = |output: &Output| match output {

@@ -1,14 +1,12 @@
 //! Whatever comes, in whatever order: no panic, no bound broken, no deadline left behind, and in the end nothing hangs (P10.2, P6.5).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
 use proptest::prelude::*;
-use support::*;
 
 /// What strangers can say: good blocks, forks, faults, orphans.
 struct Material {
@@ -229,7 +227,7 @@ impl Chaos {
     fn told(&self, (what, who, which): Move) -> Told {
         let (peer, block_number) = (peer(1 + who % 6), u64::from(which % 14));
         let peer = Some(peer).filter(|_| who < 200);
-        let named = peer.unwrap_or(support::peer(9));
+        let named = peer.unwrap_or(crate::support::peer(9));
         let signed = self.material.commitments[usize::from(which) % self.material.commitments.len()].clone();
         let window = Window { start: START, end: START + u64::from(which % 3), preconfer: Address::ZERO, settled: true };
         match what % 13 {

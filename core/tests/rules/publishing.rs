@@ -1,12 +1,10 @@
 //! How a message of our own gets out (P5.7–P5.9).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 fn published(outputs: &[Output]) -> Vec<(PublishId, Topic, Bytes)> {
     let publish = |output: &Output| match output {

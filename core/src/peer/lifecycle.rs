@@ -1,4 +1,4 @@
-//! What follows from how a peer behaves, and from its coming and going (P2.5, P7.4)?
+//! What follows when a peer comes, says what it speaks, changes its standing, and goes (P2.5, P7.4)?
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
-use crate::peer::score::{Standing, next_tick};
+use crate::peer::reputation::StandingChange;
+use crate::peer::score::Standing;
 use crate::peer::table::{Connected, ConnectionInfo};
 use crate::time::{Now, Timer};
 use crate::wire::topics::Topic;
@@ -29,7 +30,7 @@ impl Core {
     /// A connection is up. The gate sees now which address it really has (P8.1).
     pub(crate) fn connection_opened(&mut self, now: Now, opened: Opened) {
         let Opened { peer, connection, info, dial } = opened;
-        let refused = match self.gate.ask_connection(peer, info.address, self.ties(now.mono, &peer)) {
+        let refused = match self.gate.ask_connection(peer, info.address, self.peer_state(now.mono, &peer)) {
             Ok(()) if self.peers.has_room_for(&peer) => None,
             Ok(()) => Some((Outcome::NotConnected(DialFailure::Denied), "no_room")), // P10.1
             Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
@@ -51,9 +52,9 @@ impl Core {
         let is_first = self.peers.open(now.mono, peer, (connection, info), self.gate.is_protected(peer));
         if is_first {
             self.cx.tell(Event::PeerConnected { peer });
-            self.static_connected(now, &peer);
+            self.dials.connected(&mut self.cx, &peer);
             self.candidate_connected(now, &peer);
-            self.mirror_now(now, peer);
+            self.reputation.connect(&mut self.cx, peer);
         }
         if let Some(dial) = dial {
             self.dial_answered(now, dial, Outcome::Connected(peer));
@@ -74,17 +75,16 @@ impl Core {
             self.gate.closed(ip);
         }
         if was_last {
+            self.reputation.disconnect(now.mono, peer);
             self.cx.timers.cancel(Timer::Use(peer));
-            self.forget_claimant(&peer);
+            self.sync.forget(&peer);
             self.cx.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(now, peer, disconnected_by_us);
             self.pump_soon(); // a catch-up that only it could back has nobody left
-            self.static_lost(now, peer);
+            self.dials.lost(&mut self.cx, peer);
             self.keep_candidate(now, &peer);
             self.candidate_lost(now, &peer);
-            if self.peers.ledger(&peer).is_some_and(|ledger| ledger.score(now.mono) != 0) {
-                self.keep_peer(now, peer); // P7.7
-            }
+            self.reputation.persist_if_scored(&mut self.cx, peer);
         } else if info.direction == Direction::Outbound {
             self.outbound_freed(now);
             self.make_room(now); // P8.4: it may count as inbound now
@@ -113,45 +113,30 @@ impl Core {
         }
     }
 
-    /// Charges a peer under a rule, and mirrors what comes of it (P7.5, P7.9).
-    pub(crate) fn charge(&mut self, now: Now, peer: PeerId, rule: &'static str, conduct: Conduct, cause: Cause) {
-        let ledger = self.peers.ledger_mut(now.mono, peer);
-        let before = ledger.standing(now.mono);
-        let change = ledger.charge_under(now.mono, rule, conduct, cause);
-        if change.delta == 0 {
-            return;
+    /// Charges a peer under a rule (P7.9).
+    pub(crate) fn charge(&mut self, _: Now, peer: PeerId, rule: &'static str, conduct: Conduct, cause: Cause) {
+        let change = self.reputation.charge(&mut self.cx, peer, rule, conduct, cause);
+        self.standing_changed(change);
+    }
+
+    /// P7.3, P7.5: scores have decayed.
+    pub(crate) fn decay_scores(&mut self) {
+        for change in self.reputation.decay(&mut self.cx) {
+            self.standing_changed(Some(change));
         }
-        let (due, after) = (ledger.ban_due(), ledger.standing(now.mono));
-        match due {
-            Some(at) => self.cx.timers.set(Timer::Ban(peer), at),
-            None if after != Standing::Banned => self.cx.timers.cancel(Timer::Ban(peer)),
-            None => {}
-        }
-        tracing::debug!(%peer, rule, ?conduct, delta = change.delta, score = change.score, "score changed");
-        self.mirror(now, peer, change.score);
-        if before != after {
-            self.cx.tell(Event::StandingChanged { peer, standing: after, rule });
-            self.keep_peer(now, peer); // P7.7
-            self.pump_soon(); // who is no longer pruned can be asked again (P7.4)
-        }
-        self.cx.timers.set_if_idle(Timer::Decay, next_tick(now.mono));
     }
 
     /// P7.4: low for long enough, or a ban has run out.
-    pub(crate) fn ban_checked(&mut self, now: Now, peer: PeerId) {
-        let Some(ledger) = self.peers.ledger(&peer) else {
-            return self.let_back_in(now, peer); // forgotten meanwhile; the network must not remember longer than we do
-        };
-        let (standing, ends) = (ledger.standing(now.mono), ledger.ban_ends(now.mono));
-        self.peers.set_banned(&peer, ends.is_some());
-        if let Some(ends) = ends {
-            self.cx.timers.set(Timer::Ban(peer), ends);
-            self.cx.act(Action::Block { peer });
-        } else {
-            self.let_back_in(now, peer);
-            self.mirror_now(now, peer);
+    pub(crate) fn check_ban(&mut self, peer: PeerId) {
+        let change = self.reputation.check_ban(&mut self.cx, peer, self.gate.is_blocked(peer));
+        self.standing_changed(change);
+    }
+
+    /// P7.4: what a pruned peer claims counts for nothing, and who is pruned no longer can be asked again.
+    pub(crate) fn standing_changed(&mut self, change: Option<StandingChange>) {
+        if let Some(StandingChange { peer, standing }) = change {
+            self.sync.claims.judge(&peer, standing >= Standing::Pruned);
+            self.pump_soon();
         }
-        self.cx.tell(Event::StandingChanged { peer, standing, rule: "P7.4" });
-        self.keep_peer(now, peer); // P7.7
     }
 }

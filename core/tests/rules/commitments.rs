@@ -1,13 +1,11 @@
 //! What the machine says of a commitment from gossip (C1–C10, P5.1, P5.5).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use Verdict::{Accept, Ignore, Reject};
 use preconf_core::*;
-use support::*;
 
 #[test]
 fn accepts_a_good_commitment_and_its_txlist_and_says_that_the_block_is_ready() {

@@ -1,12 +1,10 @@
 //! How the machine finds what it missed (P6.9, P6.10, P5.2), one step at a time.
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 type Asked = (RequestId, PeerId, Protocol, Bytes);
 

@@ -1,13 +1,11 @@
 //! Can the node say how far every block is, and does it never call itself level while something is missing (P11.1)?
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
 use proptest::prelude::*;
-use support::*;
 
 /// The stages from the sync tip's successor on.
 fn stages(node: &Node) -> Vec<Stage> {

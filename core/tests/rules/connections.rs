@@ -1,12 +1,10 @@
 //! Whom the machine connects to and who must leave (P8).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,12 +1,10 @@
 //! No stranger can make a node grow past its bounds (P10).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 /// A node of small bounds, so that they are met quickly.
 fn small() -> Config {

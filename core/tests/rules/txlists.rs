@@ -1,13 +1,11 @@
 //! What the machine says of a txlist, and how it finds a missing one (T1–T5, P5.6).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use Verdict::{Accept, Ignore, Reject};
 use preconf_core::*;
-use support::*;
 
 fn list(hash: B256, txlist: Vec<u8>) -> Bytes {
     RawTxList { hash, txlist: txlist.into() }.encode()

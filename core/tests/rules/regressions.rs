@@ -1,13 +1,11 @@
 //! Defects once found in other implementations of this protocol. Each test names the defect that it keeps out.
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use Verdict::{Accept, Ignore, Reject};
 use preconf_core::*;
-use support::*;
 
 /// Who asks for data, and does nothing else.
 const ASKER: u8 = 7;

@@ -1,13 +1,11 @@
 //! Where a node believes that others see it (P8.11).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,12 +1,10 @@
 //! How the machine deals with peers: bans, trust, what survives a restart (P7), limits (P6.6–P6.8), who is of no use (P2.5).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

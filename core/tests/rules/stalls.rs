@@ -1,12 +1,10 @@
 //! Ways in which a node once stood still, asked too much, or blamed the wrong peer. Each test goes in at the front door.
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::*;
 use preconf_core::*;
-use support::*;
 
 type Asked = (RequestId, PeerId, Protocol, Bytes);
 type Block = (SignedCommitment, Bytes);

@@ -1,0 +1,27 @@
+//! What the machine does, through its public front door: a file for each behaviour, in one program, so that they are compiled and linked once.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bounds;
+mod catch_up;
+mod chaos;
+mod commitments;
+mod connections;
+mod decoding;
+mod discovery;
+mod evidence;
+mod framing;
+mod health;
+mod names;
+mod peers;
+mod publishing;
+mod rate_limit_vectors;
+mod regressions;
+mod reputation_vectors;
+mod requests;
+mod schedule;
+mod seen;
+mod signatures;
+mod stalls;
+mod txlists;
