@@ -11,7 +11,7 @@
 //! ```
 //! use preconf_sim::model::Model;
 //! use preconf_sim::Call;
-//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic, Update};
+//! use preconf_core::{ChainId, Config, Core, Input, MessageId, Now, PeerId, Topic};
 //!
 //! let (config, now) = (Config::new(ChainId(1)), Now::default());
 //! let (mut core, mut model) = (Core::new(config.clone(), [7; 32], now)?, Model::new(&config));
