@@ -113,7 +113,7 @@ impl Requests {
                 let preferred = prefer.filter(is_able);
                 preferred.or_else(|| peers.choose(reputation, now, protocol, &mut cx.dice, |peer| !exclude.contains(peer)))
             }
-            Whom::OneOf(these) => peers.choose_for_page(reputation, now, &mut cx.dice, |peer| these.contains(peer)),
+            Whom::OneOf(these) => peers.choose_for_page(reputation, now, &mut cx.dice, |peer| these.binary_search(peer).is_ok()),
         }
     }
 

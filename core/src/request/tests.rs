@@ -1,6 +1,5 @@
 //! Requests on their own: what is wanted, whom it goes to, and how it ends. No chain, no machine.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -116,7 +115,7 @@ fn p6_8_it_goes_to_who_is_preferred_and_never_to_who_is_excluded() {
 fn p6_9_of_those_who_may_bring_a_page_who_did_not_answer_is_asked_last() {
     let mut bench = Bench::connected_to(&[1, 2, 3], 9);
     bench.peers.set_unresponsive(&peer(1), true);
-    let these = Whom::OneOf(BTreeSet::from([peer(1), peer(2)]));
+    let these = Whom::OneOf(vec![peer(1), peer(2)]);
     let page = |whom| Wanted { protocol: Protocol::GetCommitments, ..wanted(whom) };
     for _ in 0..7 {
         assert_eq!(bench.send_wanted(page(these.clone())), Some(peer(2)), "whatever it has under way");

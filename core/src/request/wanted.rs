@@ -2,8 +2,6 @@
 //!
 //! A part says what it wants next; it neither chooses a peer nor sends. The machine has a peer chosen, and tells the part what came of it.
 
-use std::collections::BTreeSet;
-
 use alloy_primitives::B256;
 use bytes::Bytes;
 
@@ -26,8 +24,8 @@ pub(crate) enum Whom {
     Only(PeerId),
     /// Anyone but these; the preferred one before anyone else, if it can be asked.
     AnyoneBut { exclude: Vec<PeerId>, prefer: Option<PeerId> },
-    /// One of these, who say that they have it. Who did not answer the last time is asked behind all others (P6.9).
-    OneOf(BTreeSet<PeerId>),
+    /// One of these, who say that they have it, in the order of their ids. Who did not answer the last time is asked behind all others (P6.9).
+    OneOf(Vec<PeerId>),
 }
 
 impl Whom {

@@ -94,7 +94,7 @@ impl ClaimedHeads {
         self.of.values().filter(|claim| !claim.is_pruned).map(|claim| claim.head).max().unwrap_or(0)
     }
 
-    /// Whom we follow to this block at least.
+    /// Whom we follow to this block at least, in the order of their ids.
     pub(super) fn followed_to(&self, number: u64) -> impl Iterator<Item = PeerId> + '_ {
         let reach = self.of.iter().filter(move |(_, claim)| claim.is_followed() && claim.head >= number);
         reach.map(|(peer, _)| *peer)

@@ -13,8 +13,6 @@
 //! | has an item that the chain has no room for | the run ends, and is paused |
 //! | can be had of nobody | those who did not answer are set aside; all others' claims end before it |
 
-use std::collections::BTreeSet;
-
 use alloy_primitives::U256;
 
 use crate::cx::Cx;
@@ -50,7 +48,7 @@ impl CatchUp {
                 return None; // what an ended run left behind is still being judged; each of its results brings us here again
             }
             let may_bring = |peer: &PeerId| !run.is_barred(start, peer) && (view.serves_pages)(peer);
-            let whom: BTreeSet<PeerId> = self.claims.followed_to(start).filter(may_bring).collect();
+            let whom: Vec<PeerId> = self.claims.followed_to(start).filter(may_bring).collect();
             if whom.is_empty() {
                 self.drop_claims(start, view);
                 above = 0; // who is set aside backs no other page either

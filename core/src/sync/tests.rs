@@ -13,7 +13,7 @@ fn peer(name: u8) -> PeerId {
     PeerId::from_bytes(&[0, 1, name]).expect("three bytes")
 }
 
-fn peers(names: &[u8]) -> BTreeSet<PeerId> {
+fn peers(names: &[u8]) -> Vec<PeerId> {
     names.iter().map(|name| peer(*name)).collect()
 }
 
@@ -28,7 +28,7 @@ struct Bench {
     head: u64,
     has_room: bool,
     /// Who serves no pages.
-    useless: BTreeSet<PeerId>,
+    useless: Vec<PeerId>,
     requests: u64,
 }
 
@@ -37,14 +37,14 @@ impl Bench {
     fn claiming(heads: &[(u8, u64)]) -> Self {
         let mut cx = Cx::for_tests();
         (cx.config.page_near, cx.config.page_far) = (5, 5);
-        let mut bench = Self { cx, catch_up: CatchUp::default(), head: 0, has_room: true, useless: BTreeSet::new(), requests: 0 };
+        let mut bench = Self { cx, catch_up: CatchUp::default(), head: 0, has_room: true, useless: Vec::new(), requests: 0 };
         heads.iter().for_each(|(name, head)| bench.catch_up.head_claimed(peer(*name), *head, false));
         assert!(bench.catch_up.plan(&mut bench.cx, 0));
         bench
     }
 
     /// The pages that are wanted, lowest first, when nobody can be asked: first block, count, and who may bring it.
-    fn wanted(&mut self) -> Vec<(u64, u32, BTreeSet<PeerId>)> {
+    fn wanted(&mut self) -> Vec<(u64, u32, Vec<PeerId>)> {
         let (mut all, mut above) = (Vec::new(), 0);
         while let Some((start, count, whom)) = self.next(above) {
             all.push((start, count, whom));
@@ -53,7 +53,7 @@ impl Bench {
         all
     }
 
-    fn next(&mut self, above: u64) -> Option<(u64, u32, BTreeSet<PeerId>)> {
+    fn next(&mut self, above: u64) -> Option<(u64, u32, Vec<PeerId>)> {
         let Self { cx, catch_up, head, has_room, useless, .. } = self;
         let view = View { head: *head, has_room: *has_room, serves_pages: &|peer| !useless.contains(peer) };
         let wanted = catch_up.next_wanted(cx, &view, above)?;
@@ -302,7 +302,7 @@ fn p6_9_heads_are_asked_of_several_at_once_in_quiet_times_and_p11_2_in_turn_whil
     assert_eq!(bench.cx.timers.next(), Some((soon, Timer::Heads)));
     let turns: Vec<_> = (0..6).flat_map(|_| heads_asked(&mut bench, &[1, 2, 3])).collect();
     assert_eq!((turns.len(), &turns[..3]), (6, &turns[3..]), "one at a time, in turn");
-    assert_eq!(turns[..3].iter().copied().collect::<BTreeSet<_>>(), peers(&[1, 2, 3]));
+    assert_eq!(turns[..3].iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from_iter(peers(&[1, 2, 3])));
 }
 
 #[test]
