@@ -4,10 +4,10 @@
 //! label, by the one table in [`Refusal::row`].
 
 use crate::input::RequestFailure;
-use crate::output::Verdict;
 use crate::peer::gater::{GaterFull, GaterRefusal};
 use crate::schedule::ScheduleError;
 use crate::validate::v1::parent::ParentRule;
+use crate::verdict::Verdict;
 use crate::wire::topics::Protocol;
 use crate::wire::v1::DecodeError;
 

@@ -127,6 +127,7 @@ mod sync;
 mod time;
 mod txlists;
 mod validate;
+mod verdict;
 mod wire;
 
 #[doc = include_str!("../PROTOCOL.md")]
@@ -137,11 +138,11 @@ pub use bytes::Bytes;
 pub use secp256k1::SecretKey;
 
 pub use bounds::memory_bound;
-pub use config::{Config, ConfigError};
+pub use config::Config;
+pub use config::error::ConfigError;
 pub use crypto::{DEFAULT_DOMAIN, address_of, is_high_s, message_id, preconfirmation_hash, recover, recover_any, sign, signing_hash};
 pub use discovery::config::DiscoveryConfig;
-pub use discovery::known::KnownNode;
-pub use discovery::record::{ChainLabel, NodeRecord};
+pub use discovery::record::{ChainLabel, KnownNode, NodeRecord};
 pub use error::{CommandError, PublishError, Refusal, RequestError, Row, UpdateError};
 pub use evidence::{Evidence, Fault, NoProof, Promise, Proof, Which};
 pub use health::{BlockHealth, MAX_HEALTH_BLOCKS, Stage};
@@ -149,7 +150,7 @@ pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, 
 pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, SupportedProtocols, SyncTip, Update};
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
-pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source, Verdict};
+pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source};
 pub use peer::conduct::{Conduct, POINT, ScoreRules, Weights};
 pub use peer::connections::ConnectionLimits;
 pub use peer::gater::{ConnectionGater, GaterConfig, GaterFull, GaterRefusal, MAX_GATER_ENTRIES, PeerState};
@@ -164,6 +165,7 @@ pub use stats::{DiscoveryStats, Stats};
 pub use status::{PeerInfo, Status};
 pub use time::{Now, Time, Timer, UnixTime};
 pub use validate::v1::parent::{HostRule, ParentRule, ParentRules};
+pub use verdict::Verdict;
 pub use wire::frame::{FrameDecoder, FrameError, frame_prefix, max_request_bytes, max_response_bytes};
 pub use wire::topics::{ChainId, Protocol, Topic, legacy_topics};
 pub use wire::v1::{

@@ -5,7 +5,8 @@
 
 use crate::bounds::memory_bound;
 use crate::chain::ChainState;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
+use crate::config::error::ConfigError;
 use crate::cx::Cx;
 use crate::discovery::Discovery;
 use crate::discovery::candidates::Candidates;

@@ -15,6 +15,7 @@ use crate::job::Job;
 use crate::peer::gater::GaterRefusal;
 use crate::peer::score::Standing;
 use crate::record::Record;
+use crate::verdict::Verdict;
 use crate::wire::topics::{Protocol, Topic};
 use crate::wire::v1::{PreconfHead, RawTxList, SignedCommitment};
 
@@ -35,18 +36,6 @@ pub enum Output {
     /// Something to remember across restarts. Whoever stores it does so before the outputs behind this one are carried out: what is
     /// published must not be forgotten (P5.9).
     Persist(Record),
-}
-
-/// What gossip should do with a message (P5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub enum Verdict {
-    /// Forward it.
-    Accept,
-    /// Do not forward it, blame nobody.
-    Ignore,
-    /// Do not forward it, and who sent it is at fault.
-    Reject,
 }
 
 /// An order to the network.

@@ -5,7 +5,7 @@
 
 use alloy_primitives::B256;
 
-use crate::discovery::known::KnownNode;
+use crate::discovery::record::KnownNode;
 use crate::id::PeerId;
 use crate::time::UnixTime;
 

@@ -21,7 +21,7 @@ use crate::error::{PublishError, Refusal, RequestError};
 use crate::id::{HeldId, JobId, MessageId, PeerId};
 use crate::machine::Core;
 use crate::origin::Origin;
-use crate::output::{Accepted, Action, Event, Outcome, Verdict};
+use crate::output::{Accepted, Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::record::Record;
@@ -29,6 +29,7 @@ use crate::sync::MAX_PAGE_ITEMS_JUDGED;
 use crate::sync::heads::PeerCount;
 use crate::txlists::{Heights, TxListConclusion, TxListRuling};
 use crate::validate::v1::commitment;
+use crate::verdict::Verdict;
 use crate::wire::topics::{Protocol, Topic};
 use crate::wire::v1::SignedCommitment;
 

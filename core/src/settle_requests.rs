@@ -18,7 +18,7 @@ use crate::id::{ChannelId, PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::origin::Origin;
-use crate::output::{Action, Outcome, Verdict};
+use crate::output::{Action, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
@@ -27,6 +27,7 @@ use crate::request::response::{PageRead, read_head, read_page, read_txlist};
 use crate::request::serve::answer;
 use crate::request::wanted::Purpose;
 use crate::request::{Ended, Sent};
+use crate::verdict::Verdict;
 use crate::wire::topics::Protocol;
 use crate::wire::v1::{PreconfHead, RawTxList, SignedCommitment};
 

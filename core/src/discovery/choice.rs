@@ -26,7 +26,7 @@ use crate::discovery::config::DiscoveryConfig;
 use crate::discovery::record::{NodeRecord, Unfit};
 use crate::id::PeerId;
 use crate::machine::Core;
-use crate::peer::address::Place;
+use crate::peer::address::DialAddress;
 use crate::peer::score::Standing;
 use crate::peer::subnet::Cidr;
 use crate::time::{Now, Time, Timer};
@@ -93,7 +93,7 @@ impl Core {
 
     pub(crate) fn take_candidate(&mut self, now: Now, record: NodeRecord) -> Taken {
         let (peer, lot) = (record.peer, self.cx.dice.any());
-        let ips = record.addresses.iter().map(|address| Place::of(address).ip);
+        let ips = record.addresses.iter().map(|address| DialAddress::of(address).ip);
         let neighbourhoods = ips.map(|ip| self.gater.neighbourhood(ip?)).collect();
         let taken = self.discovery.candidates.take(now.mono, record, neighbourhoods, lot);
         if taken == Taken::New && self.peers.get(&peer).is_some() {

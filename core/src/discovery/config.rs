@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 
 /// OutboundLimiter and taste of discovery.
 ///

@@ -6,27 +6,17 @@
 
 use std::time::Duration;
 
-use crate::discovery::record::NodeRecord;
+use crate::discovery::record::KnownNode;
 use crate::id::PeerId;
 use crate::machine::Core;
 use crate::output::Action;
 use crate::record::Record;
-use crate::time::{Now, UnixTime};
+use crate::time::Now;
 
 /// How often one node is handed out to be stored, at most. Ours: a connection that flaps must not wear out a disk.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
 /// How old a stored node may be and still be taken back. Ours: a month.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
-
-/// A node that spoke our chain's protocols.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct KnownNode {
-    /// What it said of itself.
-    pub record: NodeRecord,
-    /// When it was last of use.
-    pub last_success: UnixTime,
-}
 
 impl Core {
     /// A connected peer may have said what it speaks.

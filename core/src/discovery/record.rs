@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use crate::discovery::config::DiscoveryConfig;
 use crate::id::PeerId;
-use crate::peer::address::Place;
+use crate::peer::address::DialAddress;
 use crate::peer::subnet::is_private;
+use crate::time::UnixTime;
 use crate::wire::topics::ChainId;
 
 /// Addresses of one record that are kept. Ours: TCP and QUIC, each over IPv4 and IPv6.
@@ -54,6 +55,16 @@ pub(crate) enum Unfit {
     NoAddress,
 }
 
+/// A node that spoke our chain's protocols.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct KnownNode {
+    /// What it said of itself.
+    pub record: NodeRecord,
+    /// When it was last of use.
+    pub last_success: UnixTime,
+}
+
 impl NodeRecord {
     /// What of the record is of use; the rest is gone.
     pub(crate) fn fit(self, chain: ChainId, config: &DiscoveryConfig) -> Result<Self, Unfit> {
@@ -76,7 +87,7 @@ impl NodeRecord {
 
 /// Can somebody be reached at this address, and is it one that we go to?
 fn is_usable(address: &str, accept_private: bool) -> bool {
-    let place = Place::of(address);
+    let place = DialAddress::of(address);
     // A record is signed by who it is about, so another id or a relay in it is a mistake or a trick.
     if place.peer.is_some() || address.contains("/p2p") || address.len() > MAX_ADDRESS_BYTES || address.contains("/0/") {
         return false;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 
 /// One point of score. Source: PROTOCOL.md §7, scores are in millionths of a point.
 pub const POINT: i64 = 1_000_000;

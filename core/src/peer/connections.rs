@@ -10,8 +10,13 @@
 
 use std::num::NonZeroU8;
 
-use crate::config::ConfigError;
-use crate::peer::table::{MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
+use crate::config::error::ConfigError;
+
+/// Most peers that are connected as far as the machine knows. Ours: far above any limit of the network (P8.2), so that only a broken
+/// driver meets it.
+pub(crate) const MAX_CONNECTED: usize = 1024;
+/// Most connections of one peer, likewise.
+pub(crate) const MAX_CONNECTIONS_PER_PEER: usize = 16;
 
 /// How many connections and peers a node has (P8.2, P8.4).
 ///

@@ -26,14 +26,15 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, keccak256};
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
+use crate::config::error::ConfigError;
 use crate::cx::Cx;
 use crate::error::CommandError;
 use crate::id::{CommandId, DialId, PeerId};
 use crate::input::DialFailure;
 use crate::machine::Core;
 use crate::output::{Action, Outcome};
-use crate::peer::address::Place;
+use crate::peer::address::{DialAddress, static_peer};
 use crate::peer::conduct::Conduct;
 use crate::peer::gater::{GaterRefusal, PeerState};
 use crate::peer::ledger::Cause;
@@ -89,11 +90,7 @@ impl Dials {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
         let mut dials = Self::default();
         for address in &config.static_peers {
-            let peer = Place::of(address).peer.ok_or_else(|| ConfigError {
-                key: "static_peers",
-                value: address.clone(),
-                allowed: "a multiaddr that ends in /p2p/ and the peer's id",
-            })?;
+            let peer = static_peer(address)?;
             let new = || Static { addresses: Vec::new(), turn: 0, pause: FIRST_PAUSE, connected_since: None };
             dials.statics.entry(peer).or_insert_with(new).addresses.push(address.clone());
         }
@@ -181,7 +178,7 @@ impl Core {
 
     /// P8.1 before a dial, and the bound on dials under way.
     fn may_dial(&self, now: Now, address: &str) -> Result<PeerId, CommandError> {
-        let place = Place::of(address);
+        let place = DialAddress::of(address);
         let state = place.peer.map(|peer| self.peer_state(now.mono, &peer)).unwrap_or_default();
         self.gater.ask_dial(now.mono, place.peer, place.text, place.ip, state)?;
         let max = self.cx.config.connections.pending_out as usize;
@@ -201,7 +198,7 @@ impl Core {
     }
 
     fn dial(&mut self, now: Now, peer: PeerId, command: Option<CommandId>, address: String) -> DialId {
-        let name = keccak256(Place::of(&address).text);
+        let name = keccak256(DialAddress::of(&address).text);
         self.gater.dialed(now.mono, name);
         self.dials.begin(&mut self.cx, Dial { peer, command, address: name }, address)
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, keccak256};
 
 use super::subnet::{Cidr, Neighbours};
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 use crate::id::PeerId;
 use crate::time::Time;
 

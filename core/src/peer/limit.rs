@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 use crate::time::Time;
 
 /// Highest limit that can be configured. Ours: far above any use, and it bounds what an [`OutboundLimiter`](super::outbound_limiter::OutboundLimiter) remembers.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::config::ConfigError;
+use crate::config::error::ConfigError;
 use crate::counts::Counts;
 
 /// Prefix of an IPv4 neighbourhood, in bits. Source: P8.3.

@@ -13,18 +13,13 @@ use std::net::IpAddr;
 use crate::config::Config;
 use crate::id::{ConnectionId, PeerId, RequestId};
 use crate::input::{Direction, SupportedProtocols};
+use crate::peer::connections::{MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
 use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
 use crate::peer::outbound_limiter::OutboundLimiter;
 use crate::peer::remembered::Remembered;
 use crate::peer::subnet::Cidr;
 use crate::time::Time;
 use crate::wire::topics::{Protocol, Topic};
-
-/// Most peers that are connected as far as the machine knows. Ours: far above any limit of the network (P8.2), so that only a broken
-/// driver meets it.
-pub(crate) const MAX_CONNECTED: usize = 1024;
-/// Most connections of one peer, likewise.
-pub(crate) const MAX_CONNECTIONS_PER_PEER: usize = 16;
 
 /// What is known of a connected peer.
 #[derive(Debug)]

@@ -3,16 +3,19 @@
 //! [`Config::new`] gives the protocol's defaults for a chain; [`Core::new`](crate::Core::new) checks the whole before it starts. A value that
 //! makes no sense is a [`ConfigError`] that names the key, the value and what is allowed.
 
+pub(crate) mod error;
+
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 
+use crate::config::error::ConfigError;
 use crate::crypto::DEFAULT_DOMAIN;
 use crate::discovery::config::DiscoveryConfig;
 use crate::id::PeerId;
+use crate::peer::address::static_peer;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::connections::ConnectionLimits;
-use crate::peer::dialing::Dials;
 use crate::peer::gater::{GaterConfig, MAX_GATER_ENTRIES};
 use crate::peer::limit::{ByteLimit, RateLimit};
 use crate::validate::v1::parent::ParentRules;
@@ -129,18 +132,6 @@ pub struct Config {
     pub page_far: u32,
 }
 
-/// A configuration that no node can start with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: allowed is {allowed}")]
-pub struct ConfigError {
-    /// The key.
-    pub key: &'static str,
-    /// Its value, as text.
-    pub value: String,
-    /// What is allowed, in words.
-    pub allowed: &'static str,
-}
-
 impl Config {
     /// The protocol's defaults.
     pub fn new(chain_id: ChainId) -> Self {
@@ -253,7 +244,7 @@ impl Config {
         self.discovery.as_ref().map_or(Ok(()), DiscoveryConfig::check)?;
         let max = self.connections.target_peers as usize;
         rule(self.static_peers.len() <= max, "static_peers", || format!("{} of them", self.static_peers.len()), "at most target_peers")?;
-        Dials::new(self)?;
+        self.static_peers.iter().try_for_each(|address| static_peer(address).map(drop))?;
         // Both lists share the gater's room for protected peers.
         let max = MAX_GATER_ENTRIES - self.static_peers.len();
         rule(self.trusted.len() <= max, "trusted", || format!("{} of them", self.trusted.len()), "at most 4096 with the static peers")?;
