@@ -68,8 +68,8 @@ impl Discovery for Discv5Thread {
         self.service.listening(address);
     }
 
-    fn silent(&mut self, address: &Multiaddr) {
-        self.service.silent(address);
+    fn expired(&mut self, address: &Multiaddr) {
+        self.service.expired(address);
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {

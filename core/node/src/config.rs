@@ -41,7 +41,7 @@ pub struct NetworkConfig {
     /// Bytes of txlists and commitments that those events may hold; as many again are the reserve of timers and of our own user. Default 64
     /// MiB. Ours: a quarter of what the core keeps, and 32 of the longest ones.
     pub event_bytes: usize,
-    /// Wishes that may wait for the node before a handle's methods wait. Default 256.
+    /// Commands and updates that may wait for the node before a handle's methods wait. Default 256.
     pub command_capacity: usize,
 }
 

@@ -43,7 +43,7 @@ pub trait Discovery: Send {
     fn listening(&mut self, address: &Multiaddr);
 
     /// It no longer does.
-    fn silent(&mut self, address: &Multiaddr);
+    fn expired(&mut self, address: &Multiaddr);
 
     /// Stops for good. Ends when every socket is free again, so that the next node can have it.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
@@ -73,7 +73,7 @@ impl Discovery for NoDiscovery {
 
     fn listening(&mut self, _: &Multiaddr) {}
 
-    fn silent(&mut self, _: &Multiaddr) {}
+    fn expired(&mut self, _: &Multiaddr) {}
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         ready(()).boxed()

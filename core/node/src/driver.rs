@@ -1,6 +1,6 @@
 //! The loop: what passes between the machine, the network, idle threads and the application.
 //!
-//! One step at a time, in this order: what the machine wants is carried out; a deadline that is due; a wish of our own application; a
+//! One step at a time, in this order: what the machine wants is carried out; a deadline that is due; a command of our own application; a
 //! finished job; and only then, when the application has room for what may come of it, a stranger. Nothing is awaited while an output is
 //! carried out, so the machine and the network never see each other half way.
 
@@ -28,7 +28,7 @@ use crate::config::NetworkConfig;
 use crate::discovery::{Discovery, DiscoveryNews};
 use crate::error::{HandleError, StartError};
 use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
-use crate::handle::{self, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists, Wishes};
+use crate::handle::{self, CommandQueue, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 use crate::jobs::{JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::machine::Machine;
 use crate::record;
@@ -51,7 +51,7 @@ pub struct Environment {
     pub jobs: Box<dyn JobRunner>,
     /// Tells the time and wakes the loop.
     pub clock: Box<dyn Clock>,
-    /// Finds other nodes when the machine wishes; [`NoDiscovery`](crate::NoDiscovery) does not.
+    /// Finds other nodes when the machine asks for it; [`NoDiscovery`](crate::NoDiscovery) does not.
     pub discovery: Box<dyn Discovery>,
 }
 
@@ -65,7 +65,7 @@ pub struct NetworkDriver {
     #[cfg(feature = "test-faults")]
     admits: Box<dyn FnMut(&Input) -> bool + Send>,
     discovery: Box<dyn Discovery>,
-    wishes: Wishes,
+    commands: CommandQueue,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
     waiting: BTreeMap<CommandId, oneshot::Sender<Result<Outcome, HandleError>>>,
@@ -94,7 +94,7 @@ impl NetworkDriver {
         });
         let (tape, rest) = record.transpose()?.unzip();
         let core = Recorder::start(config.core, seed, environment.clock.now(), tape)?;
-        let (handle, wishes) = handle::queue(config.command_capacity, net.local_peer_id());
+        let (handle, commands) = handle::queue(config.command_capacity, net.local_peer_id());
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
         let driver = Self {
             machine: Machine::new(core, rest, environment.clock),
@@ -104,7 +104,7 @@ impl NetworkDriver {
             #[cfg(feature = "test-faults")]
             admits: Box::new(|_| true),
             discovery: environment.discovery,
-            wishes,
+            commands,
             events,
             waiting: BTreeMap::new(),
             listening: Vec::new(),
@@ -138,12 +138,12 @@ impl NetworkDriver {
             }
             match poll_fn(|context| self.poll_next(context)).await {
                 Next::Due => {}
-                Next::Wish(NetworkCommand::Shutdown) | Next::NoHandle => break,
-                Next::Wish(command) => self.take_command(command),
+                Next::Command(NetworkCommand::Shutdown) | Next::NoHandle => break,
+                Next::Command(command) => self.take_command(command),
                 Next::Done(done) => self.machine.input(Input::JobFinished(done)),
                 Next::Found(news) => self.take_found(news),
                 Next::Event(event) => self.take_event(event),
-                Next::Silence => self.jobs.start(),
+                Next::Idle => self.jobs.start(),
             }
         }
         self.close().await;
@@ -158,8 +158,8 @@ impl NetworkDriver {
         if self.alarm.poll_ring(self.machine.clock(), due, context).is_ready() {
             return Poll::Ready(Next::Due);
         }
-        if let Poll::Ready(wish) = self.wishes.poll_next(context) {
-            return Poll::Ready(wish.map_or(Next::NoHandle, Next::Wish));
+        if let Poll::Ready(command) = self.commands.poll_next(context) {
+            return Poll::Ready(command.map_or(Next::NoHandle, Next::Command));
         }
         if !choked && let Poll::Ready(done) = self.jobs.poll_next(context) {
             return Poll::Ready(Next::Done(done));
@@ -174,7 +174,7 @@ impl NetworkDriver {
             return Poll::Ready(Next::Event(event));
         }
         // Nobody else has anything to say: time for the few small jobs that gathered.
-        if self.jobs.can_start() { Poll::Ready(Next::Silence) } else { Poll::Pending }
+        if self.jobs.can_start() { Poll::Ready(Next::Idle) } else { Poll::Pending }
     }
 
     /// Does what the machine wants done, and tells it at once what the network knows of that without asking strangers: so our own
@@ -298,7 +298,7 @@ impl NetworkDriver {
     }
 
     fn fall_silent(&mut self, addresses: Vec<Multiaddr>, reason: Option<String>) {
-        addresses.iter().for_each(|address| self.discovery.silent(address));
+        addresses.iter().for_each(|address| self.discovery.expired(address));
         self.listening.retain(|address| !addresses.contains(address));
         self.events.push(NetworkEvent::ListenerClosed { addresses, reason });
     }
@@ -336,7 +336,7 @@ impl NetworkDriver {
         }
     }
 
-    /// Closes every connection, tells what comes of that, and then lets go of sockets, trace, events and wishes, in this order: neither a disk
+    /// Closes every connection, tells what comes of that, and then lets go of sockets, trace, events and commands, in this order: neither a disk
     /// that hangs nor a discovery that is slow to end keeps a port taken.
     async fn close(mut self) {
         for peer in self.connections.values() {
@@ -362,7 +362,7 @@ impl NetworkDriver {
             tracing::warn!(limit = ?END_LIMIT, "discovery, or the end of the trace, takes too long to finish and is left behind");
         }
         drop(self.events);
-        drop(self.wishes); // last: `shutdown` waits for it
+        drop(self.commands); // last: `shutdown` waits for it
     }
 }
 
@@ -371,7 +371,7 @@ enum Next {
     /// A deadline is near.
     Due,
     /// Our own user wants something.
-    Wish(NetworkCommand),
+    Command(NetworkCommand),
     /// Our own user is gone.
     NoHandle,
     /// Slow work is finished.
@@ -381,7 +381,7 @@ enum Next {
     /// The network has something to say.
     Event(NetEvent),
     /// Nobody has anything to say, and small jobs wait.
-    Silence,
+    Idle,
 }
 
 /// Gives other tasks of the same thread their turn, under any executor.
@@ -485,7 +485,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let mut asked = Box::pin(handle.status());
         assert!(asked.as_mut().poll(&mut context).is_pending());
-        assert!(matches!(driver.poll_next(&mut context), Poll::Ready(Next::Wish(NetworkCommand::Status { .. }))));
+        assert!(matches!(driver.poll_next(&mut context), Poll::Ready(Next::Command(NetworkCommand::Status { .. }))));
         assert!(matches!(driver.poll_next(&mut context), Poll::Ready(Next::Done(_))));
         assert!(driver.poll_next(&mut context).is_pending());
     }

@@ -1,4 +1,4 @@
-//! Why does a node not start, and why is a wish not granted?
+//! Why does a node not start, and why is a command not granted?
 
 use std::error::Error;
 use std::io;
@@ -61,7 +61,7 @@ fn reason(error: &NetError) -> String {
     root.to_string()
 }
 
-/// Why a wish was not granted.
+/// Why a command was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
     /// The node refused the command, and is as it was.
@@ -97,7 +97,7 @@ pub enum HandleError {
         /// Why not.
         refusal: GaterRefusal,
     },
-    /// Too many events wait to be read; the node takes no wish that could add to them.
+    /// Too many events wait to be read; the node takes no command that could add to them.
     #[error("{waiting} events wait to be read; read or drop `NetworkEvents`, then try again")]
     EventsUnread {
         /// How many.

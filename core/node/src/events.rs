@@ -1,7 +1,7 @@
 //! What has the node to tell, and is there room for more?
 //!
 //! A queue between the driver, which alone writes, and the application, which alone reads. Nothing is dropped while there is a reader.
-//! The bound is kept by the driver: it reads from strangers only while [`EventSender::has_room`], and takes timers, wishes and finished
+//! The bound is kept by the driver: it reads from strangers only while [`EventSender::has_room`], and takes timers, commands and finished
 //! jobs only while not [`EventSender::is_choked`]. So at most `capacity` events and one step's outputs wait after a stranger's input, and
 //! while the node runs never more than `capacity` and two steps' outputs. Its last words, one event or two for each connection that a
 //! shutdown closes, come on top.

@@ -21,7 +21,7 @@ use preconf_libp2p::NetCounters;
 
 use crate::error::HandleError;
 
-/// A wish, and where its answer goes.
+/// A command, and where its answer goes.
 #[derive(Debug)]
 pub enum NetworkCommand {
     /// A command: the answer is how it ended, and no event tells it again.
@@ -109,26 +109,26 @@ pub struct PeerLists {
 /// The driver's end of the handles.
 ///
 /// A queue with an exact bound: a futures channel would grant each clone of a handle a place of its own, and so bound nothing.
-pub(crate) struct Wishes {
+pub(crate) struct CommandQueue {
     commands: Pin<Box<async_channel::Receiver<NetworkCommand>>>,
-    _end: oneshot::Sender<Infallible>, // dropped after the last wish: `shutdown` waits for it
+    _end: oneshot::Sender<Infallible>, // dropped after the last command: `shutdown` waits for it
 }
 
-/// Opens a queue for this many wishes to a node.
-pub(crate) fn queue(capacity: usize, local_peer_id: PeerId) -> (NetworkHandle, Wishes) {
+/// Opens a queue for this many commands to a node.
+pub(crate) fn queue(capacity: usize, local_peer_id: PeerId) -> (NetworkHandle, CommandQueue) {
     let (sender, receiver) = async_channel::bounded(capacity);
     let (end, ended) = oneshot::channel();
-    (NetworkHandle { local_peer_id, commands: sender, end: ended.shared() }, Wishes { commands: Box::pin(receiver), _end: end })
+    (NetworkHandle { local_peer_id, commands: sender, end: ended.shared() }, CommandQueue { commands: Box::pin(receiver), _end: end })
 }
 
-impl Wishes {
-    /// The next wish, or `None` when the last handle is gone.
+impl CommandQueue {
+    /// The next command, or `None` when the last handle is gone.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<NetworkCommand>> {
         self.commands.poll_next_unpin(context)
     }
 }
 
-impl Drop for Wishes {
+impl Drop for CommandQueue {
     fn drop(&mut self) {
         // The channel would keep what waits in it as long as a handle is there, and with it the replies that somebody waits for.
         self.commands.close();
@@ -365,22 +365,22 @@ mod tests {
 
     #[test]
     fn no_number_of_handles_makes_room_for_more_wishes() {
-        let (handle, mut wishes) = queue(2, peer());
+        let (handle, mut commands) = queue(2, peer());
         let handles = [handle.clone(), handle.clone(), handle];
         for handle in &handles[..2] {
             assert_eq!(handle.send(NetworkCommand::Shutdown).now_or_never(), Some(Ok(())));
         }
         assert_eq!(handles[2].send(NetworkCommand::Shutdown).now_or_never(), None);
-        assert!(wishes.poll_next(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(commands.poll_next(&mut Context::from_waker(Waker::noop())).is_ready());
         assert_eq!(handles[2].send(NetworkCommand::Shutdown).now_or_never(), Some(Ok(())));
     }
 
     #[test]
     fn who_waits_for_a_node_that_is_gone_is_told() {
-        let (handle, wishes) = queue(2, peer());
+        let (handle, commands) = queue(2, peer());
         let mut asked = Box::pin(handle.status());
         assert_eq!(asked.as_mut().now_or_never(), None);
-        drop(wishes);
+        drop(commands);
         assert_eq!(asked.now_or_never(), Some(Err(HandleError::Stopped)));
         assert_eq!(handle.status().now_or_never(), Some(Err(HandleError::Stopped)));
         assert_eq!(handle.shutdown().now_or_never(), Some(()));
@@ -388,10 +388,10 @@ mod tests {
 
     #[test]
     fn a_shutdown_waits_for_the_end() {
-        let (handle, wishes) = queue(2, peer());
+        let (handle, commands) = queue(2, peer());
         let mut ending = Box::pin(handle.shutdown());
         assert_eq!(ending.as_mut().now_or_never(), None);
-        drop(wishes);
+        drop(commands);
         assert_eq!(ending.now_or_never(), Some(()));
     }
 }

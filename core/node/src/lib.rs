@@ -72,7 +72,7 @@
 //! # Reading events
 //!
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
-//! strangers, so that no event is ever lost; deadlines and our own wishes go on from a reserve. If even that is used up, wishes are
+//! strangers, so that no event is ever lost; deadlines and our own commands go on from a reserve. If even that is used up, commands are
 //! refused with [`HandleError::EventsUnread`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

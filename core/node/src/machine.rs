@@ -7,18 +7,18 @@ use preconf_core::{Command, CommandError, CommandId, Core, Input, Now, Output, T
 use preconf_trace::Recorder;
 
 use crate::clock::Clock;
-use crate::record::{Behind, Rest};
+use crate::record::{Behind, Remainder};
 
 /// The core, what records its steps, and the clock that tells it the time.
 pub(crate) struct Machine {
     core: Recorder<Behind>,
     /// Dropped after the recorder, and so writes all that it had to say, unless [`end`](Self::end) took it.
-    rest: Option<Rest>,
+    rest: Option<Remainder>,
     clock: Box<dyn Clock>,
 }
 
 impl Machine {
-    pub(crate) fn new(core: Recorder<Behind>, rest: Option<Rest>, clock: Box<dyn Clock>) -> Self {
+    pub(crate) fn new(core: Recorder<Behind>, rest: Option<Remainder>, clock: Box<dyn Clock>) -> Self {
         Self { core, rest, clock }
     }
 
@@ -63,7 +63,7 @@ impl Machine {
     }
 
     /// Ends it and its trace. What of that is not on the disk yet is handed back, with the clock.
-    pub(crate) fn end(self) -> (Option<Rest>, Box<dyn Clock>) {
+    pub(crate) fn end(self) -> (Option<Remainder>, Box<dyn Clock>) {
         drop(self.core);
         (self.rest, self.clock)
     }

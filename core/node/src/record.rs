@@ -83,10 +83,10 @@ fn with_number(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Begins to write behind the loop's back. What still waits when everything else is over, [`Rest`] writes.
-pub(crate) fn tape(to: impl Write + Send + 'static, max_bytes: u64, runner: Arc<dyn JobRunner>) -> (Tape<Behind>, Rest) {
+/// Begins to write behind the loop's back. What still waits when everything else is over, [`Remainder`] writes.
+pub(crate) fn tape(to: impl Write + Send + 'static, max_bytes: u64, runner: Arc<dyn JobRunner>) -> (Tape<Behind>, Remainder) {
     let shared = Arc::new(Shared { waiting: Mutex::default(), file: Mutex::new(Box::new(to)) });
-    let rest = Rest { shared: Some(Arc::clone(&shared)), runner: Arc::clone(&runner) };
+    let rest = Remainder { shared: Some(Arc::clone(&shared)), runner: Arc::clone(&runner) };
     (Tape { to: Behind { shared, runner }, max_bytes }, rest)
 }
 
@@ -97,13 +97,13 @@ pub(crate) struct Behind {
 }
 
 /// What nobody has written yet. To be finished, or dropped, after the recorder.
-pub(crate) struct Rest {
+pub(crate) struct Remainder {
     /// `None` once somebody else sees to it.
     shared: Option<Arc<Shared>>,
     runner: Arc<dyn JobRunner>,
 }
 
-impl Rest {
+impl Remainder {
     /// Has it written by the runner, and waits for that. Whoever stops waiting loses nothing but the news: the work goes on.
     pub(crate) async fn finish(mut self) {
         let Some(shared) = self.shared.take().filter(|shared| !shared.is_written()) else { return };
@@ -116,7 +116,7 @@ impl Rest {
     }
 }
 
-impl Drop for Rest {
+impl Drop for Remainder {
     /// For a driver that is dropped in the middle: nobody can be relied on any more, so this waits for the disk.
     fn drop(&mut self) {
         if let Some(shared) = &self.shared {
@@ -261,7 +261,7 @@ mod tests {
         }
     }
 
-    fn behind(disk: &Disk) -> (Behind, Rest, Arc<Held>) {
+    fn behind(disk: &Disk) -> (Behind, Remainder, Arc<Held>) {
         let runner = Arc::new(Held::default());
         let (tape, rest) = tape(disk.clone(), 1 << 30, Arc::clone(&runner) as Arc<dyn JobRunner>);
         (tape.to, rest, runner)

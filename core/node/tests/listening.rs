@@ -75,7 +75,7 @@ impl Discovery for Notes {
         self.note("listening", address);
     }
 
-    fn silent(&mut self, address: &Multiaddr) {
+    fn expired(&mut self, address: &Multiaddr) {
         self.note("silent", address);
     }
 

@@ -52,7 +52,7 @@ const STEADY: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 struct Dial {
     peer: PeerId,
-    /// Our user's wish, if it was one.
+    /// Our user's command, if it was one.
     command: Option<CommandId>,
     /// Names the address to the gater.
     address: B256,
@@ -162,7 +162,7 @@ impl Dials {
 }
 
 impl Core {
-    /// A wish of our user's to connect.
+    /// A command of our user's to connect.
     pub(crate) fn dial_for_user(&mut self, now: Now, address: String) -> Result<CommandId, CommandError> {
         let peer = self.may_dial(now, &address)?;
         let command = self.cx.mint.commands.next(CommandId);

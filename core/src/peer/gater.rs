@@ -279,7 +279,7 @@ impl ConnectionGater {
     }
 
     /// How many connections a neighbourhood has (P8.3).
-    pub(crate) fn crowd(&self, neighbourhood: Cidr) -> usize {
+    pub(crate) fn connections_from(&self, neighbourhood: Cidr) -> usize {
         self.neighbours.count(neighbourhood)
     }
 

@@ -1,6 +1,6 @@
 //! What may the operator say about peers and addresses (P7.4, P7.6, P8.1)?
 //!
-//! Each wish is done when it is taken, and a repeated one changes nothing. Blocks hold for what stands and for what comes; they are the
+//! Each update is done when it is taken, and a repeated one changes nothing. Blocks hold for what stands and for what comes; they are the
 //! operator's own, so the end of a ban does not lift them, nor does lifting them end a ban.
 
 use std::net::IpAddr;

@@ -125,7 +125,7 @@ impl Discovery for Discv5 {
         self.order(Order::Listening(address.clone()));
     }
 
-    fn silent(&mut self, address: &Multiaddr) {
+    fn expired(&mut self, address: &Multiaddr) {
         self.order(Order::Silent(address.clone()));
     }
 
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(news(&mut discovery, port).await, None);
         discovery.listening(&address);
         assert_eq!(news(&mut discovery, port).await, Some(4001));
-        discovery.silent(&address);
+        discovery.expired(&address);
         assert_eq!(news(&mut discovery, port).await, None);
     }
 
@@ -411,9 +411,9 @@ mod tests {
         discovery.listening(&one);
         assert_eq!(news(&mut discovery, port).await, Some(4001));
         discovery.listening(&other);
-        discovery.silent(&one);
+        discovery.expired(&one);
         assert_eq!(news(&mut discovery, port).await, Some(4002));
-        discovery.silent(&other);
+        discovery.expired(&other);
         assert_eq!(news(&mut discovery, port).await, None);
     }
 

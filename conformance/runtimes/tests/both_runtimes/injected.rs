@@ -165,7 +165,7 @@ impl Discovery for Rumour {
 
     fn listening(&mut self, _: &Multiaddr) {}
 
-    fn silent(&mut self, _: &Multiaddr) {}
+    fn expired(&mut self, _: &Multiaddr) {}
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
@@ -215,7 +215,7 @@ impl Discovery for Ear {
 
     fn listening(&mut self, _: &Multiaddr) {}
 
-    fn silent(&mut self, _: &Multiaddr) {}
+    fn expired(&mut self, _: &Multiaddr) {}
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
