@@ -164,7 +164,7 @@ mod tests {
             let most = |target: &str| {
                 use tracing_subscriber::filter::LevelFilter as L;
                 let levels = [L::ERROR, L::WARN, L::INFO, L::DEBUG, L::TRACE].into_iter().filter_map(L::into_level);
-                levels.filter(|level| filter.would_enable(target, level)).last().map_or(L::OFF, L::from_level)
+                levels.filter(|level| filter.would_enable(target, level)).next_back().map_or(L::OFF, L::from_level)
             };
             assert_eq!((most("preconf_core"), most("libp2p_gossipsub"), most("other")), (core, gossipsub, other), "{text}");
         }
