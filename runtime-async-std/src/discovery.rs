@@ -60,8 +60,8 @@ impl Discovery for Discv5Thread {
         self.service.introduce(record);
     }
 
-    fn seen_at(&mut self, address: IpAddr) {
-        self.service.seen_at(address);
+    fn advertise_address(&mut self, address: IpAddr) {
+        self.service.advertise_address(address);
     }
 
     fn listening(&mut self, address: &Multiaddr) {

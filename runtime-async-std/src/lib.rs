@@ -13,7 +13,7 @@
 //!
 //! # A node
 //!
-//! [`node()`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries wishes to it, each
+//! [`node()`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries commands to it, each
 //! with its answer. [`NetworkEvents`] is what the node has to tell. Here a node finds another one and asks for its head:
 //!
 //! ```
@@ -53,7 +53,7 @@
 //!
 //! # Under smol
 //!
-//! Sockets, timers and the pool for slow work are those of the smol family and run under any executor; only [`parts`] names async-std's own,
+//! Sockets, timers and the pool for slow work are those of the smol family and run under any executor; only [`environment`] names async-std's own,
 //! for connections. `examples/smol.rs` gives them another one. Nothing of async-std's executor is then ever started.
 //!
 //! # Features
@@ -64,7 +64,7 @@
 //! # Reading events
 //!
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
-//! strangers, so that no event is ever lost; deadlines and our own wishes go on from a reserve. If even that is used up, wishes are
+//! strangers, so that no event is ever lost; deadlines and our own commands go on from a reserve. If even that is used up, commands are
 //! refused with [`HandleError::EventsUnread`].
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

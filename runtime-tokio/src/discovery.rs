@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 /// A key, an address or a socket that cannot be used.
 ///
 /// # Panics
-/// No tokio runtime is around the call; [`parts`](crate::environment) says so as an error before.
+/// No tokio runtime is around the call; [`environment`](crate::environment) says so as an error before.
 pub fn discv5(config: Discv5Config, identity: &Keypair) -> Result<Discv5, Discv5Error> {
     Discv5::start(config, identity, &Handle::current())
 }

@@ -7,7 +7,7 @@
 //!
 //! # A node
 //!
-//! [`node()`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries wishes to it, each
+//! [`node()`] gives three values. The driver is a future to spawn. The clonable [`NetworkHandle`] carries commands to it, each
 //! with its answer. [`NetworkEvents`] is what the node has to tell. Here a node finds another one and asks for its head:
 //!
 //! ```
@@ -47,7 +47,7 @@
 //! # Reading events
 //!
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
-//! strangers, so that no event is ever lost; deadlines and our own wishes go on from a reserve. If even that is used up, wishes are
+//! strangers, so that no event is ever lost; deadlines and our own commands go on from a reserve. If even that is used up, commands are
 //! refused with [`HandleError::EventsUnread`].
 //!
 //! # Features

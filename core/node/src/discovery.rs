@@ -37,7 +37,7 @@ pub trait Discovery: Send {
     fn introduce(&mut self, record: String);
 
     /// Others see this node at this address, on whichever ports it listens on; its record may name it unless another one is fixed.
-    fn seen_at(&mut self, address: IpAddr);
+    fn advertise_address(&mut self, address: IpAddr);
 
     /// This node listens at this address now, `/p2p/…` included; others may be told.
     fn listening(&mut self, address: &Multiaddr);
@@ -69,7 +69,7 @@ impl Discovery for NoDiscovery {
 
     fn introduce(&mut self, _: String) {}
 
-    fn seen_at(&mut self, _: IpAddr) {}
+    fn advertise_address(&mut self, _: IpAddr) {}
 
     fn listening(&mut self, _: &Multiaddr) {}
 

@@ -185,7 +185,7 @@ impl NetworkDriver {
                 match output {
                     Output::Net(Action::LookUp { lookup }) => self.discovery.look_up(lookup),
                     Output::Net(Action::Introduce { record }) => self.discovery.introduce(record),
-                    Output::Net(Action::AdvertiseAddress { address }) => self.discovery.seen_at(address),
+                    Output::Net(Action::AdvertiseAddress { address }) => self.discovery.advertise_address(address),
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),

@@ -69,7 +69,7 @@ impl Discovery for Notes {
 
     fn introduce(&mut self, _: String) {}
 
-    fn seen_at(&mut self, _: IpAddr) {}
+    fn advertise_address(&mut self, _: IpAddr) {}
 
     fn listening(&mut self, address: &Multiaddr) {
         self.note("listening", address);

@@ -53,7 +53,7 @@ pub(crate) struct Candidate {
     /// When it was connected and had to go for somebody new last (P8.10).
     pub(crate) given_up: Option<Time>,
     /// When it was handed out to be stored last.
-    pub(crate) kept_at: Option<Time>,
+    pub(crate) persisted_at: Option<Time>,
 }
 
 impl Candidate {
@@ -157,7 +157,7 @@ impl Candidates {
             is_proven: false,
             connected_since: None,
             given_up: None,
-            kept_at: None,
+            persisted_at: None,
         });
         Taken::New
     }

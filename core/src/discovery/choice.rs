@@ -174,7 +174,7 @@ impl Core {
         {
             let Some((address, block)) = self.discovery.candidates.get(peer).and_then(Candidate::address) else { continue };
             let is_bad = self.reputation.standing(now.mono, peer) > Standing::Healthy;
-            let neighbours = block.map_or(0, |block| self.gater.connections_from(block) + chosen.of(&block));
+            let neighbours = block.map_or(0, |block| self.gater.neighbourhood_count(block) + chosen.of(&block));
             let whole = Rating { is_bad, neighbours, ..rating };
             if whole > rating {
                 rated.push(Reverse((whole, peer)));

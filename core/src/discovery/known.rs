@@ -1,7 +1,7 @@
 //! Which nodes do we know to be of use, across restarts too (P8.9)?
 //!
 //! A candidate is proven when it says, over a connection, that it speaks our chain's protocols. It is handed out to be stored then and when
-//! it goes, at most once in [`KEEP_EVERY`]; its score has a record of its own (P7.7). A node that is given them back dials them like any
+//! it goes, at most once in [`PERSIST_EVERY`]; its score has a record of its own (P7.7). A node that is given them back dials them like any
 //! candidate, the proven first, and tells discovery to begin from them, so that it needs no bootnode.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::record::Record;
 use crate::time::Now;
 
 /// How often one node is handed out to be stored, at most. Ours: a connection that flaps must not wear out a disk.
-const KEEP_EVERY: Duration = Duration::from_secs(600);
+const PERSIST_EVERY: Duration = Duration::from_secs(600);
 /// How old a stored node may be and still be taken back. Ours: a month.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
 
@@ -25,18 +25,18 @@ impl Core {
             if let Some(candidate) = self.discovery.candidates.get_mut(&peer) {
                 (candidate.is_proven, candidate.failures) = (true, 0);
             }
-            self.keep_candidate(now, &peer);
+            self.persist_candidate(now, &peer);
         }
     }
 
     /// Has a proven candidate stored, unless that was done lately.
-    pub(crate) fn keep_candidate(&mut self, now: Now, peer: &PeerId) {
+    pub(crate) fn persist_candidate(&mut self, now: Now, peer: &PeerId) {
         let Some(candidate) = self.discovery.candidates.get_mut(peer).filter(|candidate| candidate.is_proven) else { return };
-        if candidate.kept_at.is_some_and(|at| now.mono.since(at) < KEEP_EVERY) {
+        if candidate.persisted_at.is_some_and(|at| now.mono.since(at) < PERSIST_EVERY) {
             return;
         }
         let known = KnownNode { record: candidate.record.clone(), last_success: now.unix };
-        candidate.kept_at = Some(now.mono);
+        candidate.persisted_at = Some(now.mono);
         self.cx.persist(Record::Known(Box::new(known)));
     }
 

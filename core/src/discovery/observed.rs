@@ -26,19 +26,19 @@ use crate::time::{Now, Time};
 
 /// Neighbourhoods that must agree. Ours: two that a liar can have by chance, and one more.
 const ENOUGH: usize = 3;
-/// How long a observation counts. Ours: twice as long as identify takes to say it again.
+/// How long an observation counts. Ours: twice as long as identify takes to say it again.
 const OBSERVATION_LASTS: Duration = Duration::from_secs(600);
 /// Most observations that are kept, the oldest out first. Ours: more than the connections of any preset (P8.2), so that who repeats itself often
 /// drives nobody else's out.
 pub(crate) const MAX_OBSERVATIONS: usize = 256;
-/// Shortest time from one observation of ours to discovery to the next. Ours: as long as a record takes to spread.
+/// Shortest time between two addresses told to discovery, for each family. Ours: as long as a record takes to spread.
 const ADVERTISE_EVERY: Duration = Duration::from_secs(300);
 
 /// What peers said.
 #[derive(Debug, Default)]
 pub(crate) struct ObservedAddresses {
     observations: BTreeMap<Cidr, Observation>,
-    /// When discovery was advertised last, for each family.
+    /// When an address was advertised last, for each family.
     advertised4: Option<Time>,
     advertised6: Option<Time>,
 }

@@ -9,8 +9,8 @@
 //! | [`ConnectionGater::ask_dial`] | peer id there, peer blocked, banned, already connected, already dialing, address and subnet blocked, neighbourhood, redial limit |
 //! | [`ConnectionGater::ask_connection`] | peer blocked, banned, address and subnet blocked, neighbourhood |
 //!
-//! A protected peer (trusted, static) passes the redial limit and the neighbourhood's bound; a block stops it like any other. **(Ours:**
-//! the neighbourhood, or strangers from a static peer's subnet could keep it out.**)**
+//! A protected peer (trusted, static) passes the redial limit and the neighbourhood's bound; a block stops it like any other. The neighbourhood's
+//! bound is ours to lift: strangers from a static peer's subnet could keep it out.
 //!
 //! Invariant: every set is bounded; `redials` and `by_start` hold the same addresses, and only `dialed` and `expire` touch their keys.
 
@@ -279,7 +279,7 @@ impl ConnectionGater {
     }
 
     /// How many connections a neighbourhood has (P8.3).
-    pub(crate) fn connections_from(&self, neighbourhood: Cidr) -> usize {
+    pub(crate) fn neighbourhood_count(&self, neighbourhood: Cidr) -> usize {
         self.neighbours.count(neighbourhood)
     }
 

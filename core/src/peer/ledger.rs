@@ -1,6 +1,6 @@
 //! What is one peer's score, and how did it come to that (P7)?
 //!
-//! The peer table keeps one [`Ledger`] for each peer that it remembers and charges it with what the peer does. Nothing runs in between:
+//! `reputation` keeps one [`Ledger`] for each peer that is remembered and charges it with what the peer does. Nothing runs in between:
 //! decay and bans are worked out when somebody asks, so a silent peer costs nothing, and [`Ledger::ban_due`] tells the machine when to ask.
 //! The last [`MAX_SCORE_CHANGES`] changes are kept with their rule and cause; a peer that never changed keeps none.
 //!

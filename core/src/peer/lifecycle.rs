@@ -82,7 +82,7 @@ impl Core {
             self.requests_end_with(peer, disconnected_by_us);
             self.dispatch_soon(); // a catch-up that only it could back has nobody left
             self.dials.lost(&mut self.cx, peer);
-            self.keep_candidate(now, &peer);
+            self.persist_candidate(now, &peer);
             self.candidate_lost(now, &peer);
             self.reputation.persist_if_scored(&mut self.cx, peer);
         } else if info.direction == Direction::Outbound {

@@ -117,7 +117,7 @@ impl Discovery for Discv5 {
         self.order(Order::Introduce(record));
     }
 
-    fn seen_at(&mut self, address: IpAddr) {
+    fn advertise_address(&mut self, address: IpAddr) {
         self.order(Order::AdvertiseAddress(address));
     }
 
@@ -425,7 +425,7 @@ mod tests {
             ..Discv5Config::new(Some(ChainId(7)))
         };
         let mut discovery = Discv5::start(config, &Keypair::generate_secp256k1(), &Handle::current()).expect("a free port");
-        discovery.seen_at(seen.parse().expect("an address"));
+        discovery.advertise_address(seen.parse().expect("an address"));
         discovery.listening(&"/ip4/10.0.0.1/tcp/4001".parse().expect("a multiaddr"));
         let own = |news| if let DiscoveryNews::OwnRecord(text) = news { Some(parse(&text).expect("ours")) } else { None };
         loop {

@@ -161,7 +161,7 @@ impl Discovery for Rumour {
 
     fn introduce(&mut self, _: String) {}
 
-    fn seen_at(&mut self, _: IpAddr) {}
+    fn advertise_address(&mut self, _: IpAddr) {}
 
     fn listening(&mut self, _: &Multiaddr) {}
 
@@ -209,7 +209,7 @@ impl Discovery for Ear {
 
     fn introduce(&mut self, _: String) {}
 
-    fn seen_at(&mut self, address: IpAddr) {
+    fn advertise_address(&mut self, address: IpAddr) {
         let _ = self.0.unbounded_send(address); // a test that is over does not listen
     }
 
