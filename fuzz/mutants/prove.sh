@@ -36,7 +36,7 @@ missed=0
 table=$(printf '%-22s %-15s %-28s %s' bug target "found after" "what it met")
 for bug in "${bugs[@]}"; do
     read -r name target <<<"$bug"
-    patch --quiet --directory "$dir/tree" --strip 1 <"$here/$name.patch"
+    patch --quiet --directory "$dir/tree" --strip 1 <"$here/$name.patch" || { echo "$name: the patch does not apply any more" >&2; exit 1; }
     if search "$target" "$most"; then
         found="not in $most s"
         met=-
