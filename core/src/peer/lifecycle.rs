@@ -93,14 +93,17 @@ impl Core {
 
     /// A peer said what it speaks.
     pub(crate) fn peer_identified(&mut self, now: Now, peer: PeerId, protocols: SupportedProtocols) {
-        self.peers.identified(&peer, protocols);
+        let is_news = self.peers.identified(&peer, protocols);
         self.candidate_identified(now, peer);
         if protocols.supports_none() {
             // Its subscriptions may still be on their way.
             self.cx.timers.set_if_idle(Timer::NoCommonProtocol(peer), now.mono.after(SUBSCRIPTION_GRACE));
         }
-        self.ask_new_peer_for_head(peer);
-        self.dispatch_soon();
+        // Who says the same again and again must not have everybody looked at each time.
+        if is_news || protocols.supports_none() {
+            self.ask_new_peer_for_head(peer);
+            self.dispatch_soon();
+        }
     }
 
     /// P2.5: a peer that speaks nothing of our chain is of no use, and at no fault.

@@ -227,11 +227,10 @@ impl Peers {
         self.connected.len()
     }
 
-    /// A peer said what it speaks.
-    pub(crate) fn identified(&mut self, peer: &PeerId, protocols: SupportedProtocols) {
-        if let Some(connected) = self.connected.get_mut(peer) {
-            connected.protocols = protocols;
-        }
+    /// A peer said what it speaks. Says whether that is news.
+    pub(crate) fn identified(&mut self, peer: &PeerId, protocols: SupportedProtocols) -> bool {
+        let connected = self.connected.get_mut(peer);
+        connected.is_some_and(|connected| std::mem::replace(&mut connected.protocols, protocols) != protocols)
     }
 
     /// A peer turned out not to speak a protocol: it is not asked again.

@@ -129,7 +129,8 @@ impl Requests {
         body: Bytes,
         purpose: impl FnOnce(CommandId) -> Purpose,
     ) -> Result<(CommandId, bool), CommandError> {
-        let peer = match peer {
+        let is_named = peer.is_some();
+        let mut peer = match peer {
             Some(peer) => {
                 let connected = askable.peers.get(&peer).ok_or(CommandError::NotConnected)?;
                 if !connected.protocols.supports(protocol) {
@@ -147,7 +148,13 @@ impl Requests {
         // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
         // there is a place among those who wait.
         self.send_waiting(cx, &mut askable);
-        let waits = self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none();
+        let mut waits = self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none();
+        if waits
+            && !is_named
+            && let Some(other) = self.choose(cx, &askable, protocol, &Whom::ANYONE)
+        {
+            (peer, waits) = (other, false); // P6.8: nobody waits for one peer while another has room
+        }
         let command = cx.mint.commands.next(CommandId);
         let sent = Sent { peer, protocol, purpose: purpose(command) };
         let request = cx.mint.requests.next(RequestId);

@@ -75,11 +75,19 @@ impl Fetches {
         }
     }
 
-    /// Ends those of blocks before this one.
-    pub(crate) fn end_below(&mut self, cx: &mut Cx, number: u64) {
+    /// Ends those of blocks before this one; a list that a later block needs too (T6) is looked for on that block's behalf.
+    pub(crate) fn end_below(&mut self, cx: &mut Cx, number: u64, last_reference: impl Fn(&B256) -> Option<u64>) {
         let settled: Vec<B256> = self.by_hash.iter().filter(|(_, fetch)| fetch.number < number).map(|(hash, _)| *hash).collect();
         for hash in settled {
-            self.end(cx, &hash);
+            match (last_reference(&hash).filter(|last| *last >= number), self.by_hash.get_mut(&hash)) {
+                (Some(last), Some(fetch)) => {
+                    if self.due.remove(&(fetch.number, hash)) {
+                        self.due.insert((last, hash));
+                    }
+                    fetch.number = last;
+                }
+                (_, _) => self.end(cx, &hash),
+            }
         }
     }
 

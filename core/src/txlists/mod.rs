@@ -270,7 +270,8 @@ impl TxLists {
 
     /// What lies before this block needs no execution, and so no list.
     pub(crate) fn end_fetches_below(&mut self, cx: &mut Cx, next_ready: u64) {
-        self.fetches.end_below(cx, next_ready);
+        let store = &self.store;
+        self.fetches.end_below(cx, next_ready, |hash| store.last_reference(hash));
     }
 
     /// P5.6: missing for long enough, or the pause behind the last try is over. Says whether somebody should be asked now.

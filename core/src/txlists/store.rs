@@ -66,6 +66,11 @@ impl TxListStore {
         self.lists.contains_key(hash)
     }
 
+    /// The highest block whose commitment refers to it.
+    pub(crate) fn last_reference(&self, hash: &B256) -> Option<u64> {
+        self.references.get(hash).map(|references| references.number)
+    }
+
     /// Does a kept commitment refer to it?
     pub(crate) fn is_referenced(&self, hash: &B256) -> bool {
         self.references.contains_key(hash)
@@ -105,19 +110,28 @@ impl TxListStore {
     pub(crate) fn insert(&mut self, hash: B256, txlist: Bytes, next_ready: u64) -> Result<Vec<(u64, B256)>, Refusal> {
         let cost = txlist.len() + TXLIST_OVERHEAD_BYTES;
         let own = self.references.get(&hash).map_or(u64::MAX, |references| references.number);
-        let mut displaced = Vec::new();
-        while self.referenced_bytes + cost > self.max_referenced_bytes {
-            let oldest = self.referenced_by_number().filter(|(number, _)| *number < next_ready).min();
-            let latest = || self.referenced_by_number().filter(|(number, _)| *number > own).max();
-            let (number, gives_way) = oldest.or_else(latest).ok_or(Refusal::NoRoom)?;
-            self.remove(&gives_way);
-            if number >= next_ready {
-                displaced.push((number, gives_way));
+        let mut gives_way = Vec::new();
+        let mut bytes = self.referenced_bytes + cost;
+        if bytes > self.max_referenced_bytes {
+            let (mut behind, later): (Vec<_>, Vec<_>) = self.referenced_by_number().partition(|(number, _)| *number < next_ready);
+            let mut later: Vec<_> = later.into_iter().filter(|(number, _)| *number > own).collect();
+            behind.sort_unstable();
+            later.sort_unstable_by(|one, other| other.cmp(one));
+            // All of them are found before the first one goes: nothing is given up for a list that finds no room in the end.
+            let mut candidates = behind.into_iter().chain(later);
+            while bytes > self.max_referenced_bytes {
+                let (number, hash) = candidates.next().ok_or(Refusal::NoRoom)?;
+                bytes -= self.lists.get(&hash).map_or(0, |stored| stored.txlist.len() + TXLIST_OVERHEAD_BYTES);
+                gives_way.push((number, hash));
             }
         }
+        for (_, hash) in &gives_way {
+            self.remove(hash);
+        }
+        gives_way.retain(|(number, _)| *number >= next_ready);
         self.referenced_bytes += cost;
         self.lists.insert(hash, Stored { txlist, orphan_of: None });
-        Ok(displaced)
+        Ok(gives_way)
     }
 
     /// Stores an orphan whose room was set aside.
@@ -231,5 +245,20 @@ mod tests {
         assert_eq!(store.insert(hash, bytes.clone(), 1), Err(Refusal::NoRoom));
         assert_eq!(store.insert(hash, bytes, 2), Ok(Vec::new()));
         assert!(!store.has(&B256::repeat_byte(1)) && store.has(&B256::repeat_byte(2)));
+    }
+
+    #[test]
+    fn nothing_gives_way_to_a_list_that_finds_no_room_in_the_end() {
+        // P5.5, P10.1
+        let mut store = store();
+        for number in [1, 2, 4] {
+            let (hash, bytes) = list(number);
+            store.add_reference(hash, u64::from(number), 1);
+            store.insert(hash, bytes, 1).expect("room for three");
+        }
+        let large = B256::repeat_byte(3);
+        store.add_reference(large, 3, 1);
+        assert_eq!(store.insert(large, vec![3; 400].into(), 1), Err(Refusal::NoRoom));
+        assert!(store.has(&B256::repeat_byte(4)), "block 4 would wait for it for ever");
     }
 }

@@ -262,3 +262,35 @@ fn p7_10_what_a_restarted_peer_cannot_remember_is_dropped_and_not_charged() {
     ask(&mut node);
     assert_eq!(node.score(9), before - 250_000, "more than that is its fault");
 }
+
+#[test]
+fn p6_8_a_request_to_nobody_in_particular_waits_for_nobody_while_another_peer_has_room() {
+    for (busy, free) in [(9, 8), (9, 10)] {
+        let mut node = Node::connected_to(&[busy]);
+        let ask = |node: &mut Node, hash: u8, peer| {
+            requests(&node.command(Command::GetTxList { hash: B256::repeat_byte(hash), peer }).unwrap().1)
+        };
+        for _ in 0..7 {
+            let sent = ask(&mut node, 1, Some(peer(busy)));
+            let body = RawTxList { hash: B256::repeat_byte(1), txlist: Bytes::new() }.encode();
+            node.input(Input::ResponseReceived { request: sent[0].0, body });
+            node.wait(Duration::from_secs(1));
+        }
+        assert_eq!(ask(&mut node, 2, Some(peer(busy))), [], "it waits for the first of seven places");
+        node.connect(free);
+        node.now = node.now.after(Duration::from_secs(3)); // that place is free, and the host has not said that it is time
+        let asked: Vec<_> = ask(&mut node, 3, None).into_iter().map(|asked| (asked.1, asked.3[0])).collect();
+        assert_eq!(asked, [(peer(busy), 2), (peer(free), 3)]);
+    }
+}
+
+#[test]
+fn p6_8_who_says_the_same_again_and_again_has_nobody_looked_at() {
+    let mut node = Node::connected_to(&[9]);
+    let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
+    let due = node.core.poll_timeout();
+    for _ in 0..3 {
+        assert_eq!(node.input(Input::PeerIdentified { peer: peer(9), protocols }), []);
+    }
+    assert_eq!(node.core.poll_timeout(), due);
+}

@@ -179,3 +179,22 @@ fn p5_5_blocks_become_ready_in_order_whatever_order_their_txlists_come_in() {
     assert_eq!(ready(&node.txlist(9, &blocks[3].1)), [4]);
     assert!(ready(&node.txlist(9, &blocks[3].1)).is_empty(), "each once");
 }
+
+#[test]
+fn t6_a_list_that_a_later_block_needs_too_is_looked_for_when_the_first_one_is_settled() {
+    // T6, P5.6
+    let txlist = Bytes::from_static(b"an empty block, as every empty block is encoded");
+    let mut writer = Writer::new(1);
+    let blocks: Vec<_> = (0..2).map(|_| writer.write(|preconf| preconf.raw_tx_list_hash = keccak256(&txlist))).collect();
+    let mut node = Node::connected_to(&[9]);
+    for block in &blocks {
+        node.commitment(9, block);
+    }
+    let tip = SyncTip { block_number: 1, preconfirmation_hash: Some(preconfirmation_hash(&blocks[0])) };
+    node.update(Update::MoveSyncTip(tip)).expect("a tip");
+    let outputs = node.wait(Config::new(CHAIN).txlist_grace);
+    let asked = requests(&outputs);
+    assert_eq!(asked.iter().map(|asked| asked.2).collect::<Vec<_>>(), [Protocol::GetTxList]);
+    let body = RawTxList { hash: keccak256(&txlist), txlist }.encode();
+    assert_eq!(ready(&node.input(Input::ResponseReceived { request: asked[0].0, body })), [2]);
+}
