@@ -99,10 +99,9 @@ impl Core {
             // Its subscriptions may still be on their way.
             self.cx.timers.set_if_idle(Timer::NoCommonProtocol(peer), now.mono.after(SUBSCRIPTION_GRACE));
         }
-        // Who says the same again and again must not have everybody looked at each time.
-        if is_news || protocols.supports_none() {
-            self.ask_new_peer_for_head(peer);
-            self.dispatch_soon();
+        self.ask_new_peer_for_head(peer);
+        if is_news {
+            self.dispatch_soon(); // who says the same again and again must not have everybody looked at each time
         }
     }
 

@@ -283,14 +283,3 @@ fn p6_8_a_request_to_nobody_in_particular_waits_for_nobody_while_another_peer_ha
         assert_eq!(asked, [(peer(busy), 2), (peer(free), 3)]);
     }
 }
-
-#[test]
-fn p6_8_who_says_the_same_again_and_again_has_nobody_looked_at() {
-    let mut node = Node::connected_to(&[9]);
-    let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true };
-    let due = node.core.poll_timeout();
-    for _ in 0..3 {
-        assert_eq!(node.input(Input::PeerIdentified { peer: peer(9), protocols }), []);
-    }
-    assert_eq!(node.core.poll_timeout(), due);
-}
