@@ -163,8 +163,8 @@ mod tests {
             let filter = log_filter(text).expect("it makes sense");
             let most = |target: &str| {
                 use tracing_subscriber::filter::LevelFilter as L;
-                let levels = [L::ERROR, L::WARN, L::INFO, L::DEBUG, L::TRACE].into_iter().filter_map(L::into_level);
-                levels.filter(|level| filter.would_enable(target, level)).next_back().map_or(L::OFF, L::from_level)
+                let mut levels = [L::ERROR, L::WARN, L::INFO, L::DEBUG, L::TRACE].into_iter().filter_map(L::into_level);
+                levels.rfind(|level| filter.would_enable(target, level)).map_or(L::OFF, L::from_level)
             };
             assert_eq!((most("preconf_core"), most("libp2p_gossipsub"), most("other")), (core, gossipsub, other), "{text}");
         }
