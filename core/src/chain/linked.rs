@@ -115,7 +115,7 @@ impl LinkedChain {
         self.by_hash.len()
     }
 
-    /// C4: the lowest number that can still be taken; what lies below fell off behind what was executed.
+    /// C4: the highest number that can no longer be taken: what is settled, or fell off behind what was executed.
     pub(crate) fn floor(&self) -> u64 {
         let first = self.canonical.first_key_value().map_or(0, |(&first, _)| first.saturating_sub(1));
         self.tip.block_number.max(first)

@@ -45,7 +45,7 @@ pub struct Reached {
     pub proven: usize,
     /// Messages of our own that got out.
     pub published: usize,
-    /// Connections that the gate refused.
+    /// Connections that the gater refused.
     pub gated: usize,
     /// Peers that had to leave for others.
     pub pruned: usize,
