@@ -1,0 +1,247 @@
+//! One redb file: looked at, made, written to, and given up in time.
+//!
+//! What is on disk must be true at every moment, so:
+//!
+//! - A file is made under another name, synced, and then moved to its place: a file that is in its place was once whole.
+//! - Every commit is redb's in two phases with the state of its allocator, so that a process that is killed leaves a file which needs no
+//!   repair. One that needs it all the same is not written to again.
+//! - Before a file is opened, it is read and checked through an overlay, which changes nothing.
+//! - A failed sync may have left in the system's cache what is not on disk, for us or for the process before us. The one thing that later
+//!   commits build on without writing it again is the header, so it is written again and synced before anything else.
+//! - redb stops at its first error, and takes what it reads at its word. After an error it is closed, and the file opened anew.
+//! - What has lost its name is gone, however well it is written: the path is looked up before a write is confirmed.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use preconf_core::{StorageFailure, UnixTime};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+
+use crate::backend::{Direct, Overlay};
+use crate::disk::{Disk, DiskFile, FileId};
+use crate::error::Trouble;
+use crate::report::{Flaw, Flaws};
+
+/// Memory that redb may use for pages of one file. Ours: rows are written once and read at the start.
+const CACHE_BYTES: usize = 8 << 20;
+/// What redb writes at a commit without its being a new page. Source: redb's header is its first page.
+const HEADER_BYTES: u64 = 4096;
+
+/// Where a database belongs.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) name: &'static str,
+}
+
+impl Place {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.join(self.name)
+    }
+
+    /// Where a damaged one goes.
+    pub(crate) fn aside(&self, now: UnixTime) -> PathBuf {
+        self.dir.join(format!("{}.damaged-{}", self.name, now.secs()))
+    }
+
+    /// Where a new one is made.
+    fn beside(&self) -> PathBuf {
+        self.dir.join(format!("{}.new", self.name))
+    }
+
+    /// Is this the name of one that was not finished?
+    pub(crate) fn is_unfinished(&self, name: &str) -> bool {
+        name.strip_prefix(self.name) == Some(".new")
+    }
+
+    /// Is this the name of a damaged one?
+    pub(crate) fn is_aside(&self, name: &str) -> bool {
+        name.strip_prefix(self.name).is_some_and(|rest| rest.starts_with(".damaged-"))
+    }
+
+    /// Makes a database and puts it in its place, in place of what is there.
+    pub(crate) fn make(&self, fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), Trouble> {
+        let beside = self.beside();
+        match self.disk.remove(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Trouble::Io(error)),
+            _ => {}
+        }
+        let file = self.disk.create(&beside).map_err(Trouble::Io)?;
+        guard(|| {
+            let database = builder(None).create_with_backend(Direct(file.clone()))?;
+            commit(&database, fill)
+        })?;
+        file.sync().map_err(Trouble::Io)?;
+        self.disk.rename(&beside, &self.path()).map_err(Trouble::Io)?;
+        self.disk.sync_dir(&self.dir).map_err(Trouble::Io)
+    }
+
+    /// Copies the file, byte for byte, and gives the copy its name when it is whole.
+    pub(crate) fn copy(&self, name: &Path) -> io::Result<()> {
+        let beside = self.beside();
+        match self.disk.remove(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let (from, to) = (self.disk.open(&self.path())?, self.disk.create(&beside)?);
+        let (len, mut at, mut piece) = (from.len()?, 0, vec![0; 1 << 20]);
+        while at < len {
+            let part = (len - at).min(piece.len() as u64) as usize;
+            from.read_at(at, &mut piece[..part])?;
+            to.write_at(at, &piece[..part])?;
+            at += part as u64;
+        }
+        to.sync()?;
+        self.disk.rename(&beside, name)?;
+        self.disk.sync_dir(&self.dir)
+    }
+}
+
+/// Reads a file without writing to it, and tells where redb had to mend it for that.
+pub(crate) fn peek<T>(
+    file: &Arc<dyn DiskFile>,
+    flaws: &mut Flaws,
+    read: impl FnOnce(&ReadTransaction, &mut Flaws) -> Result<T, redb::Error>,
+) -> Result<T, Trouble> {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let value = guard(|| {
+        if file.is_empty()? {
+            return Err(redb::Error::Corrupted("it is empty".to_owned())); // redb would begin a new one in it
+        }
+        let mend = repaired.clone();
+        let mut builder = builder(None);
+        builder.set_repair_callback(move |_| mend.store(true, Ordering::Relaxed));
+        let database = builder.create_with_backend(Overlay::new(file.clone())?)?;
+        read(&database.begin_read()?, flaws)
+    })?;
+    if repaired.load(Ordering::Relaxed) {
+        flaws.push(Flaw::file("it was not written to its end, and needs repair"));
+    }
+    Ok(value)
+}
+
+/// A database that is written to.
+#[derive(Debug)]
+pub(crate) struct Live {
+    place: Place,
+    /// The file as it was when the store was opened. Another one in its place, an older copy say, is not ours to go on with.
+    id: FileId,
+    database: Option<Database>,
+    /// What must hold before it is written to.
+    check: fn(&ReadTransaction, &mut Flaws),
+}
+
+impl Live {
+    pub(crate) fn open(place: Place, check: fn(&ReadTransaction, &mut Flaws)) -> Result<Self, Trouble> {
+        let id = place.disk.identity(&place.path()).map_err(Trouble::Io)?;
+        let mut live = Self { place, id, database: None, check };
+        live.reopen()?;
+        Ok(live)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Commits what `fill` writes. Ok means: it is on disk, in a file that is found under its name.
+    pub(crate) fn write<T>(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, StorageFailure> {
+        self.try_write(fill).map_err(|trouble| {
+            let (path, failure) = (self.place.path(), trouble.failure());
+            tracing::debug!(path = %path.display(), %trouble, ?failure, "a write failed");
+            self.give_up();
+            failure
+        })
+    }
+
+    fn try_write<T>(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, Trouble> {
+        self.look_up()?;
+        if self.database.is_none() {
+            self.reopen()?;
+        }
+        let database = self.database.as_ref().ok_or_else(|| Trouble::Io(io::ErrorKind::NotFound.into()))?;
+        let value = guard(|| commit(database, fill))?;
+        self.look_up()?; // never confirm what was written into a file without a name
+        Ok(value)
+    }
+
+    /// Is the file still found under its name?
+    fn look_up(&self) -> Result<(), Trouble> {
+        match self.place.disk.identity(&self.place.path()) {
+            Ok(id) if id == self.id => Ok(()),
+            Ok(_) => Err(Trouble::Io(io::ErrorKind::NotFound.into())),
+            Err(error) => Err(Trouble::Io(error)),
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        let file = self.place.disk.open(&self.place.path()).map_err(Trouble::Io)?;
+        if file.identity().map_err(Trouble::Io)? != self.id {
+            return Err(Trouble::Io(io::ErrorKind::NotFound.into()));
+        }
+        let mut flaws = Flaws::default();
+        peek(&file, &mut flaws, |transaction, flaws| {
+            (self.check)(transaction, flaws);
+            Ok(())
+        })?;
+        if !flaws.is_empty() {
+            return Err(Trouble::Damaged(flaws.to_string()));
+        }
+        settle(&file).map_err(Trouble::Io)?;
+        // A repair would be a write to what is damaged.
+        let abort = |session: &mut redb::RepairSession| session.abort();
+        self.database = Some(guard(|| Ok(builder(Some(abort)).create_with_backend(Direct(file.clone()))?))?);
+        Ok(())
+    }
+
+    /// Closes the database. In doubt what was under way is on disk, or it is not.
+    fn give_up(&mut self) {
+        let database = self.database.take();
+        let _ = guard(|| {
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// Has the header be on disk as it reads, see above.
+fn settle(file: &Arc<dyn DiskFile>) -> io::Result<()> {
+    let mut header = vec![0; file.len()?.min(HEADER_BYTES) as usize];
+    file.read_at(0, &mut header)?;
+    file.write_at(0, &header)?;
+    file.sync()
+}
+
+fn builder(repair: Option<fn(&mut redb::RepairSession)>) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    if let Some(repair) = repair {
+        builder.set_repair_callback(repair);
+    }
+    builder
+}
+
+fn commit<T>(database: &Database, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    let mut transaction = database.begin_write()?; // with immediate durability, as they all are unless told
+    transaction.set_quick_repair(true);
+    let value = fill(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+/// Has redb do something. A panic of its own tells that the file is not what it should be.
+fn guard<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Trouble> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(Trouble::from),
+        Err(_) => Err(Trouble::Damaged("it makes no sense to the database".to_owned())),
+    }
+}

@@ -1,0 +1,159 @@
+//! A store that lasts as long as somebody holds it.
+//!
+//! For tests, and for who has no disk: clones share what was kept, so a test gives one to a node, ends that node, and starts another on a
+//! clone. A test may also withhold the confirmations, or have all writes fail.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures::future::{BoxFuture, FutureExt, ready};
+use preconf_core::{OwnCommitment, PersistId, Record, StorageFailure, UnixTime};
+
+use crate::key::{KINDS, Key, is_clean_peer};
+use crate::limits::Limits;
+use crate::store::{Done, Store};
+
+/// Records in memory, confirmed at once.
+#[derive(Debug)]
+pub struct MemoryStore {
+    shelf: Arc<Mutex<Shelf>>,
+    /// What this handle took and has not told of.
+    taken: VecDeque<(PersistId, Record)>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    records: BTreeMap<Key, (u64, Record)>,
+    /// How many there are of each kind.
+    counts: [usize; KINDS],
+    next: u64,
+    is_held: bool,
+    failure: Option<StorageFailure>,
+    wakers: Vec<Waker>,
+}
+
+impl MemoryStore {
+    /// An empty store, made at this time (P5.9b).
+    pub fn new(began: UnixTime) -> Self {
+        let store = Self { shelf: Arc::default(), taken: VecDeque::new() };
+        store.shelf().put(Record::Began { at: began });
+        store
+    }
+
+    /// What a restart is given, in its order.
+    pub fn records(&self) -> Vec<Record> {
+        let shelf = self.shelf();
+        let mut records: Vec<_> = shelf.records.iter().collect();
+        records.sort_by_key(|(key, (age, _))| (key.kind(), if key.is_by_age() { *age } else { 0 }));
+        records.into_iter().map(|(_, (_, record))| record.clone()).collect()
+    }
+
+    /// Keeps nothing more and confirms nothing, as a disk that hangs, until told otherwise. All clones do.
+    pub fn hold(&self, is_held: bool) {
+        let mut shelf = self.shelf();
+        shelf.is_held = is_held;
+        shelf.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Has all writes fail, or no more. All clones do.
+    pub fn fail(&self, failure: Option<StorageFailure>) {
+        self.shelf().failure = failure;
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self { shelf: self.shelf.clone(), taken: VecDeque::new() }
+    }
+}
+
+impl Store for MemoryStore {
+    fn persist(&mut self, id: PersistId, record: Record) {
+        self.taken.push_back((id, record));
+        self.shelf().wakers.drain(..).for_each(Waker::wake);
+    }
+
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Done> {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shelf.is_held
+            && let Some((id, record)) = self.taken.pop_front()
+        {
+            let result = shelf.failure.map_or(Ok(()), Err);
+            if result.is_ok() {
+                shelf.put(record);
+            }
+            return Poll::Ready(Done { id, result });
+        }
+        shelf.wakers.retain(|waker| !waker.will_wake(context.waker()));
+        shelf.wakers.push(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Nothing waits for a disk: what was not polled is kept now, unless it is withheld.
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let taken = std::mem::take(&mut self.taken);
+        let mut shelf = self.shelf();
+        if !shelf.is_held && shelf.failure.is_none() {
+            taken.into_iter().for_each(|(_, record)| shelf.put(record));
+        }
+        ready(()).boxed()
+    }
+}
+
+impl Shelf {
+    fn put(&mut self, record: Record) {
+        let key = Key::of(&record);
+        if is_clean_peer(&record) {
+            self.remove(&key);
+            return;
+        }
+        self.next += 1;
+        match (self.records.get_mut(&key), record) {
+            // P5.9: what was said first stays. Said again, it may bring its txlist.
+            (Some((_, Record::Committed(kept))), Record::Committed(own)) => keep_first(kept, &own),
+            (Some(_), Record::Began { .. } | Record::TxList { .. } | Record::Evidence { .. }) => {}
+            (old, record) => {
+                self.counts[usize::from(key.kind())] += usize::from(old.is_none());
+                self.records.insert(key.clone(), (self.next, record));
+            }
+        }
+        self.trim(&key);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.counts[usize::from(key.kind())] -= usize::from(self.records.remove(key).is_some());
+    }
+
+    /// Drops what is over the bound of this kind: the lowest block, else the oldest.
+    fn trim(&mut self, key: &Key) {
+        let limits = Limits::default();
+        let max = match key {
+            Key::Began | Key::Schedule | Key::SyncTip => return,
+            Key::Committed { .. } => limits.own_at_most,
+            Key::Commitment(_) | Key::TxList(_) | Key::Evidence(_) => limits.commitments,
+            Key::Peer(_) | Key::Known(_) => limits.peers,
+        };
+        if self.counts[usize::from(key.kind())] <= max {
+            return;
+        }
+        let mut alike = self.records.iter().filter(|(other, _)| other.kind() == key.kind());
+        let out = match key {
+            Key::Committed { .. } | Key::Commitment(_) => alike.next(),
+            _ => alike.min_by_key(|(_, (age, _))| *age),
+        };
+        if let Some(out) = out.map(|(key, _)| key.clone()) {
+            self.remove(&out);
+        }
+    }
+}
+
+fn keep_first(kept: &mut OwnCommitment, own: &OwnCommitment) {
+    if kept.txlist.is_none() && kept.hash() == own.hash() {
+        kept.txlist.clone_from(&own.txlist);
+    }
+}
