@@ -26,6 +26,7 @@ use crate::peer::reputation::Account;
 use crate::peer::subnet::Cidr;
 use crate::peer::table::{Connected, ConnectionInfo};
 use crate::publish::committed::OwnCommitments;
+use crate::publish::inquiry::MAX_INQUIRY_ITEMS;
 use crate::publish::outbox::Outbox;
 use crate::request::Requests;
 use crate::request::serve::Serving;
@@ -73,7 +74,7 @@ fn allowances(config: &Config) -> usize {
 pub fn memory_bound(config: &Config) -> usize {
     size_of::<Core>()
         // Beside the pages under way, what an ended run left behind, and the one commitment before a child of which each request may ask.
-        + ChainState::max_bytes(config, MAX_PAGE_ITEMS_JUDGED + MAX_PAGE_ITEMS + config.max_requests)
+        + ChainState::max_bytes(config, MAX_PAGE_ITEMS_JUDGED + MAX_PAGE_ITEMS + MAX_INQUIRY_ITEMS + config.max_requests)
         + TxLists::max_bytes(config, MAX_CONNECTED)
         + Outbox::max_bytes(config)
         + OwnCommitments::max_bytes(config)

@@ -13,7 +13,10 @@ use crate::job::{Job, Work};
 use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::record::Record;
 use crate::stats::Stats;
-use crate::time::{Now, Timers};
+use crate::time::{Now, Time, Timers};
+
+/// The last time at which the machine can be called, in effect.
+const LAST: Time = Time(u64::MAX - 1);
 
 /// Most outputs that may wait before strangers' messages are dropped unheard (P10.1). Ours: several of the largest steps.
 pub(crate) const MAX_OUTPUTS_WAITING: usize = 4 * MAX_OUTPUTS_PER_STEP;
@@ -60,9 +63,10 @@ impl Cx {
         }
     }
 
-    /// A call begins. A monotonic time that goes back counts as the last one.
+    /// A call begins. A monotonic time that goes back counts as the last one; and there is always a later one, or what is due next would be due
+    /// at once for ever (P10.2).
     pub(crate) fn begin(&mut self, now: Now) -> Now {
-        self.now = Now { mono: now.mono.max(self.now.mono), unix: now.unix };
+        self.now = Now { mono: now.mono.max(self.now.mono).min(LAST), unix: now.unix };
         self.waited = self.outputs.len();
         self.now
     }

@@ -6,6 +6,7 @@
 //! | class | sort key within it |
 //! |---|---|
 //! | what our user asked of a peer that had no room for it then | the order in which it came |
+//! | what there is of a window in which we want to publish (P5.9b) | |
 //! | pages of a catch-up | first block: the next above our head before all others |
 //! | missing txlists | block, then hash: the order in which blocks become ready |
 //!
@@ -45,6 +46,7 @@ impl Core {
     fn dispatch(&mut self) {
         let (requests, cx, mut askable) = self.asking();
         requests.send_waiting(cx, &mut askable);
+        self.ask_of_own_window();
         self.ask_for_pages();
         self.judge_pages(); // one that waited for another which is not needed any more
         self.ask_for_txlists();
@@ -55,6 +57,15 @@ impl Core {
         };
         let anybody_on: Vec<Protocol> = Protocol::ALL.into_iter().filter(waits_for_anybody).collect();
         self.requests.set_timer(&mut self.cx, &self.peers, &self.reputation, &anybody_on);
+    }
+
+    fn ask_of_own_window(&mut self) {
+        while let Some(wanted) = self.inquiry.next_wanted() {
+            match self.send_wanted(wanted) {
+                Some((peer, _)) => self.inquiry.asked(peer),
+                None => return, // whoever comes or has room in time is asked then
+            }
+        }
     }
 
     fn ask_for_pages(&mut self) {

@@ -21,6 +21,7 @@ use crate::peer::lifecycle::Opened;
 use crate::peer::reputation::Reputation;
 use crate::peer::table::{ConnectionInfo, Peers};
 use crate::publish::committed::OwnCommitments;
+use crate::publish::inquiry::Inquiry;
 use crate::publish::outbox::Outbox;
 use crate::request::Requests;
 use crate::request::serve::Serving;
@@ -58,6 +59,7 @@ pub struct Core {
     pub(crate) catch_up: CatchUp,
     pub(crate) outbox: Outbox,
     pub(crate) own: OwnCommitments,
+    pub(crate) inquiry: Inquiry,
     pub(crate) gater: ConnectionGater,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
@@ -105,6 +107,7 @@ impl Core {
             catch_up: CatchUp::default(),
             outbox: Outbox::default(),
             own: OwnCommitments::new(config, now.unix),
+            inquiry: Inquiry::default(),
             discovery: Discovery::new(Candidates::new(config.gater.max_per_neighbourhood as usize)),
             gater,
             dials,
@@ -241,6 +244,7 @@ impl Core {
                 Timer::TxListMissing(hash) => self.fetch_due(&hash),
                 Timer::Orphan(hash) => self.txlists.orphan_over(&hash),
                 Timer::Unsent(command) => self.outbox.unsent_over(&mut self.cx, command),
+                Timer::Inquiry => self.end_inquiry(),
                 Timer::Unheard => self.outbox.send_waiting(&mut self.cx, None),
                 Timer::Heads => self.heads_due(),
                 Timer::RequestCapacity => self.dispatch_soon(),

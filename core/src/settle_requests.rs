@@ -6,6 +6,7 @@
 //! | commitments, by our user | the peer is paid, the command ends | a failure; the command fails | the command fails |
 //! | a page | the peer is paid, items are judged | one failure; its good items are judged, another peer has the rest | another peer is asked |
 //! | the parent of a child | the peer is paid, it is judged | one failure | nothing: the next child asks again |
+//! | what there is of our own window | the peer is paid, items are judged before what waits for them (P5.9b) | one failure | another peer is asked |
 //! | a txlist | it is hashed, and settled then; not found costs nothing | a failure; the fetch moves on, the command fails | likewise, uncharged |
 //!
 //! Who did not answer is charged by how: in time, by closing, with a broken frame; not for what it cannot help. A request of another's gains
@@ -54,6 +55,12 @@ impl Core {
             Purpose::Parent { number } => {
                 let (items, _) = self.commitments_received(request, peer, read_page(body, number, 1, slasher));
                 self.judge_items(peer, request, items);
+                Ok(())
+            }
+            Purpose::OwnWindow { start, count } => {
+                let (items, _) = self.commitments_received(request, peer, read_page(body, start, count, slasher));
+                self.judge_items(peer, request, items);
+                self.inquiry_answered(&peer, true);
                 Ok(())
             }
             Purpose::TxList { hash, .. } => {
@@ -156,6 +163,7 @@ impl Core {
             Purpose::TxList { hash, command: None } => {
                 self.txlists.fetch_failed(&hash); // the end of the request has others asked
             }
+            Purpose::OwnWindow { .. } => self.inquiry_answered(&peer, false),
             Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
         }
         if let Some(command) = purpose.command() {

@@ -99,6 +99,8 @@ pub enum Timer {
     RequestCapacity,
     /// A child's parent is still missing (P5.2).
     MissingParent,
+    /// Peers have had their time to say what they hold of a window of ours (P5.9b).
+    Inquiry,
     /// Messages of ours that found no peer are tried again (P5.8).
     Unheard,
     /// A peer has been at the ban threshold long enough (P7.4), or its ban is over.

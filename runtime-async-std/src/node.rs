@@ -28,5 +28,7 @@ pub fn environment(config: &NetworkConfig) -> Result<Environment, StartError> {
         jobs: Box::new(BlockingPool),
         clock: Box::new(SystemClock::new()),
         discovery: Box::new(NoDiscovery::default()),
+        store: None,
+        records: Vec::new(),
     })
 }

@@ -44,6 +44,9 @@
 //! [`NetworkHandle::publish_txlist`] tell the network of blocks of one's own, and each block that may be executed comes as an event,
 //! `BlockReady`; [`NetworkHandle::mark_executed`] says that it was.
 //!
+//! Nothing of one's own leaves the node before it is on disk (P5.9a): a node that publishes is given a store in its [`Environment`], such as
+//! that of `preconf-store`, or says that it is [`Ephemeral`](preconf_core::Storage::Ephemeral).
+//!
 //! # Reading events
 //!
 //! Events must be read, or [`NetworkEvents`] dropped. While [`NetworkConfig::event_capacity`] of them wait, the node reads nothing from
@@ -72,7 +75,10 @@
 //!                 Output::Net(action) => net.apply(action), // hand over, never wait
 //!                 Output::Job(job) => core.handle_input(clock.now(), Input::JobFinished(job.run())), // or on any thread
 //!                 Output::App(event) => told(event),
-//!                 Output::Persist(record) => println!("to be stored: {record:?}"),
+//!                 Output::Persist { id, .. } => {
+//!                     // Write it to disk, off this loop; here there is none.
+//!                     core.handle_input(clock.now(), Input::PersistFailed { id, failure: StorageFailure::Gone });
+//!                 }
 //!             }
 //!         }
 //!         let due = core.poll_timeout().map_or(Time(u64::MAX), |(at, _)| at);

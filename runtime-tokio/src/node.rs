@@ -31,5 +31,7 @@ pub fn environment(config: &NetworkConfig) -> Result<Environment, StartError> {
         clock: Box::new(SystemClock::new(runtime.clone())),
         executor: Box::new(move |task| drop(runtime.spawn(task))),
         discovery: Box::new(NoDiscovery::default()),
+        store: None,
+        records: Vec::new(),
     })
 }

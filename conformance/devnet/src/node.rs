@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use libp2p_identity::Keypair;
 use multiaddr::Multiaddr;
-use preconf_core::{ChainId, Config, Event};
+use preconf_core::{ChainId, Config, Event, Storage};
 use preconf_node::{HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError};
 use tokio::sync::mpsc;
 
@@ -89,7 +89,13 @@ pub enum NodeError {
 
 /// The machine's configuration of every honest node.
 pub(crate) fn core_config(plan: &Plan) -> Config {
-    Config { domain: plan.domain(), slasher: Some(plan.slasher()), heads_every: HEADS_EVERY, ..Config::new(CHAIN) }
+    Config {
+        domain: plan.domain(),
+        slasher: Some(plan.slasher()),
+        heads_every: HEADS_EVERY,
+        storage: Storage::Ephemeral, // a devnet ends with its process
+        ..Config::new(CHAIN)
+    }
 }
 
 impl Node {

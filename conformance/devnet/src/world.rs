@@ -280,7 +280,7 @@ impl World {
     fn take_sighting(&mut self, sighting: &Sighting) {
         match &sighting.event {
             NetworkEvent::Core(event) => self.record.event(sighting.node, sighting.at, event),
-            NetworkEvent::Listening { .. } | NetworkEvent::Persist(_) | NetworkEvent::OwnRecord { .. } => {} // a devnet ends with its process
+            NetworkEvent::Listening { .. } | NetworkEvent::OwnRecord { .. } => {}
             NetworkEvent::ListenerClosed { reason, .. } => {
                 self.record.fault(sighting.node, format!("no longer listens: {reason:?}"));
             }

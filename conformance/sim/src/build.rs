@@ -27,7 +27,9 @@ impl World {
     pub fn add_node(&mut self, setup: Setup) -> NodeId {
         let id = self.nodes.len();
         let core = self.machine(id, &setup);
+        let began = setup.unix(self.now);
         self.nodes.push(Node::new(Mind::Machine(Box::new(core)), Some(setup), self.now));
+        self.nodes[id].disk.began = Some(began);
         self.mark(&Mark::Up(id));
         self.schedule_of(id);
         id

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use preconf_core::{Accepted, B256, Bytes, PeerId, PersistId, Record};
+use preconf_core::{Accepted, B256, Bytes, PeerId, PersistId, Record, UnixTime};
 
 /// Commitments and txlists that a disk keeps. Ours: more than any scenario's window has, and little beside what a machine keeps in memory.
 const MAX_OF_CHAIN: usize = 512;
@@ -35,6 +35,8 @@ impl DiskTerms {
 /// One node's disk.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
+    /// When it was made, by the node's clock (P5.9b).
+    pub(crate) began: Option<UnixTime>,
     committed: Vec<Record>,
     peers: BTreeMap<PeerId, Record>,
     known: BTreeMap<PeerId, Record>,
@@ -102,9 +104,10 @@ impl Disk {
     pub(crate) fn records(&self) -> Vec<Record> {
         let chain = self.commitments.values().cloned().map(Record::Commitment);
         let txlists = self.txlists.iter().map(|(hash, txlist)| Record::TxList { hash: *hash, txlist: txlist.clone() });
-        let others = self.committed.iter().chain(self.peers.values()).chain(self.known.values());
-        let others = others.chain(&self.schedule).chain(&self.tip).chain(&self.evidence).cloned();
-        others.chain(chain).chain(txlists).collect()
+        let began = self.began.map(|at| Record::Began { at });
+        let others = began.iter().chain(&self.committed).chain(self.peers.values()).chain(self.known.values());
+        let others: Vec<_> = others.chain(&self.schedule).chain(&self.tip).chain(&self.evidence).cloned().collect();
+        others.into_iter().chain(chain).chain(txlists).collect()
     }
 }
 

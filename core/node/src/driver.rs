@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::{BoxFuture, Either, join, ready, select};
+use futures::future::{BoxFuture, Either, join3, ready, select};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Update};
+use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Record, Storage, Update};
 use preconf_libp2p::{Net, NetEvent, Transport};
+use preconf_store::{Done, Store};
 use preconf_trace::Recorder;
 
 use crate::clock::{Alarm, Clock};
@@ -38,8 +39,9 @@ use crate::record;
 const STEPS_PER_TURN: u32 = 64;
 /// How long a shutdown waits for connections to close. Ours: they close at once unless the other end is stuck.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
-/// How long it waits for discovery's sockets and the end of the trace. Ours: 32 MiB for the slowest disk that can still be called one.
-const END_LIMIT: Duration = Duration::from_secs(5);
+/// How long it waits for discovery's sockets, the store and the end of the trace. Ours: with the above within the five seconds that operators
+/// and supervisors are known to wait, and 32 MiB for any disk that can still be called one.
+const END_LIMIT: Duration = Duration::from_secs(3);
 
 /// What a node stands on. Each runtime has its own; a simulated world has others.
 pub struct Environment {
@@ -53,6 +55,11 @@ pub struct Environment {
     pub clock: Box<dyn Clock>,
     /// Finds other nodes when the machine asks for it; [`NoDiscovery`](crate::NoDiscovery) does not.
     pub discovery: Box<dyn Discovery>,
+    /// Keeps what must outlive the process. Without one the node publishes nothing, unless its configuration says that it is
+    /// [`Ephemeral`](preconf_core::Storage::Ephemeral) (P5.9a).
+    pub store: Option<Box<dyn Store>>,
+    /// What the store gave back when it was opened. The machine is given it before the first socket opens (P7.7).
+    pub records: Vec<Record>,
 }
 
 /// One node, ready to [`run`](NetworkDriver::run).
@@ -65,6 +72,7 @@ pub struct NetworkDriver {
     #[cfg(feature = "test-faults")]
     admits: Box<dyn FnMut(&Input) -> bool + Send>,
     discovery: Box<dyn Discovery>,
+    store: Option<Box<dyn Store>>,
     commands: CommandQueue,
     events: EventSender,
     /// Who waits for the end of a command. The machine bounds how many are under way.
@@ -79,14 +87,13 @@ impl NetworkDriver {
     ///
     /// # Errors
     /// A bad configuration, or an address that cannot be listened on.
-    pub fn new(config: NetworkConfig, environment: Environment) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
+    pub fn new(mut config: NetworkConfig, environment: Environment) -> Result<(Self, NetworkHandle, NetworkEvents), StartError> {
+        if environment.store.is_none() && config.core.storage == Storage::Durable {
+            config.core.storage = Storage::Absent;
+        }
         config.check()?;
         let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
         let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
-        let mut net = Net::new(config.net, config.keypair, environment.transport, environment.executor)?;
-        for address in config.listen {
-            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
-        }
         let runner: Arc<dyn JobRunner> = environment.jobs.into();
         let record = config.record.map(|record| match record.open() {
             Ok(file) => Ok(record::tape(file, record.max_bytes, Arc::clone(&runner))),
@@ -94,16 +101,23 @@ impl NetworkDriver {
         });
         let (tape, rest) = record.transpose()?.unzip();
         let core = Recorder::start(config.core, seed, environment.clock.now(), tape)?;
+        let mut machine = Machine::new(core, rest, environment.clock);
+        machine.update(Update::Restore(environment.records)).expect("what was kept is always taken back");
+        let mut net = Net::new(config.net, config.keypair, environment.transport, environment.executor)?;
+        for address in config.listen {
+            net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
+        }
         let (handle, commands) = handle::queue(config.command_capacity, net.local_peer_id());
         let (events, reader) = events::queue(config.event_capacity, config.event_bytes);
         let driver = Self {
-            machine: Machine::new(core, rest, environment.clock),
+            machine,
             net,
             jobs: Jobs::new(Box::new(runner), max_jobs),
             alarm: Alarm::default(),
             #[cfg(feature = "test-faults")]
             admits: Box::new(|_| true),
             discovery: environment.discovery,
+            store: environment.store,
             commands,
             events,
             waiting: BTreeMap::new(),
@@ -141,6 +155,8 @@ impl NetworkDriver {
                 Next::Command(NetworkCommand::Shutdown) | Next::NoHandle => break,
                 Next::Command(command) => self.take_command(command),
                 Next::Done(done) => self.machine.input(Input::JobFinished(done)),
+                Next::Stored(Done { id, result: Ok(()) }) => self.machine.input(Input::Persisted { id }),
+                Next::Stored(Done { id, result: Err(failure) }) => self.machine.input(Input::PersistFailed { id, failure }),
                 Next::Found(news) => self.take_found(news),
                 Next::Event(event) => self.take_event(event),
                 Next::Idle => self.jobs.start(),
@@ -163,6 +179,12 @@ impl NetworkDriver {
         }
         if !choked && let Poll::Ready(done) = self.jobs.poll_next(context) {
             return Poll::Ready(Next::Done(done));
+        }
+        if !choked
+            && let Some(store) = &mut self.store
+            && let Poll::Ready(done) = store.poll_done(context)
+        {
+            return Poll::Ready(Next::Stored(done));
         }
         if has_room && let Poll::Ready(news) = self.discovery.poll_news(context) {
             return Poll::Ready(Next::Found(news));
@@ -189,7 +211,10 @@ impl NetworkDriver {
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
-                    Output::Persist(record) => self.events.push(NetworkEvent::Persist(record)),
+                    Output::Persist { id, record } => match &mut self.store {
+                        Some(store) => store.persist(id, record),
+                        None => {} // its configuration says so, and nothing waits for it
+                    },
                 }
             }
             let Some(event) = self.net.take_known() else { break };
@@ -357,9 +382,10 @@ impl NetworkDriver {
         drop(self.waiting);
         let (rest, clock) = self.machine.end();
         let limit = clock.now().mono.after(END_LIMIT);
-        let ended = join(self.discovery.close(), rest.map_or_else(|| ready(()).boxed(), |rest| rest.finish().boxed()));
-        if let Either::Left(_) = select(clock.sleep_until(limit), pin!(ended)).await {
-            tracing::warn!(limit = ?END_LIMIT, "discovery, or the end of the trace, takes too long to finish and is left behind");
+        let rest = rest.map_or_else(|| ready(()).boxed(), |rest| rest.finish().boxed());
+        let stored = self.store.map_or_else(|| ready(()).boxed(), |store| store.close());
+        if let Either::Left(_) = select(clock.sleep_until(limit), pin!(join3(self.discovery.close(), rest, stored))).await {
+            tracing::warn!(limit = ?END_LIMIT, "discovery, the store, or the end of the trace takes too long to finish and is left behind");
         }
         drop(self.events);
         drop(self.commands); // last: `shutdown` waits for it
@@ -376,6 +402,8 @@ enum Next {
     NoHandle,
     /// Slow work is finished.
     Done(JobDone),
+    /// A record is on disk, or is not.
+    Stored(Done),
     /// Discovery found somebody.
     Found(DiscoveryNews),
     /// The network has something to say.
@@ -457,6 +485,8 @@ mod tests {
             jobs: Box::new(Still),
             clock: Box::new(Still),
             discovery: Box::new(NoDiscovery::default()),
+            store: None,
+            records: Vec::new(),
         };
         NetworkDriver::new(NetworkConfig { event_capacity, ..config }, environment).expect("a node that starts")
     }

@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::task::AtomicWaker;
 use multiaddr::Multiaddr;
-use preconf_core::{Event, MAX_OUTPUTS_PER_STEP, Outcome, Record, SIGNED_COMMITMENT_BYTES};
+use preconf_core::{Event, MAX_OUTPUTS_PER_STEP, Outcome, SIGNED_COMMITMENT_BYTES};
 
 /// What a node tells its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +39,6 @@ pub enum NetworkEvent {
         /// The record, as text.
         record: String,
     },
-    /// What must outlive the process (P5.9, P7.7). A host that stores it gives it back with
-    /// [`Update::Restore`](preconf_core::Update::Restore) after a restart, before it publishes anything.
-    Persist(Record),
     /// News from the protocol.
     Core(Event),
 }

@@ -150,12 +150,21 @@ impl NetworkHandle {
         self.local_peer_id
     }
 
-    /// Judges, stores and gossips a commitment of ours (P5.7). Waits, if need be, for a peer that takes it (P5.8).
+    /// Judges, records, stores and gossips a commitment of ours (P5.7, P5.9a). Waits, if need be, for a peer that takes it (P5.8).
     ///
     /// # Errors
-    /// The commitment breaks a rule, or nobody could take it before its window was over.
+    /// The commitment breaks a rule, its record could not be written, or nobody could take it before its window was over.
     pub async fn publish_commitment(&self, commitment: SignedCommitment) -> Result<MessageId, HandleError> {
         self.publish(Command::PublishCommitment(Box::new(commitment))).await
+    }
+
+    /// The same with the txlist that it names: both are recorded as one, and the commitment leaves first (P5.9a, T5). Gives the commitment's
+    /// message.
+    ///
+    /// # Errors
+    /// As for [`publish_commitment`](Self::publish_commitment); or the commitment names another txlist.
+    pub async fn publish_block(&self, commitment: SignedCommitment, txlist: Bytes) -> Result<MessageId, HandleError> {
+        self.publish(Command::PublishBlock { commitment: Box::new(commitment), txlist }).await
     }
 
     /// Hashes, stores and gossips a txlist of ours (P5.7). Waits, if need be, for a peer that takes it (P5.8).

@@ -53,6 +53,8 @@
 //!     jobs: Box::new(Inline),
 //!     clock: Box::new(Still),
 //!     discovery: Box::new(NoDiscovery::default()),
+//!     store: None,
+//!     records: Vec::new(),
 //! };
 //! let (driver, handle, mut events) = NetworkDriver::new(config, environment)?;
 //! threads.spawn_ok(driver.run());

@@ -125,6 +125,8 @@ fn an_address_that_goes_is_told_and_one_that_comes_back_is_listed_once() {
         jobs: Box::new(Still),
         clock: Box::new(Still),
         discovery: Box::new(Notes(Arc::clone(&notes))),
+        store: None,
+        records: Vec::new(),
     };
     let (driver, handle, mut events) = NetworkDriver::new(config, environment).unwrap();
     threads.spawn_ok(driver.run());

@@ -69,6 +69,8 @@ fn node(
         jobs: Box::new(jobs),
         clock: Box::new(Still),
         discovery: Box::new(NoDiscovery::default()),
+        store: None,
+        records: Vec::new(),
     };
     NetworkDriver::new(config, environment)
 }

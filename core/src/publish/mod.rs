@@ -10,6 +10,7 @@
 //! it needs no record, and with its commitment it is in that one's.
 
 pub(crate) mod committed;
+pub(crate) mod inquiry;
 pub(crate) mod outbox;
 
 use alloy_primitives::{Address, B256};
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use crate::config::Storage;
 use crate::crypto;
 use crate::error::{CommandError, PublishError, Refusal, UpdateError};
-use crate::id::{CommandId, PersistId};
+use crate::id::{CommandId, PeerId, PersistId};
 use crate::input::StorageFailure;
 use crate::machine::Core;
 use crate::origin::Origin;
@@ -26,6 +27,7 @@ use crate::output::{Accepted, Event, Outcome};
 use crate::publish::committed::Settled;
 use crate::publish::outbox::OwnBlock;
 use crate::record::{OwnCommitment, Record};
+use crate::schedule::Window;
 use crate::tip::SyncTip;
 use crate::validate::v1::{commitment, txlist};
 use crate::wire::topics::Topic;
@@ -36,7 +38,7 @@ impl Core {
     pub(crate) fn publish_commitment(&mut self, signed: SignedCommitment) -> Result<CommandId, CommandError> {
         self.check_own(&signed, SIGNED_COMMITMENT_BYTES)?;
         let command = self.cx.mint.commands.upcoming(CommandId);
-        self.receive_commitment(Origin::Own { command, is_recorded: false }, signed).map_err(PublishError::Refused)?;
+        self.receive_own(command, signed).map_err(PublishError::Refused)?;
         let command = self.cx.mint.commands.next(CommandId);
         self.outbox.judging(command, SIGNED_COMMITMENT_BYTES);
         Ok(command)
@@ -102,14 +104,47 @@ impl Core {
         };
         block.message = Some(message);
         let (signed, is_recorded) = ((*block.signed).clone(), block.is_recorded);
-        let origin = Origin::Own { command, is_recorded };
-        let received = if signed.preconf().raw_tx_list_hash == hash {
-            self.receive_commitment(origin, signed)
-        } else {
-            Err(Refusal::WrongHash) // T4
+        let received = match signed.preconf().raw_tx_list_hash == hash {
+            false => Err(Refusal::WrongHash), // T4
+            true if is_recorded => self.receive_commitment(Origin::Own { command, is_recorded }, signed),
+            true => self.receive_own(command, signed),
         };
         if let Err(refusal) = received {
             self.own_refused(command, is_recorded, refusal);
+        }
+    }
+
+    /// A commitment of our own is judged: now, or when peers have said what they hold of its window (P5.9b).
+    fn receive_own(&mut self, command: CommandId, signed: SignedCommitment) -> Result<(), Refusal> {
+        let preconf = signed.preconf();
+        let window = u64::try_from(preconf.submission_window_end).ok().and_then(|end| self.schedule.containing(end));
+        let is_known = |window: &Window| {
+            self.own.reach_back_to(window.start) || self.inquiry.is_done(window.end) || self.own.is_overridden(window.end)
+        };
+        let Some(window) = window.filter(|window| !is_known(window)) else {
+            return self.receive_commitment(Origin::Own { command, is_recorded: false }, signed);
+        };
+        let number = u64::try_from(preconf.block_number).unwrap_or(u64::MAX);
+        let start = number.min(self.chain.head_number().saturating_add(1));
+        self.inquiry.wait(&mut self.cx, (window.end, start), command, signed);
+        self.dispatch_soon();
+        Ok(())
+    }
+
+    /// A peer has said what it holds of our window, or will not.
+    pub(crate) fn inquiry_answered(&mut self, peer: &PeerId, is_good: bool) {
+        if self.inquiry.answered(peer, is_good) {
+            self.end_inquiry();
+        }
+    }
+
+    /// P5.9b: enough peers have answered, or had their time. What they hold is judged before this, since it came before.
+    pub(crate) fn end_inquiry(&mut self) {
+        for (command, signed) in self.inquiry.end(&mut self.cx) {
+            let origin = Origin::Own { command, is_recorded: false };
+            if let Err(refusal) = self.receive_commitment(origin, signed) {
+                self.own_refused(command, false, refusal);
+            }
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     Page { start: u64, count: u32 },
     /// The one commitment before a child whose parent we do not know (P5.2).
     Parent { number: u64 },
+    /// What a peer holds of a window in which we may have published before (P5.9b).
+    OwnWindow { start: u64, count: u32 },
     /// A missing txlist (P5.6), or one for our user.
     TxList { hash: B256, command: Option<CommandId> },
 }
@@ -54,7 +56,7 @@ impl Purpose {
         match self {
             Self::Head { command } | Self::TxList { command, .. } => command,
             Self::Commitments { command, .. } => Some(command),
-            Self::Page { .. } | Self::Parent { .. } => None,
+            Self::Page { .. } | Self::Parent { .. } | Self::OwnWindow { .. } => None,
         }
     }
 }

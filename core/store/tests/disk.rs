@@ -151,7 +151,19 @@ fn p5_9_what_was_said_first_stays_and_another_word_is_never_confirmed() {
 #[test]
 fn later_records_replace_earlier_ones_and_a_clean_peer_is_forgotten() {
     let dir = Dir::new();
-    dir.keep([peer(1, -1), peer(1, -2), peer(2, -1), known(1, 1), known(1, 2), stored(1, 1), stored(1, 2), tip(1), tip(2), schedule(1), schedule(2)]);
+    dir.keep([
+        peer(1, -1),
+        peer(1, -2),
+        peer(2, -1),
+        known(1, 1),
+        known(1, 2),
+        stored(1, 1),
+        stored(1, 2),
+        tip(1),
+        tip(2),
+        schedule(1),
+        schedule(2),
+    ]);
     dir.keep([peer(2, 0)]);
     assert_eq!(dir.records(), [schedule(2), tip(2), stored(1, 2), peer(1, -2), known(1, 2)]);
 }

@@ -64,7 +64,7 @@ fn p5_7_refuses_its_own_that_breaks_a_rule_and_sends_nothing() {
 
 #[test]
 fn p5_8_waits_for_a_peer_and_publishes_when_one_joins_the_topic() {
-    let (mut node, mut writer) = (Node::new(), Writer::new(1));
+    let (mut node, mut writer) = (Node::connected_to(&[]), Writer::new(1));
     let (command, outputs) = publish(&mut node, &writer.block().0).unwrap();
     let (id, ..) = published(&outputs)[0].clone();
     assert!(node.input(Input::PublishFinished { publish: id, outcome: PublishOutcome::NoPeers }).is_empty());
@@ -89,7 +89,7 @@ fn p5_8_tries_again_when_queues_were_full() {
 
 #[test]
 fn p5_8_says_that_nobody_took_it_when_its_window_has_been_over_for_the_grace() {
-    let (mut node, mut writer) = (Node::new(), Writer::new(1));
+    let (mut node, mut writer) = (Node::connected_to(&[]), Writer::new(1));
     let (command, outputs) = publish(&mut node, &writer.block().0).unwrap();
     let (id, ..) = published(&outputs)[0].clone();
     node.input(Input::PublishFinished { publish: id, outcome: PublishOutcome::NoPeers });
@@ -343,4 +343,104 @@ fn p5_9_holds_for_two_wishes_whose_signers_are_recovered_at_once() {
     let outputs = node.input(Input::JobFinished(jobs[1].run()));
     assert!(published(&outputs).is_empty());
     assert!(matches!(outcomes(&outputs)[..], [(_, Outcome::NotPublished(PublishError::Refused(Refusal::Equivocation)))]));
+}
+
+/// Pages that are asked of peers, of the commitments from block 1 on.
+fn pages(outputs: &[Output]) -> Vec<RequestId> {
+    requests(outputs).into_iter().filter(|asked| asked.2 == Protocol::GetCommitments).map(|asked| asked.0).collect()
+}
+
+#[test]
+fn p5_9b_on_a_new_disk_peers_are_asked_once_a_window_what_they_hold_of_it() {
+    let mut node = Node::new();
+    for name in 1..=5 {
+        node.connect(name);
+    }
+    let mut writer = Writer::new(1);
+    let (_, outputs) = publish(&mut node, &writer.block().0).unwrap();
+    let asked = pages(&outputs);
+    assert_eq!((asked.len(), published(&outputs)), (3, vec![]));
+    let empty = CommitmentsPage::encode(std::iter::empty());
+    node.input(Input::RequestFailed { request: asked[0], failure: RequestFailure::Closed });
+    let answer = |request| Input::ResponseReceived { request, body: empty.clone() };
+    assert!(published(&node.input(answer(asked[1]))).is_empty());
+    assert!(published(&node.input(answer(asked[2]))).is_empty(), "two of three");
+    let outputs = node.wait(Duration::from_secs(2));
+    assert_eq!(published(&outputs).len(), 1, "two seconds are enough");
+    let (_, outputs) = publish(&mut node, &writer.block().0).unwrap();
+    assert_eq!((pages(&outputs), published(&outputs).len()), (vec![], 1), "once a window");
+}
+
+#[test]
+fn p5_9b_three_answers_are_enough() {
+    let mut node = Node::new();
+    for name in 1..=3 {
+        node.connect(name);
+    }
+    let (_, outputs) = publish(&mut node, &Writer::new(1).block().0).unwrap();
+    let mut outputs = Vec::from_iter(
+        pages(&outputs)
+            .into_iter()
+            .map(|request| node.input(Input::ResponseReceived { request, body: CommitmentsPage::encode(std::iter::empty()) })),
+    );
+    assert_eq!(published(&outputs.pop().unwrap()).len(), 1);
+    assert!(outputs.iter().all(|outputs| published(outputs).is_empty()));
+}
+
+#[test]
+fn p5_9b_a_preconfer_that_comes_back_on_a_new_disk_does_not_contradict_what_peers_show_it() {
+    let mut writer = Writer::new(1);
+    let before: Vec<_> = (0..5).map(|_| writer.block().0).collect();
+    let anew = Writer::new(1).write(|preconf| preconf.raw_tx_list_hash = B256::repeat_byte(0xbb));
+    let mut node = Node::new();
+    node.connect(9);
+    let (command, outputs) = publish(&mut node, &anew).unwrap();
+    let body = CommitmentsPage::encode(before.iter());
+    let mut outputs = node.input(Input::ResponseReceived { request: pages(&outputs)[0], body });
+    outputs.extend(node.wait(Duration::from_secs(2)));
+    assert_eq!(node.head(), Some(5), "what the peer shows is taken into the chain");
+    let outcome = Outcome::NotPublished(PublishError::Refused(Refusal::Equivocation));
+    assert_eq!((outcomes(&outputs), published(&outputs)), (vec![(command, outcome)], vec![]));
+    let (_, outputs) = publish(&mut node, &writer.block().0).unwrap();
+    assert_eq!(published(&outputs).len(), 1, "and the node goes on from there");
+}
+
+#[test]
+fn p5_9b_a_bare_claim_stops_nobody_and_the_operator_may_spare_the_question() {
+    let mut node = Node::new();
+    node.open(9);
+    let head = requests(&node.drain())[0].0;
+    let body = PreconfHead { block_number: U256::from(700), submission_window_end: U256::from(START + WINDOW_SECS) }.encode();
+    node.input(Input::ResponseReceived { request: head, body });
+    let signed = Writer::new(1).block().0;
+    publish(&mut node, &signed).unwrap();
+    assert_eq!(published(&node.wait(Duration::from_secs(2))).len(), 1);
+    let mut node = Node::new();
+    node.update(Update::OverrideSyncing { window_end: START + WINDOW_SECS }).unwrap();
+    assert_eq!(published(&publish(&mut node, &signed).unwrap().1).len(), 1);
+}
+
+#[test]
+fn p6_9_a_restart_goes_on_where_it_was_and_serves_what_it_had() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let blocks: Vec<_> = (0..4).map(|_| writer.block()).collect();
+    let mut kept = Vec::new();
+    for block in &blocks[..3] {
+        kept.extend(records(&node.block(9, block)));
+    }
+    kept.extend(records(&node.update(Update::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: None })).unwrap()));
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    let outputs = node.update(Update::Restore(kept)).unwrap();
+    node.connect(9);
+    assert_eq!((node.head(), node.status().sync_tip.block_number), (Some(3), 1));
+    assert_eq!(ready(&outputs), [2, 3], "what L1 has not settled may have to be executed again");
+    let again = |record: &Record| matches!(record, Record::Commitment(_) | Record::TxList { .. });
+    assert!(!records(&outputs).iter().any(again), "it is on disk");
+    let body = GetCommitmentsRequest { start_block_number: U256::from(1), max_count: 9 }.encode();
+    let served = CommitmentsPage::encode(blocks[..3].iter().map(|(signed, _)| signed));
+    let is_served =
+        |output: &Output| matches!(output, Output::Net(Action::Respond { response: Response::Commitments(page), .. }) if *page == served);
+    assert!(node.asked(9, Protocol::GetCommitments, body).iter().any(is_served));
+    let outputs = node.block(9, &blocks[3]);
+    assert_eq!(ready(&outputs), [4], "the schedule is known, and the next block follows");
 }

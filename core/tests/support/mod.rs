@@ -21,13 +21,18 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node of the default configuration with preconfer 1 elected for the first window and 2 for the second.
+    /// A node of the default configuration with preconfer 1 elected for the first window and 2 for the second. Its disk is new, so what it may
+    /// have said in that window before is asked of its peers (P5.9b).
     pub(crate) fn new() -> Self {
-        Self::with(Config::new(CHAIN))
+        let mut node = Self::unscheduled(Config::new(CHAIN));
+        node.update(Update::Schedule(windows(&[1, 2, 1, 2]))).expect("windows in order");
+        node
     }
 
+    /// The same with a disk that has been there for ever, and nothing on it.
     pub(crate) fn with(config: Config) -> Self {
         let mut node = Self::unscheduled(config);
+        node.update(Update::Restore(vec![Record::Began { at: UnixTime(0) }])).expect("what was kept is taken back");
         node.update(Update::Schedule(windows(&[1, 2, 1, 2]))).expect("windows in order");
         node
     }
@@ -37,9 +42,9 @@ impl Node {
         Self { core: Core::new(config, [7; 32], now).expect("a good configuration"), now, disk_works: true, connections: 0, channels: 0 }
     }
 
-    /// Connected to peers that speak everything and have joined both topics.
+    /// Connected to peers that speak everything and have joined both topics; its disk has been there for ever.
     pub(crate) fn connected_to(names: &[u8]) -> Self {
-        let mut node = Self::new();
+        let mut node = Self::with(Config::new(CHAIN));
         for name in names {
             node.connect(*name);
         }

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(read::<Bytes>(&written(u64::MAX)), Err(Flaw::Short));
         assert_eq!(read::<String>(&written(u64::MAX)), Err(Flaw::Short));
         assert_eq!(read::<Vec<B256>>(&written(u64::MAX)), Err(Flaw::Short));
-        assert_eq!(read::<Vec<Command>>(&written((u64::MAX, [[2u8, 0]; 16]))), Err(Flaw::Short));
+        assert_eq!(read::<Vec<Command>>(&written((u64::MAX, [[3u8, 0]; 16]))), Err(Flaw::Short));
     }
 
     #[test]

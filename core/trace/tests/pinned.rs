@@ -11,6 +11,7 @@ mod support;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use preconf_core::*;
 use preconf_trace::{Call, FORMAT_VERSION, Mark};
@@ -40,6 +41,8 @@ fn told() -> Vec<Input> {
         ResponseReceived { request: RequestId(5), body: data },
         RequestFailed { request: RequestId(5), failure: RequestFailure::BadFrame },
         PublishFinished { publish: PublishId(6), outcome: PublishOutcome::Refused },
+        Persisted { id: PersistId(7) },
+        PersistFailed { id: PersistId(7), failure: StorageFailure::ReadOnly },
         JobFinished(JobDone { id: JobId(8), found: Found::Hash(B256::repeat_byte(1)) }),
     ]
 }
@@ -55,6 +58,7 @@ fn wanted() -> Vec<Command> {
     vec![
         PublishCommitment(Box::new(block().0)),
         PublishTxList(Bytes::from_static(b"txlist")),
+        PublishBlock { commitment: Box::new(block().0), txlist: block().1 },
         GetHead { peer: None },
         GetCommitments { start: 1, count: 2, peer: Some(peer) },
         GetTxList { hash, peer: None },
@@ -66,10 +70,17 @@ fn decided() -> Vec<Update> {
     use Update::*;
     let (peer, address, hash): (PeerId, IpAddr, B256) = (peer(7), [10, 0, 0, 1].into(), B256::repeat_byte(2));
     let subnet = Cidr::around(address, 8);
+    let evidence = Evidence { fault: Fault::AfterEop, first: block().0, second: block().0 };
     let records = vec![
-        Record::Committed { block_number: 1, hash },
+        Record::Began { at: UnixTime(5) },
+        Record::Committed(Box::new(OwnCommitment { signer: Address::repeat_byte(4), signed: block().0, txlist: Some(block().1) })),
         Record::Peer { peer, score: -5, as_of: UnixTime(6), ban_ends: Some(UnixTime(7)) },
         Record::Known(Box::new(KnownNode { record: record(), last_success: UnixTime(8) })),
+        Record::Schedule(vec![block().2]),
+        Record::SyncTip(SyncTip { block_number: 3, preconfirmation_hash: Some(hash) }),
+        Record::Commitment(Arc::new(Accepted::of(block().0, Address::repeat_byte(4)).unwrap())),
+        Record::TxList { hash, txlist: block().1 },
+        Record::Evidence { evidence: Box::new(evidence), signer: Address::repeat_byte(4) },
     ];
     vec![
         Disconnect { peer },
@@ -87,6 +98,7 @@ fn decided() -> Vec<Update> {
         Schedule(vec![block().2]),
         MoveSyncTip(SyncTip { block_number: 3, preconfirmation_hash: Some(hash) }),
         Restore(records),
+        OverrideSyncing { window_end: START + 100 },
         MarkExecuted { block_number: 4 },
         MarkFailed { block_number: 4 },
     ]
@@ -147,6 +159,9 @@ fn every_value_within_a_step_has_its_place() {
     assert_eq!(variants::<Protocol>(), ["GetHead", "GetCommitments", "GetTxList"]);
     assert_eq!(variants::<RequestFailure>(), ["Timeout", "Closed", "Unreachable", "Unsupported", "BadFrame"]);
     assert_eq!(variants::<DialFailure>(), ["Unreachable", "WrongPeer", "Undialable", "Denied"]);
+    assert_eq!(variants::<StorageFailure>(), ["NoSpace", "ReadOnly", "Gone", "Damaged", "Io"]);
+    assert_eq!(variants::<Storage>(), ["Durable", "Absent", "Ephemeral"]);
+    assert_eq!(variants::<Fault>(), ["Equivocation", "AfterEop", "BrokenLink"]);
     assert_eq!(variants::<PublishOutcome>(), ["Sent", "NoPeers", "Busy", "Duplicate", "Refused"]);
     assert_eq!(variants::<Found>(), ["Signer", "Hash"]);
     assert_eq!(variants::<Record>(), ["Committed", "Peer", "Known"]);

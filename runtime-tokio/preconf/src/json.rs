@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use preconf_bundle::Bundle;
 use preconf_core::{
-    Accepted, B256, BlockHealth, Cause, Change, Event, Outcome, PeerId, PeerInfo, PreconfHead, Record, SignedCommitment, Source, Topic,
-    U256, UnixTime,
+    Accepted, B256, BlockHealth, Cause, Change, Event, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Source, Topic, U256,
 };
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus, PeerLists};
 use serde_json::{Map, Value, json};
@@ -52,28 +51,7 @@ pub(crate) fn event(event: &NetworkEvent, domain: B256) -> Value {
             json!({"event": "listener_closed", "addresses": addresses, "reason": reason})
         }
         NetworkEvent::OwnRecord { record } => json!({"event": "own_record", "record": record}),
-        NetworkEvent::Persist(record) => keep(record),
         NetworkEvent::Core(event) => core_event(event, domain),
-    }
-}
-
-/// What must outlive the process: to be given back to the next one.
-fn keep(record: &Record) -> Value {
-    match record {
-        Record::Committed { block_number, hash } => json!({"event": "keep", "committed": {"block_number": block_number, "hash": hash}}),
-        Record::Known(node) => json!({
-            "event": "keep",
-            "known": {
-                "peer": node.record.peer.to_string(),
-                "addresses": node.record.addresses,
-                "record": node.record.text,
-                "last_success": node.last_success.secs(),
-            },
-        }),
-        Record::Peer { peer, score, as_of, ban_ends } => json!({
-            "event": "keep",
-            "peer": {"peer": peer.to_string(), "score": score, "as_of": as_of.secs(), "ban_ends": ban_ends.map(UnixTime::secs)},
-        }),
     }
 }
 

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p_core::transport::MemoryTransport;
-use preconf_node::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Time};
+use preconf_node::preconf_core::{ChainLabel, Config, DiscoveryConfig, Event, Input, LookupId, NodeRecord, Now, Source, Storage, Time};
 use preconf_node::preconf_libp2p::upgrade;
 use preconf_node::{
     BoxedWork, Clock, Discovery, DiscoveryNews, Environment, JobRunner, Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent,
@@ -65,7 +65,7 @@ impl Clock for Counting {
 }
 
 fn start<R: Runtime>(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'static) -> (NetworkHandle, NetworkEvents) {
-    let core = Config { heads_every: Duration::from_secs(1), ..Config::new(CHAIN) }; // who hears nothing asks soon
+    let core = Config { heads_every: Duration::from_secs(1), storage: Storage::Ephemeral, ..Config::new(CHAIN) }; // who hears nothing asks soon
     let mut config = NetworkConfig::new(core, Keypair::generate_secp256k1());
     config.listen.push("/memory/0".parse().expect("a multiaddr"));
     let (tasks, theirs) = (Arc::clone(&used.tasks), R::environment(&config));
@@ -78,6 +78,8 @@ fn start<R: Runtime>(used: &Used, admit: impl FnMut(&Input) -> bool + Send + 'st
         jobs: Box::new(Inline(Arc::clone(&used.jobs))),
         clock: Box::new(Counting(theirs.clock, Arc::clone(&used.readings))),
         discovery: Box::new(NoDiscovery::default()),
+        store: None,
+        records: Vec::new(),
     };
     let (mut driver, handle, events) = NetworkDriver::new(config, environment).expect("a node that starts");
     driver.lose_unless(admit);

@@ -1,6 +1,6 @@
 //! Two nodes that meet late, part, and meet again.
 
-use preconf_node::preconf_core::{CommandError, Config, Event, GaterRefusal, PeerId, Update};
+use preconf_node::preconf_core::{CommandError, Config, Event, GaterRefusal, PeerId, Storage, Update};
 use preconf_node::{HandleError, Keypair, NetworkConfig, NetworkEvent};
 
 use crate::blocks::{Chain, TIP, txlist};
@@ -63,7 +63,7 @@ async fn a_static_peer_that_restarts_is_dialed_again<A: Runtime, B: Runtime>() {
     let (chain, keypair) = (Chain::new(), Keypair::generate_secp256k1());
     let alice = TestNode::of::<A>(&chain, NetworkConfig { keypair: keypair.clone(), ..config() }).await;
     let (peer, address) = (alice.handle.local_peer_id(), alice.address.clone());
-    let core = Config { static_peers: vec![address.to_string()], ..Config::new(CHAIN) };
+    let core = Config { static_peers: vec![address.to_string()], storage: Storage::Ephemeral, ..Config::new(CHAIN) };
     let mut bob = TestNode::of::<B>(&chain, NetworkConfig { core, ..config() }).await;
     bob.until("the static peer", connected(peer)).await;
     alice.stop().await;

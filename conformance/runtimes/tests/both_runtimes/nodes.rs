@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{AbortHandle, abortable};
 use futures_timer::Delay;
-use preconf_node::preconf_core::{Bytes, ChainId, Config, Event};
+use preconf_node::preconf_core::{Bytes, ChainId, Config, Event, Storage};
 use preconf_node::{Keypair, Multiaddr, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -21,7 +21,7 @@ pub(crate) const CHAIN: ChainId = ChainId(167_000);
 
 /// A configuration that listens on a loopback port of the system's choice.
 pub(crate) fn config() -> NetworkConfig {
-    let mut config = NetworkConfig::new(Config::new(CHAIN), Keypair::generate_secp256k1());
+    let mut config = NetworkConfig::new(Config { storage: Storage::Ephemeral, ..Config::new(CHAIN) }, Keypair::generate_secp256k1());
     config.seed = Some([7; 32]);
     config.listen.push("/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddr"));
     config

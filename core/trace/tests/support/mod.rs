@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use preconf_core::*;
@@ -178,7 +179,23 @@ fn windows() -> impl Strategy<Value = Vec<Window>> {
 
 fn records() -> impl Strategy<Value = Record> {
     prop_oneof![
-        (any::<u64>(), hashes()).prop_map(|(block_number, hash)| Record::Committed { block_number, hash }),
+        any::<u64>().prop_map(|at| Record::Began { at: UnixTime(at) }),
+        (addresses(), commitments(), prop::option::of(bytes()))
+            .prop_map(|(signer, signed, txlist)| Record::Committed(Box::new(OwnCommitment { signer, signed, txlist }))),
+        windows().prop_map(Record::Schedule),
+        (any::<u64>(), prop::option::of(hashes()))
+            .prop_map(|(block_number, preconfirmation_hash)| Record::SyncTip(SyncTip { block_number, preconfirmation_hash })),
+        (addresses(), any::<u64>(), any::<u64>()).prop_map(|(signer, number, window_end)| {
+            let (block_number, submission_window_end) = (U256::from(number), U256::from(window_end));
+            let preconf = Preconfirmation { block_number, submission_window_end, ..Preconfirmation::default() };
+            let signed = SignedCommitment::new(PreconfCommitment { preconf, ..PreconfCommitment::default() }, [7; 65]);
+            Record::Commitment(Arc::new(Accepted::of(signed, signer).unwrap()))
+        }),
+        (hashes(), bytes()).prop_map(|(hash, txlist)| Record::TxList { hash, txlist }),
+        (commitments(), commitments(), addresses()).prop_map(|(first, second, signer)| Record::Evidence {
+            evidence: Box::new(Evidence { fault: Fault::BrokenLink, first, second }),
+            signer
+        }),
         (peers(), any::<i64>(), any::<u64>(), any::<Option<u64>>()).prop_map(|(peer, score, as_of, ban_ends)| Record::Peer {
             peer,
             score,
@@ -249,6 +266,8 @@ pub(crate) fn inputs() -> impl Strategy<Value = Input> {
         (any::<u64>(), bytes()).prop_map(|(request, body)| ResponseReceived { request: RequestId(request), body }),
         (any::<u64>(), failures).prop_map(|(request, failure)| RequestFailed { request: RequestId(request), failure }),
         (any::<u64>(), outcomes).prop_map(|(publish, outcome)| PublishFinished { publish: PublishId(publish), outcome }),
+        any::<u64>().prop_map(|id| Persisted { id: PersistId(id) }),
+        any::<u64>().prop_map(|id| PersistFailed { id: PersistId(id), failure: StorageFailure::Gone }),
         (any::<u64>(), founds).prop_map(|(id, found)| JobFinished(JobDone { id: JobId(id), found })),
     ]
 }
@@ -262,7 +281,8 @@ pub(crate) fn commands() -> impl Strategy<Value = Command> {
         (hashes(), prop::option::of(peers())).prop_map(|(hash, peer)| GetTxList { hash, peer }),
         ".{0,80}".prop_map(|address| Dial { address }),
     ];
-    prop_oneof![commitments().prop_map(|signed| PublishCommitment(Box::new(signed))), bytes().prop_map(PublishTxList), asks,]
+    let blocks = (commitments(), bytes()).prop_map(|(commitment, txlist)| PublishBlock { commitment: Box::new(commitment), txlist });
+    prop_oneof![commitments().prop_map(|signed| PublishCommitment(Box::new(signed))), bytes().prop_map(PublishTxList), blocks, asks]
 }
 
 /// Every update there is.
@@ -288,6 +308,7 @@ pub(crate) fn updates() -> impl Strategy<Value = Update> {
         (any::<u64>(), prop::option::of(hashes()))
             .prop_map(|(block_number, preconfirmation_hash)| MoveSyncTip(SyncTip { block_number, preconfirmation_hash })),
         prop::collection::vec(records(), 0..5).prop_map(Restore),
+        any::<u64>().prop_map(|window_end| OverrideSyncing { window_end }),
         any::<u64>().prop_map(|block_number| MarkExecuted { block_number }),
         any::<u64>().prop_map(|block_number| MarkFailed { block_number }),
     ]

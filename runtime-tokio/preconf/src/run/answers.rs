@@ -48,6 +48,12 @@ async fn run(handle: &NetworkHandle, command: Command) -> Result<Value, HandleEr
             let message = handle.publish_commitment(*ssz).await?;
             Ok(json!({"message_id": message.to_string(), "hash": hash.to_string()}))
         }
+        Command::PublishBlock { ssz, txlist } => {
+            let hash = preconf_core::preconfirmation_hash(&ssz);
+            let message = handle.publish_block(*ssz, txlist).await?;
+            Ok(json!({"message_id": message.to_string(), "hash": hash.to_string()}))
+        }
+        Command::OverrideSyncing { window_end } => done(handle.update(Update::OverrideSyncing { window_end }).await),
         Command::PublishTxlist { txlist } => {
             let message = handle.publish_txlist(txlist).await?;
             Ok(json!({"message_id": message.to_string()}))

@@ -25,6 +25,15 @@ pub(crate) enum Command {
         #[serde(deserialize_with = "commitment")]
         ssz: Box<SignedCommitment>,
     },
+    /// Publish a commitment and the txlist that it names as one (P5.9a).
+    PublishBlock {
+        /// Its 382 bytes.
+        #[serde(deserialize_with = "commitment")]
+        ssz: Box<SignedCommitment>,
+        /// The txlist's bytes.
+        #[serde(deserialize_with = "bytes")]
+        txlist: Bytes,
+    },
     /// Hash, store and gossip a txlist.
     PublishTxlist {
         /// Its bytes.
@@ -73,6 +82,11 @@ pub(crate) enum Command {
         /// Hash of its preconfirmation, where it is known.
         #[serde(default, deserialize_with = "some_hash")]
         hash: Option<B256>,
+    },
+    /// Publish in a window although our own key has signed in it what our records do not name (P5.9b).
+    OverrideSyncing {
+        /// The window's end, in unix seconds.
+        window_end: u64,
     },
     /// A block that was ready is executed (P11.1).
     MarkExecuted {
@@ -259,6 +273,10 @@ mod tests {
         let line = json!({"id": 1, "command": "publish_commitment", "ssz": hexes::text(signed.as_bytes())}).to_string();
         assert_eq!(parse(Ok(line)), Line { id: json!(1), command: Ok(Command::PublishCommitment { ssz: Box::new(signed) }) });
         let txlist = Bytes::from_static(&[1, 2]);
+        let signed = Box::new(SignedCommitment::new(PreconfCommitment::default(), [7; 65]));
+        let line = json!({"id": 1, "command": "publish_block", "ssz": hexes::text(signed.as_bytes()), "txlist": "0x0102"}).to_string();
+        assert_eq!(command(&line), Command::PublishBlock { ssz: signed, txlist: txlist.clone() });
+        assert_eq!(command(r#"{"id": 1, "command": "override_syncing", "window_end": 7}"#), Command::OverrideSyncing { window_end: 7 });
         assert_eq!(command(r#"{"id": 1, "command": "publish_txlist", "txlist": "0x0102"}"#), Command::PublishTxlist { txlist });
         assert_eq!(command(r#"{"id": 1, "command": "get_head"}"#), Command::GetHead { peer: None });
         let expected = Command::GetCommitments { start: 1, count: 9, peer: None };

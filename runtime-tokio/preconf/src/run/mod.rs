@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
-use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, DiscoveryConfig, PeerId, SyncTip, Update, keccak256};
+use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, DiscoveryConfig, PeerId, Record, Storage, SyncTip, keccak256};
 use preconf_tokio::{
     Discv5Error, HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError,
 };
@@ -31,7 +31,6 @@ use tokio::task::JoinHandle;
 use self::finding::FindingArgs;
 use self::lines::Lines;
 use self::schedule_file::ScheduleFileError;
-use self::store::{Memory, StoreError};
 use crate::key::{KeyError, NodeKey};
 use crate::runtime::Runtime;
 use crate::stop::Stop;
@@ -43,8 +42,6 @@ const MAX_LINES_WAITING: usize = 64;
 const MAX_COMMANDS: usize = 512;
 /// How long the sockets may take to tell their addresses. Ours: they take milliseconds.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
-/// How long records may wait to be written together. Ours: a flapping peer must not wear out a disk. What we committed to waits for nothing.
-const SAVE_EVERY: Duration = Duration::from_secs(2);
 /// How long the last lines may take to be read. Ours: a reader that is gone must not keep us.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -63,10 +60,14 @@ pub(crate) struct RunArgs {
     peer: Vec<Multiaddr>,
     #[command(flatten)]
     finding: FindingArgs,
-    /// Directory in which the node remembers, across restarts, what it committed to, how its peers stand and which nodes are of use. Without
-    /// it a node that restarts begins from nothing, and a preconfer can contradict itself.
+    /// Directory in which the node keeps, across restarts, what it committed to, the chain with its txlists, how its peers stand, which nodes
+    /// are of use, the schedule and the sync tip. One process at a time. Without it a node begins from nothing, and publishes nothing unless
+    /// --ephemeral says so.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Publish without a data directory: for tests, and where nobody is slashed. A preconfer that restarts can contradict itself.
+    #[arg(long, conflicts_with = "data_dir")]
+    ephemeral: bool,
     /// Ids of peers that are never charged, never banned, and never made to leave for others.
     #[arg(long, value_name = "PEER_ID", num_args = 1..)]
     trusted: Vec<PeerId>,
@@ -79,15 +80,16 @@ pub(crate) struct RunArgs {
     /// How many connections and peers to have: 220 connections in production, 110 for development, 32 for tests.
     #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::Prod)]
     preset: Preset,
-    /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled"?} in unix seconds, ascending.
-    #[arg(long, value_name = "FILE")]
-    schedule: PathBuf,
+    /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled"?} in unix seconds, ascending. With --data-dir, the schedule
+    /// that the node had last need not be given again.
+    #[arg(long, value_name = "FILE", required_unless_present = "data_dir")]
+    schedule: Option<PathBuf>,
     /// The node's key, as `preconf key new` writes it. Without it the node has a new identity at every start.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// The last L2 block that is settled on L1.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    sync_tip: u64,
+    /// The last L2 block that is settled on L1. Without it: what the node was told last, if it has a data directory, else 0.
+    #[arg(long, value_name = "N")]
+    sync_tip: Option<u64>,
     /// The chain's signing domain: 32 bytes as hex. The default is the protocol's placeholder.
     #[arg(long, value_name = "HEX", value_parser = hexes::hash)]
     domain: Option<B256>,
@@ -109,9 +111,9 @@ pub(crate) struct RunArgs {
     seed: Option<u64>,
     /// Take commands from stdin, one JSON object a line, each answered by a line with the same "id". The end of stdin ends nothing.
     ///
-    /// {"id": 1, "command": "publish_commitment", "ssz": HEX}, and likewise publish_txlist {"txlist"}, get_head {"peer"?}, get_commitments
-    /// {"start", "count", "peer"?}, get_raw_txlist {"hash", "peer"?}, dial {"addr"}, update_schedule {"windows"}, move_sync_tip
-    /// {"block_number", "hash"?}, mark_executed {"block_number"}, mark_failed {"block_number"}, health {"from"?}, block and unblock {"target"}
+    /// {"id": 1, "command": "publish_commitment", "ssz": HEX}, and likewise publish_block {"ssz", "txlist"}, publish_txlist {"txlist"}, get_head
+    /// {"peer"?}, get_commitments {"start", "count", "peer"?}, get_raw_txlist {"hash", "peer"?}, dial {"addr"}, update_schedule {"windows"},
+    /// move_sync_tip {"block_number", "hash"?}, override_syncing {"window_end"}, mark_executed {"block_number"}, mark_failed {"block_number"}, health {"from"?}, block and unblock {"target"}
     /// (a peer id, an IP address or a subnet), protect, unprotect, trust, distrust, lift_ban and explain {"peer"}, lists, peers, status.
     /// Answers are {"id", "result"} or {"id", "error"}, in the order in which they come.
     #[arg(long)]
@@ -159,9 +161,12 @@ pub(crate) enum RunError {
     /// Discovery does not start.
     #[error(transparent)]
     Discovery(#[from] Discv5Error),
-    /// The node's memory across restarts.
+    /// The data directory.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] preconf_store::OpenError),
+    /// Nobody says who is elected.
+    #[error("no schedule: give --schedule FILE, since the data directory has none yet")]
+    NoSchedule,
     /// The node does not start.
     #[error(transparent)]
     Start(#[from] Box<StartError>),
@@ -185,7 +190,7 @@ pub(crate) enum RunError {
 impl RunError {
     /// Do the flags make no sense?
     pub(crate) fn is_misuse(&self) -> bool {
-        matches!(self, Self::Start(error) if matches!(**error, StartError::Config(_)))
+        matches!(self, Self::Start(error) if matches!(**error, StartError::Config(_))) || matches!(self, Self::NoSchedule)
     }
 }
 
@@ -204,6 +209,7 @@ impl RunArgs {
         let mut core = Config::new(ChainId(self.chain_id));
         core.domain = self.domain.unwrap_or(core.domain);
         core.slasher = self.slasher;
+        core.storage = if self.ephemeral { Storage::Ephemeral } else { Storage::Durable };
         core.connections = self.preset.limits();
         core.gater.blocked_subnets.clone_from(&self.block_subnet);
         core.trusted.clone_from(&self.trusted);
@@ -220,31 +226,37 @@ impl RunArgs {
 /// Runs a node until Ctrl-C or SIGTERM, or until nobody reads stdout any more.
 pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let stop = Stop::new().map_err(RunError::Signals)?;
-    let windows = schedule_file::load(&args.schedule)?;
+    let windows = args.schedule.as_deref().map(schedule_file::load).transpose()?;
     let config = args.config()?;
     let domain = config.core.domain;
-    let (memory, records) = Memory::open(args.data_dir.as_deref())?;
+    let kept = args.data_dir.as_deref().map(|dir| store::open(dir, &config.core)).transpose()?;
     let mut environment = args.runtime.environment(&config).map_err(Box::new)?;
     if args.finding.is_on() {
         let found = args.finding.discv5(config.core.chain_id, &args.listen);
         environment.discovery = args.runtime.discv5(found, &config.keypair)?;
     }
+    if let Some((store, records)) = kept {
+        if windows.is_none() && !records.iter().any(|record| matches!(record, Record::Schedule(_))) {
+            return Err(RunError::NoSchedule);
+        }
+        environment.store = Some(Box::new(store));
+        environment.records = records;
+    }
     let (driver, handle, mut events) = NetworkDriver::new(config, environment).map_err(Box::new)?;
     let life = args.runtime.run(driver);
-    handle.update(Update::Restore(records)).await?;
-    handle.update_schedule(windows).await?;
-    handle.move_sync_tip(SyncTip { block_number: args.sync_tip, preconfirmation_hash: None }).await?;
+    if let Some(windows) = windows {
+        handle.update_schedule(windows).await?;
+    }
+    if let Some(block_number) = args.sync_tip {
+        handle.move_sync_tip(SyncTip { block_number, preconfirmation_hash: None }).await?;
+    }
     let (out, writer) = writer();
     let early = addresses(&mut events, args.listen.len(), &out).await?;
-    let mut session = Session { stop, handle: handle.clone(), events, out, domain, memory };
+    let mut session = Session { stop, handle: handle.clone(), events, out, domain };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
     handle.shutdown().await;
     let ended = life.end().await;
-    while let Some(event) = session.events.try_recv() {
-        session.memory.persist(&event)?; // what its end still told
-    }
-    session.memory.save()?;
     drop(session);
     // Whoever no longer reads has nothing to lose.
     let _ = tokio::time::timeout(FLUSH_LIMIT, writer).await;
@@ -263,7 +275,7 @@ async fn addresses(events: &mut NetworkEvents, listeners: usize, out: &mpsc::Sen
                     let _ = out.send(address.to_string()).await;
                 }
                 NetworkEvent::ListenerClosed { .. } => return Err(RunError::NoAddress),
-                other @ (NetworkEvent::Core(_) | NetworkEvent::Persist(_) | NetworkEvent::OwnRecord { .. }) => others.push(other),
+                other @ (NetworkEvent::Core(_) | NetworkEvent::OwnRecord { .. }) => others.push(other),
             }
         }
         Ok(others)
@@ -294,8 +306,6 @@ struct Session {
     out: mpsc::Sender<String>,
     /// The chain's signing domain.
     domain: B256,
-    /// What it remembers across restarts, if it does.
-    memory: Memory,
 }
 
 impl Session {
@@ -303,7 +313,6 @@ impl Session {
         let mut stdin = takes_commands.then(|| Lines::new(BufReader::new(tokio::io::stdin())));
         let mut answers = FuturesUnordered::new();
         let mut early = early.into_iter();
-        let mut pause = tokio::time::interval(SAVE_EVERY);
         loop {
             // Nothing is taken in before there is room for what it leads to.
             let room = tokio::select! {
@@ -316,7 +325,6 @@ impl Session {
                 return Ok(());
             };
             if let Some(event) = early.next() {
-                self.memory.persist(&event)?;
                 room.send(json::event(&event, self.domain).to_string());
                 continue;
             }
@@ -332,10 +340,8 @@ impl Session {
                     Some(Ok(line)) if line.trim().is_empty() => {}
                     Some(line) => answers.push(answers::answer(self.handle.clone(), commands::parse(line))),
                 },
-                _ = pause.tick() => self.memory.save()?,
                 event = self.events.recv() => {
                     let event = event.ok_or(RunError::Ended)?;
-                    self.memory.persist(&event)?;
                     room.send(json::event(&event, self.domain).to_string());
                 }
             }

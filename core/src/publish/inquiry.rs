@@ -1,0 +1,132 @@
+//! What do peers hold of a window in which we may have published before (P5.9b)?
+//!
+//! ```text
+//! first publication in a window that our records do not reach back to --> peers are asked --three answers, or 2 s--> it is judged
+//!                                                   more in that window --> wait behind it, in their order
+//! ```
+//!
+//! A preconfer that comes back on a new disk does not know what it said. What peers hold of the window is judged like any page, before what is
+//! to be published: if our own key has spoken there, it shows. Only signed commitments count; a peer that claims much and shows nothing costs
+//! two seconds, once a window.
+
+use std::time::Duration;
+
+use alloy_primitives::U256;
+
+use crate::cx::Cx;
+use crate::id::{CommandId, PeerId};
+use crate::request::wanted::{Purpose, Wanted, Whom};
+use crate::time::Timer;
+use crate::wire::topics::Protocol;
+use crate::wire::v1::{GetCommitmentsRequest, SignedCommitment};
+
+/// How many answers are enough, and how long they are waited for. Source: P5.9b.
+const ANSWERS: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Commitments that each peer is asked for. Ours: our own words of a window begin where we would begin anew.
+const ITEMS: u32 = 64;
+/// The most commitments that all answers bring.
+pub(crate) const MAX_INQUIRY_ITEMS: usize = ANSWERS * ITEMS as usize;
+
+/// A window that is being asked about.
+#[derive(Debug)]
+struct Open {
+    window_end: u64,
+    /// The first block that is asked for.
+    start: u64,
+    /// Who was asked; who did not answer stays in it, so that nobody is asked twice.
+    asked: Vec<PeerId>,
+    under_way: usize,
+    answers: usize,
+}
+
+/// What waits until peers have said what they hold.
+#[derive(Debug, Default)]
+pub(crate) struct Inquiry {
+    open: Option<Open>,
+    waiting: Vec<(CommandId, SignedCommitment)>,
+    /// The window that was asked about last.
+    done: Option<u64>,
+}
+
+impl Inquiry {
+    /// Has this window been asked about?
+    pub(crate) fn is_done(&self, window_end: u64) -> bool {
+        self.done == Some(window_end)
+    }
+
+    /// Puts what is to be published aside until peers have answered; `start` is the first block that they are asked for. One window at a time:
+    /// what is for another waits no longer than for this one.
+    pub(crate) fn wait(&mut self, cx: &mut Cx, (window_end, start): (u64, u64), command: CommandId, signed: SignedCommitment) {
+        self.waiting.push((command, signed));
+        if self.open.is_none() {
+            self.open = Some(Open { window_end, start, asked: Vec::new(), under_way: 0, answers: 0 });
+            cx.timers.set(Timer::Inquiry, cx.now.mono.after(PATIENCE));
+        }
+    }
+
+    /// Whom to ask next. The same until [`Inquiry::asked`] says who was.
+    pub(crate) fn next_wanted(&self) -> Option<Wanted> {
+        let open = self.open.as_ref().filter(|open| open.under_way + open.answers < ANSWERS)?;
+        let body = GetCommitmentsRequest { start_block_number: U256::from(open.start), max_count: ITEMS }.encode();
+        let purpose = Purpose::OwnWindow { start: open.start, count: ITEMS };
+        let whom = Whom::AnyoneBut { exclude: open.asked.clone(), prefer: None };
+        Some(Wanted { protocol: Protocol::GetCommitments, body, purpose, whom })
+    }
+
+    /// This peer was asked.
+    pub(crate) fn asked(&mut self, peer: PeerId) {
+        if let Some(open) = &mut self.open {
+            open.asked.push(peer);
+            open.under_way += 1;
+        }
+    }
+
+    /// One who was asked has answered, or will not. Are there answers enough?
+    pub(crate) fn answered(&mut self, peer: &PeerId, is_good: bool) -> bool {
+        let Some(open) = self.open.as_mut().filter(|open| open.asked.contains(peer)) else { return false };
+        open.under_way = open.under_way.saturating_sub(1);
+        open.answers += usize::from(is_good);
+        open.answers >= ANSWERS
+    }
+
+    /// It is over: what waited is judged now, in its order.
+    pub(crate) fn end(&mut self, cx: &mut Cx) -> Vec<(CommandId, SignedCommitment)> {
+        cx.timers.cancel(Timer::Inquiry);
+        self.done = self.open.take().map(|open| open.window_end).or(self.done);
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Time;
+    use crate::wire::v1::PreconfCommitment;
+
+    fn peer(name: u8) -> PeerId {
+        PeerId::from_bytes(&[0, 1, name]).expect("three bytes")
+    }
+
+    #[test]
+    fn p5_9b_three_answers_are_enough_and_who_does_not_answer_makes_room_for_another() {
+        let (mut cx, mut inquiry) = (Cx::for_tests(), Inquiry::default());
+        assert_eq!(inquiry.next_wanted(), None);
+        let signed = SignedCommitment::new(PreconfCommitment::default(), [0; 65]);
+        inquiry.wait(&mut cx, (1_100, 7), CommandId(1), signed.clone());
+        inquiry.wait(&mut cx, (1_100, 8), CommandId(2), signed);
+        assert_eq!(cx.timers.next(), Some((Time::ZERO.after(PATIENCE), Timer::Inquiry)));
+        for name in 1..=3 {
+            assert!(matches!(inquiry.next_wanted().map(|wanted| wanted.purpose), Some(Purpose::OwnWindow { start: 7, .. })));
+            inquiry.asked(peer(name));
+        }
+        assert_eq!(inquiry.next_wanted(), None, "three are under way");
+        assert!(!inquiry.answered(&peer(1), false) && inquiry.next_wanted().is_some());
+        inquiry.asked(peer(4));
+        assert!(!inquiry.answered(&peer(2), true) && !inquiry.answered(&peer(9), true) && !inquiry.answered(&peer(3), true));
+        assert!(inquiry.answered(&peer(4), true) && !inquiry.is_done(1_100));
+        let waited: Vec<_> = inquiry.end(&mut cx).into_iter().map(|(command, _)| command).collect();
+        assert_eq!((waited, cx.timers.next()), (vec![CommandId(1), CommandId(2)], None));
+        assert!(inquiry.is_done(1_100) && !inquiry.is_done(1_200) && !inquiry.answered(&peer(4), true));
+    }
+}
