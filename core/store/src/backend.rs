@@ -94,7 +94,9 @@ impl StorageBackend for Overlay {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         // The common case, without a copy: nothing was written here.
-        if offset + out.len() as u64 <= over.base && over.blocks.range(offset / BLOCK..=(offset + out.len() as u64) / BLOCK).next().is_none() {
+        if offset + out.len() as u64 <= over.base
+            && over.blocks.range(offset / BLOCK..=(offset + out.len() as u64) / BLOCK).next().is_none()
+        {
             return self.file.read_at(offset, out);
         }
         for (block, inside, part) in parts(offset, out.len()) {

@@ -107,7 +107,14 @@ impl ChainQueue {
     }
 
     /// After a try: who waits is told, and what failed waits again, unless a later one of its kind does.
-    fn settle(&self, result: Result<(), StorageFailure>, ids: Vec<PersistId>, taken: Waiting, rules: (&Limits, &Pace), done: &UnboundedSender<Done>) {
+    fn settle(
+        &self,
+        result: Result<(), StorageFailure>,
+        ids: Vec<PersistId>,
+        taken: Waiting,
+        rules: (&Limits, &Pace),
+        done: &UnboundedSender<Done>,
+    ) {
         let mut state = self.state(); // held, so that who comes next is told next
         for id in ids {
             let _ = done.unbounded_send(Done { id, result }); // nobody listens any more at the end

@@ -7,7 +7,8 @@
 //!   repair. One that needs it all the same is not written to again.
 //! - Before a file is opened, it is read and checked through an overlay, which changes nothing.
 //! - A failed sync may have left in the system's cache what is not on disk, for us or for the process before us. The one thing that later
-//!   commits build on without writing it again is the header, so it is written again and synced before anything else.
+//!   commits build on without writing it again is the header; redb writes and syncs that whenever it opens a file, and what was read of the
+//!   file is given to nobody before.
 //! - redb stops at its first error, and takes what it reads at its word. After an error it is closed, and the file opened anew.
 //! - What has lost its name is gone, however well it is written: the path is looked up before a write is confirmed.
 
@@ -27,8 +28,6 @@ use crate::report::{Flaw, Flaws};
 
 /// Memory that redb may use for pages of one file. Ours: rows are written once and read at the start.
 const CACHE_BYTES: usize = 8 << 20;
-/// What redb writes at a commit without its being a new page. Source: redb's header is its first page.
-const HEADER_BYTES: u64 = 4096;
 
 /// Where a database belongs.
 #[derive(Clone, Debug)]
@@ -158,7 +157,6 @@ impl Live {
     }
 
     fn try_write<T>(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, Trouble> {
-        self.look_up()?;
         if self.database.is_none() {
             self.reopen()?;
         }
@@ -190,7 +188,6 @@ impl Live {
         if !flaws.is_empty() {
             return Err(Trouble::Damaged(flaws.to_string()));
         }
-        settle(&file).map_err(Trouble::Io)?;
         // A repair would be a write to what is damaged.
         let abort = |session: &mut redb::RepairSession| session.abort();
         self.database = Some(guard(|| Ok(builder(Some(abort)).create_with_backend(Direct(file.clone()))?))?);
@@ -211,14 +208,6 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.give_up();
     }
-}
-
-/// Has the header be on disk as it reads, see above.
-fn settle(file: &Arc<dyn DiskFile>) -> io::Result<()> {
-    let mut header = vec![0; file.len()?.min(HEADER_BYTES) as usize];
-    file.read_at(0, &mut header)?;
-    file.write_at(0, &header)?;
-    file.sync()
 }
 
 fn builder(repair: Option<fn(&mut redb::RepairSession)>) -> Builder {

@@ -137,10 +137,7 @@ impl Survey {
 }
 
 /// Reads a file, if there is one.
-fn look<T: Default>(
-    place: &Place,
-    read: fn(&redb::ReadTransaction, &mut Flaws) -> T,
-) -> Result<Option<Found<T>>, OpenError> {
+fn look<T: Default>(place: &Place, read: fn(&redb::ReadTransaction, &mut Flaws) -> T) -> Result<Option<Found<T>>, OpenError> {
     let path = place.path();
     let file = match place.disk.open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

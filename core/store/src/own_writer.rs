@@ -80,7 +80,8 @@ pub(crate) fn run(queue: &Arc<OwnQueue>, mut live: Live, limits: &Limits, done: 
         }
         let (ids, batch): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
         let now = live.place().disk.now();
-        let written = if is_damaged { Err(StorageFailure::Damaged) } else { live.write(|transaction| own::write(transaction, &batch, now, limits)) };
+        let written =
+            if is_damaged { Err(StorageFailure::Damaged) } else { live.write(|transaction| own::write(transaction, &batch, now, limits)) };
         is_damaged |= written == Err(StorageFailure::Damaged);
         if written.is_err() != is_failing {
             is_failing = written.is_err();

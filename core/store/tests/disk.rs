@@ -4,8 +4,8 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use preconf_core::{B256, Bytes, ChainId, Record, StorageFailure, UnixTime, address_of};
@@ -66,9 +66,10 @@ impl Drop for Dir {
     }
 }
 
-/// Seconds from now, by the system's clock.
+/// Seconds from the start of the tests, so that two calls agree.
 fn ahead(secs: u64) -> u64 {
-    OsDisk.now().secs() + secs
+    static START: LazyLock<UnixTime> = LazyLock::new(|| OsDisk.now());
+    START.secs() + secs
 }
 
 fn with_txlist(record: Record, len: usize) -> Record {
@@ -151,7 +152,19 @@ fn p5_9_what_was_said_first_stays_and_another_word_is_never_confirmed() {
 #[test]
 fn later_records_replace_earlier_ones_and_a_clean_peer_is_forgotten() {
     let dir = Dir::new();
-    dir.keep([peer(1, -1), peer(1, -2), peer(2, -1), known(1, 1), known(1, 2), stored(1, 1), stored(1, 2), tip(1), tip(2), schedule(1), schedule(2)]);
+    dir.keep([
+        peer(1, -1),
+        peer(1, -2),
+        peer(2, -1),
+        known(1, 1),
+        known(1, 2),
+        stored(1, 1),
+        stored(1, 2),
+        tip(1),
+        tip(2),
+        schedule(1),
+        schedule(2),
+    ]);
     dir.keep([peer(2, 0)]);
     assert_eq!(dir.records(), [schedule(2), tip(2), stored(1, 2), peer(1, -2), known(1, 2)]);
 }

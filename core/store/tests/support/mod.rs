@@ -13,8 +13,7 @@ use std::time::Duration;
 use futures::executor::block_on;
 use preconf_core::{
     Accepted, B256, Bytes, ChainId, ChainLabel, DEFAULT_DOMAIN, Evidence, Fault, KnownNode, NodeRecord, OwnCommitment, PeerId, PersistId,
-    PreconfCommitment, Record, SecretKey, SignedCommitment, StorageFailure, SyncTip, U256, UnixTime, Window, address_of,
-    keccak256, sign,
+    PreconfCommitment, Record, SecretKey, SignedCommitment, StorageFailure, SyncTip, U256, UnixTime, Window, address_of, keccak256, sign,
 };
 use preconf_store::{Options, Pace, RedbStore, Store};
 
