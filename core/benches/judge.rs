@@ -77,7 +77,7 @@ fn machine(core: &mut Core, gossip: Vec<Input>) {
                 Output::Job(job) => core.handle_input(NOW, Input::JobFinished(job.run())),
                 Output::App(Event::CommitmentAccepted { .. }) => events += 1,
                 Output::Net(Action::ReportGossip { verdict: Verdict::Accept, .. }) => verdicts += 1,
-                Output::Net(_) | Output::App(_) | Output::Persist(_) => {}
+                Output::Net(_) | Output::App(_) | Output::Persist { .. } => {}
             }
         }
     }

@@ -25,7 +25,8 @@ use crate::peer::remembered::MAX_REMEMBERED;
 use crate::peer::reputation::Account;
 use crate::peer::subnet::Cidr;
 use crate::peer::table::{Connected, ConnectionInfo};
-use crate::publish::Outbox;
+use crate::publish::committed::OwnCommitments;
+use crate::publish::outbox::Outbox;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::{MAX_WINDOWS, Window};
@@ -75,6 +76,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + ChainState::max_bytes(config, MAX_PAGE_ITEMS_JUDGED + MAX_PAGE_ITEMS + config.max_requests)
         + TxLists::max_bytes(config, MAX_CONNECTED)
         + Outbox::max_bytes(config)
+        + OwnCommitments::max_bytes(config)
         + Requests::max_bytes(config)
         + Serving::max_bytes(config)
         + CatchUp::max_bytes(MAX_CONNECTED)
@@ -96,6 +98,7 @@ impl Core {
             + self.chain.bytes()
             + self.txlists.bytes()
             + self.outbox.bytes()
+            + self.own.bytes()
             + self.requests.bytes()
             + self.serving.bytes()
             + self.catch_up.bytes()

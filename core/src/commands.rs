@@ -2,81 +2,28 @@
 //!
 //! Here is what publishes and asks, and what moves the chain, the schedule and the peers. The operator's lists stand in `peer::operator`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 
-use crate::crypto;
-use crate::error::{CommandError, PublishError, Refusal, UpdateError};
+use crate::error::{CommandError, UpdateError};
 use crate::id::{CommandId, PeerId};
-use crate::input::SyncTip;
 use crate::machine::Core;
-use crate::origin::Origin;
 use crate::output::{Action, Event};
 use crate::record::Record;
 use crate::request::wanted::Purpose;
 use crate::schedule::Window;
 use crate::time::{Now, Timer};
-use crate::validate::v1::{commitment, txlist};
+use crate::tip::SyncTip;
 use crate::wire::topics::Protocol;
-use crate::wire::v1::{
-    GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE, RawTxList, SIGNED_COMMITMENT_BYTES,
-    SignedCommitment, TXLIST_HEADER_BYTES,
-};
+use crate::wire::v1::{GetCommitmentsRequest, GetHeadRequest, GetTxListRequest, MAX_COMMITMENTS_PER_RESPONSE};
 
 /// First pause before a block that the host could not execute is told again, and the longest. Ours: a host that restarts is back in seconds.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
 impl Core {
-    /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
-    pub(crate) fn publish_commitment(&mut self, signed: SignedCommitment) -> Result<CommandId, CommandError> {
-        self.outbox.check_room(&self.cx.config, SIGNED_COMMITMENT_BYTES)?;
-        commitment::well_formed(&signed, self.cx.config.slasher).map_err(PublishError::Refused)?;
-        let number = u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX);
-        if self.outbox.contradicts(number, &crypto::preconfirmation_hash(&signed)) {
-            return Err(PublishError::Refused(Refusal::Equivocation).into()); // P5.9
-        }
-        let command = self.cx.mint.commands.upcoming(CommandId);
-        self.receive_commitment(Origin::Own { command }, signed).map_err(PublishError::Refused)?;
-        let command = self.cx.mint.commands.next(CommandId);
-        self.outbox.judging(command, SIGNED_COMMITMENT_BYTES);
-        Ok(command)
-    }
-
-    /// A txlist of our own (P5.7).
-    pub(crate) fn publish_txlist(&mut self, txlist: Bytes) -> Result<CommandId, CommandError> {
-        let len = TXLIST_HEADER_BYTES + txlist.len();
-        self.outbox.check_room(&self.cx.config, len)?;
-        let list = RawTxList { hash: B256::ZERO, txlist };
-        txlist::fits(&list, self.cx.config.txlist_cap).map_err(PublishError::Refused)?;
-        let command = self.cx.mint.commands.next(CommandId);
-        self.outbox.judging(command, len);
-        self.txlists.hash_own(&mut self.cx, command, list.txlist);
-        Ok(command)
-    }
-
-    /// What was kept before a restart; what this life knows already stays as it is.
-    pub(crate) fn restore(&mut self, now: Now, records: &[Record]) {
-        let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
-        for record in records {
-            match record {
-                &Record::Committed { block_number, hash } => self.outbox.commit(block_number, hash, self.cx.config.max_commitments),
-                // The last word on a peer counts, a ban that was lifted among them.
-                &Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
-                Record::Known(node) => drop(known.insert(node.record.peer, node)),
-            }
-        }
-        for (peer, (score, as_of, ban_ends)) in peers {
-            self.reputation.restore(&mut self.cx, peer, score, as_of, ban_ends);
-        }
-        for node in known.into_values() {
-            self.restore_known(now, node);
-        }
-    }
-
     pub(crate) fn get_head(&mut self, peer: Option<PeerId>) -> Result<CommandId, CommandError> {
         let body = Bytes::from_static(&GetHeadRequest::BYTES);
         self.ask_for_user(peer, Protocol::GetHead, body, |command| Purpose::Head { command: Some(command) })
@@ -107,16 +54,20 @@ impl Core {
         self.schedule.update(windows)?;
         self.chain.schedule_changed();
         self.settle_rulings();
+        self.cx.persist(Record::Schedule(self.schedule.iter().copied().collect()));
         self.resume();
         Ok(())
     }
 
     /// P9.3
     pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) {
+        self.cx.persist(Record::SyncTip(tip));
         let execute_from = self.chain.tip_moved(tip);
         self.catch_up.tip_moved();
+        self.own_tip_moved(tip);
         if let Some(from) = execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
+            self.restored_to = self.restored_to.min(from.saturating_sub(1));
             self.cx.tell(Event::ExecuteAgain { from });
         }
         self.settle_rulings();
@@ -162,7 +113,7 @@ impl Core {
     }
 
     /// What catch-up waited for may have come.
-    fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.catch_up.resume();
         self.plan_catch_up();
     }

@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::config::Config;
+use crate::config::{Config, Storage};
 use crate::dice::Dice;
-use crate::id::{CommandId, JobId, Mint};
+use crate::id::{CommandId, JobId, Mint, PersistId};
 use crate::job::{Job, Work};
 use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::record::Record;
@@ -25,6 +25,7 @@ pub(crate) struct Mints {
     pub(crate) requests: Mint,
     pub(crate) jobs: Mint,
     pub(crate) publishes: Mint,
+    pub(crate) persists: Mint,
     pub(crate) dials: Mint,
     pub(crate) held: Mint,
     pub(crate) lookups: Mint,
@@ -81,9 +82,13 @@ impl Cx {
         self.emit(Output::App(event));
     }
 
-    /// Has the host keep something for the next start.
-    pub(crate) fn persist(&mut self, record: Record) {
-        self.emit(Output::Persist(record));
+    /// Has the host keep something for the next start, if it has where.
+    pub(crate) fn persist(&mut self, record: Record) -> PersistId {
+        let id = self.mint.persists.next(PersistId);
+        if self.config.storage == Storage::Durable {
+            self.emit(Output::Persist { id, record });
+        }
+        id
     }
 
     /// A command has its outcome.

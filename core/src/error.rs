@@ -3,7 +3,7 @@
 //! [`ConfigError`](crate::ConfigError) stands with the configuration. A [`Refusal`] is never returned: it becomes a verdict, a charge and a
 //! label, by the one table in [`Refusal::row`].
 
-use crate::input::RequestFailure;
+use crate::input::{RequestFailure, StorageFailure};
 use crate::peer::gater::{GaterFull, GaterRefusal};
 use crate::schedule::ScheduleError;
 use crate::validate::v1::parent::ParentRule;
@@ -101,6 +101,15 @@ pub enum PublishError {
     /// The network will never take it.
     #[error("the network refuses the message")]
     Network,
+    /// P5.9a: its record could not be written. The same commitment may be offered again; another one at its block number may not.
+    #[error("not published, rule P5.9a: its record could not be written: {0}")]
+    NotRecorded(StorageFailure),
+    /// P5.9a: there is no disk that would remember it.
+    #[error(
+        "not published, rule P5.9a: the node has no storage, so it could contradict itself after a restart; give it a store, or say that \
+         it is ephemeral"
+    )]
+    NoStorage,
 }
 
 /// Why a request of ours has no good answer.
@@ -176,6 +185,11 @@ pub enum Refusal {
     /// C9.
     #[error("another block is canonical at this number")]
     Fork,
+    /// P5.9b.
+    #[error(
+        "our own key has signed in this window what our records do not name: wait until that is linked, or override it for this window"
+    )]
+    Syncing,
     /// P4.6.
     #[error("our own message")]
     Own,
@@ -246,6 +260,7 @@ impl Refusal {
             Self::ParentUnknown => ("C9", Ignore, "parent_unknown"),
             Self::ParentRule(_) => ("C9", Reject, "parent_rule"),
             Self::Fork => ("C9", Ignore, "fork"),
+            Self::Syncing => ("P5.9b", Ignore, "syncing"),
             Self::Own => ("P4.6", Ignore, "own"),
             Self::NoRoom => ("P5.1", Ignore, "no_room"),
             Self::EmptyTxList => ("T1", Ignore, "empty_txlist"),
@@ -299,6 +314,7 @@ mod tests {
             (Refusal::ParentUnknown, "C9", Ignore),
             (Refusal::ParentRule(ParentRule::BlockNumber), "C9", Reject),
             (Refusal::Fork, "C9", Ignore),
+            (Refusal::Syncing, "P5.9b", Ignore),
             (Refusal::Own, "P4.6", Ignore),
             (Refusal::NoRoom, "P5.1", Ignore),
             (Refusal::EmptyTxList, "T1", Ignore),

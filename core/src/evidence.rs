@@ -4,7 +4,7 @@
 //! no schedule, no trust in who found it. Commitments are told apart by their preconfirmation hashes, never by signature bytes, because
 //! anyone can turn a signature over into its other form.
 //!
-//! `chain` finds the faults where C8 and C9 are decided; [`EvidenceBook`] sees to it that each (signer, block number) is told once.
+//! `chain` finds the faults where C8 and C9 are decided; [`EvidenceBook`] sees to it that each (signer, window, block number) is told once.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -17,9 +17,9 @@ use crate::wire::v1::SignedCommitment;
 
 /// What a preconfer did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Fault {
-    /// It signed two blocks with the same number (C8).
+    /// It signed two blocks with the same number in one window (C8).
     Equivocation,
     /// It signed a block after the one with which it had ended its window (C8).
     AfterEop,
@@ -58,7 +58,7 @@ impl Fault {
 /// assert_eq!(evidence.verify(DEFAULT_DOMAIN).unwrap().signer, address_of(&key));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Evidence {
     /// What they are said to prove.
     pub fault: Fault,
@@ -190,7 +190,7 @@ fn contradict(fault: Fault, first: &SignedCommitment, second: &SignedCommitment)
     let one_window = if windows.0 == windows.1 { Ok(()) } else { Err(NoProof::TwoWindows { first: windows.0, second: windows.1 }) };
     match fault {
         Fault::Equivocation if numbers.0 != numbers.1 => Err(NoProof::TwoNumbers { first: numbers.0, second: numbers.1 }),
-        Fault::Equivocation => Ok(()),
+        Fault::Equivocation => one_window,
         Fault::AfterEop if !one.eop => Err(NoProof::NoEop),
         Fault::AfterEop if numbers.1 <= numbers.0 => Err(NoProof::NotAfter { first: numbers.0, second: numbers.1 }),
         Fault::AfterEop => one_window,
@@ -238,35 +238,35 @@ impl fmt::Display for Which {
     }
 }
 
-/// What was found, oldest first, each (signer, block number) once.
+/// What was found, oldest first, each (signer, window, block number) once.
 ///
-/// Invariant: `places` holds the places of `found`. The oldest falls off at the bound; only a signer that keeps on failing could be told
+/// Invariant: `positions` holds the positions of `found`. The oldest falls off at the bound; only a signer that keeps on failing could be told
 /// again after that.
 #[derive(Debug)]
 pub(crate) struct EvidenceBook {
-    found: VecDeque<((Address, u64), Arc<Evidence>)>,
-    places: BTreeSet<(Address, u64)>,
+    found: VecDeque<((Address, u64, u64), Arc<Evidence>)>,
+    positions: BTreeSet<(Address, u64, u64)>,
     max: usize,
 }
 
 impl EvidenceBook {
     pub(crate) fn new(max: usize) -> Self {
-        Self { found: VecDeque::new(), places: BTreeSet::new(), max }
+        Self { found: VecDeque::new(), positions: BTreeSet::new(), max }
     }
 
-    /// Writes a fault down. `None` when this signer's at this number was told already (P5.4).
-    pub(crate) fn insert(&mut self, signer: Address, number: u64, evidence: Evidence) -> Option<Arc<Evidence>> {
-        let place = (signer, number);
-        if !self.places.insert(place) {
+    /// Writes a fault down. `None` when this signer's at this number of its window was told already (P5.4).
+    pub(crate) fn insert(&mut self, signer: Address, (window_end, number): (u64, u64), evidence: Evidence) -> Option<Arc<Evidence>> {
+        let position = (signer, window_end, number);
+        if !self.positions.insert(position) {
             return None;
         }
         if self.found.len() >= self.max
             && let Some((oldest, _)) = self.found.pop_front()
         {
-            self.places.remove(&oldest);
+            self.positions.remove(&oldest);
         }
         let evidence = Arc::new(evidence);
-        self.found.push_back((place, evidence.clone()));
+        self.found.push_back((position, evidence.clone()));
         Some(evidence)
     }
 
@@ -280,14 +280,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_book_tells_each_place_once_and_the_oldest_falls_off() {
+    fn the_book_tells_each_position_once_and_the_oldest_falls_off() {
         // P5.4, P10.1
         let commitment = SignedCommitment::new(crate::wire::v1::PreconfCommitment::default(), [0; 65]);
         let evidence = Evidence { fault: Fault::Equivocation, first: commitment.clone(), second: commitment };
         let mut book = EvidenceBook::new(2);
-        let mut insert = |number| book.insert(Address::ZERO, number, evidence.clone()).is_some();
+        let mut insert = |number| book.insert(Address::ZERO, (100, number), evidence.clone()).is_some();
         assert_eq!([1, 1, 2, 2, 3, 2, 1].map(&mut insert), [true, false, true, false, true, false, true]);
-        assert_eq!((book.iter().len(), book.places.len()), (2, 2));
+        assert_eq!((book.iter().len(), book.positions.len()), (2, 2));
     }
 
     #[test]

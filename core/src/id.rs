@@ -152,6 +152,8 @@ counted! {
     JobId
     /// A gossip message that we asked the network to publish. Minted by the core.
     PublishId
+    /// A record that we asked the host to write to disk. Minted by the core.
+    PersistId
     /// An outbound dial. Minted by the core.
     DialId
     /// A look-up of discovery. Minted by the core.

@@ -9,11 +9,12 @@ use alloy_primitives::B256;
 use bytes::Bytes;
 
 use crate::discovery::record::NodeRecord;
-use crate::id::{ChannelId, ConnectionId, DialId, LookupId, MessageId, PeerId, PublishId, RequestId};
+use crate::id::{ChannelId, ConnectionId, DialId, LookupId, MessageId, PeerId, PersistId, PublishId, RequestId};
 use crate::job::JobDone;
 use crate::peer::subnet::Cidr;
 use crate::record::Record;
 use crate::schedule::Window;
+use crate::tip::SyncTip;
 use crate::wire::topics::{Protocol, Topic};
 use crate::wire::v1::SignedCommitment;
 
@@ -110,6 +111,27 @@ pub enum PublishOutcome {
     Duplicate,
     /// The network will never take it.
     Refused,
+}
+
+/// Why a record could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum StorageFailure {
+    /// The disk is full, or a quota is.
+    #[error("the disk is full: make room on it")]
+    NoSpace,
+    /// It may not be written to.
+    #[error("the disk may not be written to: see who may write to the data directory, and whether it is mounted read-only")]
+    ReadOnly,
+    /// The data directory or one of its files is gone.
+    #[error("the data directory is gone: put it back, and start the node anew")]
+    Gone,
+    /// What is on disk is damaged, so nothing of the kind is added to it.
+    #[error("what is stored is damaged: see `verify` of the store")]
+    Damaged,
+    /// The disk failed, or did something unexpected.
+    #[error("the disk fails: its system's log says why")]
+    Io,
 }
 
 /// A fact from outside.
@@ -236,29 +258,37 @@ pub enum Input {
         /// What became of it.
         outcome: PublishOutcome,
     },
+    /// A record is on disk: the write has returned durable, file and directory synced, and not only been queued (P5.9a).
+    Persisted {
+        /// The record.
+        id: PersistId,
+    },
+    /// A record could not be written. It may be on disk all the same.
+    PersistFailed {
+        /// The record.
+        id: PersistId,
+        /// Why.
+        failure: StorageFailure,
+    },
     /// A job is done.
     JobFinished(JobDone),
-}
-
-/// The last L2 block that is settled on L1 ([`protocol`](crate::protocol), Terms).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct SyncTip {
-    /// Its number.
-    pub block_number: u64,
-    /// Hash of its preconfirmation. `None` when the host does not know it: then the first valid commitment of the next block links, whatever
-    /// parent it names.
-    pub preconfirmation_hash: Option<B256>,
 }
 
 /// What our own application wants done and waits for: [`Event::CommandFinished`](crate::Event::CommandFinished) tells how it ended, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Command {
-    /// Judge, store and gossip a commitment of ours (P5.7).
+    /// Judge, record, store and gossip a commitment of ours (P5.7, P5.9a).
     PublishCommitment(Box<SignedCommitment>),
-    /// Hash, store and gossip a txlist of ours (P5.7).
+    /// Hash, store and gossip a txlist of ours (P5.7). It is not recorded: alone it promises nothing.
     PublishTxList(Bytes),
+    /// Publish a commitment of ours and the txlist that it names as one: recorded together (P5.9a), and the commitment leaves first (T5).
+    PublishBlock {
+        /// The commitment.
+        commitment: Box<SignedCommitment>,
+        /// The txlist.
+        txlist: Bytes,
+    },
     /// Ask a peer, or the best one (P6.8), for its head.
     GetHead {
         /// Whom to ask.
@@ -355,8 +385,13 @@ pub enum Update {
     Schedule(Vec<Window>),
     /// The sync tip moved, up, or down on an L1 reorg (P9.3).
     MoveSyncTip(SyncTip),
-    /// What was kept before a restart, oldest first (P5.9, P7.7). To be given before anything is published.
+    /// What was kept before a restart, oldest first (P5.9, P7.7, P6.9). To be given before the first socket opens.
     Restore(Vec<Record>),
+    /// Publish in this window although our own key has signed in it what our records do not name (P5.9b): the operator knows better.
+    OverrideSyncing {
+        /// The window's end, in unix seconds.
+        window_end: u64,
+    },
     /// The host has executed a block that was ready (P11.1).
     MarkExecuted {
         /// Its number.

@@ -116,6 +116,7 @@ mod peer;
 mod publish;
 mod record;
 mod request;
+mod restore;
 mod schedule;
 #[cfg(feature = "serde")]
 mod serialize;
@@ -125,6 +126,7 @@ mod stats;
 mod status;
 mod sync;
 mod time;
+mod tip;
 mod txlists;
 mod validate;
 mod verdict;
@@ -138,16 +140,18 @@ pub use bytes::Bytes;
 pub use secp256k1::SecretKey;
 
 pub use bounds::memory_bound;
-pub use config::Config;
 pub use config::error::ConfigError;
+pub use config::{Config, Storage};
 pub use crypto::{DEFAULT_DOMAIN, address_of, is_high_s, message_id, preconfirmation_hash, recover, recover_any, sign, signing_hash};
 pub use discovery::config::DiscoveryConfig;
 pub use discovery::record::{ChainLabel, KnownNode, NodeRecord};
 pub use error::{CommandError, PublishError, Refusal, RequestError, Row, UpdateError};
 pub use evidence::{Evidence, Fault, NoProof, Promise, Proof, Which};
 pub use health::{BlockHealth, MAX_HEALTH_BLOCKS, Stage};
-pub use id::{ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, LookupId, MessageId, PeerId, PublishId, RequestId};
-pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, SupportedProtocols, SyncTip, Update};
+pub use id::{
+    ChannelId, CommandId, ConnectionId, DialId, HeldId, InvalidPeerId, JobId, LookupId, MessageId, PeerId, PersistId, PublishId, RequestId,
+};
+pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, StorageFailure, SupportedProtocols, Update};
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
 pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source};
@@ -159,11 +163,12 @@ pub use peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, MAX_LIMIT, Rate
 pub use peer::outbound_limiter::OutboundLimiter;
 pub use peer::score::Standing;
 pub use peer::subnet::{Cidr, Neighbours};
-pub use record::Record;
+pub use record::{OwnCommitment, Record};
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
 pub use stats::{DiscoveryStats, Stats};
 pub use status::{PeerInfo, Status};
 pub use time::{Now, Time, Timer, UnixTime};
+pub use tip::SyncTip;
 pub use validate::v1::parent::{HostRule, ParentRule, ParentRules};
 pub use verdict::Verdict;
 pub use wire::frame::{FrameDecoder, FrameError, frame_prefix, max_request_bytes, max_response_bytes};

@@ -20,7 +20,8 @@ use crate::peer::gater::ConnectionGater;
 use crate::peer::lifecycle::Opened;
 use crate::peer::reputation::Reputation;
 use crate::peer::table::{ConnectionInfo, Peers};
-use crate::publish::Outbox;
+use crate::publish::committed::OwnCommitments;
+use crate::publish::outbox::Outbox;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::Schedule;
@@ -56,10 +57,13 @@ pub struct Core {
     pub(crate) serving: Serving,
     pub(crate) catch_up: CatchUp,
     pub(crate) outbox: Outbox,
+    pub(crate) own: OwnCommitments,
     pub(crate) gater: ConnectionGater,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
     pub(crate) executed: u64,
+    /// The highest block that came from storage: it need not be written there again.
+    pub(crate) restored_to: u64,
     /// The block that the host failed at, and how often on end (P10.4).
     pub(crate) failed: Option<(u64, u32)>,
     /// What is wanted must be looked at before the step ends.
@@ -100,10 +104,12 @@ impl Core {
             serving: Serving::default(),
             catch_up: CatchUp::default(),
             outbox: Outbox::default(),
+            own: OwnCommitments::new(config, now.unix),
             discovery: Discovery::new(Candidates::new(config.gater.max_per_neighbourhood as usize)),
             gater,
             dials,
             executed: 0,
+            restored_to: 0,
             failed: None,
             dispatch_due: false,
             cx,
@@ -145,6 +151,8 @@ impl Core {
                 let peers = &self.peers;
                 self.outbox.publish_finished(&mut self.cx, publish, outcome, |topic| peers.has_subscriber(topic));
             }
+            Input::Persisted { id } => self.persisted(id),
+            Input::PersistFailed { id, failure } => self.persist_failed(id, failure),
             Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(id, signer),
             Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(id, hash),
         }
@@ -162,6 +170,7 @@ impl Core {
         let taken = match command {
             Command::PublishCommitment(signed) => self.publish_commitment(*signed),
             Command::PublishTxList(txlist) => self.publish_txlist(txlist),
+            Command::PublishBlock { commitment, txlist } => self.publish_block(commitment, txlist),
             Command::GetHead { peer } => self.get_head(peer),
             Command::GetCommitments { start, count, peer } => self.get_commitments(start, count, peer),
             Command::GetTxList { hash, peer } => self.get_txlist(hash, peer),
@@ -211,9 +220,10 @@ impl Core {
                 Ok(())
             }
             Update::Restore(records) => {
-                self.restore(now, &records);
+                self.restore(now, records);
                 Ok(())
             }
+            Update::OverrideSyncing { window_end } => self.override_syncing(window_end),
             Update::MarkExecuted { block_number } => self.mark_executed(block_number),
             Update::MarkFailed { block_number } => self.mark_failed(now, block_number),
         };
@@ -227,7 +237,7 @@ impl Core {
             match timer {
                 Timer::Request(request) => self.request_failed(request, RequestFailure::Timeout),
                 Timer::Verdict(id) => self.verdict_due(id),
-                Timer::Hold(id) => self.chain.hold_over(&mut self.cx, id),
+                Timer::Hold(id) => self.hold_over(id),
                 Timer::TxListMissing(hash) => self.fetch_due(&hash),
                 Timer::Orphan(hash) => self.txlists.orphan_over(&hash),
                 Timer::Unsent(command) => self.outbox.unsent_over(&mut self.cx, command),

@@ -12,8 +12,8 @@ pub(crate) enum Origin {
     Gossip { peer: PeerId, message: Option<MessageId> },
     /// In the answer to a request of ours. A command waits for it where our user asked, not catch-up.
     Response { peer: PeerId, request: RequestId, command: Option<CommandId> },
-    /// From our own application.
-    Own { command: CommandId },
+    /// From our own application. Is the record of it on disk (P5.9a)?
+    Own { command: CommandId, is_recorded: bool },
     /// It was here already, and is linked anew because the sync tip moved (P9.3).
     Kept,
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
+use crate::crypto;
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::evidence::Evidence;
-use crate::id::{ChannelId, CommandId, ConnectionId, DialId, LookupId, MessageId, PeerId, PublishId, RequestId};
-use crate::input::DialFailure;
+use crate::id::{ChannelId, CommandId, ConnectionId, DialId, LookupId, MessageId, PeerId, PersistId, PublishId, RequestId};
+use crate::input::{DialFailure, StorageFailure};
 use crate::job::Job;
 use crate::peer::gater::GaterRefusal;
 use crate::peer::score::Standing;
@@ -33,9 +34,14 @@ pub enum Output {
     Job(Job),
     /// News for the application.
     App(Event),
-    /// Something to remember across restarts. Whoever stores it does so before the outputs behind this one are carried out: what is
-    /// published must not be forgotten (P5.9).
-    Persist(Record),
+    /// Something to remember across restarts. [`Input::Persisted`](crate::Input::Persisted) says that it is on disk, or
+    /// [`Input::PersistFailed`](crate::Input::PersistFailed) that it is not; what depends on it waits until then (P5.9a).
+    Persist {
+        /// Names the record.
+        id: PersistId,
+        /// What to remember.
+        record: Record,
+    },
 }
 
 /// An order to the network.
@@ -193,11 +199,23 @@ pub struct Accepted {
     pub window_end: u64,
 }
 
+impl Accepted {
+    /// What was accepted of this signer before. `None` where its number or its window's end does not fit 64 bits: that never was.
+    ///
+    /// Whether it is signed by this signer, and good, is not looked at.
+    pub fn of(signed: SignedCommitment, signer: Address) -> Option<Self> {
+        let preconf = signed.preconf();
+        let block_number = u64::try_from(preconf.block_number).ok()?;
+        let window_end = u64::try_from(preconf.submission_window_end).ok()?;
+        Some(Self { hash: crypto::preconfirmation_hash(&signed), signer, block_number, window_end, signed })
+    }
+}
+
 /// How a command that takes time ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Outcome {
-    /// Judged, stored, and with the network.
+    /// Judged, recorded (P5.9a), stored, and with the network. Of a block, the message of its commitment.
     Published(MessageId),
     /// Not published.
     NotPublished(PublishError),
@@ -319,6 +337,9 @@ pub enum Event {
         /// The other one.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
         other: Arc<Accepted>,
+        /// Do their windows follow each other? Then two preconfers may not have seen each other's last block, or one preconfer, elected twice,
+        /// may have lost to a reorg what its first window promised (C8).
+        windows_adjoin: bool,
     },
     /// A preconfer's fault is proven (P5.4). Each (signer, block number) is told once.
     EvidenceFound {
@@ -329,6 +350,20 @@ pub enum Event {
         signer: Address,
         /// At which block: that of the second commitment.
         block_number: u64,
+    },
+    /// What we committed to before a restart is still valid and is published again (P5.9a). The command ends like any other.
+    PublishingAgain {
+        /// Names it.
+        command: CommandId,
+        /// Its block number.
+        block_number: u64,
+        /// Its preconfirmation hash.
+        hash: B256,
+    },
+    /// A record could not be written (P10.4). The node goes on; what it could not record of its own it does not publish (P5.9a).
+    StorageFailed {
+        /// Why.
+        failure: StorageFailure,
     },
     /// Catch-up has come this far (P6.9).
     SyncProgress {

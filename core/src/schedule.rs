@@ -131,6 +131,11 @@ impl Schedule {
         self.by_end.range(secs..).next().map(|(_, window)| window).filter(|window| window.start < secs)
     }
 
+    /// Every window, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Window> {
+        self.by_end.values()
+    }
+
     /// How many windows are kept.
     pub(crate) fn len(&self) -> usize {
         self.by_end.len()

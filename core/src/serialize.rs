@@ -54,3 +54,25 @@ impl<'de> Deserialize<'de> for Cidr {
 pub(crate) fn shared<T: Serialize, S: Serializer>(value: &Arc<T>, to: S) -> Result<S::Ok, S::Error> {
     value.as_ref().serialize(to)
 }
+
+/// An accepted commitment is written as its signer and its bytes; all else follows from these.
+pub(crate) mod accepted {
+    use std::sync::Arc;
+
+    use alloy_primitives::Address;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::output::Accepted;
+    use crate::wire::v1::SignedCommitment;
+
+    pub(crate) fn serialize<S: Serializer>(accepted: &Arc<Accepted>, to: S) -> Result<S::Ok, S::Error> {
+        (accepted.signer, &accepted.signed).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Accepted>, D::Error> {
+        let (signer, signed): (Address, SignedCommitment) = Deserialize::deserialize(from)?;
+        Accepted::of(signed, signer)
+            .map(Arc::new)
+            .ok_or_else(|| serde::de::Error::custom("a number or a window's end of more than 64 bits"))
+    }
+}

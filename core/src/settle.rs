@@ -17,7 +17,7 @@ use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
 use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling};
-use crate::error::{PublishError, Refusal, RequestError};
+use crate::error::{Refusal, RequestError};
 use crate::id::{HeldId, JobId, MessageId, PeerId};
 use crate::machine::Core;
 use crate::origin::Origin;
@@ -69,9 +69,7 @@ impl Core {
     /// Has commitments concluded until nothing more can be, and settles each ruling before the next is made.
     pub(crate) fn settle_rulings(&mut self) {
         loop {
-            let outbox = &self.outbox;
-            let ruling = self.chain.next_ruling(&mut self.cx, &self.schedule, |number, hash| outbox.contradicts(number, hash));
-            let Some(ruling) = ruling else { return };
+            let Some(ruling) = self.chain.next_ruling(&mut self.cx, &self.schedule, &self.own) else { return };
             self.settle(ruling);
         }
     }
@@ -83,11 +81,19 @@ impl Core {
         }
     }
 
+    /// P5.1: a held message has waited for long enough.
+    pub(crate) fn hold_over(&mut self, id: HeldId) {
+        if let Some(ruling) = self.chain.hold_over(&mut self.cx, id) {
+            self.settle(ruling);
+        }
+    }
+
     /// What follows from one ruling.
     fn settle(&mut self, ruling: Ruling) {
         let Ruling { origin, conclusion, proven, parent_wanted_for, completed } = ruling;
         if let Some(Proven { evidence, signer, block_number }) = proven {
             self.cx.stats.evidence += 1;
+            self.cx.persist(Record::Evidence { evidence: Box::new((*evidence).clone()), signer });
             self.cx.tell(Event::EvidenceFound { evidence, signer, block_number }); // P5.4
         }
         // P5.2. The peer may have left while the child's signer was being recovered.
@@ -102,10 +108,13 @@ impl Core {
             Conclusion::Forked { canonical, commitment: other, fell_off } => {
                 self.move_references(origin, &other, &fell_off, false);
                 if let Some(canonical) = canonical {
-                    self.cx.tell(Event::Forked { canonical, other });
+                    let (first, last) = (canonical.window_end.min(other.window_end), canonical.window_end.max(other.window_end));
+                    let windows_adjoin = self.schedule.following(first).is_some_and(|next| first < last && next.end == last);
+                    self.cx.tell(Event::Forked { canonical, other, windows_adjoin });
                 }
                 self.refuse(origin, Refusal::Fork);
             }
+            Conclusion::ToRecord { signer, position, hash, signed } => self.record_own(origin, signer, position, hash, &signed),
             Conclusion::Held => {}
             Conclusion::Refused(refusal) => self.refuse(origin, refusal),
         }
@@ -131,6 +140,7 @@ impl Core {
 
     /// C10, and the handoff that an EOP is (P5.3).
     fn accept(&mut self, origin: Origin, accepted: &Arc<Accepted>) {
+        self.cx.persist(Record::Commitment(accepted.clone()));
         self.cx.tell(Event::CommitmentAccepted { commitment: accepted.clone(), source: origin.source() });
         if accepted.signed.preconf().eop {
             let next = self.schedule.following(accepted.window_end).map(|window| window.preconfer);
@@ -140,15 +150,7 @@ impl Core {
             Origin::Gossip { peer, message: Some(message) } => self.accept_gossip(peer, message, "C10"),
             // Its verdict was given when its time was over (P5.1), a page is paid for as a whole, and nobody waits to hear of the last.
             Origin::Gossip { message: None, .. } | Origin::Response { .. } | Origin::Kept => {}
-            Origin::Own { command } => {
-                self.outbox.judged(command);
-                // P5.9: from now on we never say anything else about this block, restarts included. Stored before the commitment is said.
-                let Accepted { block_number, hash, window_end, .. } = **accepted;
-                self.outbox.commit(block_number, hash, self.cx.config.max_commitments);
-                self.cx.persist(Record::Committed { block_number, hash });
-                let data = Bytes::copy_from_slice(accepted.signed.as_bytes());
-                self.outbox.send(&mut self.cx, command, Topic::Commitments, data, window_end);
-            }
+            Origin::Own { command, .. } => self.own_accepted(command, accepted),
         }
         let peers = &self.peers;
         let count = || PeerCount { connected: peers.len(), serving_heads: peers.supporting(Protocol::GetHead) };
@@ -162,10 +164,7 @@ impl Core {
         match origin {
             Origin::Gossip { peer, message } => self.refuse_gossip((peer, message), Topic::Commitments, refusal),
             Origin::Response { peer, request, .. } => self.page_item_refused(peer, request, refusal),
-            Origin::Own { command } => {
-                self.outbox.judged(command);
-                self.cx.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
-            }
+            Origin::Own { command, is_recorded } => self.own_refused(command, is_recorded, refusal),
             Origin::Kept => {}
         }
     }
@@ -190,9 +189,6 @@ impl Core {
         if let (Origin::Response { peer, request, .. }, TxListConclusion::Stored | TxListConclusion::NotStored) = (origin, conclusion) {
             self.charge(self.cx.now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
         }
-        if let Origin::Own { command } = origin {
-            self.outbox.judged(command);
-        }
         let refusal = match conclusion {
             TxListConclusion::Stored => {
                 self.cx.tell(Event::TxListStored { hash, len_bytes, source: origin.source() });
@@ -213,15 +209,10 @@ impl Core {
                     self.cx.finish(command, Outcome::RequestFailed { peer, error: RequestError::Refused(refusal) });
                 }
             }
-            (Origin::Own { command }, None) => {
-                let now = self.cx.now.unix.secs();
-                let window_end = self.schedule.containing(now).map_or(now, |window| window.end);
-                let message = own.expect("our own txlist comes with the message to publish");
-                self.outbox.send(&mut self.cx, command, Topic::TxLists, message, window_end);
+            (Origin::Own { command, .. }, None) => {
+                self.own_txlist_hashed(command, hash, own.expect("our own txlist comes with the message to publish"));
             }
-            (Origin::Own { command }, Some(refusal)) => {
-                self.cx.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
-            }
+            (Origin::Own { command, is_recorded }, Some(refusal)) => self.own_refused(command, is_recorded, refusal),
             (Origin::Gossip { message: None, .. } | Origin::Response { command: None, .. }, None) | (Origin::Kept, _) => {}
         }
     }
@@ -265,7 +256,11 @@ impl Core {
         while let Some(commitment) = self.chain.advance_ready(|hash| self.txlists.has(hash)) {
             self.cx.stats.ready += 1;
             let preconf = commitment.signed.preconf();
-            let txlist = preconf.has_txlist().then(|| self.txlists.get(&preconf.raw_tx_list_hash).cloned()).flatten();
+            let hash = preconf.raw_tx_list_hash;
+            let txlist = preconf.has_txlist().then(|| self.txlists.get(&hash).cloned()).flatten();
+            if let Some(txlist) = txlist.clone().filter(|_| commitment.block_number > self.restored_to) {
+                self.cx.persist(Record::TxList { hash, txlist });
+            }
             self.cx.tell(Event::BlockReady { commitment, txlist });
         }
     }

@@ -40,6 +40,10 @@ pub struct Stats {
     pub unheard: u64,
     /// Publications that found no peer or a full queue, tries included (P5.8a).
     pub publish_retries: u64,
+    /// Records that are on disk (P5.9a).
+    pub persisted: u64,
+    /// Records that could not be written (P10.4).
+    pub persist_failed: u64,
     /// What discovery did.
     pub discovery: DiscoveryStats,
 }

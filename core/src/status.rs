@@ -8,11 +8,12 @@ use alloy_primitives::B256;
 
 use crate::evidence::Evidence;
 use crate::id::PeerId;
-use crate::input::{SupportedProtocols, SyncTip};
+use crate::input::SupportedProtocols;
 use crate::machine::Core;
 use crate::peer::ledger::Change;
 use crate::peer::score::Standing;
 use crate::time::Now;
+use crate::tip::SyncTip;
 use crate::wire::topics::Topic;
 
 /// Where a node stands.

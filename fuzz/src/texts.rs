@@ -1,12 +1,14 @@
 //! What operators and other people hand us: subnets, addresses, node records, evidence, configurations, scenarios, lookaheads, what was kept
 //! before a restart.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use preconf_bundle::Bundle;
 use preconf_core::{
-    Action, Address, B256, ByteBudget, ByteLimit, Cidr, Command, Config, Core, Input, LimitKind, Limiter, LookaheadEntry, LookaheadEpoch,
-    Now, OutboundLimiter, Output, POINT, PeerId, RateLimit, Record, Time, UnixTime, Update, memory_bound, windows_from_lookahead,
+    Accepted, Action, Address, B256, ByteBudget, ByteLimit, Cidr, Command, Config, Core, Evidence, Fault, Input, LimitKind, Limiter,
+    LookaheadEntry, LookaheadEpoch, Now, OutboundLimiter, Output, OwnCommitment, POINT, PeerId, PreconfCommitment, Preconfirmation,
+    RateLimit, Record, SignedCommitment, SyncTip, Time, U256, UnixTime, Update, Window, memory_bound, windows_from_lookahead,
 };
 
 use crate::dice::Dice;
@@ -234,13 +236,49 @@ fn lookahead(dice: &mut Dice<'_>) -> bool {
     taken.is_ok()
 }
 
-/// P7.7: whatever stands on the disk, scores stay in their range and bans end.
+/// A commitment that nobody signed, and whose numbers may be any.
+fn any_commitment(dice: &mut Dice<'_>) -> SignedCommitment {
+    let preconf = Preconfirmation {
+        block_number: U256::from(number(dice)),
+        timestamp: U256::from(number(dice)),
+        submission_window_end: U256::from(number(dice)),
+        parent_preconfirmation_hash: B256::repeat_byte(dice.byte()),
+        raw_tx_list_hash: B256::repeat_byte(dice.byte()),
+        eop: dice.byte().is_multiple_of(4),
+        ..Preconfirmation::default()
+    };
+    SignedCommitment::new(PreconfCommitment { preconf, ..PreconfCommitment::default() }, [dice.byte(); 65])
+}
+
+/// P5.9a, P6.9, P7.7: whatever stands on the disk, scores stay in their range, bans end, and the bounds hold.
 fn records(dice: &mut Dice<'_>) -> bool {
     let mut records = Vec::new();
     while !dice.is_exhausted() && records.len() < 40 {
         let who = peer(dice.below(8));
-        records.push(match dice.below(3) {
-            0 => Record::Committed { block_number: number(dice), hash: B256::repeat_byte(dice.byte()) },
+        records.push(match dice.below(9) {
+            0 => Record::Committed(Box::new(OwnCommitment {
+                signer: Address::repeat_byte(dice.byte() % 2),
+                signed: any_commitment(dice),
+                txlist: dice.byte().is_multiple_of(2).then(|| vec![dice.byte(); 32].into()),
+            })),
+            2 => Record::Began { at: UnixTime(number(dice)) },
+            3 => Record::SyncTip(SyncTip {
+                block_number: number(dice),
+                preconfirmation_hash: dice.byte().is_multiple_of(2).then(|| B256::repeat_byte(dice.byte())),
+            }),
+            4 => {
+                let start = number(dice);
+                Record::Schedule(vec![Window { start, end: number(dice), preconfer: Address::ZERO, settled: true }])
+            }
+            5 => match Accepted::of(any_commitment(dice), Address::repeat_byte(dice.byte() % 2)) {
+                Some(accepted) => Record::Commitment(Arc::new(accepted)),
+                None => continue,
+            },
+            6 => Record::TxList { hash: B256::repeat_byte(dice.byte()), txlist: vec![dice.byte(); 64].into() },
+            7 => Record::Evidence {
+                evidence: Box::new(Evidence { fault: Fault::Equivocation, first: any_commitment(dice), second: any_commitment(dice) }),
+                signer: Address::ZERO,
+            },
             kind => Record::Peer {
                 peer: who,
                 score: number(dice).cast_signed(),
@@ -252,6 +290,7 @@ fn records(dice: &mut Dice<'_>) -> bool {
     let mut now = Now { mono: Time(number(dice) / 2), unix: UnixTime(number(dice)) };
     let mut core = Core::new(Config::new(CHAIN), [1; 32], now).expect("the defaults are allowed");
     let restored = core.handle_update(now, Update::Restore(records));
+    assert!(core.memory_bytes() <= memory_bound(&Config::new(CHAIN)), "P10.3");
     for who in 0..8 {
         core.handle_input(now, Input::RequestBroken { peer: peer(who) });
     }

@@ -180,6 +180,8 @@ impl Record {
             | Event::SyncProgress { .. }
             | Event::Synced { .. }
             | Event::ExecuteAgain { .. }
+            | Event::PublishingAgain { .. }
+            | Event::StorageFailed { .. }
             | Event::ExecutionFailed { .. } => {}
         }
     }
@@ -370,7 +372,7 @@ mod tests {
         scene.tell_all(0, Duration::ZERO);
         scene.refused(HONEST, Refusal::WrongHash);
         let other = accepted(&scene.block);
-        scene.record.event(0, scene.start, &Event::Forked { canonical: other.clone(), other });
+        scene.record.event(0, scene.start, &Event::Forked { canonical: other.clone(), other, windows_adjoin: false });
         let faults = scene.record.faults().join("\n");
         assert!(faults.contains("node-0 rejected a message of the honest peer"), "{faults}");
         assert!(faults.contains("node-0 saw a fork at block 1"), "{faults}");

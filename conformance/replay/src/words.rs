@@ -70,6 +70,8 @@ fn input(input: &Input) -> String {
         Input::ResponseReceived { request, body } => format!("request {request} was answered, {} bytes", body.len()),
         Input::RequestFailed { request, failure } => format!("request {request} failed: {failure}"),
         Input::PublishFinished { publish, outcome } => format!("publication {publish}: {outcome:?}"),
+        Input::Persisted { id } => format!("record {id} is on disk"),
+        Input::PersistFailed { id, failure } => format!("record {id} was not written: {failure}"),
         Input::JobFinished(done) => format!("job {} came back with {:?}", done.id, done.found),
     }
 }
@@ -79,6 +81,9 @@ fn command(command: &Command) -> String {
     match command {
         Command::PublishCommitment(signed) => format!("publish the commitment to block {}", signed.preconf().block_number),
         Command::PublishTxList(txlist) => format!("publish a txlist of {} bytes", txlist.len()),
+        Command::PublishBlock { commitment, txlist } => {
+            format!("publish block {} with its txlist of {} bytes", commitment.preconf().block_number, txlist.len())
+        }
         Command::GetHead { peer } => format!("ask {} for its head", whom(peer)),
         Command::GetCommitments { start, count, peer } => format!("ask {} for {count} commitments from block {start} on", whom(peer)),
         Command::GetTxList { hash, peer } => format!("ask {} for txlist {hash}", whom(peer)),
@@ -107,6 +112,9 @@ fn update(update: &Update) -> String {
         Update::MoveSyncTip(SyncTip { block_number, preconfirmation_hash }) => {
             format!("the sync tip is block {block_number}{}", preconfirmation_hash.map_or(String::new(), |hash| format!(", {hash}")))
         }
+        Update::OverrideSyncing { window_end } => {
+            format!("publish in the window until {window_end}, whatever our key has signed elsewhere")
+        }
         Update::Restore(records) => format!("take back {} records", records.len()),
         Update::MarkExecuted { block_number } => format!("block {block_number} is executed"),
         Update::MarkFailed { block_number } => format!("block {block_number} could not be executed"),
@@ -132,12 +140,24 @@ pub fn output(output: &Output) -> String {
         }
         Output::Job(Job { id, work: Work::Hash { txlist } }) => format!("job {id}: hash {} bytes", txlist.len()),
         Output::App(news) => format!("to the application: {}", event(news)),
-        Output::Persist(Record::Committed { block_number, hash }) => format!("to keep: we committed to block {block_number}, {hash}"),
-        Output::Persist(Record::Known(node)) => format!("to keep: {} was of use", node.record.peer),
-        Output::Persist(Record::Peer { peer, score, ban_ends, .. }) => {
+        Output::Persist { id, record } => format!("record {id}: {}", self::record(record)),
+    }
+}
+
+fn record(record: &Record) -> String {
+    match record {
+        Record::Began { at } => format!("our records begin at unix {}", seconds(at.0)),
+        Record::Committed(own) => format!("we committed to block {}, {}", own.block_number(), own.hash()),
+        Record::Known(node) => format!("{} was of use", node.record.peer),
+        Record::Peer { peer, score, ban_ends, .. } => {
             let ban = ban_ends.map_or(String::new(), |ends| format!(", banned until unix {}", seconds(ends.0)));
-            format!("to keep: {peer} stands at {}{ban}", points(*score))
+            format!("{peer} stands at {}{ban}", points(*score))
         }
+        Record::Schedule(windows) => format!("a schedule of {} windows", windows.len()),
+        Record::SyncTip(tip) => format!("the sync tip at block {}", tip.block_number),
+        Record::Commitment(accepted) => block(accepted),
+        Record::TxList { hash, txlist } => format!("txlist {hash}, {} bytes", txlist.len()),
+        Record::Evidence { evidence, signer } => format!("evidence of {} by {signer}", evidence.fault.label()),
     }
 }
 
@@ -189,13 +209,17 @@ fn event(event: &Event) -> String {
         Event::Handoff { commitment, next } => {
             format!("handed over with {}, next {}", block(commitment), next.map_or("unknown".to_owned(), |next| next.to_string()))
         }
-        Event::Forked { canonical, other } => format!("fork: {} stays, {} does not", block(canonical), block(other)),
+        Event::Forked { canonical, other, .. } => format!("fork: {} stays, {} does not", block(canonical), block(other)),
         Event::EvidenceFound { evidence, signer, block_number } => {
             format!("evidence of {} by {signer} at block {block_number}", evidence.fault.label())
         }
         Event::SyncProgress { from, at, to } => format!("catching up from {from}: at {at} of {to}"),
         Event::Synced { head } => format!("caught up at {head}"),
         Event::ExecutionFailed { block_number, again_in } => format!("block {block_number} failed, again in {again_in:?}"),
+        Event::PublishingAgain { command, block_number, hash } => {
+            format!("command {command}: block {block_number} ({hash}) of before the restart is published again")
+        }
+        Event::StorageFailed { failure } => format!("a record was not written: {failure}"),
         Event::ExecuteAgain { from } => format!("execute again from block {from} on"),
     }
 }

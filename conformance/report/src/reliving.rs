@@ -92,6 +92,9 @@ impl Reliving {
             }
             Update::Schedule(windows) => format!("a schedule of {} windows", windows.len()),
             Update::Restore(records) => format!("{} records of an earlier life", records.len()),
+            Update::OverrideSyncing { window_end } => {
+                format!("the window until {window_end} is published in whatever our key has signed elsewhere, by command")
+            }
             Update::Disconnect { peer } => format!("peer {peer} is disconnected by command"),
             Update::BlockPeer { peer } => format!("peer {peer} is blocked by command"),
             Update::UnblockPeer { peer } => format!("peer {peer} is unblocked by command"),

@@ -83,6 +83,6 @@ fn kind(output: &Output) -> &'static str {
         },
         Output::Job(_) => "jobs started",
         Output::App(_) => "events told",
-        Output::Persist(_) => "records kept",
+        Output::Persist { .. } => "records kept",
     }
 }

@@ -82,7 +82,7 @@ impl Timeline {
             Output::Net(Action::SetScore { peer, score }) => self.scores.set(node, *peer, *score, self.axis.closed),
             Output::Net(Action::Block { peer }) => self.scores.banned(*peer, self.axis.closed),
             Output::App(event) => self.event(at, node, event),
-            Output::Net(_) | Output::Job(_) | Output::Persist(_) => {}
+            Output::Net(_) | Output::Job(_) | Output::Persist { .. } => {}
         }
     }
 
@@ -166,7 +166,7 @@ impl Timeline {
                 let kind = if *standing == Standing::Banned { "ban" } else { "standing" };
                 self.marks.incident(at, node, kind, &format!("{peer} is {how} ({rule})"));
             }
-            Event::Forked { canonical, other } => {
+            Event::Forked { canonical, other, .. } => {
                 let (number, stays, other) = (canonical.block_number, canonical.hash, other.hash);
                 self.marks.incident(at, node, "fork", &format!("two valid blocks {number}: {stays} stays, {other} stands beside it (C9)"));
             }
@@ -181,6 +181,17 @@ impl Timeline {
             Event::Synced { head } => self.marks.incident(at, node, "synced", &format!("caught up to block {head} (P6.9)")),
             Event::ExecutionFailed { block_number, .. } => {
                 self.marks.incident(at, node, "execution", &format!("block {block_number} could not be executed (P10.4)"));
+            }
+            Event::PublishingAgain { block_number, .. } => {
+                self.marks.incident(
+                    at,
+                    node,
+                    "again",
+                    &format!("our block {block_number} of before the restart is published again (P5.9a)"),
+                );
+            }
+            Event::StorageFailed { failure } => {
+                self.marks.incident(at, node, "storage", &format!("a record was not written (P10.4): {failure}"))
             }
             Event::PeerConnected { .. } => self.blocks.connected(node, 1),
             Event::PeerDisconnected { .. } => self.blocks.connected(node, -1),

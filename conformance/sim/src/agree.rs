@@ -71,7 +71,7 @@ impl Agreement {
     pub(crate) fn event(&mut self, node: NodeId, event: &Event) {
         match event {
             Event::CommitmentAccepted { commitment, .. } => self.meet(commitment),
-            Event::Forked { canonical, other } => {
+            Event::Forked { canonical, other, .. } => {
                 self.meet(other);
                 self.paths[node].forked.extend([canonical.hash, other.hash]);
             }

@@ -62,6 +62,8 @@ impl World {
         }
         self.nodes[node].up = false;
         self.nodes[node].life += 1; // what is under way for it is lost
+        let Self { nodes, dice, .. } = self;
+        nodes[node].disk.crash(|| dice.chance(500_000));
         self.mark(&Mark::Down(node));
         Ok(())
     }
@@ -78,7 +80,7 @@ impl World {
         if let Some(setup) = self.nodes[node].setup.clone() {
             let core = self.machine(node, &setup);
             self.nodes[node].reborn(core, self.now);
-            let kept = self.nodes[node].kept.clone();
+            let kept = self.nodes[node].disk.records();
             self.update(node, Update::Restore(kept))?.expect("what was kept is taken back");
             self.schedule_of(node);
             self.tip_of_start(node)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use preconf_core::{
     Action, B256, CommandId, Conduct, Config, Core, DEFAULT_DOMAIN, Event, Input, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output,
-    PeerId, RequestId, Standing, Status, Time, Timer, Verdict,
+    PeerId, Record, RequestId, Standing, Status, Time, Timer, Verdict,
 };
 
 use super::node::NodeId;
@@ -203,6 +203,11 @@ impl Watch {
         self.next_ready = self.next_ready.map(|next| next.max(block_number.saturating_add(1)));
     }
 
+    /// The machine was given back what was kept before.
+    pub(crate) fn restored(&mut self, records: &[Record]) {
+        self.owed.restored(records);
+    }
+
     /// The machine is about to be told this.
     pub(crate) fn told(&mut self, now: Now, input: &Input) {
         self.owed.told(now.mono, input);
@@ -230,7 +235,7 @@ impl Watch {
             match output {
                 Output::Net(action) => self.action(action, poison, &honest)?,
                 Output::App(event) => self.event(event, &honest)?,
-                Output::Job(_) | Output::Persist(_) => {}
+                Output::Job(_) | Output::Persist { .. } => {}
             }
         }
         core.map_or(Ok(()), |core| self.owed.balance(now.mono, core.stats()))
@@ -276,6 +281,11 @@ impl Watch {
                 Some(peer) => Err(Violation::HonestPeerPunished { peer, standing: *standing, rule }),
                 None => Ok(()),
             },
+            // A command of the machine's own.
+            Event::PublishingAgain { command, .. } => {
+                self.commands_open.insert(*command);
+                Ok(())
+            }
             Event::CommandFinished { command, .. } if !self.commands_open.remove(command) => {
                 Err(Violation::EndedTwice { command: *command })
             }

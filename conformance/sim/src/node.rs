@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Record, Time, UnixTime, Window, memory_bound};
+use preconf_core::{B256, Config, Core, Limiter, Now, PeerId, Protocol, Time, UnixTime, Window, memory_bound};
 use preconf_trace::Recorder;
 
 use super::check::Watch;
+use super::disk::{Disk, DiskTerms};
 use super::gossip::Gossip;
 use super::history::History;
 use super::jobs::JobOrder;
@@ -47,6 +48,8 @@ pub struct Setup {
     pub drops: u32,
     /// When its jobs come back.
     pub jobs: JobOrder,
+    /// How its disk works (P5.9a).
+    pub disk: DiskTerms,
     /// Does its host execute every block that is ready, at once (P11.1)?
     pub executes: bool,
 }
@@ -59,7 +62,15 @@ impl Setup {
 
     /// The same without a schedule: that of an election comes when it begins.
     pub fn plain() -> Self {
-        Self { config: Config::new(CHAIN), windows: Vec::new(), skew_micros: 0, drops: 0, jobs: JobOrder::AtOnce, executes: false }
+        Self {
+            config: Config::new(CHAIN),
+            windows: Vec::new(),
+            skew_micros: 0,
+            drops: 0,
+            jobs: JobOrder::AtOnce,
+            disk: DiskTerms::INSTANT,
+            executes: false,
+        }
     }
 
     /// What the node's unix clock says at a time of the world's.
@@ -106,8 +117,7 @@ pub(crate) struct Node {
     /// The time of the wake-up that stands in the queue for it.
     pub(crate) wake: Option<Time>,
     pub(crate) ready: Vec<Ready>,
-    /// What its machine wants remembered: this node's disk.
-    pub(crate) kept: Vec<Record>,
+    pub(crate) disk: Disk,
     pub(crate) blocked: Vec<NodeId>,
     /// How often a peer refused it a request in this life.
     refused: BTreeMap<NodeId, u32>,
@@ -134,7 +144,7 @@ impl Node {
             booted: now,
             wake: None,
             ready: Vec::new(),
-            kept: Vec::new(),
+            disk: Disk::default(),
             blocked: Vec::new(),
             refused: BTreeMap::new(),
         }
@@ -143,9 +153,9 @@ impl Node {
     /// Starts again with a new machine: what was only in memory is gone, what was kept is not.
     pub(crate) fn reborn(&mut self, core: Recorder, now: Time) {
         let new = Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now);
-        let (linked, kept) = (std::mem::take(&mut self.linked), std::mem::take(&mut self.kept));
+        let (linked, disk) = (std::mem::take(&mut self.linked), std::mem::take(&mut self.disk));
         // Its machine says again whom it has banned, from what was kept (P7.7).
-        *self = Self { life: self.life + 1, linked, kept, ip: self.ip, evidence: self.evidence, ..new };
+        *self = Self { life: self.life + 1, linked, disk, ip: self.ip, evidence: self.evidence, ..new };
     }
 
     /// A peer refused it a request for asking too much. Only a node that was restarted may run into that, since it cannot know what it asked

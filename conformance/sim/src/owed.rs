@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use preconf_core::{
-    Action, B256, ChannelId, Config, Event, Input, MessageId, Output, PeerId, Record, RequestId, SignedCommitment, Stats, Time, Topic,
-    Verdict, preconfirmation_hash,
+    Action, B256, ChannelId, Config, Event, Input, MessageId, Output, PeerId, PersistId, Record, RequestId, SignedCommitment, Stats, Time,
+    Topic, Verdict, preconfirmation_hash,
 };
 
 use super::check::Violation;
@@ -53,8 +53,8 @@ pub enum Lost {
         /// The request.
         request: RequestId,
     },
-    /// P5.9: it committed itself before the world and kept no record of it.
-    #[error("P5.9: commitment {hash} was published and not kept before")]
+    /// P5.9a: it committed itself before the world, and no record of it was on disk.
+    #[error("P5.9a: commitment {hash} was published before its record was on disk")]
     Record {
         /// Its name.
         hash: B256,
@@ -86,7 +86,9 @@ pub(crate) struct Owed {
     channel: Option<ChannelId>,
     requests: BTreeMap<RequestId, PeerId>,
     requests_due: VecDeque<(Time, RequestId)>,
-    kept: BTreeSet<B256>,
+    writing: BTreeMap<PersistId, B256>,
+    /// Our words that are on disk.
+    recorded: BTreeSet<B256>,
 }
 
 impl Owed {
@@ -107,6 +109,7 @@ impl Owed {
                 self.verdicts.entry((*message, *peer)).or_default().push_back(due);
                 self.verdicts_due.push_back((due, *message, *peer));
             }
+            Input::Persisted { id } => self.recorded.extend(self.writing.remove(id)),
             Input::RequestReceived { channel, .. } => self.channel = Some(*channel),
             Input::ResponseReceived { request, .. } | Input::RequestFailed { request, .. } => drop(self.requests.remove(request)),
             // What a peer was asked ends with its connection; no link of a world has two.
@@ -115,14 +118,20 @@ impl Owed {
         }
     }
 
+    /// The machine was given back what was kept before.
+    pub(crate) fn restored(&mut self, records: &[Record]) {
+        let own = |record: &Record| if let Record::Committed(own) = record { Some(own.hash()) } else { None };
+        self.recorded.extend(records.iter().filter_map(own));
+    }
+
     /// The machine said this.
     pub(crate) fn said(&mut self, now: Time, output: &Output) -> Result<(), Violation> {
         match output {
             Output::Net(action) => return self.ordered(now, action),
             Output::App(Event::BlockReady { .. }) => self.taken.ready += 1,
             Output::App(Event::EvidenceFound { .. }) => self.taken.evidence += 1,
-            Output::Persist(Record::Committed { hash, .. }) => drop(self.kept.insert(*hash)),
-            Output::App(_) | Output::Persist(_) | Output::Job(_) => {}
+            Output::Persist { id, record: Record::Committed(own) } => drop(self.writing.insert(*id, own.hash())),
+            Output::App(_) | Output::Persist { .. } | Output::Job(_) => {}
         }
         Ok(())
     }
@@ -161,7 +170,7 @@ impl Owed {
             Action::CancelRequest { request } => drop(self.requests.remove(request)),
             Action::Publish { topic: Topic::Commitments, data, .. } => {
                 let hash = SignedCommitment::decode(data).map(|signed| preconfirmation_hash(&signed)).unwrap_or_default();
-                if !self.kept.contains(&hash) {
+                if !self.recorded.contains(&hash) {
                     return Err(Violation::OutputLost(Lost::Record { hash }));
                 }
             }

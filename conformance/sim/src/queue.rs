@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use preconf_core::{Bytes, ConnectionId, DialId, Input, MessageId, Protocol, RequestId, SyncTip, Time, Topic, Window};
+use preconf_core::{Bytes, ConnectionId, DialId, Input, MessageId, PersistId, Protocol, RequestId, SyncTip, Time, Topic, Window};
 
 use super::jobs::Ticket;
 use super::node::NodeId;
@@ -21,6 +21,8 @@ pub(crate) enum Happening {
     Input { node: NodeId, life: u32, input: Input },
     /// The result of a machine's job, in this life.
     Job { node: NodeId, life: u32, ticket: Ticket },
+    /// A disk has written a record, or could not, in this life.
+    Written { node: NodeId, life: u32, id: PersistId },
     /// A node's deadline.
     Wake { node: NodeId, life: u32 },
     /// Both ends say what they speak and join the topics.

@@ -5,15 +5,21 @@
 
 use std::collections::VecDeque;
 
-use preconf_core::{Command, CommandError, CommandId, Input, Now, Output, Update, UpdateError};
+use preconf_core::{Command, CommandError, CommandId, Input, Now, Output, PersistId, StorageFailure, Update, UpdateError};
 use preconf_trace::{Answer, Recorder};
 
 use super::check::{Failure, Violation, progressed};
-use super::jobs::JobOrder;
+use super::jobs::{JobOrder, Ticket};
 use super::node::{Mind, Node, NodeId, node_of};
 use super::observe::Call;
 use super::queue::Happening;
 use super::world::World;
+
+/// What came back within the step that asked for it.
+enum Finished {
+    Job(Ticket),
+    Write(PersistId),
+}
 
 impl World {
     /// A command of a node's application.
@@ -36,8 +42,10 @@ impl World {
     /// # Errors
     /// Outside: a rule of the world is broken. Inside: the machine refuses.
     pub fn update(&mut self, node: NodeId, update: Update) -> Result<Result<(), UpdateError>, Failure> {
-        if let Update::MoveSyncTip(tip) = &update {
-            self.nodes[node].watch.settled(tip.block_number);
+        match &update {
+            Update::MoveSyncTip(tip) => self.nodes[node].watch.settled(tip.block_number),
+            Update::Restore(records) => self.nodes[node].watch.restored(records),
+            _ => {}
         }
         self.show(node, Call::Update(&update));
         let Some((core, now)) = self.mind(node) else { return Ok(Err(UpdateError::NotConnected)) };
@@ -102,7 +110,16 @@ impl World {
                 match output {
                     Output::Net(action) => self.carry_out(node, action)?,
                     Output::App(event) => self.note(node, &event)?,
-                    Output::Persist(record) => self.nodes[node].kept.push(record),
+                    Output::Persist { id, record } => {
+                        self.nodes[node].disk.begin(id, record);
+                        match self.nodes[node].setup.as_ref().map(|setup| &setup.disk).filter(|terms| !terms.is_instant()) {
+                            None => results.push_back(Finished::Write(id)),
+                            Some(terms) => {
+                                let after = self.dice.span(&terms.takes);
+                                self.after(after, Happening::Written { node, life: self.nodes[node].life, id });
+                            }
+                        }
+                    }
                     Output::Job(job) => {
                         let ticket = self.jobs.start(job);
                         match self.nodes[node].setup.as_ref().map(|setup| &setup.jobs) {
@@ -110,13 +127,21 @@ impl World {
                                 let after = self.dice.span(range);
                                 self.after(after, Happening::Job { node, life: self.nodes[node].life, ticket });
                             }
-                            Some(JobOrder::AtOnce) | None => results.push_back(ticket),
+                            Some(JobOrder::AtOnce) | None => results.push_back(Finished::Job(ticket)),
                         }
                     }
                 }
             }
-            let Some(ticket) = results.pop_front() else { break };
-            let done = Input::JobFinished(self.jobs.finish(ticket));
+            let done = match results.pop_front() {
+                None => break,
+                Some(Finished::Job(ticket)) => Input::JobFinished(self.jobs.finish(ticket)),
+                Some(Finished::Write(id)) => {
+                    self.nodes[node].disk.end(id, true);
+                    Input::Persisted { id }
+                }
+            };
+            let at = self.nodes[node].now(self.now);
+            self.nodes[node].watch.told(at, &done);
             self.show(node, Call::Input(&done));
             if let Some((core, now)) = self.mind(node) {
                 core.handle_input(now, done);
@@ -125,6 +150,19 @@ impl World {
         }
         self.set_wake(node);
         self.execute(node)
+    }
+
+    /// A disk has done what it could.
+    pub(crate) fn written(&mut self, node: NodeId, life: u32, id: PersistId) -> Result<(), Failure> {
+        if self.nodes[node].life != life {
+            return Ok(()); // the crash has decided about it
+        }
+        let fails = self.nodes[node].setup.as_ref().map_or(0, |setup| setup.disk.fails);
+        let has_failed = self.dice.chance(fails);
+        let is_kept = !has_failed || self.dice.chance(500_000);
+        self.nodes[node].disk.end(id, is_kept);
+        let failure = StorageFailure::Io;
+        self.input(node, if has_failed { Input::PersistFailed { id, failure } } else { Input::Persisted { id } })
     }
 
     fn set_wake(&mut self, node: NodeId) {

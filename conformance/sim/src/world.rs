@@ -250,6 +250,7 @@ impl World {
                 let done = self.jobs.finish(ticket);
                 if self.nodes[node].life == life { self.input(node, Input::JobFinished(done)) } else { Ok(()) }
             }
+            Happening::Written { node, life, id } => self.written(node, life, id),
             Happening::Input { .. } | Happening::Wake { .. } => Ok(()), // of a life that is over
             Happening::Joined { ends, connection } => self.joined(ends, connection),
             Happening::Connect { ends } => self.connect(ends),

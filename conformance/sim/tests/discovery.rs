@@ -42,8 +42,8 @@ impl Observer for Dials {
                 *self.by_second.entry((node, at.0 / 1_000_000)).or_default() += 1;
                 self.peers.extend(address.rsplit_once("/p2p/").and_then(|(_, id)| id.parse::<PeerId>().ok()));
             }
-            Output::Persist(Record::Known(_)) => self.known += 1,
-            Output::Net(_) | Output::App(_) | Output::Job(_) | Output::Persist(_) => {}
+            Output::Persist { record: Record::Known(_), .. } => self.known += 1,
+            Output::Net(_) | Output::App(_) | Output::Job(_) | Output::Persist { .. } => {}
         }
     }
 }

@@ -81,7 +81,7 @@ fn gossip(node: &mut Core, now: Now, topic: Topic, data: &Bytes) -> Option<Told>
             match output {
                 Output::Job(job) => node.handle_input(now, Input::JobFinished(job.run())),
                 Output::Net(Action::ReportGossip { message: reported, verdict: told, .. }) if reported == message => verdict = Some(told),
-                Output::Net(_) | Output::App(_) | Output::Persist(_) => {}
+                Output::Net(_) | Output::App(_) | Output::Persist { .. } => {}
             }
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! Invariants: `canonical` is gapless, each linking to the one before. The sync tip is one of its numbers, or lies before the first: right
 //! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks;
-//! `by_signer` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
+//! `by_position` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use alloy_primitives::{Address, B256};
 use crate::chain::pending::PendingCommitment;
 use crate::error::Refusal;
 use crate::evidence::Fault;
-use crate::input::SyncTip;
 use crate::output::Accepted;
+use crate::tip::SyncTip;
 use crate::validate::v1::parent::{ParentRule, ParentRules};
 use crate::wire::v1::SignedCommitment;
 
@@ -30,8 +30,8 @@ pub(crate) struct LinkedChain {
     canonical: BTreeMap<u64, Arc<Accepted>>,
     /// Valid commitments beside the canonical chain, by number and hash.
     forks: BTreeMap<(u64, B256), Arc<Accepted>>,
-    /// The first commitment of a signer for a block number (C8), of those kept.
-    by_signer: BTreeMap<(Address, u64), B256>,
+    /// The first commitment for a block number of a window by a signer (C8), of those kept.
+    by_position: BTreeMap<(u64, u64, Address), B256>,
     /// The block with which a signer ended its window (C8), of those kept.
     ended: BTreeMap<(u64, Address), (u64, B256)>,
     next_ready: u64,
@@ -65,7 +65,7 @@ impl LinkedChain {
             by_hash: BTreeMap::new(),
             canonical: BTreeMap::new(),
             forks: BTreeMap::new(),
-            by_signer: BTreeMap::new(),
+            by_position: BTreeMap::new(),
             ended: BTreeMap::new(),
             next_ready: 1,
             max,
@@ -105,6 +105,11 @@ impl LinkedChain {
         self.canonical.range(start..).take_while(move |_| known).map(|(_, commitment)| commitment)
     }
 
+    /// Canonical commitments from the head down.
+    pub(crate) fn canonical_from_head(&self) -> impl Iterator<Item = &Arc<Accepted>> {
+        self.canonical.values().rev()
+    }
+
     /// Valid commitments beside the canonical chain, lowest first.
     pub(crate) fn forks(&self) -> impl Iterator<Item = &Arc<Accepted>> {
         self.forks.values()
@@ -125,14 +130,24 @@ impl LinkedChain {
     pub(crate) fn contradicted(&self, pending: &PendingCommitment, signer: Address) -> Option<(Fault, &Arc<Accepted>)> {
         let PendingCommitment { number, window_end, hash, .. } = *pending;
         let said = |hash: &B256| self.by_hash.get(hash);
-        if let Some(first) = self.by_signer.get(&(signer, number)).filter(|first| **first != hash).and_then(said) {
+        if let Some(first) = self.by_position.get(&(window_end, number, signer)).filter(|first| **first != hash).and_then(said) {
             return Some((Fault::Equivocation, first)); // C8
         }
         if let Some((_, eop)) = self.ended.get(&(window_end, signer)).filter(|(eop, _)| number > *eop) {
             return said(eop).map(|eop| (Fault::AfterEop, eop)); // C8
         }
-        let before = self.by_signer.get(&(signer, number.checked_sub(1)?)).filter(|before| **before != pending.parent()).and_then(said)?;
-        (before.window_end == window_end).then_some((Fault::BrokenLink, before)) // C9
+        // C9. A parent that is canonical, or that L1 settled, is no lie, whatever its signer said before.
+        let (before_number, parent) = (number.checked_sub(1)?, pending.parent());
+        let before = self.by_position.get(&(window_end, before_number, signer)).filter(|before| **before != parent).and_then(said)?;
+        let is_canonical = self.at(before_number).is_some_and(|at| at.hash == parent);
+        let is_settled = self.tip == SyncTip { block_number: before_number, preconfirmation_hash: Some(parent) };
+        (!is_canonical && !is_settled).then_some((Fault::BrokenLink, before))
+    }
+
+    /// Is another commitment than this one kept at its number of its window, so that both may be one signer's (C8)?
+    pub(crate) fn has_rival(&self, (window_end, number): (u64, u64), hash: &B256) -> bool {
+        let of_position = self.by_position.range((window_end, number, Address::ZERO)..=(window_end, number, Address::repeat_byte(0xff)));
+        of_position.into_iter().any(|(_, kept)| kept != hash)
     }
 
     /// C9: finds the parent and asks the parent rules.
@@ -218,6 +233,50 @@ impl LinkedChain {
         self.next_ready
     }
 
+    /// Takes back what was kept before a restart, lowest first, unless there is a chain already. Where the numbers have a gap, or a commitment
+    /// names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, else the last one.
+    pub(crate) fn restore(&mut self, kept: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
+        if !self.by_hash.is_empty() {
+            return Vec::new();
+        }
+        let tip = tip.unwrap_or(self.tip);
+        let follows = |before: &Accepted, after: &Accepted| {
+            Some(after.block_number) == before.block_number.checked_add(1)
+                && after.signed.preconf().parent_preconfirmation_hash == before.hash
+        };
+        let mut runs: Vec<Vec<Arc<Accepted>>> = Vec::new();
+        for accepted in kept {
+            match runs.last_mut() {
+                Some(run) if run.last().is_some_and(|last| follows(last, &accepted)) => run.push(accepted),
+                Some(_) | None => runs.push(vec![accepted]),
+            }
+        }
+        let holds_tip = |run: &Vec<Arc<Accepted>>| {
+            let at = run.iter().find(|accepted| accepted.block_number == tip.block_number);
+            let first = &run[0];
+            match (at, tip.preconfirmation_hash) {
+                (Some(at), hash) => hash.is_none_or(|hash| hash == at.hash),
+                (None, hash) => {
+                    Some(first.block_number) == tip.block_number.checked_add(1)
+                        && hash.is_none_or(|hash| hash == first.signed.preconf().parent_preconfirmation_hash)
+                }
+            }
+        };
+        let run = match runs.iter().position(holds_tip) {
+            Some(index) => runs.swap_remove(index),
+            // What lies wholly above the tip was linked to it by blocks that have fallen off.
+            None => runs.pop().filter(|run| run[0].block_number > tip.block_number).unwrap_or_default(),
+        };
+        let run: Vec<_> = run.into_iter().rev().take(self.max).rev().collect();
+        self.tip = tip;
+        let first = run.first().map_or(0, |first| first.block_number);
+        self.next_ready = tip.block_number.saturating_add(1).max(first);
+        for accepted in &run {
+            self.extend(accepted.clone());
+        }
+        run
+    }
+
     /// P9.3: moves the sync tip and links anew what still does.
     pub(crate) fn move_tip(&mut self, tip: SyncTip) -> Moved {
         let old = std::mem::replace(&mut self.tip, tip);
@@ -269,7 +328,7 @@ impl LinkedChain {
     fn index(&mut self, commitment: &Arc<Accepted>) {
         let Accepted { hash, signer, block_number, window_end, .. } = **commitment;
         // P5.4a: the first one stays, here and in every other table that has one entry for a position.
-        self.by_signer.entry((signer, block_number)).or_insert(hash);
+        self.by_position.entry((window_end, block_number, signer)).or_insert(hash);
         if commitment.signed.preconf().eop {
             self.ended.entry((window_end, signer)).or_insert((block_number, hash));
         }
@@ -279,8 +338,8 @@ impl LinkedChain {
     fn unindex(&mut self, commitment: &Accepted) {
         let Accepted { hash, signer, block_number, window_end, .. } = *commitment;
         self.by_hash.remove(&hash);
-        if self.by_signer.get(&(signer, block_number)) == Some(&hash) {
-            self.by_signer.remove(&(signer, block_number));
+        if self.by_position.get(&(window_end, block_number, signer)) == Some(&hash) {
+            self.by_position.remove(&(window_end, block_number, signer));
         }
         if commitment.signed.preconf().eop && self.ended.get(&(window_end, signer)) == Some(&(block_number, hash)) {
             self.ended.remove(&(window_end, signer));

@@ -3,6 +3,7 @@
 //! ```text
 //! receive (C4-C7) --> Verifying --signer_found--> concluded (C4, C6-C9) --> Accepted | Forked | Held | Refused
 //!     \--schedule does not reach--> Held --schedule_changed--^   ^--its parent accepted-- Held
+//!                                                            ^--its record is on disk-- Recording, where it is our own (P5.9a)
 //! ```
 //!
 //! [`ChainState`] owns the commitments that link, those whose signers are being recovered, those that wait, and the evidence against
@@ -17,6 +18,7 @@
 pub(crate) mod held;
 pub(crate) mod linked;
 pub(crate) mod pending;
+pub(crate) mod recording;
 pub(crate) mod ruling;
 pub(crate) mod verifying;
 mod views;
@@ -32,6 +34,7 @@ use alloy_primitives::{Address, B256};
 use crate::chain::held::{Bounds, Held, Wait};
 use crate::chain::linked::{Linkage, LinkedChain, Moved};
 use crate::chain::pending::PendingCommitment;
+use crate::chain::recording::Recording;
 use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling};
 use crate::chain::verifying::Verifying;
 use crate::config::Config;
@@ -40,12 +43,13 @@ use crate::cx::Cx;
 use crate::error::Refusal;
 use crate::evidence::{Evidence, EvidenceBook, Fault};
 use crate::id::{HeldId, JobId};
-use crate::input::SyncTip;
 use crate::job::Work;
 use crate::origin::Origin;
 use crate::output::Accepted;
+use crate::publish::committed::OwnCommitments;
 use crate::schedule::Schedule;
 use crate::time::Timer;
+use crate::tip::SyncTip;
 use crate::validate::v1::commitment;
 use crate::wire::v1::SignedCommitment;
 
@@ -59,6 +63,8 @@ enum Again {
     /// All that wait for a parent then, each by itself.
     AllForParents,
     ForParent(HeldId),
+    /// One of our own: its record is on disk, or it built on one whose record was waited for (P5.9a).
+    Own(PendingCommitment),
 }
 
 /// The commitments of a node: which hold, which are on their way to a verdict.
@@ -67,6 +73,7 @@ pub(crate) struct ChainState {
     linked: LinkedChain,
     verifying: Verifying,
     held: Held,
+    recording: Recording,
     evidence: EvidenceBook,
     again: VecDeque<Again>,
     /// What is concluded next, with its signer: first the one whose turn it is, then those that waited for it.
@@ -82,6 +89,7 @@ impl ChainState {
             linked: LinkedChain::new(config.max_commitments),
             verifying: Verifying::default(),
             held: Held::new(bounds),
+            recording: Recording::default(),
             evidence: EvidenceBook::new(config.max_evidence),
             again: VecDeque::new(),
             released: VecDeque::new(),
@@ -101,14 +109,31 @@ impl ChainState {
             Origin::Gossip { .. } | Origin::Own { .. } => cx.config.max_blocks_ahead,
             Origin::Response { .. } | Origin::Kept => u64::MAX,
         };
-        let number = commitment::number_in_reach(preconf.block_number, self.linked.floor(), self.linked.head_number(), max_ahead)?;
-        if !matches!(origin, Origin::Response { .. }) {
-            commitment::timely(preconf.submission_window_end, cx.now.unix, cx.config.late_grace)?; // C5, P6.10
-        }
+        let reached = commitment::number_in_reach(preconf.block_number, self.linked.floor(), self.linked.head_number(), max_ahead);
+        let timely = match origin {
+            Origin::Response { .. } => Ok(()), // P6.10
+            Origin::Gossip { .. } | Origin::Own { .. } | Origin::Kept => {
+                commitment::timely(preconf.submission_window_end, cx.now.unix, cx.config.late_grace) // C5
+            }
+        };
+        let (number, only_for_evidence) = match reached.and_then(|number| timely.map(|()| number)) {
+            Ok(number) => (number, None),
+            Err(refusal) => {
+                // C5: what comes too late to be accepted may still prove what its signer did, where there is something that it contradicts.
+                let number = u64::try_from(preconf.block_number).map_err(|_| refusal)?;
+                let window_end = u64::try_from(preconf.submission_window_end).map_err(|_| refusal)?;
+                let is_gossip = matches!(origin, Origin::Gossip { .. });
+                if !is_gossip || !self.linked.has_rival((window_end, number), &hash) {
+                    return Err(refusal);
+                }
+                (number, Some(refusal))
+            }
+        };
         // What fits no 64 bits is covered by no schedule, now or ever (C6).
         let window_end = u64::try_from(preconf.submission_window_end).map_err(|_| Refusal::ScheduleUnknown)?;
         let arrived = cx.now.mono;
-        let pending = PendingCommitment { signed: Arc::new(signed), hash, number, window_end, origin, arrived, signer: None };
+        let signed = Arc::new(signed);
+        let pending = PendingCommitment { signed, hash, number, window_end, origin, arrived, signer: None, only_for_evidence };
         self.verify(cx, schedule, pending)
     }
 
@@ -120,6 +145,19 @@ impl ChainState {
     /// New windows came: what waited for them has its signer recovered. What that refuses, [`ChainState::next_ruling`] hands out.
     pub(crate) fn schedule_changed(&mut self) {
         self.again.extend(self.held.waiting_for_schedule().into_iter().map(Again::ForSchedule));
+    }
+
+    /// Takes back the commitments that were kept before a restart, lowest first, and the sync tip with them. Says which of them link.
+    pub(crate) fn restore(&mut self, kept: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
+        self.linked.restore(kept, tip)
+    }
+
+    /// A fault that was told before a restart is not told again.
+    pub(crate) fn restore_evidence(&mut self, signer: Address, evidence: Evidence) {
+        let preconf = evidence.second.preconf();
+        if let (Ok(window_end), Ok(number)) = (u64::try_from(preconf.submission_window_end), u64::try_from(preconf.block_number)) {
+            self.evidence.insert(signer, (window_end, number), evidence);
+        }
     }
 
     /// P9.3: moves the sync tip. What no longer links, and all that waits for a parent, is concluded anew by [`ChainState::next_ruling`].
@@ -144,22 +182,40 @@ impl ChainState {
         Some(Ruling::refused(origin, wait.refusal()))
     }
 
-    /// P5.1: held for long enough.
-    pub(crate) fn hold_over(&mut self, cx: &mut Cx, id: HeldId) {
-        self.release(cx, id); // its verdict was given long ago: `verdict_timeout` is less than `hold_for`
+    /// P5.1: held for long enough. A stranger's verdict was given long ago: `verdict_timeout` is less than `hold_for`. Whoever wanted our own
+    /// published again is told now.
+    pub(crate) fn hold_over(&mut self, cx: &mut Cx, id: HeldId) -> Option<Ruling> {
+        let (_, wait) = self.held.get_mut(id)?;
+        let origin = self.release(cx, id)?.origin;
+        matches!(origin, Origin::Own { .. }).then(|| Ruling::refused(origin, wait.refusal()))
+    }
+
+    /// P5.9a: the record of one of our own is on disk.
+    pub(crate) fn recorded(&mut self, hash: &B256) {
+        let Some(mut pending) = self.recording.remove(hash) else { return };
+        if let Origin::Own { is_recorded, .. } = &mut pending.origin {
+            *is_recorded = true;
+        }
+        self.again.push_back(Again::Own(pending));
+    }
+
+    /// P5.9a: the record of one of our own could not be written. Says whose it was.
+    pub(crate) fn not_recorded(&mut self, hash: &B256) -> Option<Origin> {
+        let origin = self.recording.remove(hash)?.origin;
+        self.release_behind(hash);
+        Some(origin)
+    }
+
+    fn release_behind(&mut self, parent: &B256) {
+        self.again.extend(self.recording.take_children(parent).into_iter().map(Again::Own));
     }
 
     /// Concludes the next commitment whose turn it is. The machine polls this until `None` whenever it has told something, and settles each
-    /// ruling before it asks for the next. `contradicts_ours` says whether we have committed to another block with that number (P5.9).
-    pub(crate) fn next_ruling(
-        &mut self,
-        cx: &mut Cx,
-        schedule: &Schedule,
-        contradicts_ours: impl Fn(u64, &B256) -> bool,
-    ) -> Option<Ruling> {
+    /// ruling before it asks for the next. `own` knows what our own keys have committed to (P5.9).
+    pub(crate) fn next_ruling(&mut self, cx: &mut Cx, schedule: &Schedule, own: &OwnCommitments) -> Option<Ruling> {
         loop {
             if let Some((pending, signer)) = self.released.pop_front() {
-                return Some(self.conclude(cx, schedule, pending, signer, contradicts_ours));
+                return Some(self.conclude(cx, schedule, pending, signer, own));
             }
             match self.again.pop_front() {
                 Some(Again::ForSchedule(id)) => {
@@ -172,7 +228,7 @@ impl ChainState {
                 Some(Again::Kept(accepted)) => {
                     let Accepted { signed, hash, signer, block_number: number, window_end } = Accepted::clone(&accepted);
                     let (signed, origin, arrived, signer) = (Arc::new(signed), Origin::Kept, cx.now.mono, Some(signer));
-                    let pending = PendingCommitment { signed, hash, number, window_end, origin, arrived, signer };
+                    let pending = PendingCommitment { signed, hash, number, window_end, origin, arrived, signer, only_for_evidence: None };
                     self.begin(pending, signer, Some(accepted));
                 }
                 Some(Again::AllForParents) => {
@@ -183,6 +239,10 @@ impl ChainState {
                 Some(Again::ForParent(id)) => {
                     // It may have been released by another one before it.
                     let Some(pending) = self.release(cx, id) else { continue };
+                    let signer = pending.signer;
+                    self.begin(pending, signer, None);
+                }
+                Some(Again::Own(pending)) => {
                     let signer = pending.signer;
                     self.begin(pending, signer, None);
                 }
@@ -211,11 +271,12 @@ impl ChainState {
 
     /// C6, then out for the signer; or held until the schedule reaches that far.
     fn verify(&mut self, cx: &mut Cx, schedule: &Schedule, pending: PendingCommitment) -> Result<(), Refusal> {
-        match commitment::window(&pending.signed, schedule)? {
-            None => self.hold(cx, pending, Wait::Schedule),
-            Some(_) if crypto::is_high_s(&pending.signed) => Err(Refusal::HighS), // C7, P4.4
-            Some(_) if !self.verifying.has_room_for(pending.origin, cx.config.max_jobs_per_peer) => Err(Refusal::NoRoom),
-            Some(_) => {
+        match (commitment::window(&pending.signed, schedule)?, pending.only_for_evidence) {
+            (None, Some(refusal)) => Err(refusal),
+            (None, None) => self.hold(cx, pending, Wait::Schedule),
+            (Some(_), _) if crypto::is_high_s(&pending.signed) => Err(Refusal::HighS), // C7, P4.4
+            (Some(_), _) if !self.verifying.has_room_for(pending.origin, cx.config.max_jobs_per_peer) => Err(Refusal::NoRoom),
+            (Some(_), _) => {
                 let job = cx.start(Work::Recover { commitment: pending.signed.clone(), domain: cx.config.domain });
                 self.verifying.insert(job, pending);
                 Ok(())
@@ -230,16 +291,19 @@ impl ChainState {
         schedule: &Schedule,
         pending: PendingCommitment,
         signer: Option<Address>,
-        contradicts_ours: impl Fn(u64, &B256) -> bool,
+        own: &OwnCommitments,
     ) -> Ruling {
         let (origin, hash) = (pending.origin, pending.hash);
         let mut ruling = Ruling { origin, conclusion: Conclusion::Held, proven: None, parent_wanted_for: None, completed: None };
-        let concluded = self.judge(cx, schedule, pending, signer, contradicts_ours, &mut ruling);
+        let concluded = self.judge(cx, schedule, pending, signer, own, &mut ruling);
         ruling.conclusion = concluded.unwrap_or_else(Conclusion::Refused);
         if let Origin::Response { request, .. } = origin
             && ruling.conclusion.refusal().is_some_and(|refusal| !matches!(refusal, Refusal::Duplicate | Refusal::Stale))
         {
             self.verifying.drop_response(request); // P6.4: nothing behind the first bad item; what stood before it is concluded already
+        }
+        if matches!(origin, Origin::Own { .. }) && !self.recording.has(&hash) {
+            self.release_behind(&hash);
         }
         if self.linked.get(&hash).is_some() {
             for id in self.held.waiting_for(&hash) {
@@ -261,22 +325,25 @@ impl ChainState {
         schedule: &Schedule,
         mut pending: PendingCommitment,
         signer: Option<Address>,
-        contradicts_ours: impl Fn(u64, &B256) -> bool,
+        own: &OwnCommitments,
         ruling: &mut Ruling,
     ) -> Result<Conclusion, Refusal> {
         if self.linked.get(&pending.hash).is_some() {
             return Err(Refusal::Duplicate); // C4
         }
-        if pending.number <= self.linked.floor() {
+        if pending.number <= self.linked.floor() && pending.only_for_evidence.is_none() {
             return Err(Refusal::Stale); // C4
         }
         let Some(window) = commitment::window(&pending.signed, schedule)? else {
+            if let Some(refusal) = pending.only_for_evidence {
+                return Err(refusal);
+            }
             return self.hold(cx, pending, Wait::Schedule).map(|()| Conclusion::Held); // C6: the schedule went back
         };
         let signer = commitment::elected(signer, &window)?; // C7
         let is_own = matches!(pending.origin, Origin::Own { .. });
-        if is_own && contradicts_ours(pending.number, &pending.hash) {
-            return Err(Refusal::Equivocation); // P5.9: the other one was said while this one's signer was recovered
+        if is_own {
+            self.may_be_said(&pending, signer, own)?;
         }
         if let Some((fault, first)) = self.linked.contradicted(&pending, signer) {
             let first = first.clone();
@@ -290,8 +357,15 @@ impl ChainState {
                 Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
             }
         }
+        if let Some(refusal) = pending.only_for_evidence {
+            return Err(refusal);
+        }
         pending.signer = Some(signer);
         match self.linked.linkage(&pending.signed, pending.number, &cx.config.parent_rules)? {
+            Linkage::MissingParent if is_own && self.recording.has(&pending.parent()) => {
+                self.recording.insert_behind(pending);
+                Ok(Conclusion::Held)
+            }
             Linkage::MissingParent => {
                 let (origin, number, parent) = (pending.origin, pending.number, pending.parent());
                 let held = self.hold(cx, pending, Wait::Parent(parent));
@@ -313,6 +387,12 @@ impl ChainState {
                 let canonical = self.linked.at(commitment.block_number).cloned();
                 Ok(Conclusion::Forked { canonical, commitment, fell_off })
             }
+            Linkage::Extends if pending.needs_record(cx.config.storage) => {
+                let (signed, hash) = (pending.signed.clone(), pending.hash);
+                let position = pending.position();
+                self.recording.insert(pending);
+                Ok(Conclusion::ToRecord { signer, position, hash, signed }) // P5.9a
+            }
             Linkage::Extends => {
                 let fell_off = self.linked.make_room()?;
                 let commitment = accepted(pending, signer);
@@ -322,16 +402,38 @@ impl ChainState {
         }
     }
 
+    /// P5.9, P5.9b: may a commitment of our own be said, whatever the chain says to it?
+    fn may_be_said(&self, pending: &PendingCommitment, signer: Address, own: &OwnCommitments) -> Result<(), Refusal> {
+        if own.contradicts(signer, pending.position(), &pending.hash) {
+            return Err(Refusal::Equivocation); // P5.9
+        }
+        if self.recording.has(&pending.hash) {
+            return Err(Refusal::Duplicate);
+        }
+        let is_unknown_word = |of: Address, other: (u64, u64), hash: &B256| {
+            of == signer && other.0 == pending.window_end && *hash != pending.hash && !own.names(of, other, hash)
+        };
+        let mut held = self.held.iter().filter_map(|held| Some((held.signer?, held.position(), &held.hash)));
+        let mut forks = self.linked.forks().map(|fork| (fork.signer, (fork.window_end, fork.block_number), &fork.hash));
+        let is_elsewhere = held.any(|(of, other, hash)| is_unknown_word(of, other, hash))
+            || forks.any(|(of, other, hash)| is_unknown_word(of, other, hash));
+        if is_elsewhere && !own.is_overridden(pending.window_end) { Err(Refusal::Syncing) } else { Ok(()) }
+    }
+
     /// P5.4: a fault of the signer's, not of the peer's that carried it. `None` where it was told before.
     fn prove(&mut self, pending: &PendingCommitment, signer: Address, fault: Fault, first: &Accepted) -> Option<Proven> {
         let evidence = Evidence { fault, first: first.signed.clone(), second: (*pending.signed).clone() };
-        let evidence = self.evidence.insert(signer, pending.number, evidence)?;
+        let evidence = self.evidence.insert(signer, pending.position(), evidence)?;
         Some(Proven { evidence, signer, block_number: pending.number })
     }
 
     /// Lets one wait, if its origin may (P5.1).
     fn hold(&mut self, cx: &mut Cx, pending: PendingCommitment, wait: Wait) -> Result<(), Refusal> {
-        let Origin::Gossip { message, .. } = pending.origin else { return Err(wait.refusal()) };
+        let message = match pending.origin {
+            Origin::Gossip { message, .. } => message,
+            Origin::Own { is_recorded: true, .. } => None, // what was recorded before a restart waits until the node knows where it is
+            Origin::Own { is_recorded: false, .. } | Origin::Response { .. } | Origin::Kept => return Err(wait.refusal()),
+        };
         let id = cx.mint.held.next(HeldId);
         let arrived = pending.arrived;
         self.held.insert(id, pending, wait)?;

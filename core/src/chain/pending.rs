@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::config::Storage;
+use crate::error::Refusal;
 use crate::origin::Origin;
 use crate::time::Time;
 use crate::wire::v1::SignedCommitment;
@@ -18,6 +20,8 @@ pub(crate) struct PendingCommitment {
     pub(crate) window_end: u64,
     pub(crate) origin: Origin,
     pub(crate) arrived: Time,
+    /// It came too late to be accepted, for this reason: it is looked at only for what it proves of its signer (C5).
+    pub(crate) only_for_evidence: Option<Refusal>,
     /// Who signed it, once that is recovered and found to be the elected one (C7).
     pub(crate) signer: Option<Address>,
 }
@@ -31,6 +35,11 @@ impl PendingCommitment {
     /// Is its signer recovered, and the elected one (C7)?
     pub(crate) fn is_signed(&self) -> bool {
         self.signer.is_some()
+    }
+
+    /// P5.9a: must the record of it be on disk first?
+    pub(crate) fn needs_record(&self, storage: Storage) -> bool {
+        storage == Storage::Durable && matches!(self.origin, Origin::Own { is_recorded: false, .. })
     }
 
     /// The preconfirmation hash of the block that it builds on.

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 
 use crate::error::Refusal;
 use crate::evidence::Evidence;
 use crate::origin::Origin;
 use crate::output::Accepted;
+use crate::wire::v1::SignedCommitment;
 
 /// What a commitment came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,14 @@ pub(crate) enum Conclusion {
         commitment: Arc<Accepted>,
         fell_off: Vec<Arc<Accepted>>,
     },
+    /// It is our own, and would be accepted if its record were on disk (P5.9a).
+    ToRecord {
+        signer: Address,
+        /// The end of its window, and its number.
+        position: (u64, u64),
+        hash: B256,
+        signed: Arc<SignedCommitment>,
+    },
     /// It waits for its parent or for the schedule (C6, C9).
     Held,
     /// It is refused.
@@ -38,7 +47,7 @@ impl Conclusion {
     /// Why its message is not accepted, if that is certain now.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Accepted { .. } | Self::Held => None,
+            Self::Accepted { .. } | Self::ToRecord { .. } | Self::Held => None,
             Self::Forked { .. } => Some(Refusal::Fork),
             Self::Refused(refusal) => Some(*refusal),
         }

@@ -17,13 +17,20 @@ struct Bench {
     cx: Cx,
     schedule: Schedule,
     chain: ChainState,
+    own: OwnCommitments,
     messages: u8,
 }
 
 impl Bench {
     fn new() -> Self {
         let cx = Cx::for_tests();
-        let mut bench = Self { chain: ChainState::new(&cx.config), cx, schedule: Schedule::default(), messages: 0 };
+        let mut bench = Self {
+            chain: ChainState::new(&cx.config),
+            own: OwnCommitments::new(&cx.config, cx.now.unix),
+            cx,
+            schedule: Schedule::default(),
+            messages: 0,
+        };
         bench.window(1_000, FIRST);
         bench.window(1_100, SECOND);
         bench
@@ -51,7 +58,7 @@ impl Bench {
     }
 
     fn rulings(&mut self) -> Vec<Ruling> {
-        std::iter::from_fn(|| self.chain.next_ruling(&mut self.cx, &self.schedule, |_, _| false)).collect()
+        std::iter::from_fn(|| self.chain.next_ruling(&mut self.cx, &self.schedule, &self.own)).collect()
     }
 
     /// Gossips one that this signer has signed, to its end.
@@ -92,7 +99,9 @@ fn chain_of(count: u64) -> Vec<SignedCommitment> {
 fn told(rulings: &[Ruling]) -> Vec<Result<u64, Option<Refusal>>> {
     let one = |ruling: &Ruling| match &ruling.conclusion {
         Conclusion::Accepted { commitment, .. } => Ok(commitment.block_number),
-        Conclusion::Forked { .. } | Conclusion::Held | Conclusion::Refused(_) => Err(ruling.conclusion.refusal()),
+        Conclusion::Forked { .. } | Conclusion::ToRecord { .. } | Conclusion::Held | Conclusion::Refused(_) => {
+            Err(ruling.conclusion.refusal())
+        }
     };
     rulings.iter().map(one).collect()
 }
@@ -259,9 +268,12 @@ fn p6_10_a_response_may_be_old_and_gossip_may_not() {
 #[test]
 fn p5_9_our_own_that_contradicts_what_we_said_is_refused_and_proves_nothing() {
     let mut bench = Bench::new();
-    let job = bench.receive(Origin::Own { command: CommandId(1) }, &chain_of(1)[0]).expect("well formed").expect("a job");
+    let signed = chain_of(1).remove(0);
+    let origin = Origin::Own { command: CommandId(1), is_recorded: false };
+    let job = bench.receive(origin, &signed).expect("well formed").expect("a job");
+    bench.own.commit(FIRST, (1_100, 1), B256::repeat_byte(9), &signed);
     bench.chain.signer_found(job, Some(FIRST));
-    let ruling = bench.chain.next_ruling(&mut bench.cx, &bench.schedule, |number, _| number == 1).expect("a ruling");
+    let ruling = bench.chain.next_ruling(&mut bench.cx, &bench.schedule, &bench.own).expect("a ruling");
     assert_eq!((ruling.conclusion, ruling.proven), (Conclusion::Refused(Refusal::Equivocation), None));
     assert_eq!(bench.chain.len(), 0);
 }

@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::cost::{TIMER, entry};
 use crate::evidence::Evidence;
 use crate::id::{HeldId, JobId, PeerId};
-use crate::input::SyncTip;
 use crate::output::Accepted;
+use crate::tip::SyncTip;
 use crate::wire::v1::SignedCommitment;
 
 /// A kept commitment: itself, and its entry in every index, its txlist's reference and fetch among them.
@@ -27,7 +27,7 @@ const COMMITMENT: usize = size_of::<Accepted>()
     + 8 * size_of::<PeerId>() // who was asked
     + TIMER;
 /// A proven fault, and its place in the book.
-const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64), Arc<Evidence>>();
+const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64, u64), Arc<Evidence>>();
 const PENDING: usize = size_of::<PendingCommitment>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
 const HELD: usize = PENDING + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
 
@@ -42,7 +42,10 @@ impl ChainState {
 
     /// The bytes that it holds, counted likewise.
     pub(crate) fn bytes(&self) -> usize {
-        self.linked.len() * COMMITMENT + self.held.len() * HELD + self.evidence.iter().len() * EVIDENCE + self.verifying.len() * PENDING
+        self.linked.len() * COMMITMENT
+            + self.held.len() * HELD
+            + self.evidence.iter().len() * EVIDENCE
+            + (self.verifying.len() + self.recording.len()) * PENDING
     }
 
     /// The last settled block.
@@ -68,6 +71,16 @@ impl ChainState {
     /// The first number that is not ready yet.
     pub(crate) fn next_ready(&self) -> u64 {
         self.linked.next_ready()
+    }
+
+    /// A kept commitment, canonical or a fork.
+    pub(crate) fn get(&self, hash: &B256) -> Option<&Arc<Accepted>> {
+        self.linked.get(hash)
+    }
+
+    /// Canonical commitments from the head down.
+    pub(crate) fn canonical_from_head(&self) -> impl Iterator<Item = &Arc<Accepted>> {
+        self.linked.canonical_from_head()
     }
 
     /// The canonical commitment with this number.

@@ -22,6 +22,21 @@ use crate::validate::v1::parent::ParentRules;
 use crate::wire::topics::ChainId;
 use crate::wire::v1::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, TXLIST_HEADER_BYTES};
 
+/// What becomes of the records that the machine gives its host (P5.9a).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Storage {
+    /// The host writes them to disk, and answers each with [`Input::Persisted`](crate::Input::Persisted) or
+    /// [`Input::PersistFailed`](crate::Input::PersistFailed). Nothing of ours leaves before that.
+    #[default]
+    Durable,
+    /// There is no disk. The node follows, and publishes nothing.
+    Absent,
+    /// There is no disk, and the node publishes all the same: for tests and for networks where nobody is slashed. A preconfer that restarts
+    /// can contradict itself.
+    Ephemeral,
+}
+
 /// Configuration of one node's machine.
 ///
 /// ```
@@ -64,10 +79,10 @@ pub struct Config {
 
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
     ///
-    /// As many of our own are remembered so that we never contradict one (P5.9): across restarts if the host stores what
-    /// [`Output::Persist`](crate::Output::Persist) says and gives it back with [`Update::Restore`](crate::Update::Restore), else until the
-    /// process ends.
+    /// As many of our own are remembered so that we never contradict one (P5.9).
     pub max_commitments: usize,
+    /// What the host does with the records that it is given. Default [`Storage::Durable`] (P5.9a).
+    pub storage: Storage,
     /// Evidence of preconfers' faults kept. Default 256 (P10.1).
     pub max_evidence: usize,
     /// Txlists kept for accepted commitments, in bytes. Default 256 MiB (P10.1).
@@ -150,6 +165,7 @@ impl Config {
             max_held_per_place: 4,
             max_jobs_per_peer: 64,
             max_commitments: 3840,
+            storage: Storage::Durable,
             max_evidence: 256,
             max_txlist_bytes: 256 << 20,
             max_orphan_bytes: 32 << 20,

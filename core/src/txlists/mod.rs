@@ -126,12 +126,20 @@ impl TxLists {
 
     /// A txlist of our own, whose hash nobody has said yet (P5.7).
     pub(crate) fn hash_own(&mut self, cx: &mut Cx, command: CommandId, txlist: Bytes) {
-        self.hash(cx, Unhashed { hash: B256::ZERO, txlist, origin: Origin::Own { command }, is_reserved: false });
+        self.hash(cx, Unhashed { hash: B256::ZERO, txlist, origin: Origin::Own { command, is_recorded: false }, is_reserved: false });
     }
 
     fn hash(&mut self, cx: &mut Cx, unhashed: Unhashed) {
         let job = cx.start(Work::Hash { txlist: unhashed.txlist.clone() });
         self.hashing.insert(job, unhashed);
+    }
+
+    /// A list whose hash was checked before, where a commitment names it: from storage, or our own, whose record has been written meanwhile.
+    pub(crate) fn insert_checked(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, next_ready: u64) {
+        if self.store.is_referenced(&hash) && !self.store.has(&hash) {
+            // Without room it is fetched again, like any other.
+            let _ = self.insert(cx, hash, txlist, next_ready);
+        }
     }
 
     /// A hash came back (T4). `None` for a job that is not ours.

@@ -48,6 +48,9 @@ struct Chaos {
     sent: Vec<(RequestId, Protocol, Bytes)>,
     publishes: Vec<PublishId>,
     dials: Vec<DialId>,
+    /// Records that the disk has not answered for, and all that it was given.
+    writes: VecDeque<PersistId>,
+    kept: Vec<Record>,
     open_verdicts: BTreeMap<(MessageId, PeerId), i64>,
     commands: BTreeSet<CommandId>,
     connection: u64,
@@ -66,6 +69,8 @@ impl Chaos {
             sent: Vec::new(),
             publishes: Vec::new(),
             dials: Vec::new(),
+            writes: VecDeque::new(),
+            kept: Vec::new(),
             open_verdicts: BTreeMap::new(),
             commands: BTreeSet::new(),
             connection: 0,
@@ -106,6 +111,12 @@ impl Chaos {
                     *open -= 1;
                     assert!(*open >= 0, "two verdicts on one message");
                 }
+                Output::Persist { id, record } => {
+                    self.writes.push_back(id);
+                    self.kept.push(record);
+                }
+                // What was committed to before a restart is published again, by a command of the node's own.
+                Output::App(Event::PublishingAgain { command, .. }) => drop(self.commands.insert(command)),
                 Output::App(Event::CommandFinished { command, .. }) => assert!(self.commands.remove(&command), "a command ended twice"),
                 _ => {}
             }
@@ -128,7 +139,7 @@ impl Chaos {
         let (name, which) = (1 + who % 4, usize::from(which));
         let commitment = self.material.commitments[which % self.material.commitments.len()].clone();
         let txlist = self.material.txlists[which % self.material.txlists.len()].clone();
-        match what % 22 {
+        match what % 25 {
             0 => {
                 self.connection += 1;
                 let connection = ConnectionId(self.connection % 6);
@@ -181,6 +192,17 @@ impl Chaos {
                     self.input(Input::PublishFinished { publish, outcome: outcomes[which % 4] });
                 }
             }
+            21 | 22 => {
+                if let Some(id) = self.writes.pop_front() {
+                    let failure = StorageFailure::NoSpace;
+                    self.input(if which % 4 == 0 { Input::PersistFailed { id, failure } } else { Input::Persisted { id } });
+                }
+            }
+            23 => match which % 4 {
+                0 => self.update(Update::Restore(self.kept.clone())),
+                1 => self.update(Update::OverrideSyncing { window_end: commitment.preconf().submission_window_end.to() }),
+                _ => self.command(Command::PublishBlock { commitment: Box::new(commitment), txlist }),
+            },
             _ => self.pass(Duration::from_millis(1 << (which % 15))),
         }
     }
@@ -267,11 +289,18 @@ impl Chaos {
         (self.said.len(), self.said.last().cloned(), core.poll_timeout(), core.memory_bytes(), views)
     }
 
+    fn answer_writes(&mut self) {
+        while let Some(id) = self.writes.pop_front() {
+            self.input(Input::Persisted { id });
+        }
+    }
+
     /// Everyone leaves, all jobs end, time goes on: what is still there would be there for ever.
     fn settle(&mut self) {
         while let Some(job) = self.jobs.pop_front() {
             self.input(Input::JobFinished(job.run()));
         }
+        self.answer_writes();
         while let Some(dial) = self.dials.pop() {
             self.input(Input::DialFailed { dial, failure: DialFailure::Unreachable });
         }
@@ -281,7 +310,9 @@ impl Chaos {
         self.pass(Duration::from_secs(20_000));
         while let Some(job) = self.jobs.pop_front() {
             self.input(Input::JobFinished(job.run()));
+            self.answer_writes();
         }
+        self.pass(Duration::from_secs(200));
         let status = self.node.status();
         assert_eq!((status.held, status.requests, status.jobs, status.unsent, status.syncing), (0, 0, 0, 0, false));
         assert!(self.commands.is_empty(), "commands that never ended: {:?}", self.commands);

@@ -111,14 +111,15 @@ fn p5_9_never_contradicts_what_it_published_before() {
     assert_eq!(publish(&mut node, &other).unwrap_err(), refused);
 }
 
-/// What came out to be kept, and what came out to be published, in order.
-fn kept_and_published(outputs: &[Output]) -> Vec<Result<Record, Topic>> {
-    let both = |output: &Output| match output {
-        Output::Persist(record) => Some(Ok(record.clone())),
-        Output::Net(Action::Publish { topic, .. }) => Some(Err(*topic)),
-        _ => None,
-    };
-    outputs.iter().filter_map(both).collect()
+/// What we committed to, among what came out to be kept.
+fn committed(outputs: &[Output]) -> Vec<OwnCommitment> {
+    let own = |record| if let Record::Committed(own) = record { Some(*own) } else { None };
+    records(outputs).into_iter().filter_map(own).collect()
+}
+
+fn words(writers: impl IntoIterator<Item = SignedCommitment>) -> Vec<Record> {
+    let signer = address_of(&key(1));
+    writers.into_iter().map(|signed| Record::Committed(Box::new(OwnCommitment { signer, signed, txlist: None }))).collect()
 }
 
 #[test]
@@ -126,18 +127,17 @@ fn p5_9_holds_across_a_restart_for_whoever_stores_what_is_to_be_kept() {
     let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
     let (first, second) = (writer.block().0, writer.block().0);
     let (_, outputs) = publish(&mut node, &first).unwrap();
-    let record = Record::Committed { block_number: 1, hash: preconfirmation_hash(&first) };
-    assert_eq!(kept_and_published(&outputs), [Ok(record.clone()), Err(Topic::Commitments)], "kept before it is said");
+    let kept = records(&outputs);
+    assert_eq!(committed(&outputs), [OwnCommitment { signer: address_of(&key(1)), signed: first.clone(), txlist: None }]);
 
     let mut node = Node::connected_to(&[9]);
-    node.update(Update::Restore(vec![record])).unwrap();
+    let again = node.update(Update::Restore(kept)).unwrap();
+    assert_eq!(published(&again).len(), 1, "P5.9a: it is still valid");
     let other = Writer::new(1).write(|preconf| preconf.eop = true);
     let refused = CommandError::Publish(PublishError::Refused(Refusal::Equivocation));
     assert_eq!(publish(&mut node, &other).unwrap_err(), refused);
-    for signed in [&first, &second] {
-        let (_, outputs) = publish(&mut node, signed).unwrap();
-        assert_eq!(published(&outputs).len(), 1, "the same block may be said again, and the next one follows");
-    }
+    let (_, outputs) = publish(&mut node, &second).unwrap();
+    assert_eq!(published(&outputs).len(), 1, "the next one follows");
 }
 
 #[test]
@@ -145,11 +145,182 @@ fn p5_9_a_restored_word_never_overrides_what_was_said_since_and_takes_bounded_ro
     let mut node = Node::with(Config { max_commitments: 3, ..Config::new(CHAIN) });
     let first = Writer::new(1).block().0;
     publish(&mut node, &first).unwrap();
-    let records = (1..=1000).map(|block_number| Record::Committed { block_number, hash: B256::repeat_byte(7) });
-    node.update(Update::Restore(records.clone().take(3).collect())).unwrap();
+    node.update(Update::Restore(words([Writer::new(1).write(|preconf| preconf.eop = true)]))).unwrap();
     assert!(matches!(publish(&mut node, &first), Err(CommandError::Publish(PublishError::Refused(Refusal::Duplicate)))));
-    node.update(Update::Restore(records.collect())).unwrap();
+    let mut writer = Writer::new(1);
+    node.update(Update::Restore(words((0..1000).map(|_| writer.block().0)))).unwrap();
     assert!(node.core.memory_bytes() <= memory_bound(&Config { max_commitments: 3, ..Config::new(CHAIN) })); // P10.3
+}
+
+/// What the disk has not answered yet, in order.
+fn unanswered(outputs: &[Output]) -> Vec<PersistId> {
+    let own = |output: &Output| match output {
+        Output::Persist { id, record: Record::Committed(_) } => Some(*id),
+        _ => None,
+    };
+    outputs.iter().filter_map(own).collect()
+}
+
+#[test]
+fn p5_9a_nothing_of_ours_leaves_before_its_record_is_on_disk() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    node.disk_works = false;
+    let (signed, txlist) = writer.block();
+    let block = Command::PublishBlock { commitment: Box::new(signed.clone()), txlist: txlist.clone() };
+    let (command, mut outputs) = node.command(block).unwrap();
+    let id = unanswered(&outputs)[0];
+    outputs.extend(node.wait(Duration::from_secs(60)));
+    let is_told = |output: &Output| matches!(output, Output::App(Event::CommitmentAccepted { .. } | Event::BlockReady { .. }));
+    assert!(published(&outputs).is_empty() && outcomes(&outputs).is_empty() && !outputs.iter().any(is_told));
+    assert_eq!(node.head(), None);
+    let body = GetCommitmentsRequest { start_block_number: U256::from(1), max_count: 1 }.encode();
+    let served = node.asked(9, Protocol::GetCommitments, body);
+    let answered = |output: &Output| match output {
+        Output::Net(Action::Respond { response: Response::Commitments(page), .. }) => Some(page.clone()),
+        _ => None,
+    };
+    assert_eq!(served.iter().find_map(answered), Some(CommitmentsPage::encode(std::iter::empty())));
+
+    let outputs = node.input(Input::Persisted { id });
+    let topics: Vec<_> = published(&outputs).into_iter().map(|(_, topic, _)| topic).collect();
+    assert_eq!(topics, [Topic::Commitments, Topic::TxLists], "T5: our own commitment leaves before its list");
+    assert_eq!(ready(&outputs), [1]);
+    let publishes: Vec<_> = published(&outputs).into_iter().map(|(id, ..)| id).collect();
+    assert!(outcomes(&node.input(Input::PublishFinished { publish: publishes[1], outcome: PublishOutcome::Sent })).is_empty());
+    let outputs = node.input(Input::PublishFinished { publish: publishes[0], outcome: PublishOutcome::Sent });
+    let name = message_id(CHAIN, Topic::Commitments, signed.as_bytes());
+    assert_eq!(outcomes(&outputs), [(command, Outcome::Published(name))]);
+}
+
+#[test]
+fn p5_9a_a_record_that_cannot_be_written_is_an_error_and_the_block_stays_bound_to_its_hash() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    node.disk_works = false;
+    let signed = writer.block().0;
+    let (command, outputs) = publish(&mut node, &signed).unwrap();
+    let id = unanswered(&outputs)[0];
+    let outputs = node.input(Input::PersistFailed { id, failure: StorageFailure::NoSpace });
+    assert_eq!(outcomes(&outputs), [(command, Outcome::NotPublished(PublishError::NotRecorded(StorageFailure::NoSpace)))]);
+    assert!(outputs.contains(&Output::App(Event::StorageFailed { failure: StorageFailure::NoSpace })), "P10.4");
+    assert!(published(&outputs).is_empty());
+    let other = Writer::new(1).write(|preconf| preconf.eop = true);
+    assert_eq!(publish(&mut node, &other).unwrap_err(), CommandError::Publish(PublishError::Refused(Refusal::Equivocation)));
+    node.disk_works = true;
+    let (_, outputs) = publish(&mut node, &signed).unwrap();
+    assert_eq!(published(&outputs).len(), 1, "the same may be offered again");
+}
+
+#[test]
+fn p5_9a_what_follows_waits_behind_what_is_being_recorded() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    node.disk_works = false;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let (_, outputs) = publish(&mut node, &writer.block().0).unwrap();
+        ids.extend(unanswered(&outputs));
+    }
+    assert_eq!(ids.len(), 1, "what is not known to hold is not recorded");
+    for number in 1..=3 {
+        let outputs = node.input(Input::Persisted { id: ids[0] });
+        assert_eq!((published(&outputs).len(), node.head()), (1, Some(number)));
+        ids = unanswered(&outputs);
+    }
+    assert!(ids.is_empty());
+}
+
+#[test]
+fn p5_9a_what_follows_something_that_was_not_recorded_finds_no_parent() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    node.disk_works = false;
+    let (_, outputs) = publish(&mut node, &writer.block().0).unwrap();
+    let id = unanswered(&outputs)[0];
+    let (second, _) = publish(&mut node, &writer.block().0).unwrap();
+    let (third, _) = publish(&mut node, &writer.block().0).unwrap();
+    let outcome = Outcome::NotPublished(PublishError::Refused(Refusal::ParentUnknown));
+    let outputs = node.input(Input::PersistFailed { id, failure: StorageFailure::Io });
+    assert_eq!(outcomes(&outputs)[1..], [(second, outcome.clone()), (third, outcome)]);
+    assert_eq!(node.status().unsent, 0);
+}
+
+#[test]
+fn p5_9a_a_block_that_was_recorded_is_published_whole_after_a_restart_once_the_node_knows_where_it_is() {
+    let mut writer = Writer::new(1);
+    let (first, (second, txlist)) = (writer.block().0, writer.block());
+    let own = OwnCommitment { signer: address_of(&key(1)), signed: second, txlist: Some(txlist) };
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    node.connect(9);
+    let outputs = node.update(Update::Restore(vec![Record::Committed(Box::new(own))])).unwrap();
+    assert!(published(&outputs).is_empty(), "nobody has said who is elected");
+    let outputs = node.update(Update::Schedule(windows(&[1, 2]))).unwrap();
+    assert!(published(&outputs).is_empty(), "its parent is not known");
+    let outputs = node.commitment(9, &first);
+    let topics: Vec<_> = published(&outputs).into_iter().map(|(_, topic, _)| topic).collect();
+    assert_eq!(topics, [Topic::Commitments, Topic::TxLists]);
+    assert!(records(&outputs).iter().all(|record| !matches!(record, Record::Committed(_))), "it is on disk");
+}
+
+#[test]
+fn p5_9a_what_was_recorded_and_finds_no_place_in_time_is_told() {
+    let mut writer = Writer::new(1);
+    writer.block();
+    let mut node = Node::connected_to(&[9]);
+    let mut outputs = node.update(Update::Restore(words([writer.block().0]))).unwrap();
+    outputs.extend(node.wait(Duration::from_secs(61)));
+    let again = outputs.iter().find_map(|output| match output {
+        Output::App(Event::PublishingAgain { command, block_number: 2, .. }) => Some(*command),
+        _ => None,
+    });
+    let outcome = Outcome::NotPublished(PublishError::Refused(Refusal::ParentUnknown));
+    assert_eq!(outcomes(&outputs), [(again.unwrap(), outcome)]);
+}
+
+#[test]
+fn p5_9a_a_host_without_storage_publishes_only_if_it_says_that_it_is_ephemeral() {
+    let signed = Writer::new(1).block().0;
+    let mut node = Node::with(Config { storage: Storage::Absent, ..Config::new(CHAIN) });
+    assert_eq!(publish(&mut node, &signed).unwrap_err(), CommandError::Publish(PublishError::NoStorage));
+    let mut node = Node::with(Config { storage: Storage::Ephemeral, ..Config::new(CHAIN) });
+    let (_, outputs) = publish(&mut node, &signed).unwrap();
+    assert_eq!((published(&outputs).len(), records(&outputs)), (1, vec![]));
+}
+
+#[test]
+fn p5_9_after_an_l1_reorg_a_preconfer_does_its_work_anew_in_its_next_window() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    for _ in 0..3 {
+        publish(&mut node, &writer.block().0).unwrap();
+    }
+    node.wait(Duration::from_secs(2 * WINDOW_SECS + 10));
+    let parent = B256::repeat_byte(0xdd);
+    let anew = |timestamp| Writer { parent, timestamp, window_end: START + 3 * WINDOW_SECS, ..Writer::new(1) }.block().0;
+    let again = anew(START + 2 * WINDOW_SECS + 1);
+    let refused = CommandError::Publish(PublishError::Refused(Refusal::Equivocation));
+    assert_eq!(publish(&mut node, &again).unwrap_err(), refused, "its first window still binds");
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 0, preconfirmation_hash: Some(parent) })).unwrap();
+    assert_eq!(published(&publish(&mut node, &again).unwrap().1).len(), 1);
+}
+
+#[test]
+fn p5_9b_while_our_own_key_has_said_in_this_window_what_we_do_not_know_ours_is_refused() {
+    let mut writer = Writer::new(1);
+    let theirs: Vec<_> = (0..3).map(|_| writer.block().0).collect();
+    let ours = Writer::new(1).write(|preconf| preconf.raw_tx_list_hash = B256::repeat_byte(0xbb));
+    let syncing = Outcome::NotPublished(PublishError::Refused(Refusal::Syncing));
+    let mut node = Node::connected_to(&[9]);
+    node.commitment(9, &theirs[2]); // its parents are unknown: held
+    let (command, outputs) = publish(&mut node, &ours).unwrap();
+    assert_eq!((outcomes(&outputs), published(&outputs)), (vec![(command, syncing)], vec![]));
+    node.update(Update::OverrideSyncing { window_end: START + WINDOW_SECS }).unwrap();
+    assert_eq!(published(&publish(&mut node, &ours).unwrap().1).len(), 1, "the operator knows better");
+
+    let mut node = Node::connected_to(&[9]);
+    for signed in &theirs {
+        node.commitment(9, signed);
+    }
+    let (_, outputs) = publish(&mut node, &writer.block().0).unwrap();
+    assert_eq!(published(&outputs).len(), 1, "it follows what is canonical");
+    let numbers: Vec<_> = committed(&outputs).iter().map(OwnCommitment::block_number).collect();
+    assert_eq!(numbers, [3, 2, 1, 4], "what our key said elsewhere, and is canonical, enters our records");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(crate) fn peer(name: u8) -> PeerId {
 pub(crate) struct Node {
     pub(crate) core: Core,
     pub(crate) now: Now,
+    /// Is every record confirmed as soon as it comes out?
+    pub(crate) disk_works: bool,
     connections: u64,
     channels: u64,
 }
@@ -32,7 +34,7 @@ impl Node {
 
     pub(crate) fn unscheduled(config: Config) -> Self {
         let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(START + 1) };
-        Self { core: Core::new(config, [7; 32], now).expect("a good configuration"), now, connections: 0, channels: 0 }
+        Self { core: Core::new(config, [7; 32], now).expect("a good configuration"), now, disk_works: true, connections: 0, channels: 0 }
     }
 
     /// Connected to peers that speak everything and have joined both topics.
@@ -113,7 +115,13 @@ impl Node {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Job(job) => self.core.handle_input(self.now, Input::JobFinished(job.run())),
-                Output::Net(_) | Output::App(_) | Output::Persist(_) => outputs.push(output),
+                Output::Persist { id, .. } => {
+                    outputs.push(output);
+                    if self.disk_works {
+                        self.core.handle_input(self.now, Input::Persisted { id });
+                    }
+                }
+                Output::Net(_) | Output::App(_) => outputs.push(output),
             }
         }
         outputs
@@ -223,7 +231,7 @@ pub(crate) fn standings(outputs: &[Output]) -> Vec<(PeerId, Standing)> {
 /// What is to be stored, in order.
 pub(crate) fn records(outputs: &[Output]) -> Vec<Record> {
     let record = |output: &Output| match output {
-        Output::Persist(record) => Some(record.clone()),
+        Output::Persist { record, .. } => Some(record.clone()),
         _ => None,
     };
     outputs.iter().filter_map(record).collect()

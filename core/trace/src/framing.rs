@@ -20,7 +20,7 @@ use crate::error::{Flaw, TraceError};
 const MAGIC: [u8; 8] = *b"PRETRACE";
 /// The version of the format. It grows with every change to a type that a record holds (`encoding`), a variant that moves among them, from the first
 /// release on: until then nothing was released, it stays 1, and a trace replays with the program of its day alone.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 /// Bytes before the first record.
 pub(crate) const PREFIX_BYTES: u64 = 10;
 /// Bytes of a record around its payload.

@@ -1,13 +1,14 @@
 //! One node, a clock that only the input moves, and all that is under way.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use preconf_core::{
     Action, Bytes, ChannelId, Command, Config, ConnectionId, ConnectionLimits, Core, DialId, DiscoveryConfig, Event, GaterConfig, HostRule,
-    Input, Job, LimitKind, LookupId, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, Protocol, PublishId, RateLimit, Record,
-    RequestId, Response, Standing, Time, UnixTime, Update, memory_bound,
+    Input, Job, LimitKind, LookupId, MAX_OUTPUTS_PER_STEP, Now, Output, ParentRules, PeerId, PersistId, Protocol, PublishId, RateLimit,
+    Record, RequestId, Response, Standing, StorageFailure, Time, UnixTime, Update, memory_bound,
 };
 
 use super::material::{self, CHAIN, Material, SLASHER, START};
@@ -53,7 +54,12 @@ pub(crate) struct Bench {
     pub(crate) lookups: Vec<LookupId>,
     /// Oldest first.
     pub(crate) links: Vec<Link>,
-    pub(crate) kept: Vec<Record>,
+    /// What is on disk, and what is on its way there.
+    kept: Vec<Record>,
+    writing: VecDeque<(PersistId, Record)>,
+    /// Writes wait until a move answers them.
+    is_disk_slow: bool,
+    is_answering: bool,
     pub(crate) reached: Reached,
     minted: u64,
     /// Outputs stay where they are for now.
@@ -83,6 +89,9 @@ impl Bench {
             lookups: Vec::new(),
             links: Vec::new(),
             kept: Vec::new(),
+            writing: VecDeque::new(),
+            is_disk_slow: false,
+            is_answering: false,
             reached: Reached::default(),
             minted: 0,
             lazy: false,
@@ -146,6 +155,7 @@ impl Bench {
             Kind::Commitment => self.hear_commitment(from, usize::from(which), how),
             Kind::TxList => self.hear_txlist(from, usize::from(which), how),
             Kind::JobDone => {
+                self.write_ends(how.is_multiple_of(4));
                 if !self.jobs.is_empty() {
                     let job = self.jobs.remove(usize::from(which) % self.jobs.len());
                     self.input(Input::JobFinished(material::run(&job)));
@@ -186,6 +196,7 @@ impl Bench {
                 self.now.unix = UnixTime(unix);
             }
             Kind::EarlyTimeout => self.early_timeout(),
+            Kind::Drain if how >= 128 => self.is_disk_slow = !self.is_disk_slow,
             Kind::Drain => {
                 self.lazy = !self.lazy;
                 self.after_step();
@@ -259,6 +270,9 @@ impl Bench {
 
     fn restart(&mut self) {
         self.take_outputs();
+        // Of what was on its way, every other record is there.
+        let arrived = std::mem::take(&mut self.writing).into_iter().filter(|(id, _)| id.0.is_multiple_of(2));
+        self.kept.extend(arrived.map(|(_, record)| record));
         self.core = Core::new(self.config.clone(), [8; 32], self.now).expect("presets are allowed");
         self.oracle.restart();
         (self.jobs, self.sent, self.channels) = Default::default();
@@ -266,6 +280,7 @@ impl Bench {
         self.held_back = false;
         self.reached.restarts += 1;
         let kept = self.kept.clone();
+        self.oracle.restores(&kept);
         self.update(Update::Restore(kept));
         self.learn_schedule(Material::get().windows.clone());
     }
@@ -309,7 +324,31 @@ impl Bench {
             let taken = self.take_outputs();
             assert!(self.held_back || taken <= MAX_OUTPUTS_PER_STEP, "{taken} outputs of one call");
             self.held_back = false;
+            if !self.is_disk_slow {
+                self.answer_writes();
+            }
         }
+    }
+
+    /// The disk answers for its oldest write.
+    fn write_ends(&mut self, has_failed: bool) {
+        let Some((id, record)) = self.writing.pop_front() else { return };
+        if has_failed {
+            return self.input(Input::PersistFailed { id, failure: StorageFailure::NoSpace });
+        }
+        self.kept.push(record);
+        self.input(Input::Persisted { id });
+    }
+
+    /// A disk that is not slow has answered before anything else happens.
+    fn answer_writes(&mut self) {
+        if std::mem::replace(&mut self.is_answering, true) {
+            return;
+        }
+        while !self.writing.is_empty() {
+            self.write_ends(false);
+        }
+        self.is_answering = false;
     }
 
     /// Reads all that the machine has said so far.
@@ -331,7 +370,7 @@ impl Bench {
             Output::Job(job) => self.jobs.push(job),
             Output::Net(action) => self.note_action(action),
             Output::App(event) => self.note_event(&event),
-            Output::Persist(record) => self.kept.push(record),
+            Output::Persist { id, record } => self.writing.push_back((id, record)),
         }
     }
 
@@ -406,6 +445,7 @@ impl Bench {
 
     /// Jobs come back, nobody hears what we publish, nobody answers where we dial.
     fn end_what_is_out(&mut self) {
+        self.answer_writes();
         while let Some(job) = (!self.jobs.is_empty()).then(|| self.jobs.remove(0)) {
             self.input(Input::JobFinished(material::run(&job)));
         }
@@ -418,6 +458,7 @@ impl Bench {
         while !self.lookups.is_empty() {
             self.look_up_ends(1);
         }
+        self.answer_writes();
     }
 }
 

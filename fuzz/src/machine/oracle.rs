@@ -11,7 +11,7 @@ use preconf_core::{
     Accepted, Action, ChannelId, Cidr, CommandId, CommitmentsPage, DEFAULT_DOMAIN, Event, Evidence, MessageId, Output, POINT, PeerId,
     Preconfirmation, Protocol, Refusal, RequestId, Response, Source, SyncTip, Topic, U256, Verdict, Window, is_high_s, keccak256,
 };
-use preconf_core::{B256, GetCommitmentsRequest};
+use preconf_core::{B256, GetCommitmentsRequest, Record};
 
 use super::material::{Nature, SLASHER, signer};
 
@@ -39,7 +39,8 @@ pub(crate) struct Oracle {
     windows: Vec<Window>,
     next_ready: Option<u64>,
     /// What its own application committed to, restarts included (P5.9).
-    said: BTreeMap<u64, B256>,
+    /// By window and number (P5.9).
+    said: BTreeMap<(u64, u64), B256>,
     max_said: usize,
     proven: BTreeSet<(B256, B256)>,
     /// Where peers see the node, and which neighbourhoods they were dialed in.
@@ -55,6 +56,17 @@ impl Oracle {
     pub(crate) fn restart(&mut self) {
         let (said, windows) = (std::mem::take(&mut self.said), std::mem::take(&mut self.windows));
         *self = Self { said, windows, schedule_lies: self.schedule_lies, ..Self::new(self.max_said) };
+    }
+
+    /// What was accepted before a restart need not be accepted again.
+    pub(crate) fn restores(&mut self, kept: &[Record]) {
+        for record in kept {
+            match record {
+                Record::Commitment(accepted) => drop(self.accepted.insert(accepted.hash, accepted.signed.preconf().clone())),
+                Record::SyncTip(tip) => self.moves_tip(*tip),
+                _ => {}
+            }
+        }
     }
 
     pub(crate) fn hears(&mut self, message: MessageId, peer: PeerId, nature: Nature) {
@@ -89,7 +101,7 @@ impl Oracle {
         match output {
             Output::Net(action) => self.action(action),
             Output::App(event) => self.event(event),
-            Output::Job(_) | Output::Persist(_) => {}
+            Output::Job(_) | Output::Persist { .. } => {}
         }
     }
 
@@ -152,6 +164,7 @@ impl Oracle {
 
     fn event(&mut self, event: &Event) {
         match event {
+            Event::PublishingAgain { command, .. } => self.commands(*command),
             Event::CommandFinished { command, .. } => assert!(self.commands.remove(command), "command {command} ends twice"),
             Event::CommitmentAccepted { commitment, source } => self.accepts(commitment, *source),
             Event::BlockReady { commitment, txlist } => {
@@ -170,7 +183,7 @@ impl Oracle {
             Event::MessageRefused { refusal, topic, .. } => {
                 assert!(*refusal != Refusal::HighS || *topic == Some(Topic::Commitments), "C7 is a rule on commitments");
             }
-            Event::Forked { canonical, other } => {
+            Event::Forked { canonical, other, .. } => {
                 assert_eq!(canonical.block_number, other.block_number, "C9: a fork is two blocks at one number");
                 assert_ne!(canonical.hash, other.hash, "C9: a fork is two blocks");
                 self.is_valid(other);
@@ -193,7 +206,7 @@ impl Oracle {
         self.at.insert(*number, *hash);
         self.accepted.insert(*hash, preconf.clone());
         if source == Source::Own {
-            let first = *self.said.entry(*number).or_insert(*hash);
+            let first = *self.said.entry((commitment.window_end, *number)).or_insert(*hash);
             assert_eq!(first, *hash, "P5.9: two blocks of our own at {number}");
             while self.said.len() > self.max_said {
                 self.said.pop_first();

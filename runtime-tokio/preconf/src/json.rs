@@ -109,7 +109,9 @@ fn core_event(event: &Event, domain: B256) -> Value {
             "commitment": accepted(commitment),
             "next": next.map(|next| next.to_string()),
         }),
-        Event::Forked { canonical, other } => json!({"event": "forked", "canonical": accepted(canonical), "other": accepted(other)}),
+        Event::Forked { canonical, other, windows_adjoin } => json!({
+            "event": "forked", "canonical": accepted(canonical), "other": accepted(other), "windows_adjoin": windows_adjoin,
+        }),
         Event::EvidenceFound { evidence, signer, block_number } => json!({
             "event": "evidence_found",
             "fault": evidence.fault.label(),
@@ -125,6 +127,10 @@ fn core_event(event: &Event, domain: B256) -> Value {
         Event::ExecutionFailed { block_number, again_in } => {
             json!({"event": "execution_failed", "block_number": block_number, "again_in_s": again_in.as_secs_f64()})
         }
+        Event::PublishingAgain { command, block_number, hash } => json!({
+            "event": "publishing_again", "command": command.0, "block_number": block_number, "hash": hash.to_string(),
+        }),
+        Event::StorageFailed { failure } => json!({"event": "storage_failed", "failure": failure.to_string()}),
         Event::ExecuteAgain { from } => json!({"event": "execute_again", "from": from}),
     }
 }

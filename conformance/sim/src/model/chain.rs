@@ -1,9 +1,9 @@
 //! Which blocks form the chain, and which are ready (C8, C9, P5.5, P9)?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use preconf_core::{Accepted, Address, B256, Status, SyncTip, U256, Window, preconfirmation_hash};
+use preconf_core::{Accepted, Address, B256, Record, Status, SyncTip, U256, Window, preconfirmation_hash};
 
 use super::verdict::Copy;
 use super::{Disagreement, differ};
@@ -36,6 +36,42 @@ impl Chain {
             stored: BTreeSet::new(),
             ever_stored: BTreeSet::new(),
         }
+    }
+
+    /// P6.9: what was kept before a restart.
+    pub(super) fn restored(&mut self, records: &[Record]) {
+        let mut by_number = BTreeMap::new();
+        for record in records {
+            match record {
+                Record::Schedule(windows) => self.update_schedule(windows),
+                Record::SyncTip(tip) => self.tip = *tip,
+                Record::Commitment(block) => drop(by_number.insert(block.block_number, block.clone())),
+                Record::TxList { hash, .. } => self.stored(*hash),
+                _ => {}
+            }
+        }
+        let mut runs: Vec<Vec<Arc<Accepted>>> = Vec::new();
+        for block in by_number.into_values() {
+            let parent = block.signed.preconf().parent_preconfirmation_hash;
+            match runs
+                .last_mut()
+                .filter(|run| run.last().is_some_and(|last| last.hash == parent && last.block_number + 1 == block.block_number))
+            {
+                Some(run) => run.push(block),
+                None => runs.push(vec![block]),
+            }
+        }
+        let fits = |hash: B256| self.tip.preconfirmation_hash.is_none_or(|of_tip| of_tip == hash);
+        let (number, is_last) = (self.tip.block_number, runs.len().saturating_sub(1));
+        let of_tip = runs.iter().position(|run| {
+            let parent = run[0].signed.preconf().parent_preconfirmation_hash;
+            run.iter().any(|block| block.block_number == number && fits(block.hash)) || (run[0].block_number == number + 1 && fits(parent))
+        });
+        let above = runs.last().filter(|run| run[0].block_number > number).map(|_| is_last);
+        self.canonical = of_tip.or(above).map(|index| runs.swap_remove(index)).unwrap_or_default();
+        let kept_from = self.canonical.len().saturating_sub(self.max);
+        self.canonical.drain(..kept_from);
+        self.next_ready = self.canonical.first().map_or(0, |first| first.block_number).max(number + 1);
     }
 
     pub(super) fn kept(&self) -> usize {
@@ -103,11 +139,11 @@ impl Chain {
         self.tip.preconfirmation_hash
     }
 
-    /// C8: has the signer said something else of this number, or ended this window before it?
+    /// C8: has the signer said something else of this number in this window, or ended the window before it?
     pub(super) fn contradicts(&self, signer: Address, number: u64, window_end: U256) -> bool {
         self.canonical.iter().chain(&self.forks).filter(|block| block.signer == signer).any(|block| {
-            let ended = block.signed.preconf().eop && block.signed.preconf().submission_window_end == window_end;
-            block.block_number == number || (ended && number > block.block_number)
+            let of_window = block.signed.preconf().submission_window_end == window_end;
+            of_window && (block.block_number == number || (block.signed.preconf().eop && number > block.block_number))
         })
     }
 

@@ -126,7 +126,10 @@ impl Model {
             }
             Call::Update(Update::Schedule(windows)) => self.chain.update_schedule(windows),
             Call::Update(Update::MoveSyncTip(tip)) => self.chain.move_tip(*tip),
-            Call::Update(Update::Restore(records)) => self.scores.restored(records),
+            Call::Update(Update::Restore(records)) => {
+                self.scores.restored(records);
+                self.chain.restored(records);
+            }
             Call::Update(Update::Trust { peer } | Update::Distrust { peer } | Update::LiftBan { peer } | Update::BlockPeer { peer }) => {
                 self.scores.is_unknown(*peer); // the operator's word is above the rules
             }
@@ -176,7 +179,7 @@ impl Model {
             Output::Net(Action::SetScore { peer, .. }) => self.scores.touched(*peer),
             Output::Net(Action::Block { peer }) => self.scores.blocked(now, *peer)?,
             Output::App(event) => return self.event(now, event),
-            Output::Net(_) | Output::Persist(_) => {}
+            Output::Net(_) | Output::Persist { .. } => {}
         }
         Ok(())
     }

@@ -120,7 +120,7 @@ impl Scores {
     pub(super) fn restored(&mut self, records: &[Record]) {
         self.unknown.extend(records.iter().filter_map(|record| match record {
             Record::Peer { peer, .. } => Some(*peer),
-            Record::Committed { .. } | Record::Known(_) => None,
+            _ => None,
         }));
     }
 

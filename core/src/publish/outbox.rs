@@ -1,13 +1,14 @@
-//! How does a message of our own get out (P5.7–P5.9)?
+//! How does a message of our own get out (P5.7–P5.9a)?
 //!
 //! ```text
-//! command --judged like a stranger's--> stored --> with gossip --sent--> told: published
-//!    \--refused--> told: why                        ^    \--no peer, or queues full--> Unheard --its window long over--> told: not sent
-//!                                                   +---- a peer joins the topic, or a heartbeat passes ----/
+//! command --judged like a stranger's--> its record written --> stored --> with gossip --sent--> told: published
+//!    \--refused--> told: why    \--not written--> told: why             ^    \--no peer, or queues full--> Unheard
+//!                                                                       |                                    \--its window long over--> told: not sent
+//!                                                                       +---- a peer joins the topic, or a heartbeat passes ----/
 //! ```
 //!
-//! [`Outbox`] counts what is being judged, keeps what is on its way out, and knows what we have committed to. Whether a message is good is
-//! not for it to say.
+//! [`Outbox`] counts what is being judged and recorded, and keeps what is on its way out. Whether a message is good is not for it to say, nor
+//! what may still be said.
 //!
 //! Invariant: `bytes` sums up what is being judged and what is on its way out.
 
@@ -22,37 +23,55 @@ use crate::cost::{TIMER, entry};
 use crate::crypto;
 use crate::cx::Cx;
 use crate::error::PublishError;
-use crate::id::{CommandId, PublishId};
+use crate::id::{CommandId, PersistId, PublishId};
 use crate::input::PublishOutcome;
 use crate::output::{Action, Outcome};
 use crate::time::{Time, Timer, UnixTime};
 use crate::wire::topics::Topic;
+use crate::wire::v1::SignedCommitment;
 
 /// What one of our own messages costs beside its bytes.
 const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
-/// What it costs to know what we committed to for one block.
-const COMMITTED: usize = entry::<u64, B256>();
-
 /// When a message that found full queues is tried again. Source: gossipsub's heartbeat (PROTOCOL.md §7).
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A message of ours on its way out.
 #[derive(Debug)]
 struct Outgoing {
-    topic: Topic,
     data: Bytes,
-    /// With gossip right now; otherwise it waits.
+    /// With gossip right now; otherwise it waits, or is out.
     publish: Option<PublishId>,
+    /// It is out, and the other message of its command is not.
+    is_sent: bool,
+}
+
+impl Outgoing {
+    fn waits(&self) -> bool {
+        self.publish.is_none() && !self.is_sent
+    }
+}
+
+/// A block whose txlist we publish with its commitment.
+#[derive(Debug)]
+pub(crate) struct OwnBlock {
+    pub(crate) signed: Box<SignedCommitment>,
+    /// Is the record of it on disk already (P5.9a)?
+    pub(crate) is_recorded: bool,
+    /// The message with its txlist, once that is hashed and is the one that the commitment names.
+    pub(crate) message: Option<Bytes>,
 }
 
 /// Our own messages on their way out, by the command that wants each.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    outgoing: BTreeMap<CommandId, Outgoing>,
-    by_publish: BTreeMap<PublishId, CommandId>,
-    /// What we have committed to, by block number (P5.9), this process and those before that were restored.
-    committed: BTreeMap<u64, B256>,
-    /// Commands that are still being judged, and their bytes.
+    /// A command has one message, or two: the commitment is tried before its txlist (T5).
+    outgoing: BTreeMap<(CommandId, Topic), Outgoing>,
+    by_publish: BTreeMap<PublishId, (CommandId, Topic)>,
+    /// Blocks that are published whole, from the command to their commitment's acceptance.
+    blocks: BTreeMap<CommandId, OwnBlock>,
+    /// Records of ours that are being written: what waits for each, by its hash (P5.9a).
+    recording: BTreeMap<PersistId, B256>,
+    /// Commands that are still being judged or recorded, and their bytes.
     judging: BTreeMap<CommandId, usize>,
     /// Bytes of what is being judged or on its way out.
     bytes: usize,
@@ -64,28 +83,14 @@ impl Outbox {
         self.outgoing.len() + self.judging.len()
     }
 
-    /// P5.9: have we committed to another block with this number?
-    pub(crate) fn contradicts(&self, number: u64, hash: &B256) -> bool {
-        self.committed.get(&number).is_some_and(|first| first != hash)
-    }
-
-    /// P5.9: we have committed to this block. The first one stays, whatever order records come in. The lowest blocks are forgotten first:
-    /// they are the first to be settled.
-    pub(crate) fn commit(&mut self, number: u64, hash: B256, max: usize) {
-        self.committed.entry(number).or_insert(hash);
-        while self.committed.len() > max {
-            self.committed.pop_first();
-        }
-    }
-
     /// The most bytes that it holds under a configuration.
     pub(crate) fn max_bytes(config: &Config) -> usize {
-        config.max_unsent_bytes + config.max_unsent * OWN + config.max_commitments * COMMITTED
+        config.max_unsent_bytes + config.max_unsent * OWN
     }
 
     /// The bytes that it holds, counted likewise.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.len() * OWN + self.committed.len() * COMMITTED
+        self.bytes + self.len() * OWN
     }
 
     /// Is there room for one more message of this length?
@@ -101,9 +106,30 @@ impl Outbox {
         self.judging.insert(command, len);
     }
 
-    /// Judging it has ended, whatever came of it.
-    pub(crate) fn judged(&mut self, command: CommandId) {
+    /// Judging it has ended, whatever came of it. Gives back the block, where one is published whole.
+    pub(crate) fn judged(&mut self, command: CommandId) -> Option<OwnBlock> {
         self.bytes -= self.judging.remove(&command).unwrap_or(0);
+        self.blocks.remove(&command)
+    }
+
+    /// This command publishes a block whole.
+    pub(crate) fn insert_block(&mut self, command: CommandId, block: OwnBlock) {
+        self.blocks.insert(command, block);
+    }
+
+    /// The block that a command publishes whole.
+    pub(crate) fn block_mut(&mut self, command: CommandId) -> Option<&mut OwnBlock> {
+        self.blocks.get_mut(&command)
+    }
+
+    /// The record of what has this hash is being written (P5.9a).
+    pub(crate) fn recording(&mut self, id: PersistId, hash: B256) {
+        self.recording.insert(id, hash);
+    }
+
+    /// What waited for a record, if something of ours did.
+    pub(crate) fn record_ended(&mut self, id: PersistId) -> Option<B256> {
+        self.recording.remove(&id)
     }
 
     /// Gives a message of ours to gossip.
@@ -113,16 +139,16 @@ impl Outbox {
         let give_up = Time(cx.now.mono.0.saturating_add(until)).after(cx.config.late_grace);
         cx.timers.set(Timer::Unsent(command), give_up);
         self.bytes += data.len();
-        self.outgoing.insert(command, Outgoing { topic, data, publish: None });
-        self.try_to_send(cx, command);
+        self.outgoing.insert((command, topic), Outgoing { data, publish: None, is_sent: false });
+        self.try_to_send(cx, (command, topic));
     }
 
-    fn try_to_send(&mut self, cx: &mut Cx, command: CommandId) {
-        let Some(outgoing) = self.outgoing.get_mut(&command).filter(|outgoing| outgoing.publish.is_none()) else { return };
+    fn try_to_send(&mut self, cx: &mut Cx, key: (CommandId, Topic)) {
+        let Some(outgoing) = self.outgoing.get_mut(&key).filter(|outgoing| outgoing.waits()) else { return };
         let publish = cx.mint.publishes.next(PublishId);
         outgoing.publish = Some(publish);
-        let (topic, data) = (outgoing.topic, outgoing.data.clone());
-        self.by_publish.insert(publish, command);
+        let (topic, data) = (key.1, outgoing.data.clone());
+        self.by_publish.insert(publish, key);
         cx.act(Action::Publish { publish, topic, data });
     }
 
@@ -134,18 +160,18 @@ impl Outbox {
         outcome: PublishOutcome,
         has_subscriber: impl Fn(Topic) -> bool,
     ) {
-        let Some(command) = self.by_publish.remove(&publish) else { return };
-        let Some(outgoing) = self.outgoing.get_mut(&command) else { return };
+        let Some(key @ (command, topic)) = self.by_publish.remove(&publish) else { return };
+        let Some(outgoing) = self.outgoing.get_mut(&key) else { return };
         outgoing.publish = None;
         match outcome {
             PublishOutcome::Sent | PublishOutcome::Duplicate => {
-                let message = crypto::message_id(cx.config.chain_id, outgoing.topic, &outgoing.data);
-                self.end(cx, command, Outcome::Published(message));
+                outgoing.is_sent = true;
+                self.end_if_all_is_sent(cx, command);
             }
             PublishOutcome::NoPeers => {
                 // Until a peer joins the topic; or, where some have and gossipsub finds none of them good enough, until one is.
                 cx.stats.publish_retries += 1;
-                if has_subscriber(outgoing.topic) {
+                if has_subscriber(topic) {
                     cx.timers.set_if_idle(Timer::Unheard, cx.now.mono.after(RETRY_AFTER));
                 }
             }
@@ -159,10 +185,9 @@ impl Outbox {
 
     /// A peer joined a topic, or gossip's queues may have emptied: what waits is tried again.
     pub(crate) fn send_waiting(&mut self, cx: &mut Cx, topic: Option<Topic>) {
-        let fits = |outgoing: &Outgoing| outgoing.publish.is_none() && topic.is_none_or(|topic| topic == outgoing.topic);
-        let waiting = self.outgoing.iter().filter(|(_, outgoing)| fits(outgoing)).map(|(command, _)| *command);
-        for command in waiting.collect::<Vec<_>>() {
-            self.try_to_send(cx, command);
+        let waiting = self.outgoing.iter().filter(|((_, of), outgoing)| outgoing.waits() && topic.is_none_or(|topic| topic == *of));
+        for key in waiting.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.try_to_send(cx, key);
         }
     }
 
@@ -171,11 +196,23 @@ impl Outbox {
         self.end(cx, command, Outcome::NotPublished(PublishError::Unsent));
     }
 
+    /// A block is published when its commitment and its txlist are out; the commitment's message names it.
+    fn end_if_all_is_sent(&mut self, cx: &mut Cx, command: CommandId) {
+        let mut parts = self.outgoing.range((command, Topic::Commitments)..=(command, Topic::TxLists));
+        let Some((&(_, topic), first)) = parts.next() else { return };
+        if first.is_sent && parts.all(|(_, part)| part.is_sent) {
+            let message = crypto::message_id(cx.config.chain_id, topic, &first.data);
+            self.end(cx, command, Outcome::Published(message));
+        }
+    }
+
     fn end(&mut self, cx: &mut Cx, command: CommandId, outcome: Outcome) {
         cx.timers.cancel(Timer::Unsent(command));
-        if let Some(Outgoing { publish, data, .. }) = self.outgoing.remove(&command) {
-            self.bytes -= data.len();
-            publish.map(|publish| self.by_publish.remove(&publish));
+        for topic in Topic::ALL {
+            if let Some(Outgoing { publish, data, .. }) = self.outgoing.remove(&(command, topic)) {
+                self.bytes -= data.len();
+                publish.map(|publish| self.by_publish.remove(&publish));
+            }
         }
         cx.finish(command, outcome);
     }
@@ -284,18 +321,5 @@ mod tests {
         let (mut cx, mut outbox, publish) = bench();
         outbox.publish_finished(&mut cx, publish, PublishOutcome::Refused, |_| true);
         assert_eq!(told(&mut cx), Some((CommandId(1), Outcome::NotPublished(PublishError::Network))));
-    }
-
-    #[test]
-    fn p5_9_the_first_commitment_stays_and_the_lowest_blocks_are_forgotten_first() {
-        let (one, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
-        let mut outbox = Outbox::default();
-        for (number, hash) in [(7, one), (7, other), (8, one)] {
-            outbox.commit(number, hash, 2);
-        }
-        assert!(outbox.contradicts(7, &other) && !outbox.contradicts(7, &one) && !outbox.contradicts(9, &one));
-        outbox.commit(9, one, 2);
-        assert!(!outbox.contradicts(7, &other) && outbox.contradicts(8, &other) && outbox.contradicts(9, &other));
-        assert_eq!(outbox.bytes(), 2 * COMMITTED);
     }
 }

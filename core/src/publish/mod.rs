@@ -1,0 +1,226 @@
+//! How is something of our own published (P5.7–P5.9b)?
+//!
+//! ```text
+//! command --judged like a stranger's--> ToRecord --Persisted--> judged again, accepted --> Outbox
+//!                                              \--PersistFailed--> told: not published
+//! ```
+//!
+//! Here is what passes between the chain that judges it, [`OwnCommitments`](committed::OwnCommitments) that know what our keys have said, the
+//! host that records it, and the [`Outbox`](outbox::Outbox) that gets it out. A txlist says nothing for which anybody could be slashed: alone
+//! it needs no record, and with its commitment it is in that one's.
+
+pub(crate) mod committed;
+pub(crate) mod outbox;
+
+use alloy_primitives::{Address, B256};
+use bytes::Bytes;
+
+use crate::config::Storage;
+use crate::crypto;
+use crate::error::{CommandError, PublishError, Refusal, UpdateError};
+use crate::id::{CommandId, PersistId};
+use crate::input::StorageFailure;
+use crate::machine::Core;
+use crate::origin::Origin;
+use crate::output::{Accepted, Event, Outcome};
+use crate::publish::committed::Settled;
+use crate::publish::outbox::OwnBlock;
+use crate::record::{OwnCommitment, Record};
+use crate::tip::SyncTip;
+use crate::validate::v1::{commitment, txlist};
+use crate::wire::topics::Topic;
+use crate::wire::v1::{RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES};
+
+impl Core {
+    /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
+    pub(crate) fn publish_commitment(&mut self, signed: SignedCommitment) -> Result<CommandId, CommandError> {
+        self.check_own(&signed, SIGNED_COMMITMENT_BYTES)?;
+        let command = self.cx.mint.commands.upcoming(CommandId);
+        self.receive_commitment(Origin::Own { command, is_recorded: false }, signed).map_err(PublishError::Refused)?;
+        let command = self.cx.mint.commands.next(CommandId);
+        self.outbox.judging(command, SIGNED_COMMITMENT_BYTES);
+        Ok(command)
+    }
+
+    /// A txlist of our own (P5.7).
+    pub(crate) fn publish_txlist(&mut self, txlist: Bytes) -> Result<CommandId, CommandError> {
+        self.check_own_txlist(&txlist, TXLIST_HEADER_BYTES + txlist.len())?;
+        Ok(self.hash_own(txlist))
+    }
+
+    /// A commitment of our own and the txlist that it names, as one (P5.7).
+    pub(crate) fn publish_block(&mut self, signed: Box<SignedCommitment>, txlist: Bytes) -> Result<CommandId, CommandError> {
+        let len = SIGNED_COMMITMENT_BYTES + TXLIST_HEADER_BYTES + txlist.len();
+        self.check_own_txlist(&txlist, len)?;
+        self.check_own(&signed, len)?;
+        let command = self.hash_own(txlist);
+        self.outbox.insert_block(command, OwnBlock { signed, is_recorded: false, message: None });
+        Ok(command)
+    }
+
+    fn check_own(&self, signed: &SignedCommitment, len: usize) -> Result<(), PublishError> {
+        if self.cx.config.storage == Storage::Absent {
+            return Err(PublishError::NoStorage);
+        }
+        self.outbox.check_room(&self.cx.config, len)?;
+        commitment::well_formed(signed, self.cx.config.slasher).map_err(PublishError::Refused)?;
+        let preconf = signed.preconf();
+        let (number, window_end) = (u64::try_from(preconf.block_number), u64::try_from(preconf.submission_window_end));
+        if let (Ok(number), Ok(window_end)) = (number, window_end)
+            && let Some(window) = self.schedule.containing(window_end)
+            && self.own.contradicts(window.preconfer, (window_end, number), &crypto::preconfirmation_hash(signed))
+        {
+            return Err(PublishError::Refused(Refusal::Equivocation)); // P5.9
+        }
+        Ok(())
+    }
+
+    fn check_own_txlist(&self, txlist: &Bytes, len: usize) -> Result<(), PublishError> {
+        if self.cx.config.storage == Storage::Absent {
+            return Err(PublishError::NoStorage);
+        }
+        self.outbox.check_room(&self.cx.config, len)?;
+        let list = RawTxList { hash: B256::ZERO, txlist: txlist.clone() };
+        txlist::fits(&list, self.cx.config.txlist_cap).map_err(PublishError::Refused)
+    }
+
+    fn hash_own(&mut self, txlist: Bytes) -> CommandId {
+        let command = self.cx.mint.commands.next(CommandId);
+        self.outbox.judging(command, TXLIST_HEADER_BYTES + txlist.len());
+        self.txlists.hash_own(&mut self.cx, command, txlist);
+        command
+    }
+
+    /// A txlist of our own is hashed and stored. One that is published alone goes out; of a block, its commitment is judged now.
+    pub(crate) fn own_txlist_hashed(&mut self, command: CommandId, hash: B256, message: Bytes) {
+        let Some(block) = self.outbox.block_mut(command) else {
+            self.outbox.judged(command);
+            let now = self.cx.now.unix.secs();
+            let window_end = self.schedule.containing(now).map_or(now, |window| window.end);
+            self.outbox.send(&mut self.cx, command, Topic::TxLists, message, window_end);
+            return;
+        };
+        block.message = Some(message);
+        let (signed, is_recorded) = ((*block.signed).clone(), block.is_recorded);
+        let origin = Origin::Own { command, is_recorded };
+        let received = if signed.preconf().raw_tx_list_hash == hash {
+            self.receive_commitment(origin, signed)
+        } else {
+            Err(Refusal::WrongHash) // T4
+        };
+        if let Err(refusal) = received {
+            self.own_refused(command, is_recorded, refusal);
+        }
+    }
+
+    /// P5.9a: a commitment of our own is good. From now on we never say anything else about this block; and nothing of it leaves, nor counts,
+    /// before the record of it is on disk.
+    pub(crate) fn record_own(&mut self, origin: Origin, signer: Address, position: (u64, u64), hash: B256, signed: &SignedCommitment) {
+        let Origin::Own { command, .. } = origin else { return };
+        self.record_canonical_of(signer, position.0);
+        self.own.commit(signer, position, hash, signed);
+        let message = self.outbox.block_mut(command).and_then(|block| block.message.clone());
+        let txlist = message.map(|message| message.slice(TXLIST_HEADER_BYTES..));
+        let id = self.cx.persist(Record::Committed(Box::new(OwnCommitment { signer, signed: signed.clone(), txlist })));
+        self.outbox.recording(id, hash);
+    }
+
+    /// P5.9b: what our key has said in this window elsewhere, and is canonical, enters our records.
+    fn record_canonical_of(&mut self, signer: Address, window_end: u64) {
+        let of_window = self.chain.canonical_from_head().take_while(|accepted| accepted.window_end >= window_end);
+        let elsewhere = of_window.filter(|accepted| {
+            let position = (accepted.window_end, accepted.block_number);
+            position.0 == window_end && accepted.signer == signer && !self.own.names(signer, position, &accepted.hash)
+        });
+        for accepted in elsewhere.cloned().collect::<Vec<_>>() {
+            let Accepted { signed, hash, block_number, .. } = &*accepted;
+            self.own.commit(signer, (window_end, *block_number), *hash, signed);
+            self.cx.persist(Record::Committed(Box::new(OwnCommitment { signer, signed: signed.clone(), txlist: None })));
+        }
+    }
+
+    /// P5.9a: a record is on disk.
+    pub(crate) fn persisted(&mut self, id: PersistId) {
+        self.cx.stats.persisted += 1;
+        if let Some(hash) = self.outbox.record_ended(id) {
+            self.chain.recorded(&hash);
+            self.settle_rulings();
+        }
+    }
+
+    /// P5.9a, P10.4: a record could not be written. The node goes on; our word stays bound, since the disk may have it all the same.
+    pub(crate) fn persist_failed(&mut self, id: PersistId, failure: StorageFailure) {
+        self.cx.stats.persist_failed += 1;
+        self.cx.tell(Event::StorageFailed { failure });
+        let Some(hash) = self.outbox.record_ended(id) else { return };
+        if let Some(Origin::Own { command, .. }) = self.chain.not_recorded(&hash) {
+            self.outbox.judged(command);
+            self.cx.finish(command, Outcome::NotPublished(PublishError::NotRecorded(failure)));
+        }
+        self.settle_rulings();
+    }
+
+    /// P5.7: our own commitment is accepted, and goes out; with it the txlist of a block that is published whole.
+    pub(crate) fn own_accepted(&mut self, command: CommandId, accepted: &Accepted) {
+        let block = self.outbox.judged(command);
+        self.own.commit(accepted.signer, (accepted.window_end, accepted.block_number), accepted.hash, &accepted.signed);
+        let data = Bytes::copy_from_slice(accepted.signed.as_bytes());
+        self.outbox.send(&mut self.cx, command, Topic::Commitments, data, accepted.window_end);
+        if let Some(message) = block.and_then(|block| block.message) {
+            // It was let go of if the disk took longer than an orphan may wait.
+            let (hash, txlist) = (accepted.signed.preconf().raw_tx_list_hash, message.slice(TXLIST_HEADER_BYTES..));
+            self.txlists.insert_checked(&mut self.cx, hash, &txlist, self.chain.next_ready());
+            self.outbox.send(&mut self.cx, command, Topic::TxLists, message, accepted.window_end);
+        }
+    }
+
+    /// Our own commitment is refused. What was recorded before a restart may be here already: then it only goes out again (P5.9a).
+    pub(crate) fn own_refused(&mut self, command: CommandId, is_recorded: bool, refusal: Refusal) {
+        let hash = self.outbox.block_mut(command).map(|block| crypto::preconfirmation_hash(&block.signed));
+        if let (true, Refusal::Duplicate, Some(hash)) = (is_recorded, refusal, hash)
+            && let Some(accepted) = self.chain.get(&hash).cloned()
+        {
+            return self.own_accepted(command, &accepted);
+        }
+        self.outbox.judged(command);
+        self.cx.finish(command, Outcome::NotPublished(PublishError::Refused(refusal)));
+    }
+
+    /// P5.9a: what was committed to before a restart binds, and is published again while it is valid.
+    pub(crate) fn restore_own(&mut self, own: &OwnCommitment) {
+        let (hash, position) = (own.hash(), (own.window_end(), own.block_number()));
+        self.own.commit(own.signer, position, hash, &own.signed);
+        let over = position.0.saturating_add(self.cx.config.late_grace.as_secs());
+        let len = SIGNED_COMMITMENT_BYTES + own.txlist.as_ref().map_or(0, |txlist| TXLIST_HEADER_BYTES + txlist.len());
+        if self.cx.now.unix.secs() > over || self.outbox.check_room(&self.cx.config, len).is_err() {
+            return; // C5: nobody would take it; or there are others, and the host has it all the same
+        }
+        let command = self.cx.mint.commands.next(CommandId);
+        self.cx.tell(Event::PublishingAgain { command, block_number: position.1, hash });
+        self.outbox.judging(command, len);
+        self.outbox.insert_block(command, OwnBlock { signed: Box::new(own.signed.clone()), is_recorded: true, message: None });
+        if let Some(txlist) = &own.txlist {
+            self.txlists.hash_own(&mut self.cx, command, txlist.clone());
+        } else if let Err(refusal) = self.receive_commitment(Origin::Own { command, is_recorded: true }, own.signed.clone()) {
+            self.own_refused(command, true, refusal);
+        }
+    }
+
+    /// P5.9b: the operator lets us publish in this window, whatever our key has signed elsewhere.
+    pub(crate) fn override_syncing(&mut self, window_end: u64) -> Result<(), UpdateError> {
+        tracing::warn!(window_end, "publishing in this window whatever our own key has signed elsewhere, as the operator says (P5.9b)");
+        self.own.override_syncing(window_end);
+        Ok(())
+    }
+
+    /// P5.9: what L1 took back, or settled otherwise, binds us no more in other windows.
+    pub(crate) fn own_tip_moved(&mut self, tip: SyncTip) {
+        let chain = &self.chain;
+        self.own.tip_moved(tip.block_number, |number| {
+            let known = chain.at(number);
+            let told = tip.preconfirmation_hash.filter(|_| number == tip.block_number);
+            let hash = told.or_else(|| known.map(|accepted| accepted.hash))?;
+            Some(Settled { hash, window_end: known.filter(|accepted| accepted.hash == hash).map(|accepted| accepted.window_end) })
+        });
+    }
+}

@@ -1,0 +1,63 @@
+//! What does a node know when it comes back?
+//!
+//! | record | what becomes of it |
+//! |---|---|
+//! | what we committed to | binds (P5.9), and is published again while it is valid (P5.9a) |
+//! | peers and nodes | stand as they stood (P7.7, P8.9): the last word on each counts, a ban that was lifted among them |
+//! | the schedule, the sync tip | hold until the host says more |
+//! | the chain's commitments and txlists | are served, and catch-up goes on behind them (P6.9); nothing of them is judged twice |
+//! | evidence | was told before |
+
+use std::collections::BTreeMap;
+
+use crate::machine::Core;
+use crate::record::Record;
+use crate::time::Now;
+
+impl Core {
+    /// What was kept before a restart; what this life knows already stays as it is.
+    pub(crate) fn restore(&mut self, now: Now, records: Vec<Record>) {
+        let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
+        let (mut commitments, mut txlists, mut own) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut tip = None;
+        for record in records {
+            match record {
+                Record::Began { at } => self.own.began(at),
+                Record::Committed(word) => own.push(word),
+                Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
+                Record::Known(node) => drop(known.insert(node.record.peer, node)),
+                // It was taken before; one that is not any more is not.
+                Record::Schedule(windows) => drop(self.schedule.update(&windows)),
+                Record::SyncTip(kept) => tip = Some(kept),
+                Record::Commitment(accepted) => drop(commitments.insert(accepted.block_number, accepted)),
+                Record::TxList { hash, txlist } => txlists.push((hash, txlist)),
+                Record::Evidence { evidence, signer } => self.chain.restore_evidence(signer, *evidence),
+            }
+        }
+        for (peer, (score, as_of, ban_ends)) in peers {
+            self.reputation.restore(&mut self.cx, peer, score, as_of, ban_ends);
+        }
+        for node in known.values() {
+            self.restore_known(now, node);
+        }
+        for accepted in self.chain.restore(commitments.into_values().collect(), tip) {
+            self.restored_to = accepted.block_number;
+            self.txlists.add_reference(
+                &mut self.cx,
+                &accepted,
+                None,
+                accepted.block_number >= self.chain.next_ready(),
+                self.chain.next_ready(),
+            );
+        }
+        for (hash, txlist) in txlists {
+            self.txlists.insert_checked(&mut self.cx, hash, &txlist, self.chain.next_ready());
+        }
+        for word in own {
+            self.restore_own(&word);
+        }
+        self.settle_rulings();
+        self.emit_ready();
+        self.resume();
+    }
+}
