@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use preconf_core::{Address, OwnCommitment, Record, StorageFailure, UnixTime};
-use preconf_store::{Commitments, OpenError, Opened, RedbStore, Rest};
+use preconf_store::{Commitments, OpenError, Opened, RedbStore, Rest, accept_damage_on};
 use support::sim_disk::SimDisk;
 use support::{Driver, banned, committed, evidence, known, options, own, peer, schedule, stored, tip, txlist, within};
 
@@ -219,5 +219,36 @@ fn p5_9a_a_file_that_is_removed_while_it_is_written_is_not_confirmed() {
             assert_eq!(result, if disk.has_vanished() { Err(StorageFailure::Gone) } else { Ok(()) }, "removed after {after} writes");
         }
         assert!((5..15).contains(&confirmed), "{confirmed} of 20 were done before");
+    });
+}
+
+#[test]
+fn p5_9a_damage_is_accepted_as_a_whole_or_not_at_all() {
+    within(|| {
+        let said = [1, 2, 3].map(|number| own(1, 1_000_000, number, 0));
+        for after in 0.. {
+            let story = format!("a crash after {after} writes");
+            let disk = SimDisk::new(3000 + after);
+            let (mut driver, _) = open(&disk).expect("a good disk");
+            driver.keep_all(said.clone().map(committed));
+            driver.close();
+            disk.spoil(&Path::new(DIR).join("commitments.redb"), said[1].signed.as_bytes());
+
+            disk.crash_after(after);
+            let accepted = accept_damage_on(Arc::new(disk.clone()), DIR, &options());
+            let (is_done, disk) = (!disk.has_crashed(), disk.crash());
+            let again = accept_damage_on(Arc::new(disk.clone()), DIR, &options()).expect("a good disk");
+            assert_eq!(accepted.is_ok(), is_done, "{story}");
+            assert!(!is_done || again.is_none(), "{story}: done, and lost");
+            assert!(again.is_none_or(|again| again.kept == 2), "{story}: what was readable is lost");
+            let (_driver, opened) = open(&disk).expect("a good disk");
+            assert_eq!(opened.report.commitments, Commitments::Intact, "{story}");
+            assert!(opened.records[1..] == [0, 2].map(|at| committed(said[at].clone())), "{story}");
+            assert_eq!(disk.names().iter().filter(|name| name.contains("damaged")).count(), 1, "{story}");
+            if is_done {
+                assert!(after > 10, "{after} writes are too few to be all");
+                break;
+            }
+        }
     });
 }

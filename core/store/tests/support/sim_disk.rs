@@ -140,6 +140,18 @@ impl SimDisk {
         Self { world: self.world.clone(), life: world.life }
     }
 
+    /// Changes a byte of all places in a file that hold this text.
+    pub(crate) fn spoil(&self, path: &Path, text: &[u8]) {
+        let mut world = self.world();
+        let file = world.names[path];
+        let file = &mut world.files[file];
+        let places: Vec<usize> =
+            file.durable.windows(text.len()).enumerate().filter(|(_, window)| *window == text).map(|(at, _)| at).collect();
+        assert!(!places.is_empty(), "nothing to spoil");
+        places.iter().for_each(|at| file.durable[*at] ^= 1);
+        file.view = file.durable.clone();
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.world().names.keys().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
     }
