@@ -9,7 +9,7 @@ use std::sync::Arc;
 use preconf_core::{Address, OwnCommitment, Record, StorageFailure, UnixTime};
 use preconf_store::{Commitments, OpenError, Opened, RedbStore, Rest, accept_damage_on};
 use support::sim_disk::SimDisk;
-use support::{Driver, banned, committed, evidence, known, options, own, peer, schedule, stored, tip, txlist, within};
+use support::{Driver, banned, committed, evidence, known, options, own, peer, schedule, spoil, stored, tip, txlist, within};
 
 const DIR: &str = "/node";
 
@@ -232,7 +232,10 @@ fn p5_9a_damage_is_accepted_as_a_whole_or_not_at_all() {
             let (mut driver, _) = open(&disk).expect("a good disk");
             driver.keep_all(said.clone().map(committed));
             driver.close();
-            disk.spoil(&Path::new(DIR).join("commitments.redb"), said[1].signed.as_bytes());
+            let path = Path::new(DIR).join("commitments.redb");
+            let mut bytes = disk.bytes(&path);
+            spoil(&mut bytes, said[1].signed.as_bytes());
+            disk.put(&path, bytes);
 
             disk.crash_after(after);
             let accepted = accept_damage_on(Arc::new(disk.clone()), DIR, &options());

@@ -93,6 +93,13 @@ pub(crate) fn tip(block_number: u64) -> Record {
     Record::SyncTip(SyncTip { block_number, preconfirmation_hash: Some(B256::repeat_byte(block_number as u8)) })
 }
 
+/// Changes all places that hold this text.
+pub(crate) fn spoil(bytes: &mut [u8], text: &[u8]) {
+    let places: Vec<usize> = bytes.windows(text.len()).enumerate().filter(|(_, window)| *window == text).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "nothing to spoil");
+    places.iter().for_each(|at| bytes[at + text.len() / 2] ^= 1);
+}
+
 /// Runs something that must not hang.
 pub(crate) fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = mpsc::channel();

@@ -140,16 +140,17 @@ impl SimDisk {
         Self { world: self.world.clone(), life: world.life }
     }
 
-    /// Changes a byte of all places in a file that hold this text.
-    pub(crate) fn spoil(&self, path: &Path, text: &[u8]) {
+    /// What is in a file, and safe.
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
+        let world = self.world();
+        world.files[world.names[path]].durable.clone()
+    }
+
+    /// Puts something else into a file.
+    pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut world = self.world();
         let file = world.names[path];
-        let file = &mut world.files[file];
-        let places: Vec<usize> =
-            file.durable.windows(text.len()).enumerate().filter(|(_, window)| *window == text).map(|(at, _)| at).collect();
-        assert!(!places.is_empty(), "nothing to spoil");
-        places.iter().for_each(|at| file.durable[*at] ^= 1);
-        file.view = file.durable.clone();
+        world.files[file] = Inode { view: bytes.clone(), durable: bytes, pending: Vec::new() };
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
