@@ -195,3 +195,63 @@ pub(crate) fn run(queue: &Arc<ChainQueue>, mut live: Live, limits: &Limits, pace
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+    use preconf_core::{B256, Bytes, SyncTip};
+
+    use super::*;
+
+    fn tip(block_number: u64) -> Record {
+        Record::SyncTip(SyncTip { block_number, preconfirmation_hash: None })
+    }
+
+    fn txlist(name: u8, len: usize) -> Record {
+        Record::TxList { hash: B256::repeat_byte(name), txlist: Bytes::from(vec![name; len]) }
+    }
+
+    fn refused(told: &mut UnboundedReceiver<Done>) -> Vec<(u64, StorageFailure)> {
+        std::iter::from_fn(|| told.try_recv().ok()).map(|done| (done.id.0, done.result.expect_err("refused"))).collect()
+    }
+
+    fn taken(queue: &ChainQueue) -> (Vec<Record>, Vec<u64>) {
+        let (waiting, ids) = queue.take().expect("something");
+        (waiting.into_values().map(|(_, record)| record).collect(), ids.into_iter().map(|id| id.0).collect())
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_count_and_in_bytes_and_replaces_its_kind() {
+        let limits = Limits { waiting: 4, waiting_bytes: 1000, ..Limits::default() };
+        let pace = Pace { gather: Duration::ZERO, ..Pace::default() };
+        let (queue, (done, mut told)) = (ChainQueue::default(), unbounded());
+        let push = |id, record| queue.push(PersistId(id), record, &limits, &pace, &done);
+        push(1, tip(1));
+        push(2, tip(2));
+        push(3, txlist(1, 800));
+        push(4, txlist(2, 800));
+        assert_eq!(refused(&mut told), [(4, StorageFailure::Io)], "no room in bytes");
+        push(5, tip(3));
+        push(6, tip(4));
+        assert_eq!(refused(&mut told), [(6, StorageFailure::Io)], "nor for more who wait");
+        assert_eq!(taken(&queue), (vec![tip(3), txlist(1, 800)], vec![1, 2, 3, 5]));
+        push(7, txlist(2, 800));
+        assert_eq!((refused(&mut told), taken(&queue)), (vec![], (vec![txlist(2, 800)], vec![7])), "and there is room again");
+    }
+
+    #[test]
+    fn p10_4_what_failed_is_kept_for_another_try_unless_something_later_is() {
+        let limits = Limits::default();
+        let pace = Pace { gather: Duration::ZERO, retry_first: Duration::ZERO, retry_most: Duration::ZERO };
+        let (queue, (done, mut told)) = (ChainQueue::default(), unbounded());
+        let push = |id, record| queue.push(PersistId(id), record, &limits, &pace, &done);
+        push(1, tip(1));
+        push(2, txlist(1, 9));
+        let (waiting, ids) = queue.take().expect("two");
+        push(3, tip(2));
+        queue.settle(Err(StorageFailure::NoSpace), ids, waiting, (&limits, &pace), &done);
+        push(4, txlist(2, 9));
+        assert_eq!(refused(&mut told), [1, 2, 4].map(|id| (id, StorageFailure::NoSpace)), "told at once while it fails");
+        assert_eq!(taken(&queue), (vec![tip(2), txlist(1, 9), txlist(2, 9)], vec![3]));
+    }
+}

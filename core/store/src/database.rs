@@ -7,7 +7,8 @@
 //!   repair. One that needs it all the same is not written to again.
 //! - Before a file is opened, it is read and checked through an overlay, which changes nothing.
 //! - A failed sync may have left in the system's cache what is not on disk, for us or for the process before us. The one thing that later
-//!   commits build on without writing it again is the header, so it is written again and synced before anything else.
+//!   commits build on without writing it again is the header; redb writes and syncs that whenever it opens a file, and what was read of the
+//!   file is given to nobody before.
 //! - redb stops at its first error, and takes what it reads at its word. After an error it is closed, and the file opened anew.
 //! - What has lost its name is gone, however well it is written: the path is looked up before a write is confirmed.
 
@@ -27,8 +28,6 @@ use crate::report::{Flaw, Flaws};
 
 /// Memory that redb may use for pages of one file. Ours: rows are written once and read at the start.
 const CACHE_BYTES: usize = 8 << 20;
-/// What redb writes at a commit without its being a new page. Source: redb's header is its first page.
-const HEADER_BYTES: u64 = 4096;
 
 /// Where a database belongs.
 #[derive(Clone, Debug)]
@@ -115,8 +114,14 @@ pub(crate) fn peek<T>(
         let mend = repaired.clone();
         let mut builder = builder(None);
         builder.set_repair_callback(move |_| mend.store(true, Ordering::Relaxed));
-        let database = builder.create_with_backend(Overlay::new(file.clone())?)?;
-        read(&database.begin_read()?, flaws)
+        let mut database = builder.create_with_backend(Overlay::new(file.clone())?)?;
+        let value = read(&database.begin_read()?, flaws)?;
+        // Last, since it mends, and may fall back on an older state. It looks at what no row tells: a page that is in use and counts as
+        // free would be written over.
+        if !guard(|| Ok(database.check_integrity()?)).unwrap_or(false) {
+            flaws.push(Flaw::file("its pages are not as they were written"));
+        }
+        Ok(value)
     })?;
     if repaired.load(Ordering::Relaxed) {
         flaws.push(Flaw::file("it was not written to its end, and needs repair"));
@@ -131,15 +136,16 @@ pub(crate) struct Live {
     /// The file as it was when the store was opened. Another one in its place, an older copy say, is not ours to go on with.
     id: FileId,
     database: Option<Database>,
-    /// What must hold before it is written to.
+    /// What must hold before it is written to again.
     check: fn(&ReadTransaction, &mut Flaws),
 }
 
 impl Live {
+    /// Opens a file that was just looked at, or made.
     pub(crate) fn open(place: Place, check: fn(&ReadTransaction, &mut Flaws)) -> Result<Self, Trouble> {
         let id = place.disk.identity(&place.path()).map_err(Trouble::Io)?;
         let mut live = Self { place, id, database: None, check };
-        live.reopen()?;
+        live.begin()?;
         Ok(live)
     }
 
@@ -158,7 +164,6 @@ impl Live {
     }
 
     fn try_write<T>(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, Trouble> {
-        self.look_up()?;
         if self.database.is_none() {
             self.reopen()?;
         }
@@ -177,20 +182,26 @@ impl Live {
         }
     }
 
-    fn reopen(&mut self) -> Result<(), Trouble> {
+    /// Opens the file, the one that it was.
+    fn find(&self) -> Result<Arc<dyn DiskFile>, Trouble> {
         let file = self.place.disk.open(&self.place.path()).map_err(Trouble::Io)?;
-        if file.identity().map_err(Trouble::Io)? != self.id {
-            return Err(Trouble::Io(io::ErrorKind::NotFound.into()));
-        }
+        let id = file.identity().map_err(Trouble::Io)?;
+        if id == self.id { Ok(file) } else { Err(Trouble::Io(io::ErrorKind::NotFound.into())) }
+    }
+
+    /// After an error: is the file still what it should be?
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        let file = self.find()?;
         let mut flaws = Flaws::default();
         peek(&file, &mut flaws, |transaction, flaws| {
             (self.check)(transaction, flaws);
             Ok(())
         })?;
-        if !flaws.is_empty() {
-            return Err(Trouble::Damaged(flaws.to_string()));
-        }
-        settle(&file).map_err(Trouble::Io)?;
+        if flaws.is_empty() { self.begin() } else { Err(Trouble::Damaged(flaws.to_string())) }
+    }
+
+    fn begin(&mut self) -> Result<(), Trouble> {
+        let file = self.find()?;
         // A repair would be a write to what is damaged.
         let abort = |session: &mut redb::RepairSession| session.abort();
         self.database = Some(guard(|| Ok(builder(Some(abort)).create_with_backend(Direct(file.clone()))?))?);
@@ -211,14 +222,6 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.give_up();
     }
-}
-
-/// Has the header be on disk as it reads, see above.
-fn settle(file: &Arc<dyn DiskFile>) -> io::Result<()> {
-    let mut header = vec![0; file.len()?.min(HEADER_BYTES) as usize];
-    file.read_at(0, &mut header)?;
-    file.write_at(0, &header)?;
-    file.sync()
 }
 
 fn builder(repair: Option<fn(&mut redb::RepairSession)>) -> Builder {

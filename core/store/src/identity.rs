@@ -62,3 +62,30 @@ fn read(value: &[u8]) -> Option<Label> {
     let (schema, _) = postcard::take_from_bytes::<u32>(value).ok()?;
     if schema == SCHEMA { seal::decode(value).map(Label::Ours) } else { Some(Label::Foreign { schema }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+    use redb::{Builder, ReadableDatabase};
+
+    use super::*;
+
+    #[test]
+    fn a_later_form_is_told_from_ours_and_from_damage() {
+        let ours = Identity { schema: SCHEMA, chain: ChainId(7), domain: B256::ZERO, began: UnixTime(3) };
+        // Whatever a later version writes behind its number.
+        let later = [&seal::encode(&(SCHEMA + 1))[..], b"anything"].concat();
+        let damaged = seal::encode(&SCHEMA);
+        for (value, expected) in
+            [(seal::encode(&ours), Some(Label::Ours(ours))), (later, Some(Label::Foreign { schema: SCHEMA + 1 })), (damaged, None)]
+        {
+            let database = Builder::new().create_with_backend(InMemoryBackend::new()).expect("memory");
+            let transaction = database.begin_write().expect("memory");
+            Rows::open(&transaction, META).and_then(|mut rows| rows.put(KEY, &value)).expect("memory");
+            transaction.commit().expect("memory");
+            let mut flaws = Flaws::default();
+            assert_eq!(Label::read(&database.begin_read().expect("memory"), &mut flaws), expected);
+            assert_eq!(flaws.is_empty(), expected.is_some(), "{flaws}");
+        }
+    }
+}

@@ -157,3 +157,52 @@ fn keep_first(kept: &mut OwnCommitment, own: &OwnCommitment) {
         kept.txlist.clone_from(&own.txlist);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::task::noop_waker_ref;
+    use preconf_core::{PeerId, SyncTip};
+
+    use super::*;
+
+    fn done(store: &mut MemoryStore) -> Poll<Done> {
+        store.poll_done(&mut Context::from_waker(noop_waker_ref()))
+    }
+
+    fn tip(block_number: u64) -> Record {
+        Record::SyncTip(SyncTip { block_number, preconfirmation_hash: None })
+    }
+
+    fn peer(score: i64) -> Record {
+        let peer = PeerId::from_bytes(&[0, 1, 7]).expect("three bytes");
+        Record::Peer { peer, score, as_of: UnixTime(1), ban_ends: None }
+    }
+
+    #[test]
+    fn a_restart_finds_what_was_confirmed_and_nothing_else() {
+        let mut store = MemoryStore::new(UnixTime(5));
+        let began = Record::Began { at: UnixTime(5) };
+        store.persist(PersistId(1), tip(1));
+        store.persist(PersistId(2), tip(2));
+        assert_eq!(done(&mut store), Poll::Ready(Done { id: PersistId(1), result: Ok(()) }));
+        assert_eq!(store.clone().records(), [began.clone(), tip(1)]);
+
+        store.hold(true);
+        assert_eq!(done(&mut store), Poll::Pending);
+        store.hold(false);
+        store.fail(Some(StorageFailure::NoSpace));
+        assert_eq!(done(&mut store), Poll::Ready(Done { id: PersistId(2), result: Err(StorageFailure::NoSpace) }));
+        store.fail(None);
+        assert_eq!(store.records(), [began, tip(1)]);
+    }
+
+    #[test]
+    fn p7_7_a_clean_peer_is_forgotten() {
+        let store = MemoryStore::new(UnixTime(5));
+        store.shelf().put(peer(-1));
+        store.shelf().put(peer(-2));
+        assert_eq!(store.records()[1..], [peer(-2)]);
+        store.shelf().put(peer(0));
+        assert_eq!(store.records().len(), 1);
+    }
+}

@@ -1,4 +1,4 @@
-//! Opens a directory: locks it, tries it, looks whose it is, and only then touches what is in it.
+//! Opens a directory: locks it, looks whose it is, tries whether it can be written to, and only then touches what is in it.
 
 use std::io;
 use std::path::{Path, PathBuf};

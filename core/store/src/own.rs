@@ -114,7 +114,10 @@ pub(crate) fn read(transaction: &ReadTransaction, flaws: &mut Flaws) -> Own {
     });
     match written {
         Some(written) if written == tally => {}
-        Some(written) => flaws.push(Flaw::table(OWN, format!("{} rows are readable of {}", tally.count, written.count))),
+        Some(written) => {
+            let others = if written.count == tally.count { ", and they are others" } else { "" };
+            flaws.push(Flaw::table(OWN, format!("{} rows are readable of {}{others}", tally.count, written.count)));
+        }
         None => flaws.push(Flaw::table(META, "it does not say how many commitments there are")),
     }
     Own { label, commitments: rows.into_values().collect() }
@@ -208,5 +211,52 @@ fn before(now: UnixTime, span: Duration) -> u64 {
 impl Tally {
     fn with(self, check: u64) -> Self {
         Self { count: self.count + 1, sum: self.sum.wrapping_add(check) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use preconf_core::{ChainId, DEFAULT_DOMAIN, PreconfCommitment, SecretKey, U256, address_of, sign};
+    use redb::backends::InMemoryBackend;
+    use redb::{Builder, Database, ReadableDatabase};
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1000);
+
+    fn own(block_number: u64) -> OwnCommitment {
+        let key = SecretKey::from_secret_bytes([1; 32]).expect("not zero");
+        let mut commitment = PreconfCommitment::default();
+        commitment.preconf.block_number = U256::from(block_number);
+        commitment.preconf.submission_window_end = U256::from(2000);
+        OwnCommitment { signer: address_of(&key), signed: sign(commitment, &key, DEFAULT_DOMAIN), txlist: None }
+    }
+
+    fn change(database: &Database, change: impl FnOnce(&WriteTransaction)) {
+        let transaction = database.begin_write().expect("memory");
+        change(&transaction);
+        transaction.commit().expect("memory");
+    }
+
+    fn flaws(database: &Database) -> Flaws {
+        let mut flaws = Flaws::default();
+        read(&database.begin_read().expect("memory"), &mut flaws);
+        flaws
+    }
+
+    #[test]
+    fn a_row_that_is_lost_without_a_trace_is_missed() {
+        let database = Builder::new().create_with_backend(InMemoryBackend::new()).expect("memory");
+        let identity = Identity { schema: crate::identity::SCHEMA, chain: ChainId(7), domain: DEFAULT_DOMAIN, began: NOW };
+        let all = [own(1), own(2)];
+        change(&database, |transaction| begin(transaction, &identity, &all, NOW, &Limits::default()).expect("memory"));
+        assert_eq!(flaws(&database), Flaws::default());
+        change(&database, |transaction| drop(Rows::open(transaction, OWN).expect("memory").remove(&key_of(&own(1)))));
+        assert_eq!(flaws(&database).to_string(), "table own: 1 rows are readable of 2");
+        // As a row of an older copy of the file would.
+        let signed = own(3).signed;
+        let value = seal::encode(&Signed { signer: own(3).signer, signed });
+        change(&database, |transaction| drop(Rows::open(transaction, OWN).expect("memory").put(&key_of(&own(3)), &value)));
+        assert_eq!(flaws(&database).to_string(), "table own: 2 rows are readable of 2, and they are others");
     }
 }

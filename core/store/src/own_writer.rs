@@ -101,3 +101,26 @@ pub(crate) fn tell(path: impl std::fmt::Display, failure: Option<&StorageFailure
         None => tracing::info!(%path, "records are written again"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use preconf_core::{Address, Bytes, PreconfCommitment, SignedCommitment};
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_in_count_and_in_bytes() {
+        let limits = Limits { waiting: 2, waiting_bytes: 2000, ..Limits::default() };
+        let own = |len| OwnCommitment {
+            signer: Address::ZERO,
+            signed: SignedCommitment::new(PreconfCommitment::default(), [0; 65]),
+            txlist: Some(Bytes::from(vec![0; len])),
+        };
+        let queue = OwnQueue::default();
+        let push = |len| queue.push(PersistId(1), own(len), &limits);
+        assert_eq!([push(1700), push(100), push(0)], [Err(StorageFailure::Io), Ok(()), Ok(())]);
+        assert_eq!(push(0), Err(StorageFailure::Io), "too many");
+        assert_eq!(queue.take().len(), 2);
+        assert_eq!(push(0), Ok(()), "and there is room again");
+    }
+}

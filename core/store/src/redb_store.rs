@@ -67,8 +67,8 @@ impl RedbStore {
     /// See [`OpenError`].
     pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, options: &Options) -> Result<(Self, Opened), OpenError> {
         let ground = Ground::enter(disk, dir.as_ref(), true)?;
-        ground.probe()?;
         let mut survey = ground.survey(Some(options))?;
+        ground.probe()?;
         clear(&ground, &survey)?;
         let (mut commitments, is_new) = keep_own(&ground, &mut survey, options)?;
         let own = match commitments {

@@ -1,5 +1,6 @@
 //! The rows of one table: sealed when they are written, checked when they are read.
 
+use std::collections::BTreeMap;
 use std::ops::RangeTo;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -68,13 +69,13 @@ impl<'t> Rows<'t> {
         Ok(keys)
     }
 
-    /// All rows.
-    pub(crate) fn all(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, redb::Error> {
-        let mut rows = Vec::new();
+    /// All rows, by key.
+    pub(crate) fn all(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, redb::Error> {
+        let mut rows = BTreeMap::new();
         for row in self.table.iter()? {
             let (key, sealed) = row?;
             let (value, _) = seal::open(self.name, key.value(), sealed.value()).ok_or_else(|| damaged(self.name, key.value()))?;
-            rows.push((key.value().to_vec(), value.to_vec()));
+            rows.insert(key.value().to_vec(), value.to_vec());
         }
         Ok(rows)
     }

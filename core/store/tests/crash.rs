@@ -3,14 +3,13 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use preconf_core::{OwnCommitment, Record, StorageFailure};
-use preconf_store::{Commitments, OpenError, Opened, RedbStore, Rest};
+use preconf_core::{Address, OwnCommitment, Record, StorageFailure, UnixTime};
+use preconf_store::{Commitments, OpenError, Opened, RedbStore, Rest, accept_damage_on};
 use support::sim_disk::SimDisk;
-use support::{Driver, banned, committed, evidence, known, options, own, peer, schedule, stored, tip, txlist, within};
-
-use preconf_core::UnixTime;
+use support::{Driver, banned, committed, evidence, known, options, own, peer, schedule, spoil, stored, tip, txlist, within};
 
 const DIR: &str = "/node";
 
@@ -23,9 +22,9 @@ fn open(disk: &SimDisk) -> Result<(Driver, Opened), OpenError> {
 #[derive(Default)]
 struct Promises {
     /// Acknowledged, or found at a start: never to be missed again.
-    own: BTreeMap<(u64, u64), OwnCommitment>,
+    own: BTreeMap<Place, OwnCommitment>,
     /// Handed over: may be there.
-    offered: BTreeMap<(u64, u64), OwnCommitment>,
+    offered: BTreeMap<Place, OwnCommitment>,
     /// Of each kind, as a name: what may be there, and whether something must be.
     rest: BTreeMap<String, (Vec<Record>, bool)>,
     began: Option<Record>,
@@ -45,8 +44,10 @@ fn name(record: &Record) -> String {
     }
 }
 
-fn place(own: &OwnCommitment) -> (u64, u64) {
-    (own.window_end(), own.block_number())
+type Place = (u64, u64, Address);
+
+fn place(own: &OwnCommitment) -> Place {
+    (own.window_end(), own.block_number(), own.signer)
 }
 
 impl Promises {
@@ -78,14 +79,14 @@ impl Promises {
         for record in records {
             match record {
                 Record::Committed(own) => {
-                    assert_eq!(self.offered.get(&place(own)), Some(&**own), "{story}");
+                    assert!(self.offered.get(&place(own)) == Some(own), "{story}: {:?} was never said so", place(own));
                     found.insert(place(own), (**own).clone());
                 }
                 other => drop(rest.insert(name(other), other.clone())),
             }
         }
         for (place, own) in &self.own {
-            assert_eq!(found.get(place), Some(own), "{story}: {place:?} was acknowledged");
+            assert!(found.get(place) == Some(own), "{story}: {place:?} was acknowledged");
         }
         self.own = found;
         for (name, (offered, must)) in &mut self.rest {
@@ -201,6 +202,56 @@ fn p5_9a_a_failed_sync_is_no_promise_and_does_not_spoil_the_next() {
             }
             let (_driver, opened) = open(&disk).expect("a good disk");
             promises.check(&opened, &format!("seed {seed}, the end"));
+        }
+    });
+}
+
+#[test]
+fn p5_9a_a_file_that_is_removed_while_it_is_written_is_not_confirmed() {
+    within(|| {
+        let mut confirmed = 0;
+        for after in 0..20 {
+            let disk = SimDisk::new(after);
+            let (mut driver, _) = open(&disk).expect("a good disk");
+            disk.vanish_after(after, &Path::new(DIR).join("commitments.redb"));
+            let result = driver.keep(committed(own(1, 1_000_000, 1, 0)));
+            confirmed += u64::from(result.is_ok());
+            assert_eq!(result, if disk.has_vanished() { Err(StorageFailure::Gone) } else { Ok(()) }, "removed after {after} writes");
+        }
+        assert!((5..15).contains(&confirmed), "{confirmed} of 20 were done before");
+    });
+}
+
+#[test]
+fn p5_9a_damage_is_accepted_as_a_whole_or_not_at_all() {
+    within(|| {
+        let said = [1, 2, 3].map(|number| own(1, 1_000_000, number, 0));
+        for after in 0.. {
+            let story = format!("a crash after {after} writes");
+            let disk = SimDisk::new(3000 + after);
+            let (mut driver, _) = open(&disk).expect("a good disk");
+            driver.keep_all(said.clone().map(committed));
+            driver.close();
+            let path = Path::new(DIR).join("commitments.redb");
+            let mut bytes = disk.bytes(&path);
+            spoil(&mut bytes, said[1].signed.as_bytes());
+            disk.put(&path, bytes);
+
+            disk.crash_after(after);
+            let accepted = accept_damage_on(Arc::new(disk.clone()), DIR, &options());
+            let (is_done, disk) = (!disk.has_crashed(), disk.crash());
+            let again = accept_damage_on(Arc::new(disk.clone()), DIR, &options()).expect("a good disk");
+            assert_eq!(accepted.is_ok(), is_done, "{story}");
+            assert!(!is_done || again.is_none(), "{story}: done, and lost");
+            assert!(again.is_none_or(|again| again.kept == 2), "{story}: what was readable is lost");
+            let (_driver, opened) = open(&disk).expect("a good disk");
+            assert_eq!(opened.report.commitments, Commitments::Intact, "{story}");
+            assert!(opened.records[1..] == [0, 2].map(|at| committed(said[at].clone())), "{story}");
+            assert_eq!(disk.names().iter().filter(|name| name.contains("damaged")).count(), 1, "{story}");
+            if is_done {
+                assert!(after > 10, "{after} writes are too few to be all");
+                break;
+            }
         }
     });
 }

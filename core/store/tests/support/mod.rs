@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod dir;
 pub(crate) mod sim_disk;
 
 use std::future::poll_fn;
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn options() -> Options {
     let quick = Duration::from_millis(1);
-    Options { pace: Pace { gather: quick, retry_first: quick, retry_most: quick }, ..Options::new(ChainId(7), DEFAULT_DOMAIN) }
+    Options { pace: Pace { gather: Duration::ZERO, retry_first: quick, retry_most: quick }, ..Options::new(ChainId(7), DEFAULT_DOMAIN) }
 }
 
 pub(crate) fn key(name: u8) -> SecretKey {
@@ -92,12 +93,18 @@ pub(crate) fn tip(block_number: u64) -> Record {
     Record::SyncTip(SyncTip { block_number, preconfirmation_hash: Some(B256::repeat_byte(block_number as u8)) })
 }
 
+/// Changes all places that hold this text.
+pub(crate) fn spoil(bytes: &mut [u8], text: &[u8]) {
+    let places: Vec<usize> = bytes.windows(text.len()).enumerate().filter(|(_, window)| *window == text).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "nothing to spoil");
+    places.iter().for_each(|at| bytes[at + text.len() / 2] ^= 1);
+}
+
 /// Runs something that must not hang.
 pub(crate) fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        let _ = send.send(work());
-    });
+    let run = move || drop(send.send(work()));
+    let thread = thread::Builder::new().name("within".to_owned()).spawn(run).expect("a thread");
     match receive.recv_timeout(PATIENCE) {
         Ok(value) => value,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),

@@ -38,6 +38,8 @@ struct World {
     /// Changes so far.
     writes: u64,
     crash_at: Option<u64>,
+    /// From this change on a name is taken away.
+    vanish_at: Option<(u64, PathBuf)>,
     failing: Option<io::ErrorKind>,
     failing_sync: bool,
 }
@@ -75,6 +77,7 @@ impl SimDisk {
             locks: BTreeSet::new(),
             writes: 0,
             crash_at: None,
+            vanish_at: None,
             failing: None,
             failing_sync: false,
         };
@@ -89,6 +92,17 @@ impl SimDisk {
     pub(crate) fn crash_after(&self, writes: u64) {
         let mut world = self.world();
         world.crash_at = Some(world.writes + writes);
+    }
+
+    /// Somebody removes a file after so many more changes.
+    pub(crate) fn vanish_after(&self, writes: u64, path: &Path) {
+        let mut world = self.world();
+        world.vanish_at = Some((world.writes + writes, path.to_owned()));
+    }
+
+    /// Has it been removed?
+    pub(crate) fn has_vanished(&self) -> bool {
+        self.world().vanish_at.is_none()
     }
 
     pub(crate) fn has_crashed(&self) -> bool {
@@ -126,6 +140,19 @@ impl SimDisk {
         Self { world: self.world.clone(), life: world.life }
     }
 
+    /// What is in a file, and safe.
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
+        let world = self.world();
+        world.files[world.names[path]].durable.clone()
+    }
+
+    /// Puts something else into a file.
+    pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
+        let mut world = self.world();
+        let file = world.names[path];
+        world.files[file] = Inode { view: bytes.clone(), durable: bytes, pending: Vec::new() };
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.world().names.keys().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
     }
@@ -143,6 +170,10 @@ impl SimDisk {
     fn change(&self) -> io::Result<MutexGuard<'_, World>> {
         let mut world = self.alive()?;
         world.writes += 1;
+        let writes = world.writes;
+        if let Some((_, path)) = world.vanish_at.take_if(|(at, _)| writes > *at) {
+            world.names.remove(&path);
+        }
         world.failing.map_or(Ok(()), |kind| Err(io::Error::from(kind)))?;
         Ok(world)
     }
