@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::finding::FindingArgs;
+pub(crate) use self::finding::unheard;
 use self::lines::Lines;
 use self::schedule_file::ScheduleFileError;
 use self::store::{Memory, StoreError};
@@ -63,8 +64,9 @@ pub(crate) struct RunArgs {
     peer: Vec<Multiaddr>,
     #[command(flatten)]
     finding: FindingArgs,
-    /// Directory in which the node remembers, across restarts, what it committed to, how its peers stand and which nodes are of use. Without
-    /// it a node that restarts begins from nothing, and a preconfer can contradict itself.
+    /// Directory in which the node remembers, across restarts, what it committed to, how its peers stand, which nodes are of use, and the
+    /// sequence number of its record (`enr.seq`). Without it a node that restarts begins from nothing, a preconfer can contradict itself, and
+    /// after a clock that went back others keep the node's old record for as long.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Ids of peers that are never charged, never banned, and never made to leave for others.
@@ -226,7 +228,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let (memory, records) = Memory::open(args.data_dir.as_deref())?;
     let mut environment = args.runtime.environment(&config).map_err(Box::new)?;
     if args.finding.is_on() {
-        let found = args.finding.discv5(config.core.chain_id, &args.listen);
+        let found = args.finding.discv5(config.core.chain_id, &args.listen, args.data_dir.clone());
         environment.discovery = args.runtime.discv5(found, &config.keypair)?;
     }
     let (driver, handle, mut events) = NetworkDriver::new(config, environment).map_err(Box::new)?;
