@@ -14,7 +14,7 @@ use preconf_core::{ChainId, LookupId};
 use preconf_tokio::preconf_enr::Bootnode;
 use preconf_tokio::{Discovery, DiscoveryNews, Discv5Config, Discv5Error};
 
-use crate::key::{KeyError, NodeKey};
+use crate::key::{KeyAccess, KeyError, NodeKey};
 use crate::run::unheard;
 use crate::stop::Stop;
 
@@ -30,6 +30,8 @@ pub(crate) struct BootnodeArgs {
     /// The key, as `preconf key new` writes it. Without it the record is another one at every start.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    access: KeyAccess,
     /// Address that others reach it at, one of each family at most.
     #[arg(long, value_name = "IP", num_args = 1..)]
     external_ip: Vec<IpAddr>,
@@ -62,7 +64,7 @@ pub(crate) enum RunError {
 /// Runs until Ctrl-C or SIGTERM, or until nobody reads stdout any more.
 pub(crate) async fn run(args: BootnodeArgs) -> Result<(), RunError> {
     let mut stop = Stop::new().map_err(RunError::Signals)?;
-    let key = args.key.as_deref().map_or_else(|| Ok(NodeKey::generate()), NodeKey::load)?;
+    let key = args.key.as_deref().map_or_else(|| Ok(NodeKey::generate()), |path| NodeKey::load(path, args.access))?;
     for ip in unheard(&args.external_ip, [args.listen.ip()].into_iter()) {
         tracing::warn!(%ip, listen = %args.listen, "--external-ip is of another family than --listen: nobody can reach it there");
     }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use preconf_core::{ChainId, ChainLabel, UnixTime};
 use preconf_tokio::preconf_enr::{self, BuildError, Endpoints, ParseError, SequenceError, SequenceFile};
 
-use crate::key::{KeyError, NodeKey};
+use crate::key::{KeyAccess, KeyError, NodeKey};
 
 /// `preconf enr`.
 #[derive(Debug, Args)]
@@ -33,6 +33,8 @@ struct ShowArgs {
     /// The key file, as `preconf key new` writes it.
     #[arg(long, value_name = "FILE", default_value = "preconf.key")]
     file: PathBuf,
+    #[command(flatten)]
+    access: KeyAccess,
     /// The node's data directory: the record then beats all that the node has signed, also when the clock went back, and the node's next start
     /// beats it. Without it the clock alone decides.
     #[arg(long, value_name = "DIR")]
@@ -78,7 +80,7 @@ pub(crate) enum EnrError {
 pub(crate) fn run(args: EnrArgs) -> Result<(), EnrError> {
     match args.command {
         EnrCommand::Show(args) => {
-            let key = preconf_enr::record_key(NodeKey::load(&args.file)?.identity())?;
+            let key = preconf_enr::record_key(NodeKey::load(&args.file, args.access)?.identity())?;
             let endpoints = args.endpoints();
             endpoints.check()?; // before a number is taken for nothing
             println!("{}", preconf_enr::build(&key, args.sequence()?, args.chain_id.map(ChainId), &endpoints)?);

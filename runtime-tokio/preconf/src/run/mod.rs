@@ -33,7 +33,7 @@ pub(crate) use self::finding::unheard;
 use self::lines::Lines;
 use self::schedule_file::ScheduleFileError;
 use self::store::{Memory, StoreError};
-use crate::key::{KeyError, NodeKey};
+use crate::key::{KeyAccess, KeyError, NodeKey};
 use crate::runtime::Runtime;
 use crate::stop::Stop;
 use crate::{hexes, json};
@@ -87,6 +87,8 @@ pub(crate) struct RunArgs {
     /// The node's key, as `preconf key new` writes it. Without it the node has a new identity at every start.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    access: KeyAccess,
     /// The last L2 block that is settled on L1.
     #[arg(long, value_name = "N", default_value_t = 0)]
     sync_tip: u64,
@@ -200,7 +202,7 @@ fn multiaddr(text: &str) -> Result<Multiaddr, String> {
 impl RunArgs {
     fn config(&self) -> Result<NetworkConfig, RunError> {
         let key = match &self.key {
-            Some(path) => NodeKey::load(path)?,
+            Some(path) => NodeKey::load(path, self.access)?,
             None => NodeKey::generate(),
         };
         let mut core = Config::new(ChainId(self.chain_id));
