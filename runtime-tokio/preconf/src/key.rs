@@ -153,6 +153,11 @@ impl NodeKey {
         file.sync_all().map_err(failed)
     }
 
+    /// The secret itself.
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
     /// The libp2p identity.
     pub(crate) fn identity(&self) -> &Keypair {
         &self.identity
