@@ -39,6 +39,7 @@
 //! let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_001) };
 //! let mut core = Core::new(Config::new(chain), [7; 32], now)?;
 //! core.handle_update(now, Update::Schedule(vec![window]))?;
+//! assert!(matches!(core.poll_output(), Some(Output::Persist { record: Record::Schedule(_), .. })));
 //!
 //! // A peer gossips the commitment. The machine wants its signer recovered before it says anything.
 //! let (peer, data) = (PeerId::from_bytes(&[0, 1, 9]).unwrap(), Bytes::copy_from_slice(signed.as_bytes()));
@@ -48,8 +49,9 @@
 //! core.handle_input(now, Input::JobFinished(job.run()));
 //!
 //! let outputs: Vec<Output> = std::iter::from_fn(|| core.poll_output()).collect();
-//! assert!(matches!(outputs[0], Output::App(Event::CommitmentAccepted { .. })));
-//! assert_eq!(outputs[1], Output::Net(Action::ReportGossip { message, peer, verdict: Verdict::Accept }));
+//! assert!(matches!(outputs[0], Output::Persist { record: Record::Commitment(_), .. }));
+//! assert!(matches!(outputs[1], Output::App(Event::CommitmentAccepted { .. })));
+//! assert_eq!(outputs[2], Output::Net(Action::ReportGossip { message, peer, verdict: Verdict::Accept }));
 //! // And it wants to be woken when the txlist is still missing after its grace (P5.6).
 //! assert!(matches!(core.poll_timeout(), Some((_, Timer::TxListMissing(_)))));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -60,6 +62,7 @@
 //! | the machine gives out | the driver tells in the end |
 //! |---|---|
 //! | a [`Job`] | [`Input::JobFinished`], from any thread, in any order |
+//! | a [`Record`] | [`Input::Persisted`] when it is on disk, or [`Input::PersistFailed`]: what is our own waits for it (P5.9a) |
 //! | [`Action::Publish`] | [`Input::PublishFinished`] |
 //! | [`Action::SendRequest`] | [`Input::ResponseReceived`] or [`Input::RequestFailed`]; after [`Action::CancelRequest`] nobody listens any more |
 //! | [`Action::Respond`] | [`Input::ChannelClosed`], when the answer is written or nobody waits for it any more |
@@ -72,7 +75,7 @@
 //! A new machine knows no window, so it holds what is gossiped, and it takes block 0 for settled. Before the first connection its host gives
 //! it what an earlier run had stored ([`Update::Restore`]), the windows that are known ([`Update::Schedule`]) and the sync tip
 //! ([`Update::MoveSyncTip`]). From then on it tells whatever changes, executes each [`Event::BlockReady`] and says so
-//! ([`Update::MarkExecuted`]), and stores each [`Record`] that comes out before it carries out what comes behind.
+//! ([`Update::MarkExecuted`]), and stores each [`Record`] that comes out. A host that has no disk says so ([`Config::storage`]).
 //!
 //! # What it guarantees
 //!

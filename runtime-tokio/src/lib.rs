@@ -118,9 +118,10 @@ pub use transport::transport;
 pub use preconf_discv5::{Discv5, Discv5Config, Discv5Error};
 pub use preconf_enr;
 pub use preconf_node::{
-    BoxedWork, Clock, Discovery, DiscoveryNews, Environment, HandleError, JobRunner, Keypair, LookUp, Multiaddr, NetworkCommand,
-    NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, NoDiscovery, PeerLists, RecordConfig,
-    Resolving, Sleep, StartError, preconf_core, preconf_libp2p,
+    BoxedWork, Clock, Discovery, DiscoveryNews, Environment, HandleError, JobRunner, Keypair, LocalSigner, LookUp, Multiaddr,
+    NetworkCommand, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, NetworkStatus, NoDiscovery, PeerLists,
+    RecordConfig, Resolving, SignError, Signer, SignerError, SigningRequest, Sleep, StartError, preconf_core, preconf_libp2p,
+    sign_commitment,
 };
 
 /// Do the examples of the README compile and run?

@@ -43,7 +43,11 @@ pub enum BuildError {
 }
 
 impl Endpoints {
-    fn check(&self) -> Result<(), BuildError> {
+    /// Can others reach all of this?
+    ///
+    /// # Errors
+    /// The address or the port that nobody can.
+    pub fn check(&self) -> Result<(), BuildError> {
         if let Some(ip) = self.ip4.filter(|ip| ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()) {
             return Err(BuildError::NoUnicast(ip.into()));
         }

@@ -20,7 +20,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! No runtime and no socket: this crate only builds and reads.
+//! No runtime and no socket: this crate only builds and reads, and keeps the sequence number in a file where there is a directory for it
+//! ([`SequenceFile`]).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -28,11 +29,13 @@ mod bootnode;
 mod build;
 mod key;
 mod read;
+mod sequence;
 
 pub use bootnode::{Bootnode, BootnodeError};
 pub use build::{BuildError, Endpoints, build};
 pub use key::{KeyError, record_key};
 pub use read::{MAX_ENR_BYTES, ParseError, chain_label, describe, parse, peer_id};
+pub use sequence::{SEQUENCE_FILE, SequenceError, SequenceFile, next_sequence};
 
 /// A record with whichever key its author has.
 pub type Enr = enr::Enr<enr::CombinedKey>;

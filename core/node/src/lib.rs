@@ -90,6 +90,7 @@ mod jobs;
 mod machine;
 mod record;
 mod resolve;
+mod signer;
 
 pub use clock::Clock;
 pub use config::NetworkConfig;
@@ -101,6 +102,7 @@ pub use handle::{NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 pub use jobs::{BoxedWork, JobRunner};
 pub use record::RecordConfig;
 pub use resolve::{LookUp, Resolving, Sleep};
+pub use signer::{LocalSigner, SignError, Signer, SignerError, SigningRequest, sign_commitment};
 
 pub use libp2p_identity::Keypair;
 pub use multiaddr::Multiaddr;

@@ -424,7 +424,7 @@ fn p5_9b_a_bare_claim_stops_nobody_and_the_operator_may_spare_the_question() {
 fn p6_9_a_restart_goes_on_where_it_was_and_serves_what_it_had() {
     let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
     let blocks: Vec<_> = (0..4).map(|_| writer.block()).collect();
-    let mut kept = Vec::new();
+    let mut kept = records(&node.update(Update::Schedule(windows(&[1, 2]))).unwrap());
     for block in &blocks[..3] {
         kept.extend(records(&node.block(9, block)));
     }

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use preconf_core::ChainId;
-use preconf_enr::{Bootnode, BuildError, KeyError};
+use preconf_enr::{Bootnode, BuildError, KeyError, SequenceError};
 
 /// Configuration of [`Discv5`](crate::Discv5).
 #[derive(Clone, Debug)]
@@ -18,12 +19,16 @@ pub struct Discv5Config {
     pub external: Vec<IpAddr>,
     /// Nodes to begin from. Those that are peers to dial are not discovery's business, and are passed over.
     pub bootnodes: Vec<Bootnode>,
+    /// Directory in which the highest sequence number of our record is kept ([`SEQUENCE_FILE`](preconf_enr::SEQUENCE_FILE)), so that a restart
+    /// gives a record that beats all before it. Without it the clock alone decides: when that goes back, others keep our old record until it
+    /// is past the old one's time.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Discv5Config {
-    /// Any port of any IPv4 address, nobody to begin from.
+    /// Any port of any IPv4 address, nobody to begin from, nothing kept.
     pub fn new(chain: Option<ChainId>) -> Self {
-        Self { chain, listen: vec![SocketAddr::from(([0, 0, 0, 0], 0))], external: Vec::new(), bootnodes: Vec::new() }
+        Self { chain, listen: vec![SocketAddr::from(([0, 0, 0, 0], 0))], external: Vec::new(), bootnodes: Vec::new(), data_dir: None }
     }
 }
 
@@ -50,6 +55,9 @@ pub enum Discv5Error {
     /// Our own record cannot be made.
     #[error(transparent)]
     Record(#[from] BuildError),
+    /// Its sequence number cannot be kept.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
     /// No thread to run on, where it brings its own.
     #[error("discovery has no thread to run on: {0}")]
     Thread(io::Error),

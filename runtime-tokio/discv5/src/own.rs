@@ -4,15 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::UNIX_EPOCH;
 
-use enr::CombinedKey;
+use enr::{CombinedKey, EnrKey, NodeId};
 use multiaddr::{Multiaddr, Protocol};
-use preconf_enr::{Endpoints, Enr, build};
+use preconf_core::UnixTime;
+use preconf_enr::{Bootnode, Endpoints, Enr, SequenceError, SequenceFile, build, next_sequence};
 
 use crate::config::{Discv5Config, Discv5Error};
 
 /// Our record at the start: the UDP ports, and an address if there is one that others can reach. Ports of the listeners follow as they come
 /// up.
-pub(crate) fn first(key: &CombinedKey, config: &Discv5Config, bound: &[SocketAddr]) -> Result<Enr, Discv5Error> {
+pub(crate) fn first(
+    key: &CombinedKey,
+    config: &Discv5Config,
+    bound: &[SocketAddr],
+    kept: Option<&mut SequenceFile>,
+) -> Result<Enr, Discv5Error> {
     let mut endpoints = Endpoints::default();
     for address in bound {
         match address {
@@ -33,13 +39,21 @@ pub(crate) fn first(key: &CombinedKey, config: &Discv5Config, bound: &[SocketAdd
             IpAddr::V6(v6) => endpoints.ip6 = Some(*v6),
         }
     }
-    Ok(build(key, sequence(), config.chain, &endpoints)?)
+    endpoints.check()?; // before a number is taken for nothing
+    Ok(build(key, sequence(key, config, kept)?, config.chain, &endpoints)?)
 }
 
-/// Unix milliseconds: higher than that of any record that an earlier life of this node has signed, without a file to remember it in, as long
-/// as a record changes less than a thousand times a second and the clock was not set back.
-fn sequence() -> u64 {
-    UNIX_EPOCH.elapsed().map_or(1, |since| since.as_millis() as u64)
+/// Above that of any record that an earlier life of this node has signed, as far as anybody knows: the file, and the boot nodes that we were
+/// given, who may be ourselves.
+fn sequence(key: &CombinedKey, config: &Discv5Config, kept: Option<&mut SequenceFile>) -> Result<u64, SequenceError> {
+    let now = UNIX_EPOCH.elapsed().map_or(UnixTime(0), |since| UnixTime(u64::try_from(since.as_micros()).unwrap_or(u64::MAX)));
+    let us = NodeId::from(key.public());
+    let seen = config.bootnodes.iter().filter_map(|node| if let Bootnode::Record(enr) = node { Some(enr) } else { None });
+    let seen = seen.filter(|enr| enr.node_id() == us).map(|enr| enr.seq()).max();
+    let Some(kept) = kept else { return Ok(next_sequence(now, seen)) };
+    let sequence = kept.next(now, seen);
+    kept.follow(sequence)?;
+    Ok(sequence)
 }
 
 /// Is our address what we say it is, whatever others see? One external address fixes both families, since discv5 knows one switch for both.
@@ -89,7 +103,7 @@ mod tests {
             external: external.iter().map(|ip| ip.parse().expect("an address")).collect(),
             ..Discv5Config::new(Some(ChainId(1)))
         };
-        first(&CombinedKey::generate_secp256k1(), &config, &[listen.parse().expect("a socket address")])
+        first(&CombinedKey::generate_secp256k1(), &config, &[listen.parse().expect("a socket address")], None)
     }
 
     fn port(text: &str, own: &Enr) -> Option<(&'static str, u16)> {
@@ -104,6 +118,16 @@ mod tests {
         assert_eq!(record.ip4(), Some([203, 0, 113, 7].into()));
         assert!(matches!(own("0.0.0.0:9000", &["0.0.0.0"]), Err(Discv5Error::Record(_))));
         assert!(matches!(own("0.0.0.0:9000", &["203.0.113.7", "203.0.113.8"]), Err(Discv5Error::Externals)));
+    }
+
+    #[test]
+    fn p8_7_the_first_record_beats_our_own_among_the_boot_nodes() {
+        let (key, stranger) = (CombinedKey::generate_secp256k1(), CombinedKey::generate_secp256k1());
+        let record = |key, sequence| Bootnode::Record(Box::new(build(key, sequence, None, &Endpoints::default()).expect("a record")));
+        let ahead = u64::MAX / 4;
+        let config = Discv5Config { bootnodes: vec![record(&key, ahead), record(&stranger, ahead + 7)], ..Discv5Config::new(None) };
+        let here = ["127.0.0.1:1".parse().expect("a socket address")];
+        assert_eq!(first(&key, &config, &here, None).expect("a record").seq(), ahead + 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use futures::{FutureExt, SinkExt};
 use libp2p_identity::Keypair;
 use multiaddr::Multiaddr;
 use preconf_core::{LookupId, PeerId};
-use preconf_enr::{Bootnode, Enr, describe, parse, record_key};
+use preconf_enr::{Bootnode, Enr, SequenceFile, describe, parse, record_key};
 use preconf_node::{Discovery, DiscoveryNews};
 use tokio::runtime::Handle;
 
@@ -63,7 +63,8 @@ impl Discv5 {
     pub fn start(config: Discv5Config, identity: &Keypair, runtime: &Handle) -> Result<Self, Discv5Error> {
         let key = record_key(identity)?;
         let sockets = Sockets::bind(&config.listen)?;
-        let local = own::first(&key, &config, &sockets.addresses)?;
+        let mut kept = config.data_dir.as_deref().map(SequenceFile::open).transpose()?;
+        let local = own::first(&key, &config, &sockets.addresses, kept.as_mut())?;
         let is_fixed = own::is_fixed(&config, &sockets.addresses);
         let sockets_are_local = sockets.addresses.iter().all(|address| address.ip().is_loopback());
         let entered = runtime.enter();
@@ -88,7 +89,8 @@ impl Discv5 {
         let (orders, taken) = mpsc::channel(MAX_ORDERS);
         let (told, news) = mpsc::channel(MAX_NEWS);
         let us = describe(&local).ok().map(|record| record.peer);
-        let task = Task { service, key, us, is_fixed, bootnodes: config.bootnodes, listeners: BTreeSet::new(), told_sequence: None, told };
+        let task =
+            Task { service, key, us, is_fixed, bootnodes: config.bootnodes, listeners: BTreeSet::new(), told_sequence: None, kept, told };
         runtime.spawn(async move {
             task.run(taken).await;
             drop(alive);
@@ -175,6 +177,8 @@ struct Task {
     listeners: BTreeSet<Multiaddr>,
     /// Which form of our record was told last.
     told_sequence: Option<u64>,
+    /// Which numbers our record may have, where that is kept.
+    kept: Option<SequenceFile>,
     told: mpsc::Sender<DiscoveryNews>,
 }
 
@@ -342,7 +346,26 @@ impl Task {
     async fn tell_own(&mut self) {
         let own = self.service.local_enr();
         if self.told_sequence.replace(own.seq()) != Some(own.seq()) {
+            self.reserve(own.seq()).await;
             self.tell(DiscoveryNews::OwnRecord(own.to_base64())).await;
+        }
+    }
+
+    /// Keeps the numbers of records to come ahead of this one. Rare, and off the loop of the node; nobody but a look-up waits for the disk.
+    async fn reserve(&mut self, sequence: u64) {
+        let Some(mut kept) = self.kept.take_if(|kept| kept.is_short_at(sequence)) else { return };
+        let work = move || {
+            let written = kept.follow(sequence);
+            (kept, written)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok((kept, written)) => {
+                self.kept = Some(kept);
+                if let Err(error) = written {
+                    tracing::warn!(%error, "the next change of our record tries again");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the sequence number of our record is no longer kept"),
         }
     }
 
@@ -415,6 +438,42 @@ mod tests {
         assert_eq!(news(&mut discovery, port).await, Some(4002));
         discovery.expired(&other);
         assert_eq!(news(&mut discovery, port).await, None);
+    }
+
+    #[tokio::test]
+    async fn p8_7_a_node_that_starts_again_has_a_record_that_beats_the_one_before() {
+        let directory = std::env::temp_dir().join(format!("preconf-discv5-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let identity = Keypair::generate_secp256k1();
+        let life = || {
+            let config = Discv5Config {
+                listen: vec![([127, 0, 0, 1], 0).into()],
+                data_dir: Some(directory.clone()),
+                ..Discv5Config::new(Some(ChainId(7)))
+            };
+            Discv5::start(config, &identity, &Handle::current()).expect("a free port")
+        };
+        let mut first = life();
+        let own = |news| if let DiscoveryNews::OwnRecord(text) = news { Some(parse(&text).expect("ours").seq()) } else { None };
+        let mut last = news(&mut first, own).await;
+        let begin = last;
+        for port in 4001..5200 {
+            first.listening(&format!("/ip4/127.0.0.1/tcp/{port}").parse().expect("a multiaddr"));
+            first.expired(&format!("/ip4/127.0.0.1/tcp/{}", port - 1).parse().expect("a multiaddr"));
+            last = news(&mut first, own).await;
+        }
+        drop(first);
+        assert!(last > begin + 1024, "more changes than are reserved at the start");
+        let file = directory.join(preconf_enr::SEQUENCE_FILE);
+        let stored = || std::fs::read_to_string(&file).expect("a file").trim().parse::<u64>().expect("a number");
+        assert!(stored() >= last + 512, "the task reserves more as they are used");
+        assert!(life().first_record().seq() > last);
+        // The clock went back by an hour, which is as if the file were an hour ahead.
+        let ahead = last + 3_600_000;
+        std::fs::write(&file, format!("{ahead}\n")).expect("written");
+        assert_eq!(life().first_record().seq(), ahead + 1);
+        assert_eq!(stored(), ahead + 1025);
+        std::fs::remove_dir_all(&directory).expect("ours");
     }
 
     /// Our record once peers have said where they see us; the node listens on every address of its machine.

@@ -14,7 +14,8 @@ use preconf_core::{ChainId, LookupId};
 use preconf_tokio::preconf_enr::Bootnode;
 use preconf_tokio::{Discovery, DiscoveryNews, Discv5Config, Discv5Error};
 
-use crate::key::{KeyError, NodeKey};
+use crate::key::{KeyAccess, KeyError, NodeKey};
+use crate::run::unheard;
 use crate::stop::Stop;
 
 /// How often it looks for others, so that its table stays fresh. Source: P8.2, the slow pace of production.
@@ -29,6 +30,8 @@ pub(crate) struct BootnodeArgs {
     /// The key, as `preconf key new` writes it. Without it the record is another one at every start.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    access: KeyAccess,
     /// Address that others reach it at, one of each family at most.
     #[arg(long, value_name = "IP", num_args = 1..)]
     external_ip: Vec<IpAddr>,
@@ -38,6 +41,10 @@ pub(crate) struct BootnodeArgs {
     /// Name this chain in the record. Without it the record names none, and fits any.
     #[arg(long, value_name = "N")]
     chain_id: Option<u64>,
+    /// Directory in which the sequence number of its record is kept, so that a restart's record beats the one before also when the clock went
+    /// back.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 /// Why it does not run.
@@ -57,9 +64,17 @@ pub(crate) enum RunError {
 /// Runs until Ctrl-C or SIGTERM, or until nobody reads stdout any more.
 pub(crate) async fn run(args: BootnodeArgs) -> Result<(), RunError> {
     let mut stop = Stop::new().map_err(RunError::Signals)?;
-    let key = args.key.as_deref().map_or_else(|| Ok(NodeKey::generate()), NodeKey::load)?;
-    let config =
-        Discv5Config { chain: args.chain_id.map(ChainId), listen: vec![args.listen], external: args.external_ip, bootnodes: args.bootnode };
+    let key = args.key.as_deref().map_or_else(|| Ok(NodeKey::generate()), |path| NodeKey::load(path, args.access))?;
+    for ip in unheard(&args.external_ip, [args.listen.ip()].into_iter()) {
+        tracing::warn!(%ip, listen = %args.listen, "--external-ip is of another family than --listen: nobody can reach it there");
+    }
+    let config = Discv5Config {
+        chain: args.chain_id.map(ChainId),
+        listen: vec![args.listen],
+        external: args.external_ip,
+        bootnodes: args.bootnode,
+        data_dir: args.data_dir,
+    };
     let mut discovery = preconf_tokio::discv5(config, key.identity())?;
     let mut outbound_limiter = tokio::time::interval(LOOK_EVERY);
     let mut is_looking = false;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use preconf_bundle::Bundle;
 use preconf_core::{
-    Accepted, B256, BlockHealth, Cause, Change, Event, Outcome, PeerId, PeerInfo, PreconfHead, SignedCommitment, Source, Topic, U256,
+    Accepted, B256, BlockHealth, Cause, Change, Event, Outcome, PeerId, PeerInfo, PreconfCommitment, PreconfHead, SignedCommitment, Source,
+    Topic, U256,
 };
 use preconf_tokio::{Multiaddr, NetworkEvent, NetworkStatus, PeerLists};
 use serde_json::{Map, Value, json};
@@ -179,6 +180,25 @@ pub(crate) fn head(head: &PreconfHead) -> Value {
 /// A number where it fits 64 bits, else its decimal digits: a stranger may claim any 256 bits.
 fn number(value: U256) -> Value {
     u64::try_from(value).map_or_else(|_| json!(value.to_string()), |value| json!(value))
+}
+
+/// Every field of what is to be signed.
+pub(crate) fn unsigned(commitment: &PreconfCommitment) -> Value {
+    let PreconfCommitment { preconf, slasher_address } = commitment;
+    json!({
+        "eop": preconf.eop,
+        "block_number": number(preconf.block_number),
+        "timestamp": number(preconf.timestamp),
+        "gas_limit": number(preconf.gas_limit),
+        "coinbase": preconf.coinbase.to_string(),
+        "anchor_block_number": number(preconf.anchor_block_number),
+        "raw_tx_list_hash": preconf.raw_tx_list_hash.to_string(),
+        "parent_preconfirmation_hash": preconf.parent_preconfirmation_hash.to_string(),
+        "submission_window_end": number(preconf.submission_window_end),
+        "prover_auth": preconf.prover_auth.to_string(),
+        "proposal_id": number(preconf.proposal_id),
+        "slasher_address": slasher_address.to_string(),
+    })
 }
 
 fn accepted(accepted: &Accepted) -> Value {

@@ -1,10 +1,11 @@
 //! Which secret is a node's identity?
 //!
 //! One secp256k1 secret names a node everywhere: its libp2p peer id, its Ethereum address and, with discovery, its node record come from
-//! the same 32 bytes. A key file holds them as one line of hex digits, is readable by its owner only, and is never overwritten.
+//! the same 32 bytes. A key file holds them as one line of hex digits, is readable by its owner only, and is never overwritten. One that others
+//! can read is refused, unless the operator says that it is meant to be so.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -28,7 +29,23 @@ enum KeyCommand {
     /// Make a key and write it to a new file that only its owner can read.
     New(FileArgs),
     /// Print the peer id and the Ethereum address of a key.
-    Show(FileArgs),
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    #[command(flatten)]
+    access: KeyAccess,
+}
+
+/// Who may be able to read a key file?
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct KeyAccess {
+    /// Take a key file that others than its owner can read or write, with a warning. Refused without it.
+    #[arg(long = "allow-readable-key")]
+    allow_readable: bool,
 }
 
 #[derive(Debug, Args)]
@@ -71,6 +88,14 @@ pub(crate) enum KeyError {
     /// 32 bytes that are no secp256k1 secret.
     #[error("{} holds a number that is no secp256k1 secret (zero, or not below the curve's order): make a key with `preconf key new`", .0.display())]
     NoSecret(PathBuf),
+    /// Others can read the file, or write another key into it.
+    #[error("the key file {} has mode {mode:04o}: others than its owner can read or write it; `chmod 600 {}`, or allow it with --allow-readable-key", path.display(), path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
 }
 
 /// A node's secret in the two forms that its users need.
@@ -94,11 +119,23 @@ impl NodeKey {
     }
 
     /// Reads a key file.
-    pub(crate) fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|error| KeyError::Read { path: path.to_owned(), error })?;
+    pub(crate) fn load(path: &Path, access: KeyAccess) -> Result<Self, KeyError> {
+        let failed = |error| KeyError::Read { path: path.to_owned(), error };
+        let mut file = File::open(path).map_err(failed)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
         let bytes = hexes::array(text.trim()).map_err(|error| KeyError::Content { path: path.to_owned(), error })?;
-        warn_if_others_can_read(path);
-        Self::from_bytes(bytes).ok_or_else(|| KeyError::NoSecret(path.to_owned()))
+        let key = Self::from_bytes(bytes).ok_or_else(|| KeyError::NoSecret(path.to_owned()))?;
+        // Of the file that was read, whatever its name means by now.
+        match open_mode(&file.metadata().map_err(failed)?) {
+            Some(mode) if !access.allow_readable => return Err(KeyError::Readable { path: path.to_owned(), mode }),
+            Some(mode) => {
+                let mode = format!("{mode:04o}");
+                tracing::warn!(path = %path.display(), mode, "others can read or write this key file, as --allow-readable-key permits");
+            }
+            None => {}
+        }
+        Ok(key)
     }
 
     /// Writes a key file where none is.
@@ -116,6 +153,11 @@ impl NodeKey {
         file.sync_all().map_err(failed)
     }
 
+    /// The secret itself.
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
     /// The libp2p identity.
     pub(crate) fn identity(&self) -> &Keypair {
         &self.identity
@@ -127,16 +169,19 @@ impl NodeKey {
     }
 }
 
+/// The permissions of a file that others than its owner can read or write.
 #[cfg(unix)]
-fn warn_if_others_can_read(path: &Path) {
+fn open_mode(metadata: &fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
-    if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
-        tracing::warn!(path = %path.display(), "others can read this key file; `chmod 600` it");
-    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    (mode & 0o066 != 0).then_some(mode)
 }
 
+/// Elsewhere a mode says nothing.
 #[cfg(not(unix))]
-fn warn_if_others_can_read(_path: &Path) {}
+fn open_mode(_metadata: &fs::Metadata) -> Option<u32> {
+    None
+}
 
 /// Does what `preconf key` asks.
 pub(crate) fn run(args: &KeyArgs) -> Result<(), KeyError> {
@@ -147,7 +192,7 @@ pub(crate) fn run(args: &KeyArgs) -> Result<(), KeyError> {
             println!("file     {}", file.display());
             key
         }
-        KeyCommand::Show(FileArgs { file }) => NodeKey::load(file)?,
+        KeyCommand::Show(ShowArgs { file: FileArgs { file }, access }) => NodeKey::load(file, *access)?,
     };
     println!("peer id  {}", key.identity.public().to_peer_id());
     println!("address  {}", key.address());
@@ -168,6 +213,32 @@ mod tests {
         let public = key.identity().public().try_into_secp256k1().expect("a secp256k1 identity");
         let address = Address::from_raw_public_key(&public.to_bytes_uncompressed()[1..]);
         assert_eq!(address, key.address());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused_unless_it_is_allowed() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("preconf-key-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        NodeKey::generate().save(&path).expect("written");
+        let allowed = KeyAccess { allow_readable: true };
+        for (mode, is_refused) in
+            [(0o600, false), (0o400, false), (0o711, false), (0o640, true), (0o604, true), (0o620, true), (0o666, true)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
+            match NodeKey::load(&path, KeyAccess::default()) {
+                Ok(_) => assert!(!is_refused, "{mode:o}"),
+                Err(error) => {
+                    let (error, file) = (error.to_string(), path.display());
+                    assert!(is_refused, "{error}");
+                    let parts = [format!("{file} has mode 0{mode:o}"), format!("`chmod 600 {file}`"), "--allow-readable-key".to_owned()];
+                    parts.iter().for_each(|part| assert!(error.contains(part), "no {part:?} in: {error}"));
+                }
+            }
+            assert!(NodeKey::load(&path, allowed).is_ok(), "{mode:o}");
+        }
+        fs::remove_file(&path).expect("ours");
     }
 
     #[test]

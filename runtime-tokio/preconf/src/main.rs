@@ -1,8 +1,9 @@
 //! `preconf`: a preconfirmation node on the command line.
 //!
 //! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities, `preconf enr` node
-//! records, `preconf bootnode` is a network's first contact, `preconf evidence` verifies what a node found. Results go to stdout, logs and
-//! errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
+//! records, `preconf bootnode` is a network's first contact, `preconf sign` makes a signed commitment, `preconf evidence` verifies what a node
+//! found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags, or a file
+//! of evidence, that make no sense.
 //!
 //! Features: `devnet`, on by default, brings `preconf devnet`; `async-std` brings `--runtime async-std` and `mixed`; `quic` brings QUIC beside
 //! TCP on tokio. Numbers such as `P5.9` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
@@ -17,6 +18,8 @@ mod key;
 mod record;
 mod run;
 mod runtime;
+mod sign;
+mod signer_command;
 mod stop;
 
 use std::io::{self, IsTerminal};
@@ -60,6 +63,8 @@ enum Command {
     Evidence(evidence::EvidenceArgs),
     /// Make or show a node's key.
     Key(key::KeyArgs),
+    /// Make a signed commitment, for `publish_commitment` of `preconf run --publish-from-stdin`.
+    Sign(Box<sign::SignArgs>),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +90,13 @@ fn main() -> ExitCode {
         }),
         Command::Run(args) => block_on(async {
             match run::run(*args).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) if error.is_misuse() => misused(&error),
+                Err(error) => fail(&error),
+            }
+        }),
+        Command::Sign(args) => block_on(async {
+            match sign::run(*args).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) if error.is_misuse() => misused(&error),
                 Err(error) => fail(&error),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use clap::{Args, Subcommand};
-use preconf_core::{ChainId, ChainLabel};
-use preconf_tokio::preconf_enr::{self, BuildError, Endpoints, ParseError};
+use preconf_core::{ChainId, ChainLabel, UnixTime};
+use preconf_tokio::preconf_enr::{self, BuildError, Endpoints, ParseError, SequenceError, SequenceFile};
 
-use crate::key::{KeyError, NodeKey};
+use crate::key::{KeyAccess, KeyError, NodeKey};
 
 /// `preconf enr`.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(crate) struct EnrArgs {
 
 #[derive(Debug, Subcommand)]
 enum EnrCommand {
-    /// Print a record of a key, signed now.
+    /// Print a record of a key, signed now. It beats all that were signed before by the clock, and with --data-dir all that were signed before.
     Show(ShowArgs),
     /// Print what a record says.
     Decode {
@@ -33,6 +33,12 @@ struct ShowArgs {
     /// The key file, as `preconf key new` writes it.
     #[arg(long, value_name = "FILE", default_value = "preconf.key")]
     file: PathBuf,
+    #[command(flatten)]
+    access: KeyAccess,
+    /// The node's data directory: the record then beats all that the node has signed, also when the clock went back, and the node's next start
+    /// beats it. Without it the clock alone decides.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// The L2 chain that the record names; without it, none.
     #[arg(long, value_name = "N")]
     chain_id: Option<u64>,
@@ -59,6 +65,9 @@ pub(crate) enum EnrError {
     /// The key's kind.
     #[error(transparent)]
     Kind(#[from] preconf_enr::KeyError),
+    /// Its sequence number cannot be kept.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
     /// The record cannot be made.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -71,9 +80,10 @@ pub(crate) enum EnrError {
 pub(crate) fn run(args: EnrArgs) -> Result<(), EnrError> {
     match args.command {
         EnrCommand::Show(args) => {
-            let key = preconf_enr::record_key(NodeKey::load(&args.file)?.identity())?;
-            let sequence = UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs()); // as a running node counts
-            println!("{}", preconf_enr::build(&key, sequence, args.chain_id.map(ChainId), &args.endpoints())?);
+            let key = preconf_enr::record_key(NodeKey::load(&args.file, args.access)?.identity())?;
+            let endpoints = args.endpoints();
+            endpoints.check()?; // before a number is taken for nothing
+            println!("{}", preconf_enr::build(&key, args.sequence()?, args.chain_id.map(ChainId), &endpoints)?);
         }
         EnrCommand::Decode { record } => {
             let enr = preconf_enr::parse(&record)?;
@@ -95,6 +105,15 @@ pub(crate) fn run(args: EnrArgs) -> Result<(), EnrError> {
 }
 
 impl ShowArgs {
+    fn sequence(&self) -> Result<u64, SequenceError> {
+        let now = UNIX_EPOCH.elapsed().map_or(UnixTime(0), |since| UnixTime(u64::try_from(since.as_micros()).unwrap_or(u64::MAX)));
+        let Some(directory) = &self.data_dir else { return Ok(preconf_enr::next_sequence(now, None)) };
+        let mut kept = SequenceFile::open(directory)?;
+        let sequence = kept.next(now, None);
+        kept.reserve(sequence)?;
+        Ok(sequence)
+    }
+
     fn endpoints(&self) -> Endpoints {
         match self.ip {
             None => Endpoints::default(),

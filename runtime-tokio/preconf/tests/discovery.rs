@@ -214,3 +214,66 @@ fn p8_7_a_record_is_made_and_read_on_the_command_line() {
     assert!(text(&wrong.stderr).contains("0.0.0.0 is no address that anybody can reach"), "{}", text(&wrong.stderr));
     std::fs::remove_dir_all(&home).expect("ours");
 }
+
+/// The sequence number that a record says.
+fn sequence(record: &str) -> u64 {
+    let told = text(&output(&["enr", "decode", record.trim()]).stdout);
+    told.lines().find_map(|line| line.strip_prefix("sequence  ")).expect("a sequence number").parse().expect("a number")
+}
+
+#[test]
+fn p8_7_a_shown_record_beats_a_running_nodes_and_its_next_start_beats_the_shown_also_when_the_clock_went_back() {
+    let home = directory("sequence");
+    let (key, data) = (home.join("node.key"), home.join("data"));
+    let own_record = |node: &Node| loop {
+        let line: Value = serde_json::from_str(&node.process.line()).expect("JSON");
+        if line["event"] == "own_record" {
+            return line["record"].as_str().expect("text").to_owned();
+        }
+    };
+    let shown = |more: &[&str]| sequence(&text(&output(&[&["enr", "show", "--file", key.to_str().expect("UTF-8")], more].concat()).stdout));
+    let data_dir = ["--data-dir", data.to_str().expect("UTF-8")];
+
+    let node = Node::start(&home, 1, &[]);
+    let first = sequence(&own_record(&node));
+    drop(node);
+    assert!(shown(&[]) > first, "by the clock alone");
+    // As if the clock had been a day ahead and was put back.
+    let ahead = first + 86_400_000;
+    std::fs::write(data.join("enr.seq"), format!("{ahead}\n")).expect("written");
+    let by_hand = shown(&data_dir);
+    assert!(by_hand > ahead);
+    let second = sequence(&own_record(&Node::start(&home, 1, &[])));
+    assert!(second > by_hand);
+    assert!(shown(&data_dir) > second);
+
+    std::fs::write(data.join("enr.seq"), "no number").expect("written");
+    let told = output(&[&["enr", "show", "--file", key.to_str().expect("UTF-8")], &data_dir[..]].concat());
+    assert!(told.status.success() && sequence(&text(&told.stdout)) < ahead, "the clock decides");
+    assert!(text(&told.stderr).contains("enr.seq.corrupt"), "{}", text(&told.stderr));
+    let kept = std::fs::read_to_string(data.join("enr.seq.corrupt")).expect("put aside");
+    assert_eq!(kept, "no number");
+    std::fs::remove_dir_all(&home).expect("ours");
+}
+
+#[test]
+fn p8_7_an_external_address_that_nothing_listens_for_is_warned_of() {
+    let home = directory("external");
+    let schedule = home.join("schedule.json");
+    std::fs::write(&schedule, "[]").expect("written");
+    let args = ["run", "--chain-id", "1", "--schedule", schedule.to_str().expect("UTF-8"), "--discovery-port", "0"];
+    let warned = |listen: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preconf"));
+        command.args(args).args(["--external-ip", "203.0.113.9", "--listen"]).args(listen).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("its address");
+        child.kill().expect("it runs");
+        text(&child.wait_with_output().expect("it ends").stderr)
+    };
+    let words = warned(&["/ip6/::1/tcp/0"]);
+    assert!(words.contains("--external-ip is IPv4, and no --listen is"), "{words}");
+    let words = warned(&["/ip4/127.0.0.1/tcp/0"]);
+    assert!(!words.contains("--external-ip"), "{words}");
+    std::fs::remove_dir_all(&home).expect("ours");
+}

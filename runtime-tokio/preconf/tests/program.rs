@@ -73,6 +73,34 @@ fn a_key_is_made_once_kept_secret_and_shown_again() {
     assert_eq!(std::fs::read_to_string(file).expect("a file"), kept);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_key_that_others_can_read_is_refused_by_every_command_unless_it_is_allowed() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = directory("readable-key");
+    let (key, schedule) = (folder.join("node.key"), folder.join("schedule.json"));
+    let (key, schedule) = (key.to_str().expect("UTF-8"), schedule.to_str().expect("UTF-8"));
+    std::fs::write(schedule, "[]").expect("written");
+    assert!(preconf(&["key", "new", "--file", key]).status.success());
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    let run = ["run", "--chain-id", "1", "--listen", "/ip4/127.0.0.1/tcp/0", "--schedule", schedule, "--key", key];
+    let bootnode = ["bootnode", "--listen", "127.0.0.1:0", "--key", key];
+    for args in [&["key", "show", "--file", key][..], &["enr", "show", "--file", key], &run, &bootnode] {
+        let refused = preconf(args);
+        let error = text(&refused.stderr);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{args:?}: {error}");
+        assert!(error.contains(&format!("{key} has mode 0644")) && error.contains(&format!("`chmod 600 {key}`")), "{error}");
+    }
+    for args in [["key", "show"], ["enr", "show"]] {
+        let allowed = preconf(&[&args[..], &["--file", key, "--allow-readable-key"]].concat());
+        assert!(allowed.status.success() && text(&allowed.stderr).contains("WARN"), "{}", text(&allowed.stderr));
+    }
+    let node = Node::start(schedule, &["--key", key, "--allow-readable-key"]);
+    assert!(text(&preconf(&["key", "show", "--file", key, "--allow-readable-key"]).stdout).contains(node.peer_id()));
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).expect("ours");
+    assert!(text(&preconf(&["key", "show", "--file", key]).stdout).contains(node.peer_id()));
+}
+
 #[test]
 fn a_bad_flag_or_file_says_what_is_allowed() {
     let file = directory("bad").join("bad.json");

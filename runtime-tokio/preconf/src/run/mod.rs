@@ -29,9 +29,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::finding::FindingArgs;
+pub(crate) use self::finding::unheard;
 use self::lines::Lines;
 use self::schedule_file::ScheduleFileError;
-use crate::key::{KeyError, NodeKey};
+use crate::key::{KeyAccess, KeyError, NodeKey};
 use crate::runtime::Runtime;
 use crate::stop::Stop;
 use crate::{hexes, json};
@@ -61,8 +62,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     finding: FindingArgs,
     /// Directory in which the node keeps, across restarts, what it committed to, the chain with its txlists, how its peers stand, which nodes
-    /// are of use, the schedule and the sync tip. One process at a time. Without it a node begins from nothing, and publishes nothing unless
-    /// --ephemeral says so.
+    /// are of use, the schedule, the sync tip, and the sequence number of its record. One process at a time. Without it a node begins from
+    /// nothing, publishes nothing unless --ephemeral says so, and after a clock that went back others keep its old record for as long.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Publish without a data directory: for tests, and where nobody is slashed. A preconfer that restarts can contradict itself.
@@ -87,6 +88,8 @@ pub(crate) struct RunArgs {
     /// The node's key, as `preconf key new` writes it. Without it the node has a new identity at every start.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    #[command(flatten)]
+    access: KeyAccess,
     /// The last L2 block that is settled on L1. Without it: what the node was told last, if it has a data directory, else 0.
     #[arg(long, value_name = "N")]
     sync_tip: Option<u64>,
@@ -203,7 +206,7 @@ fn multiaddr(text: &str) -> Result<Multiaddr, String> {
 impl RunArgs {
     fn config(&self) -> Result<NetworkConfig, RunError> {
         let key = match &self.key {
-            Some(path) => NodeKey::load(path)?,
+            Some(path) => NodeKey::load(path, self.access)?,
             None => NodeKey::generate(),
         };
         let mut core = Config::new(ChainId(self.chain_id));
@@ -232,7 +235,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let kept = args.data_dir.as_deref().map(|dir| store::open(dir, &config.core)).transpose()?;
     let mut environment = args.runtime.environment(&config).map_err(Box::new)?;
     if args.finding.is_on() {
-        let found = args.finding.discv5(config.core.chain_id, &args.listen);
+        let found = args.finding.discv5(config.core.chain_id, &args.listen, args.data_dir.clone());
         environment.discovery = args.runtime.discv5(found, &config.keypair)?;
     }
     if let Some((store, records)) = kept {
