@@ -90,6 +90,7 @@ impl Cx {
     pub(crate) fn persist(&mut self, record: Record) -> PersistId {
         let id = self.mint.persists.next(PersistId);
         if self.config.storage == Storage::Durable {
+            self.stats.persists += 1;
             self.emit(Output::Persist { id, record });
         }
         id

@@ -40,6 +40,8 @@ pub struct Stats {
     pub unheard: u64,
     /// Publications that found no peer or a full queue, tries included (P5.8a).
     pub publish_retries: u64,
+    /// Records that the host was given to write. What is in neither of the next two is on its way.
+    pub persists: u64,
     /// Records that are on disk (P5.9a).
     pub persisted: u64,
     /// Records that could not be written (P10.4).

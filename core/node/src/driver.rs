@@ -102,7 +102,9 @@ impl NetworkDriver {
         let (tape, rest) = record.transpose()?.unzip();
         let core = Recorder::start(config.core, seed, environment.clock.now(), tape)?;
         let mut machine = Machine::new(core, rest, environment.clock);
-        machine.update(Update::Restore(environment.records)).expect("what was kept is always taken back");
+        if !environment.records.is_empty() {
+            machine.update(Update::Restore(environment.records)).expect("what was kept is always taken back");
+        }
         let mut net = Net::new(config.net, config.keypair, environment.transport, environment.executor)?;
         for address in config.listen {
             net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;

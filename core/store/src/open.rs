@@ -74,7 +74,7 @@ pub(crate) struct Survey {
 }
 
 impl Ground {
-    /// Locks a directory, and makes it if it may.
+    /// Locks a directory, and makes it if it may (P5.9c).
     pub(crate) fn enter(disk: Arc<dyn Disk>, dir: &Path, make: bool) -> Result<Self, OpenError> {
         if make {
             disk.make_dir(dir).map_err(told("make", dir))?;

@@ -161,6 +161,11 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "requests_served": stats.requests_served,
         "connections_refused": stats.connections_refused,
         "peers_pruned": stats.peers_pruned,
+        "records": {
+            "written": stats.persisted,
+            "failed": stats.persist_failed,
+            "waiting": stats.persists.saturating_sub(stats.persisted + stats.persist_failed),
+        },
         "discovery": stats.discovery.metrics().into_iter().collect::<BTreeMap<_, _>>(),
         "events_waiting": status.events_waiting,
     })

@@ -249,9 +249,11 @@ impl Node {
     fn start(schedule: &str, more: &[&str]) -> Self {
         let domain = DOMAIN.to_string();
         let args = ["run", "--chain-id", "7", "--listen", "/ip4/127.0.0.1/tcp/0", "--schedule", schedule, "--domain", &domain];
+        let ephemeral = if more.contains(&"--data-dir") { None } else { Some("--ephemeral") };
         let mut child = Command::new(env!("CARGO_BIN_EXE_preconf"))
             .args(args)
             .arg("--publish-from-stdin")
+            .args(ephemeral)
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -65,7 +65,17 @@ struct Node {
 impl Node {
     fn start(schedule: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_preconf"))
-            .args(["run", "--chain-id", "7", "--listen", "/ip4/127.0.0.1/tcp/0", "--schedule", schedule, "--publish-from-stdin"])
+            .args([
+                "run",
+                "--chain-id",
+                "7",
+                "--listen",
+                "/ip4/127.0.0.1/tcp/0",
+                "--schedule",
+                schedule,
+                "--ephemeral",
+                "--publish-from-stdin",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -125,10 +135,10 @@ fn a_chain_is_made_by_hand_without_a_line_of_code() {
     let mut node = Node::start(schedule.to_str().unwrap());
     for block in [&first, &second, &third] {
         assert_eq!(block["signer"], address_of(&secret).to_string());
-        node.tell(&json!({"id": 1, "command": "publish_commitment", "ssz": block["ssz"]}));
-        if block["txlist"] != Value::Null {
-            node.tell(&json!({"id": 2, "command": "publish_txlist", "txlist": block["txlist"]}));
-        }
+        node.tell(&match &block["txlist"] {
+            Value::Null => json!({"id": 1, "command": "publish_commitment", "ssz": block["ssz"]}),
+            txlist => json!({"id": 1, "command": "publish_block", "ssz": block["ssz"], "txlist": txlist}),
+        });
         assert_eq!(node.event("block_ready")["commitment"]["hash"], block["hash"]);
     }
 }
