@@ -28,6 +28,7 @@ use crate::peer::table::{Connected, ConnectionInfo};
 use crate::publish::committed::OwnCommitments;
 use crate::publish::inquiry::MAX_INQUIRY_ITEMS;
 use crate::publish::outbox::Outbox;
+use crate::publish::receipts::Receipts;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::{MAX_WINDOWS, Window};
@@ -78,6 +79,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + TxLists::max_bytes(config, MAX_CONNECTED)
         + Outbox::max_bytes(config)
         + OwnCommitments::max_bytes(config)
+        + Receipts::MAX_BYTES
         + Requests::max_bytes(config)
         + Serving::max_bytes(config)
         + CatchUp::max_bytes(MAX_CONNECTED)
@@ -100,6 +102,7 @@ impl Core {
             + self.txlists.bytes()
             + self.outbox.bytes()
             + self.own.bytes()
+            + Receipts::MAX_BYTES
             + self.requests.bytes()
             + self.serving.bytes()
             + self.catch_up.bytes()

@@ -23,6 +23,7 @@ use crate::peer::table::{ConnectionInfo, Peers};
 use crate::publish::committed::OwnCommitments;
 use crate::publish::inquiry::Inquiry;
 use crate::publish::outbox::Outbox;
+use crate::publish::receipts::Receipts;
 use crate::request::Requests;
 use crate::request::serve::Serving;
 use crate::schedule::Schedule;
@@ -60,6 +61,7 @@ pub struct Core {
     pub(crate) outbox: Outbox,
     pub(crate) own: OwnCommitments,
     pub(crate) inquiry: Inquiry,
+    pub(crate) receipts: Receipts,
     pub(crate) gater: ConnectionGater,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
@@ -108,6 +110,7 @@ impl Core {
             outbox: Outbox::default(),
             own: OwnCommitments::new(config, now.unix),
             inquiry: Inquiry::default(),
+            receipts: Receipts::default(),
             discovery: Discovery::new(Candidates::new(config.gater.max_per_neighbourhood as usize)),
             gater,
             dials,

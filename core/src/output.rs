@@ -360,6 +360,19 @@ pub enum Event {
         /// Its preconfirmation hash.
         hash: B256,
     },
+    /// A peer has shown that it has what we published: by its head, by a page, or by a copy (P5.9d). Once for each of the first peers.
+    PublicationSeen {
+        /// The command that published it.
+        command: CommandId,
+        /// Its block number.
+        block_number: u64,
+        /// Its preconfirmation hash.
+        hash: B256,
+        /// Who has it.
+        peer: PeerId,
+        /// How many have shown it so far, this one among them. No more than 32 are told.
+        peers: usize,
+    },
     /// A record could not be written (P10.4). The node goes on; what it could not record of its own it does not publish (P5.9a).
     StorageFailed {
         /// Why.

@@ -38,9 +38,10 @@ impl Core {
     pub(crate) fn gossip_received(&mut self, peer: PeerId, message: MessageId, topic: Topic, data: &Bytes) {
         let origin = Origin::Gossip { peer, message: Some(message) };
         let received = match topic {
-            Topic::Commitments => {
-                commitment::shape(data, self.cx.config.slasher).and_then(|signed| self.receive_commitment(origin, signed))
-            }
+            Topic::Commitments => commitment::shape(data, self.cx.config.slasher).and_then(|signed| {
+                self.receipts.commitment_shown(&mut self.cx, peer, &signed);
+                self.receive_commitment(origin, signed)
+            }),
             Topic::TxLists => {
                 let (mono, peers) = (self.cx.now.mono, &mut self.peers);
                 self.txlists.arrived(&mut self.cx, (peer, message), data, |len| peers.admit_txlist_bytes(mono, peer, len))

@@ -78,7 +78,9 @@ impl Core {
         self.answered_well(peer, request);
         if self.peers.get(&peer).is_some() {
             let is_pruned = self.reputation.standing(self.cx.now.mono, &peer) >= Standing::Pruned;
-            self.catch_up.head_claimed(peer, u64::try_from(head.block_number).unwrap_or(u64::MAX), is_pruned);
+            let number = u64::try_from(head.block_number).unwrap_or(u64::MAX);
+            self.receipts.head_shown(&mut self.cx, peer, number);
+            self.catch_up.head_claimed(peer, number, is_pruned);
             self.plan_catch_up();
         }
         if let Some(command) = purpose.command() {
@@ -88,6 +90,9 @@ impl Core {
 
     /// Pays for commitments that catch-up asked for, or charges. The good ones, and whether a bad one ended them.
     fn commitments_received(&mut self, request: RequestId, peer: PeerId, read: PageRead) -> (Vec<SignedCommitment>, bool) {
+        for item in &read.items {
+            self.receipts.commitment_shown(&mut self.cx, peer, item);
+        }
         match read.broken {
             Some(refusal) => self.blame_once(peer, request, refusal),
             None => self.answered_well(peer, request),

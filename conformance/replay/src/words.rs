@@ -219,6 +219,9 @@ fn event(event: &Event) -> String {
         Event::PublishingAgain { command, block_number, hash } => {
             format!("command {command}: block {block_number} ({hash}) of before the restart is published again")
         }
+        Event::PublicationSeen { command, block_number, peer, peers, .. } => {
+            format!("command {command}: {peer} has our block {block_number}, as {peers} peers so far")
+        }
         Event::StorageFailed { failure } => format!("a record was not written: {failure}"),
         Event::ExecuteAgain { from } => format!("execute again from block {from} on"),
     }

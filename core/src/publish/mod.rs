@@ -12,6 +12,7 @@
 pub(crate) mod committed;
 pub(crate) mod inquiry;
 pub(crate) mod outbox;
+pub(crate) mod receipts;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -199,6 +200,7 @@ impl Core {
     pub(crate) fn own_accepted(&mut self, command: CommandId, accepted: &Accepted) {
         let block = self.outbox.judged(command);
         self.own.commit(accepted.signer, (accepted.window_end, accepted.block_number), accepted.hash, &accepted.signed);
+        self.receipts.published(command, accepted.block_number, accepted.hash);
         let data = Bytes::copy_from_slice(accepted.signed.as_bytes());
         self.outbox.send(&mut self.cx, command, Topic::Commitments, data, accepted.window_end);
         if let Some(message) = block.and_then(|block| block.message) {
