@@ -352,6 +352,7 @@ impl ChainState {
                 ruling.proven = self.prove(&pending, signer, fault, &first);
             }
             match fault {
+                _ if pending.only_for_evidence.is_some() => {}
                 Fault::Equivocation => return Err(Refusal::Equivocation), // C8
                 Fault::AfterEop => return Err(Refusal::AfterEop),         // C8
                 Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
