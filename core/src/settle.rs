@@ -178,7 +178,7 @@ impl Core {
         self.settle_txlist(ruling);
         self.emit_ready();
         if matches!(origin, Origin::Response { .. }) {
-            self.dispatch_soon(); // its place among the requests is free
+            self.dispatch_soon(); // its slot among the requests is free
         }
     }
 

@@ -84,7 +84,7 @@ pub(crate) struct ChainState {
 
 impl ChainState {
     pub(crate) fn new(config: &Config) -> Self {
-        let bounds = Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_position: config.max_held_per_place };
+        let bounds = Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_position: config.max_held_per_position };
         Self {
             linked: LinkedChain::new(config.max_commitments),
             verifying: Verifying::default(),

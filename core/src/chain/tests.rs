@@ -282,7 +282,7 @@ fn p5_9_our_own_that_contradicts_what_we_said_is_refused_and_proves_nothing() {
 fn p5_1_held_ones_are_bounded_in_all_by_peer_and_by_position_and_the_newest_loses() {
     let mut bench = Bench::new();
     let config = &mut bench.cx.config;
-    (config.max_held, config.max_held_per_peer, config.max_held_per_place) = (4, 3, 2);
+    (config.max_held, config.max_held_per_peer, config.max_held_per_position) = (4, 3, 2);
     bench.chain = ChainState::new(&bench.cx.config);
     let mut hold = |peer: u8, number: u64, parent: u8| {
         let peer = PeerId::from_bytes(&[0, 1, peer]).expect("three bytes");

@@ -26,7 +26,7 @@ const COMMITMENT: usize = size_of::<Accepted>()
     + entry::<B256, [u64; 16]>() // a fetch
     + 8 * size_of::<PeerId>() // who was asked
     + TIMER;
-/// A proven fault, and its place in the book.
+/// A proven fault, and its position in the book.
 const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64, u64), Arc<Evidence>>();
 const PENDING: usize = size_of::<PendingCommitment>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
 const HELD: usize = PENDING + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;

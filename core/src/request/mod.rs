@@ -146,7 +146,7 @@ impl Requests {
             None => self.choose(cx, &askable, protocol, &Whom::ANYONE).ok_or(CommandError::NoPeer(protocol))?,
         };
         // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
-        // there is a place among those who wait.
+        // there is a slot among those who wait.
         self.send_waiting(cx, &mut askable);
         let mut waits = self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none();
         if waits

@@ -173,7 +173,7 @@ pub(super) fn may_be_full(config: &Config, lately: &[Copy], copy: &Copy, kept: u
     let at_place = of_topic.clone().filter(|other| place(other) == place(copy)).count();
     copy.topic == Topic::TxLists
         || of_peer > config.max_held_per_peer.min(config.max_jobs_per_peer)
-        || at_place > config.max_held_per_place
+        || at_place > config.max_held_per_position
         || of_topic.count() > config.max_held
         || kept >= config.max_commitments
 }
