@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
-use crate::crypto;
+use crate::accepted::Accepted;
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::evidence::Evidence;
 use crate::id::{ChannelId, CommandId, ConnectionId, DialId, LookupId, MessageId, PeerId, PersistId, PublishId, RequestId};
@@ -180,34 +180,6 @@ impl Source {
             Self::Gossip(peer) | Self::Response(peer) => Some(peer),
             Self::Own | Self::Kept => None,
         }
-    }
-}
-
-/// A commitment that passed every rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Accepted {
-    /// Its bytes and fields.
-    pub signed: SignedCommitment,
-    /// Its preconfirmation hash (P4.1).
-    pub hash: B256,
-    /// Who signed it.
-    pub signer: Address,
-    /// Its block number; an accepted one fits 64 bits.
-    pub block_number: u64,
-    /// Its window's end, in unix seconds.
-    pub window_end: u64,
-}
-
-impl Accepted {
-    /// What was accepted of this signer before. `None` where its number or its window's end does not fit 64 bits: that never was.
-    ///
-    /// Whether it is signed by this signer, and good, is not looked at.
-    pub fn of(signed: SignedCommitment, signer: Address) -> Option<Self> {
-        let preconf = signed.preconf();
-        let block_number = u64::try_from(preconf.block_number).ok()?;
-        let window_end = u64::try_from(preconf.submission_window_end).ok()?;
-        Some(Self { hash: crypto::preconfirmation_hash(&signed), signer, block_number, window_end, signed })
     }
 }
 

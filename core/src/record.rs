@@ -9,11 +9,11 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
+use crate::accepted::Accepted;
 use crate::crypto;
 use crate::discovery::record::KnownNode;
 use crate::evidence::Evidence;
 use crate::id::PeerId;
-use crate::output::Accepted;
 use crate::schedule::Window;
 use crate::time::UnixTime;
 use crate::tip::SyncTip;

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
+use crate::accepted::Accepted;
 use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling};
 use crate::error::{Refusal, RequestError};
 use crate::id::{HeldId, JobId, MessageId, PeerId};
 use crate::machine::Core;
 use crate::origin::Origin;
-use crate::output::{Accepted, Action, Event, Outcome};
+use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::record::Record;

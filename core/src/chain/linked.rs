@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
 use crate::chain::pending::PendingCommitment;
 use crate::error::Refusal;
 use crate::evidence::Fault;
-use crate::output::Accepted;
 use crate::tip::SyncTip;
 use crate::validate::v1::parent::{ParentRule, ParentRules};
 use crate::wire::v1::SignedCommitment;

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
 use crate::chain::held::{Bounds, Held, Wait};
 use crate::chain::linked::{Linkage, LinkedChain, Moved};
 use crate::chain::pending::PendingCommitment;
@@ -45,7 +46,6 @@ use crate::evidence::{Evidence, EvidenceBook, Fault};
 use crate::id::{HeldId, JobId};
 use crate::job::Work;
 use crate::origin::Origin;
-use crate::output::Accepted;
 use crate::publish::committed::OwnCommitments;
 use crate::schedule::Schedule;
 use crate::time::Timer;

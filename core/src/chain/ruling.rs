@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
 use crate::error::Refusal;
 use crate::evidence::Evidence;
 use crate::origin::Origin;
-use crate::output::Accepted;
 use crate::wire::v1::SignedCommitment;
 
 /// What a commitment came to.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
 use crate::chain::ChainState;
 use crate::chain::pending::PendingCommitment;
 use crate::chain::verifying::MAX_VERIFYING;
@@ -13,7 +14,6 @@ use crate::config::Config;
 use crate::cost::{TIMER, entry};
 use crate::evidence::Evidence;
 use crate::id::{HeldId, JobId, PeerId};
-use crate::output::Accepted;
 use crate::tip::SyncTip;
 use crate::wire::v1::SignedCommitment;
 

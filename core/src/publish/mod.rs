@@ -17,6 +17,7 @@ pub(crate) mod receipts;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
+use crate::accepted::Accepted;
 use crate::config::Storage;
 use crate::crypto;
 use crate::error::{CommandError, PublishError, Refusal, UpdateError};
@@ -24,7 +25,7 @@ use crate::id::{CommandId, PeerId, PersistId};
 use crate::input::StorageFailure;
 use crate::machine::Core;
 use crate::origin::Origin;
-use crate::output::{Accepted, Event, Outcome};
+use crate::output::{Event, Outcome};
 use crate::publish::committed::Settled;
 use crate::publish::outbox::OwnBlock;
 use crate::record::{OwnCommitment, Record};

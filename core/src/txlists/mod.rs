@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use alloy_primitives::B256;
 use bytes::Bytes;
 
+use crate::accepted::Accepted;
 use crate::config::Config;
 use crate::cost::entry;
 use crate::cx::Cx;
@@ -30,7 +31,6 @@ use crate::error::Refusal;
 use crate::id::{CommandId, JobId, MessageId, PeerId};
 use crate::job::Work;
 use crate::origin::Origin;
-use crate::output::Accepted;
 use crate::request::wanted::Wanted;
 use crate::time::Timer;
 use crate::txlists::fetches::Fetches;
