@@ -293,7 +293,7 @@ pub enum Event {
         /// Its txlist; `None` for an EOP that only hands over (P5.3).
         txlist: Option<Bytes>,
     },
-    /// A preconfer handed its window over (P5.3).
+    /// A preconfer handed its window over (P5.3). Where its last block has a txlist, behind that one's [`BlockReady`](Self::BlockReady).
     Handoff {
         /// Its last commitment.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]

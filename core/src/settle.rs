@@ -140,13 +140,13 @@ impl Core {
         self.txlists.add_reference(&mut self.cx, new, origin.peer(), is_executed, self.chain.next_ready());
     }
 
-    /// C10, and the handoff that an EOP is (P5.3).
+    /// C10, and the handoff that an EOP without a txlist is (P5.3).
     fn accept(&mut self, origin: Origin, accepted: &Arc<Accepted>) {
         self.cx.persist(Record::Commitment(accepted.clone()));
         self.cx.tell(Event::CommitmentAccepted { commitment: accepted.clone(), source: origin.source() });
-        if accepted.signed.preconf().eop {
-            let next = self.schedule.following(accepted.window_end).map(|window| window.preconfer);
-            self.cx.tell(Event::Handoff { commitment: accepted.clone(), next });
+        let preconf = accepted.signed.preconf();
+        if preconf.eop && !preconf.has_txlist() {
+            self.hand_over(accepted.clone()); // P5.3: nothing is to be executed
         }
         match origin {
             Origin::Gossip { peer, message: Some(message) } => self.accept_gossip(peer, message, "C10"),
@@ -263,8 +263,17 @@ impl Core {
             if let Some(txlist) = txlist.clone().filter(|_| commitment.block_number > self.restored_to) {
                 self.cx.persist(Record::TxList { hash, txlist });
             }
-            self.cx.tell(Event::BlockReady { commitment, txlist });
+            let hands_over = preconf.eop && txlist.is_some();
+            self.cx.tell(Event::BlockReady { commitment: commitment.clone(), txlist });
+            if hands_over {
+                self.hand_over(commitment); // P5.3: execute, then hand off
+            }
         }
+    }
+
+    fn hand_over(&mut self, commitment: Arc<Accepted>) {
+        let next = self.schedule.following(commitment.window_end).map(|window| window.preconfer);
+        self.cx.tell(Event::Handoff { commitment, next });
     }
 
     /// The pause behind a failure of the host is over.

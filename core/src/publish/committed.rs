@@ -27,6 +27,8 @@ struct Word {
     parent: B256,
     /// In other windows it binds no more.
     is_void: bool,
+    /// How many were given before it.
+    given: u64,
 }
 
 /// A settled block, as far as our words must be compared with it.
@@ -44,6 +46,7 @@ pub(crate) struct OwnCommitments {
     /// By window's end, block number and signer: what is forgotten first comes first.
     words: BTreeMap<(u64, u64, Address), Word>,
     max: usize,
+    given: u64,
     /// Since when all of them are known (P5.9b).
     began: UnixTime,
     /// The window in which the operator lets us publish, whatever our key has signed elsewhere (P5.9b).
@@ -52,15 +55,21 @@ pub(crate) struct OwnCommitments {
 
 impl OwnCommitments {
     pub(crate) fn new(config: &Config, now: UnixTime) -> Self {
-        Self { words: BTreeMap::new(), max: config.max_commitments, began: now, overridden: None }
+        Self { words: BTreeMap::new(), max: config.max_commitments, given: 0, began: now, overridden: None }
     }
 
-    /// A key of ours gives its word. The first one stays, whatever order records come in. The oldest windows are forgotten first.
+    /// A key of ours gives its word. The first one stays, whatever order records come in. Where there are too many, the oldest window's go
+    /// first, and within one window those that were given first: what was just said is never what is forgotten.
     pub(crate) fn commit(&mut self, signer: Address, (window_end, number): (u64, u64), hash: B256, signed: &SignedCommitment) {
         let parent = signed.preconf().parent_preconfirmation_hash;
-        self.words.entry((window_end, number, signer)).or_insert(Word { hash, parent, is_void: false });
+        self.given += 1;
+        let word = Word { hash, parent, is_void: false, given: self.given };
+        self.words.entry((window_end, number, signer)).or_insert(word);
         while self.words.len() > self.max {
-            self.words.pop_first();
+            let newest = self.given;
+            let oldest = self.words.iter().filter(|(_, word)| word.given != newest).min_by_key(|((end, ..), word)| (*end, word.given));
+            let Some(key) = oldest.map(|(key, _)| *key) else { return };
+            self.words.remove(&key);
         }
     }
 
@@ -153,6 +162,8 @@ mod tests {
         assert!(!book.contradicts(SIGNER, (100, 9), &ONE) && !book.contradicts(Address::ZERO, (100, 7), &OTHER));
         book.commit(SIGNER, (200, 3), ONE, &on(B256::ZERO));
         assert!(!book.contradicts(SIGNER, (100, 7), &OTHER) && book.contradicts(SIGNER, (100, 8), &OTHER));
+        book.commit(SIGNER, (50, 1), ONE, &on(B256::ZERO));
+        assert!(book.contradicts(SIGNER, (50, 1), &OTHER), "what was just said is not what is forgotten");
         assert_eq!(book.bytes(), 2 * COMMITTED);
     }
 
