@@ -244,28 +244,27 @@ impl Core {
                 self.serving.begin(peer, channel);
                 self.cx.act(Action::Respond { channel, response });
             }
-            Ok(_) => self.drop_request(peer, channel, Refusal::RateLimited),
-            Err(refusal) => self.drop_request(peer, channel, refusal),
+            Ok(_) => self.drop_request(peer, channel, protocol, Refusal::RateLimited),
+            Err(refusal) => self.drop_request(peer, channel, protocol, refusal),
         }
     }
 
-    fn drop_request(&mut self, peer: PeerId, channel: ChannelId, refusal: Refusal) {
+    fn drop_request(&mut self, peer: PeerId, channel: ChannelId, protocol: Protocol, refusal: Refusal) {
         self.cx.stats.requests_refused += 1;
         self.cx.act(Action::DropRequest { channel });
-        self.blame_request(peer, refusal);
+        let is_flood = refusal == Refusal::RateLimited && self.peers.is_flood(self.cx.now.mono, peer, protocol);
+        self.blame_request(peer, refusal, is_flood);
     }
 
     /// A peer sent a request that is no frame (P3.4).
     pub(crate) fn broken_request(&mut self, peer: PeerId) {
-        self.blame_request(peer, Refusal::BadFrame);
+        self.blame_request(peer, Refusal::BadFrame, false);
     }
 
-    fn blame_request(&mut self, peer: PeerId, refusal: Refusal) {
+    fn blame_request(&mut self, peer: PeerId, refusal: Refusal, is_flood: bool) {
         self.note_refusal(peer, None, refusal);
         let conduct = match refusal.verdict() {
-            // P7.10: a restarted node cannot keep to P6.7 for what it asked before. It gets no answer, but no charge either.
-            _ if refusal == Refusal::RateLimited && self.peers.may_have_forgotten(&peer, self.cx.now.mono) => return,
-            _ if refusal == Refusal::RateLimited => Conduct::RateLimited,
+            _ if is_flood => Conduct::RateLimited, // P6.6
             Verdict::Reject => Conduct::BadMessage,
             Verdict::Accept | Verdict::Ignore => return,
         };

@@ -147,6 +147,10 @@ fn p6_6_a_peer_over_the_limit_gets_no_answer_and_nobody_else_waits() {
     let outputs = node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0]);
     assert!(dropped(&outputs));
     assert_eq!(refusals(&outputs), [Refusal::RateLimited]);
+    assert_eq!(node.score(9), before, "four windows' worth may be over the limit before it is a fault");
+    for _ in 0..32 {
+        node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0]);
+    }
     assert_eq!(node.score(9), before - 250_000);
     assert_eq!(responses(&node.asked(8, Protocol::GetHead, vec![4, 0, 0, 0])).len(), 1);
     assert_eq!(responses(&node.asked(9, Protocol::GetCommitments, get(1, 1))).len(), 1, "another protocol has a limit of its own");
@@ -257,8 +261,8 @@ fn p7_10_what_a_restarted_peer_cannot_remember_is_dropped_and_not_charged() {
     node.quiet(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(1) });
     node.connect(9);
     let before = node.score(9); // it left a request of ours unanswered
-    assert_eq!((0..8 + 24).filter(|_| answers(&ask(&mut node))).count(), 8, "P6.6: no more than anyone gets");
-    assert_eq!(node.score(9), before, "24 are as much as a node can forget: a window's worth on each protocol");
+    assert_eq!((0..8 + 32).filter(|_| answers(&ask(&mut node))).count(), 8, "P6.6: no more than anyone gets");
+    assert_eq!(node.score(9), before, "four windows' worth is more than a node can forget");
     ask(&mut node);
     assert_eq!(node.score(9), before - 250_000, "more than that is its fault");
 }

@@ -124,10 +124,10 @@ pub(super) fn of_commitment(
     let parent = preconf.parent_preconfirmation_hash;
     if let Some(known) = chain.get(&parent) {
         if !follows(config, known.signed.preconf(), preconf) {
-            return reject("C9");
+            return ignore("C9");
         }
     } else if !chain.is_behind_tip(&parent, number) {
-        return if chain.tip_hash() == Some(parent) { reject("C9") } else { wait("C9") };
+        return if chain.tip_hash() == Some(parent) { ignore("C9") } else { wait("C9") };
     }
     if chain.links(&parent, number) { Expect::Open } else { ignore("C9") }
 }
