@@ -31,6 +31,7 @@ use crate::publish::outbox::Outbox;
 use crate::publish::receipts::Receipts;
 use crate::request::Requests;
 use crate::request::serve::Serving;
+use crate::request::user_pages::UserPages;
 use crate::schedule::{MAX_WINDOWS, Window};
 use crate::sync::{CatchUp, MAX_PAGE_ITEMS, MAX_PAGE_ITEMS_JUDGED};
 use crate::time::Time;
@@ -81,6 +82,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + OwnCommitments::max_bytes(config)
         + Receipts::MAX_BYTES
         + Requests::max_bytes(config)
+        + 2 * config.max_requests * UserPages::PAGE
         + Serving::max_bytes(config)
         + CatchUp::max_bytes(MAX_CONNECTED)
         + MAX_WINDOWS * entry::<u64, Window>()
@@ -104,6 +106,7 @@ impl Core {
             + self.own.bytes()
             + Receipts::MAX_BYTES
             + self.requests.bytes()
+            + self.user_pages.len() * UserPages::PAGE
             + self.serving.bytes()
             + self.catch_up.bytes()
             + self.schedule.len() * entry::<u64, Window>()

@@ -34,6 +34,10 @@ impl Core {
         if !(1..=max).contains(&count) {
             return Err(CommandError::BadCount { count, min: 1, max });
         }
+        let (in_flight, max) = (self.user_pages.len(), self.cx.config.max_requests);
+        if in_flight >= max {
+            return Err(CommandError::TooManyRequests { in_flight, max }); // P10.1: their signers are being recovered
+        }
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
         self.ask_for_user(peer, Protocol::GetCommitments, body, |command| Purpose::Commitments { start, count, command })
     }

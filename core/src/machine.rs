@@ -26,6 +26,7 @@ use crate::publish::outbox::Outbox;
 use crate::publish::receipts::Receipts;
 use crate::request::Requests;
 use crate::request::serve::Serving;
+use crate::request::user_pages::UserPages;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::CatchUp;
@@ -56,6 +57,7 @@ pub struct Core {
     pub(crate) peers: Peers,
     pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
+    pub(crate) user_pages: UserPages,
     pub(crate) serving: Serving,
     pub(crate) catch_up: CatchUp,
     pub(crate) outbox: Outbox,
@@ -105,6 +107,7 @@ impl Core {
             peers: Peers::new(config),
             reputation: Reputation::new(config),
             requests: Requests::default(),
+            user_pages: UserPages::default(),
             serving: Serving::default(),
             catch_up: CatchUp::default(),
             outbox: Outbox::default(),

@@ -198,8 +198,8 @@ pub enum Outcome {
         /// What it said.
         head: PreconfHead,
     },
-    /// A peer's commitments: in range, in order, without a gap, each linked to the one before. Their signatures are checked as they are
-    /// taken into the chain, not here.
+    /// A peer's commitments: in range, in order, without a gap, each linked to the one before, each signed by whoever the schedule elected,
+    /// as far as it reaches (P6.4).
     Commitments {
         /// Who answered.
         peer: PeerId,

@@ -60,6 +60,8 @@ impl Core {
 
     /// A commitment's signer came back.
     pub(crate) fn signer_found(&mut self, job: JobId, signer: Option<Address>) {
+        let checked = self.user_pages.signer_found(&self.schedule, job, signer);
+        self.user_page_checked(checked);
         self.chain.signer_found(job, signer);
         let was_full = self.chain.verifying_in_responses() >= MAX_PAGE_ITEMS_JUDGED;
         self.settle_rulings();

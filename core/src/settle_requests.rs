@@ -3,7 +3,7 @@
 //! | asked for | a good answer | a broken one (P6.4) | none (P6.5) |
 //! |---|---|---|---|
 //! | a head | the peer is paid, its claim counts, a command that waits ends | a failure; the command fails | the command fails |
-//! | commitments, by our user | the peer is paid, the command ends | a failure; the command fails | the command fails |
+//! | commitments, by our user | once their signers are recovered and are the elected ones, the peer is paid and the command ends | a failure; the command fails | the command fails |
 //! | a page | the peer is paid, items are judged | one failure; its good items are judged, another peer has the rest | another peer is asked |
 //! | the parent of a child | the peer is paid, it is judged | one failure | nothing: the next child asks again |
 //! | what there is of our own window | the peer is paid, items are judged before what waits for them (P5.9b) | one failure | another peer is asked |
@@ -26,6 +26,7 @@ use crate::peer::score::Standing;
 use crate::peer::table::Connected;
 use crate::request::response::{PageRead, read_head, read_page, read_txlist};
 use crate::request::serve::answer;
+use crate::request::user_pages::Checked;
 use crate::request::wanted::Purpose;
 use crate::request::{Ended, Sent};
 use crate::verdict::Verdict;
@@ -43,8 +44,9 @@ impl Core {
             Purpose::Commitments { start, count, command } => {
                 let PageRead { items: commitments, broken } = read_page(body, start, count, slasher);
                 broken.map_or(Ok(()), Err).map(|()| {
-                    self.answered_well(peer, request);
-                    self.cx.finish(command, Outcome::Commitments { peer, commitments });
+                    let about = (request, peer, command);
+                    let checked = self.user_pages.arrived(&mut self.cx, &self.schedule, about, commitments);
+                    self.user_page_checked(checked);
                 })
             }
             Purpose::Page { start, count } => {
@@ -72,6 +74,24 @@ impl Core {
             self.ended_without_good(request, sent, RequestError::Refused(refusal));
         }
         self.dispatch_soon();
+    }
+
+    /// P6.4: what our user asked for is handed over, and paid for, once its signatures are checked.
+    pub(crate) fn user_page_checked(&mut self, checked: Option<Checked>) {
+        let Some(Checked { request, peer, command, items }) = checked else { return };
+        match items {
+            Ok(commitments) => {
+                self.answered_well(peer, request);
+                self.cx.finish(command, Outcome::Commitments { peer, commitments });
+            }
+            Err(refusal) => {
+                self.cx.stats.requests_failed += 1;
+                if refusal.verdict() == Verdict::Reject {
+                    self.blame(peer, request, refusal);
+                }
+                self.cx.finish(command, Outcome::RequestFailed { peer, error: RequestError::Refused(refusal) });
+            }
+        }
     }
 
     fn head_received(&mut self, request: RequestId, Sent { peer, purpose, .. }: Sent, head: PreconfHead) {

@@ -22,6 +22,7 @@
 
 pub(crate) mod response;
 pub(crate) mod serve;
+pub(crate) mod user_pages;
 pub(crate) mod wanted;
 
 #[cfg(test)]

@@ -287,3 +287,28 @@ fn p6_8_a_request_to_nobody_in_particular_waits_for_nobody_while_another_peer_ha
         assert_eq!(asked, [(peer(busy), 2), (peer(free), 3)]);
     }
 }
+
+#[test]
+fn p6_4_commitments_for_our_user_are_checked_like_gossip() {
+    let mut node = Node::connected_to(&[9]);
+    let ask = |node: &mut Node, page: &[SignedCommitment]| {
+        let before = node.score(9);
+        let count = page.len().max(1) as u32;
+        let (command, outputs) = node.command(Command::GetCommitments { start: 1, count, peer: Some(peer(9)) }).unwrap();
+        let request = requests(&outputs)[0].0;
+        let outputs = node.input(Input::ResponseReceived { request, body: CommitmentsPage::encode(page.iter()) });
+        let [(ended, outcome)] = &outcomes(&outputs)[..] else { panic!("one outcome: {outputs:?}") };
+        assert_eq!(*ended, command);
+        (outcome.clone(), node.score(9) - before)
+    };
+    let pages = |name: u8| -> Vec<SignedCommitment> {
+        let mut writer = Writer { key: key(name), ..Writer::new(1) };
+        (0..3).map(|_| writer.block().0).collect()
+    };
+    let good = pages(1);
+    assert_eq!(ask(&mut node, &good), (Outcome::Commitments { peer: peer(9), commitments: good.clone() }, 50_000));
+    let (outcome, paid) = ask(&mut node, &pages(66));
+    let wrong = RequestError::Refused(Refusal::WrongSigner { settled: true });
+    assert_eq!((outcome, paid), (Outcome::RequestFailed { peer: peer(9), error: wrong }, -1_000_000), "signed by nobody who is elected");
+    assert_eq!(ask(&mut node, &[]).0, Outcome::Commitments { peer: peer(9), commitments: vec![] });
+}
