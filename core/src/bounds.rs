@@ -5,6 +5,8 @@
 //!
 //! Not counted: what libp2p holds, and what the application keeps of events that it has taken.
 
+use alloy_primitives::B256;
+
 use crate::chain::ChainState;
 use crate::config::Config;
 use crate::cost::{TIMER, entry};
@@ -61,7 +63,9 @@ const ACCOUNT: usize =
 
 /// What a remembered peer may still ask of us, and we of it.
 fn allowances(config: &Config) -> usize {
-    let limits = 3 * (2 * size_of::<Limiter>() + OutboundLimiter::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
+    let limits = 3 * (2 * size_of::<Limiter>() + OutboundLimiter::max_bytes(&config.request_limit))
+        + 2 * size_of::<ByteBudget>()
+        + size_of::<Limiter>();
     2 * limits + entry::<PeerId, [u64; 4]>() + entry::<(bool, Time, PeerId), ()>()
 }
 
@@ -81,6 +85,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + Outbox::max_bytes(config)
         + OwnCommitments::max_bytes(config)
         + Receipts::MAX_BYTES
+        + config.max_commitments * entry::<B256, ()>() // txlists that came from storage
         + Requests::max_bytes(config)
         + 2 * config.max_requests * UserPages::PAGE
         + Serving::max_bytes(config)
@@ -105,6 +110,7 @@ impl Core {
             + self.outbox.bytes()
             + self.own.bytes()
             + Receipts::MAX_BYTES
+            + self.restored_txlists.len() * entry::<B256, ()>()
             + self.requests.bytes()
             + self.user_pages.len() * UserPages::PAGE
             + self.serving.bytes()

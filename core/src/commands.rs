@@ -7,6 +7,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 
+use crate::chain::ruling::TipMoved;
 use crate::error::{CommandError, UpdateError};
 use crate::id::{CommandId, PeerId};
 use crate::machine::Core;
@@ -66,12 +67,14 @@ impl Core {
     /// P9.3
     pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) {
         self.cx.persist(Record::SyncTip(tip));
-        let execute_from = self.chain.tip_moved(tip);
+        let TipMoved { has_dropped, execute_from } = self.chain.tip_moved(tip);
+        if has_dropped {
+            self.cx.persist(Record::ChainDropped);
+        }
         self.catch_up.tip_moved();
         self.own_tip_moved(tip);
         if let Some(from) = execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
-            self.restored_to = self.restored_to.min(from.saturating_sub(1));
             self.cx.tell(Event::ExecuteAgain { from });
         }
         self.settle_rulings();

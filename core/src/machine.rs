@@ -3,6 +3,10 @@
 //! Invariant: between two calls every part is consistent with the others; nothing is half applied. What takes long is out as a job or a
 //! request, and the table that waits for it has a bound.
 
+use std::collections::BTreeSet;
+
+use alloy_primitives::B256;
+
 use crate::bounds::memory_bound;
 use crate::chain::ChainState;
 use crate::config::Config;
@@ -68,8 +72,8 @@ pub struct Core {
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
     pub(crate) executed: u64,
-    /// The highest block that came from storage: it need not be written there again.
-    pub(crate) restored_to: u64,
+    /// Txlists that came from storage: they need not be written there again.
+    pub(crate) restored_txlists: BTreeSet<B256>,
     /// The block that the host failed at, and how often on end (P10.4).
     pub(crate) failed: Option<(u64, u32)>,
     /// What is wanted must be looked at before the step ends.
@@ -118,7 +122,7 @@ impl Core {
             gater,
             dials,
             executed: 0,
-            restored_to: 0,
+            restored_txlists: BTreeSet::new(),
             failed: None,
             dispatch_due: false,
             cx,
@@ -297,6 +301,7 @@ impl Core {
     }
 
     fn end(&mut self) {
+        self.publish_again();
         self.dispatch_if_due();
         self.cx.end();
     }

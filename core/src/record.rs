@@ -49,6 +49,8 @@ pub enum Record {
     SyncTip(SyncTip),
     /// A commitment of the canonical chain. It replaces what was kept at its number.
     Commitment(#[cfg_attr(feature = "serde", serde(with = "crate::serialize::accepted"))] Arc<Accepted>),
+    /// None of the commitments that were kept so far is of the canonical chain any more (P9.3). Those that are again follow.
+    ChainDropped,
     /// A txlist that a commitment of the chain names, whose hash was checked.
     TxList {
         /// Its keccak-256.

@@ -55,7 +55,8 @@ impl Core {
 
     /// A commitment that is well formed (C1–C3). `Ok` means that its ruling comes later.
     pub(crate) fn receive_commitment(&mut self, origin: Origin, signed: SignedCommitment) -> Result<(), Refusal> {
-        self.chain.receive(&mut self.cx, &self.schedule, origin, signed)
+        let (now, peers) = (self.cx.now.mono, &mut self.peers);
+        self.chain.receive(&mut self.cx, &self.schedule, origin, signed, |peer| peers.admit_recovery(now, peer))
     }
 
     /// A commitment's signer came back.
@@ -216,6 +217,10 @@ impl Core {
             (Origin::Own { command, .. }, None) => {
                 self.own_txlist_hashed(command, hash, own.expect("our own txlist comes with the message to publish"));
             }
+            // T5: a block goes out whole whether there is room for its list here or not.
+            (Origin::Own { command, .. }, Some(Refusal::NoRoom)) if self.outbox.block_mut(command).is_some() => {
+                self.own_txlist_hashed(command, hash, own.expect("our own txlist comes with the message to publish"));
+            }
             (Origin::Own { command, is_recorded }, Some(refusal)) => self.own_refused(command, is_recorded, refusal),
             (Origin::Gossip { message: None, .. } | Origin::Response { command: None, .. }, None) | (Origin::Kept, _) => {}
         }
@@ -262,7 +267,7 @@ impl Core {
             let preconf = commitment.signed.preconf();
             let hash = preconf.raw_tx_list_hash;
             let txlist = preconf.has_txlist().then(|| self.txlists.get(&hash).cloned()).flatten();
-            if let Some(txlist) = txlist.clone().filter(|_| commitment.block_number > self.restored_to) {
+            if let Some(txlist) = txlist.clone().filter(|_| !self.restored_txlists.remove(&hash)) {
                 self.cx.persist(Record::TxList { hash, txlist });
             }
             let hands_over = preconf.eop && txlist.is_some();

@@ -156,6 +156,7 @@ fn record(record: &Record) -> String {
         Record::Schedule(windows) => format!("a schedule of {} windows", windows.len()),
         Record::SyncTip(tip) => format!("the sync tip at block {}", tip.block_number),
         Record::Commitment(accepted) => block(accepted),
+        Record::ChainDropped => "what was kept of the chain is not of it any more".to_owned(),
         Record::TxList { hash, txlist } => format!("txlist {hash}, {} bytes", txlist.len()),
         Record::Evidence { evidence, signer } => format!("evidence of {} by {signer}", evidence.fault.label()),
     }

@@ -54,6 +54,15 @@ impl Conclusion {
     }
 }
 
+/// What a move of the sync tip did (P9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TipMoved {
+    /// What was canonical is not any more; what of it links anew is accepted anew.
+    pub(crate) has_dropped: bool,
+    /// From which block on the host must execute again.
+    pub(crate) execute_from: Option<u64>,
+}
+
 /// A fault of the signer's, found for the first time (P5.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Proven {

@@ -8,6 +8,7 @@ use alloy_primitives::{Address, B256};
 
 use crate::accepted::Accepted;
 use crate::chain::ChainState;
+use crate::chain::heard::Heard;
 use crate::chain::pending::PendingCommitment;
 use crate::chain::verifying::MAX_VERIFYING;
 use crate::config::Config;
@@ -37,6 +38,7 @@ impl ChainState {
         config.max_commitments * COMMITMENT
             + config.max_held * HELD
             + config.max_evidence * EVIDENCE
+            + Heard::MAX_BYTES
             + (MAX_VERIFYING + max_in_responses + config.max_unsent) * PENDING
     }
 
@@ -44,6 +46,7 @@ impl ChainState {
     pub(crate) fn bytes(&self) -> usize {
         self.linked.len() * COMMITMENT
             + self.held.len() * HELD
+            + self.heard.bytes()
             + self.evidence.iter().len() * EVIDENCE
             + (self.verifying.len() + self.recording.len()) * PENDING
     }

@@ -135,11 +135,10 @@ impl TxLists {
     }
 
     /// A list whose hash was checked before, where a commitment names it: from storage, or our own, whose record has been written meanwhile.
-    pub(crate) fn insert_checked(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, next_ready: u64) {
-        if self.store.is_referenced(&hash) && !self.store.has(&hash) {
-            // Without room it is fetched again, like any other.
-            let _ = self.insert(cx, hash, txlist, next_ready);
-        }
+    /// Is it here by that?
+    pub(crate) fn insert_checked(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, next_ready: u64) -> bool {
+        // Without room it is fetched again, like any other.
+        self.store.is_referenced(&hash) && !self.store.has(&hash) && self.insert(cx, hash, txlist, next_ready).is_ok()
     }
 
     /// A hash came back (T4). `None` for a job that is not ours.

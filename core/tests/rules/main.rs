@@ -16,6 +16,7 @@ mod health;
 mod names;
 mod observed;
 mod peers;
+mod promises;
 mod publishing;
 mod rate_limit_vectors;
 mod regressions;

@@ -46,6 +46,7 @@ impl Chain {
                 Record::Schedule(windows) => self.update_schedule(windows),
                 Record::SyncTip(tip) => self.tip = *tip,
                 Record::Commitment(block) => drop(by_number.insert(block.block_number, block.clone())),
+                Record::ChainDropped => by_number.clear(),
                 Record::TxList { hash, .. } => self.stored(*hash),
                 _ => {}
             }
