@@ -60,9 +60,10 @@ impl Core {
                 Ok(())
             }
             Purpose::OwnWindow { start, count } => {
-                let (items, _) = self.commitments_received(request, peer, read_page(body, start, count, slasher));
+                let (items, is_broken) = self.commitments_received(request, peer, read_page(body, start, count, slasher));
+                let len = items.len();
                 self.judge_items(peer, request, items);
-                self.inquiry_answered(&peer, true);
+                self.inquiry_answered(&peer, (!is_broken).then_some(len));
                 Ok(())
             }
             Purpose::TxList { hash, .. } => {
@@ -188,7 +189,7 @@ impl Core {
             Purpose::TxList { hash, command: None } => {
                 self.txlists.fetch_failed(&hash); // the end of the request has others asked
             }
-            Purpose::OwnWindow { .. } => self.inquiry_answered(&peer, false),
+            Purpose::OwnWindow { .. } => self.inquiry_answered(&peer, None),
             Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
         }
         if let Some(command) = purpose.command() {

@@ -242,7 +242,7 @@ impl LinkedChain {
     }
 
     /// Takes back what was kept before a restart, lowest first, unless there is a chain or a tip already. Where the numbers have a gap, or a commitment
-    /// names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, else the last one.
+    /// names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, if there is one.
     pub(crate) fn restore(&mut self, kept: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
         if !self.by_hash.is_empty() || self.tip != SyncTip::default() {
             return Vec::new(); // this life knows better
@@ -270,12 +270,16 @@ impl LinkedChain {
                 }
             }
         };
-        let run = match runs.iter().position(holds_tip) {
-            Some(index) => runs.swap_remove(index),
-            // What lies wholly above the tip was linked to it by blocks that have fallen off.
-            None => runs.pop().filter(|run| run[0].block_number > tip.block_number).unwrap_or_default(),
+        let Some(index) = runs.iter().position(holds_tip) else {
+            self.tip = tip;
+            self.next_ready = tip.block_number.saturating_add(1);
+            return Vec::new(); // what is missing between is not skipped (P5.5)
         };
-        let run: Vec<_> = run.into_iter().rev().take(self.max).rev().collect();
+        let mut run = runs.swap_remove(index);
+        // Where there is no room for all, blocks that are settled go first, and then those that nothing waits for yet.
+        let settled = run.iter().take_while(|accepted| accepted.block_number < tip.block_number).count();
+        run.drain(..settled.min(run.len().saturating_sub(self.max)));
+        run.truncate(self.max);
         self.tip = tip;
         let first = run.first().map_or(0, |first| first.block_number);
         self.next_ready = tip.block_number.saturating_add(1).max(first);

@@ -118,8 +118,9 @@ impl ChainState {
         let preconf = signed.preconf();
         // C4: what was asked for was asked in reach of what is already under way.
         let max_ahead = match origin {
-            Origin::Gossip { .. } | Origin::Own { .. } => cx.config.max_blocks_ahead,
-            Origin::Response { .. } | Origin::Kept => u64::MAX,
+            Origin::Gossip { .. } | Origin::Own { is_recorded: false, .. } => cx.config.max_blocks_ahead,
+            // What was recorded before a restart may come before the node knows where the chain is.
+            Origin::Response { .. } | Origin::Kept | Origin::Own { is_recorded: true, .. } => u64::MAX,
         };
         let reached = commitment::number_in_reach(preconf.block_number, self.linked.floor(), self.linked.head_number(), max_ahead);
         let timely = match origin {

@@ -70,6 +70,8 @@ struct Word {
     is_void: bool,
     /// How many were given before it.
     given: u64,
+    /// What our key said there elsewhere, where this one was never public.
+    elsewhere: Option<B256>,
 }
 
 /// A settled block, as far as our words must be compared with it.
@@ -104,7 +106,7 @@ impl OwnCommitments {
     pub(crate) fn commit(&mut self, signer: Address, (window_end, number): (u64, u64), signed: &SignedCommitment, over_before: u64) {
         let parent = signed.preconf().parent_preconfirmation_hash;
         self.given += 1;
-        let word = Word { said: Said::of(signed), parent, is_void: false, given: self.given };
+        let word = Word { said: Said::of(signed), parent, is_void: false, given: self.given, elsewhere: None };
         self.words.entry((window_end, number, signer)).or_insert(word);
         while self.words.len() > self.max && self.words.first_key_value().is_some_and(|((end, ..), _)| *end < over_before) {
             self.words.pop_first();
@@ -115,6 +117,24 @@ impl OwnCommitments {
             let Some(key) = oldest.map(|(key, _)| *key) else { return };
             self.words.remove(&key);
         }
+    }
+
+    /// What our key said elsewhere is canonical. Is that news?
+    pub(crate) fn enter(&mut self, signer: Address, position: (u64, u64), signed: &SignedCommitment, over_before: u64) -> bool {
+        let hash = Said::of(signed).hash;
+        match self.words.get_mut(&(position.0, position.1, signer)) {
+            None => {
+                self.commit(signer, position, signed, over_before);
+                true
+            }
+            Some(word) => word.said.hash != hash && word.elsewhere.replace(hash) != Some(hash),
+        }
+    }
+
+    /// Was this one never public, as far as our own next word tells, which builds on another?
+    pub(crate) fn is_passed_over(&self, signer: Address, (window_end, number): (u64, u64), hash: &B256) -> bool {
+        let next = number.checked_add(1).and_then(|next| self.words.get(&(window_end, next, signer)));
+        next.is_some_and(|next| next.parent != *hash)
     }
 
     /// Is there room for one more, with nothing forgotten of a window that is not over?

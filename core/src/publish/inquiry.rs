@@ -98,11 +98,18 @@ impl Inquiry {
         }
     }
 
-    /// One who was asked has answered, or will not. Are there answers enough?
-    pub(crate) fn answered(&mut self, peer: &PeerId, is_good: bool) -> bool {
+    /// One who was asked has answered with so many commitments, or will not. Are there answers enough? A full page is none: there may be more.
+    pub(crate) fn answered(&mut self, peer: &PeerId, items: Option<usize>) -> bool {
         let Some(open) = self.open.as_mut().filter(|open| open.asked.contains(peer)) else { return false };
         open.under_way = open.under_way.saturating_sub(1);
-        open.answers += usize::from(is_good);
+        match items {
+            Some(items) if items >= ITEMS as usize => {
+                open.start = open.start.saturating_add(u64::from(ITEMS));
+                open.asked.retain(|asked| asked != peer);
+            }
+            Some(_) => open.answers += 1,
+            None => {}
+        }
         open.answers >= ANSWERS
     }
 
@@ -143,13 +150,13 @@ mod tests {
             inquiry.asked(peer(name));
         }
         assert_eq!(inquiry.next_wanted(), None, "three are under way");
-        assert!(!inquiry.answered(&peer(1), false) && inquiry.next_wanted().is_some());
+        assert!(!inquiry.answered(&peer(1), None) && inquiry.next_wanted().is_some());
         inquiry.asked(peer(4));
-        assert!(!inquiry.answered(&peer(2), true) && !inquiry.answered(&peer(9), true) && !inquiry.answered(&peer(3), true));
-        assert!(inquiry.answered(&peer(4), true) && !inquiry.is_done(1_100));
+        assert!(!inquiry.answered(&peer(2), Some(0)) && !inquiry.answered(&peer(9), Some(0)) && !inquiry.answered(&peer(3), Some(0)));
+        assert!(inquiry.answered(&peer(4), Some(0)) && !inquiry.is_done(1_100));
         let waited: Vec<_> = inquiry.end(&mut cx).into_iter().map(|waiting| waiting.command).collect();
         assert_eq!(waited, [CommandId(1), CommandId(2)]);
-        assert!(inquiry.is_done(1_100) && !inquiry.is_done(1_200) && !inquiry.answered(&peer(4), true));
+        assert!(inquiry.is_done(1_100) && !inquiry.is_done(1_200) && !inquiry.answered(&peer(4), Some(0)));
         assert!(matches!(inquiry.next_wanted().map(|wanted| wanted.purpose), Some(Purpose::OwnWindow { start: 9, .. })), "the next window");
         assert_eq!((inquiry.end(&mut cx).len(), inquiry.end(&mut cx).len(), cx.timers.next()), (1, 0, None));
     }

@@ -39,7 +39,7 @@ use crate::wire::v1::{RawTxList, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLI
 impl Core {
     /// A commitment of our own (P5.7). What can be said at once is said at once; the rest when its signer is recovered.
     pub(crate) fn publish_commitment(&mut self, signed: SignedCommitment) -> Result<CommandId, CommandError> {
-        self.check_own(&signed, SIGNED_COMMITMENT_BYTES)?;
+        self.check_own(&signed, 1, SIGNED_COMMITMENT_BYTES)?;
         let command = self.cx.mint.commands.upcoming(CommandId);
         self.receive_own(command, signed, false).map_err(PublishError::Refused)?;
         let command = self.cx.mint.commands.next(CommandId);
@@ -49,25 +49,25 @@ impl Core {
 
     /// A txlist of our own (P5.7).
     pub(crate) fn publish_txlist(&mut self, txlist: Bytes) -> Result<CommandId, CommandError> {
-        self.check_own_txlist(&txlist, TXLIST_HEADER_BYTES + txlist.len())?;
+        self.check_own_txlist(&txlist, 1, TXLIST_HEADER_BYTES + txlist.len())?;
         Ok(self.hash_own(txlist))
     }
 
     /// A commitment of our own and the txlist that it names, as one (P5.7).
     pub(crate) fn publish_block(&mut self, signed: Box<SignedCommitment>, txlist: Bytes) -> Result<CommandId, CommandError> {
         let len = SIGNED_COMMITMENT_BYTES + TXLIST_HEADER_BYTES + txlist.len();
-        self.check_own_txlist(&txlist, len)?;
-        self.check_own(&signed, len)?;
+        self.check_own_txlist(&txlist, 2, len)?;
+        self.check_own(&signed, 2, len)?;
         let command = self.hash_own(txlist);
         self.outbox.insert_block(command, OwnBlock { signed, is_recorded: false, message: None });
         Ok(command)
     }
 
-    fn check_own(&self, signed: &SignedCommitment, len: usize) -> Result<(), PublishError> {
+    fn check_own(&self, signed: &SignedCommitment, messages: usize, len: usize) -> Result<(), PublishError> {
         if self.cx.config.storage == Storage::Absent {
             return Err(PublishError::NoStorage);
         }
-        self.outbox.check_room(&self.cx.config, len)?;
+        self.outbox.check_room(&self.cx.config, messages, len)?;
         commitment::well_formed(signed, self.cx.config.slasher).map_err(PublishError::Refused)?;
         let preconf = signed.preconf();
         let (number, window_end) = (u64::try_from(preconf.block_number), u64::try_from(preconf.submission_window_end));
@@ -80,11 +80,11 @@ impl Core {
         Ok(())
     }
 
-    fn check_own_txlist(&self, txlist: &Bytes, len: usize) -> Result<(), PublishError> {
+    fn check_own_txlist(&self, txlist: &Bytes, messages: usize, len: usize) -> Result<(), PublishError> {
         if self.cx.config.storage == Storage::Absent {
             return Err(PublishError::NoStorage);
         }
-        self.outbox.check_room(&self.cx.config, len)?;
+        self.outbox.check_room(&self.cx.config, messages, len)?;
         let list = RawTxList { hash: B256::ZERO, txlist: txlist.clone() };
         txlist::fits(&list, self.cx.config.txlist_cap).map_err(PublishError::Refused)
     }
@@ -135,8 +135,8 @@ impl Core {
     }
 
     /// A peer has said what it holds of our window, or will not.
-    pub(crate) fn inquiry_answered(&mut self, peer: &PeerId, is_good: bool) {
-        if self.inquiry.answered(peer, is_good) {
+    pub(crate) fn inquiry_answered(&mut self, peer: &PeerId, items: Option<usize>) {
+        if self.inquiry.answered(peer, items) {
             self.end_inquiry();
         }
     }
@@ -168,14 +168,13 @@ impl Core {
     /// P5.9b: what our key has said in this window elsewhere, and is canonical, enters our records.
     fn record_canonical_of(&mut self, signer: Address, window_end: u64) {
         let of_window = self.chain.canonical_from_head().take_while(|accepted| accepted.window_end >= window_end);
-        let elsewhere = of_window.filter(|accepted| {
-            let position = (accepted.window_end, accepted.block_number);
-            position.0 == window_end && accepted.signer == signer && !self.own.names(signer, position, &accepted.hash)
-        });
-        for accepted in elsewhere.cloned().collect::<Vec<_>>() {
+        let of_key = of_window.filter(|accepted| accepted.window_end == window_end && accepted.signer == signer);
+        let over_before = self.over_before();
+        for accepted in of_key.cloned().collect::<Vec<_>>() {
             let Accepted { signed, block_number, .. } = &*accepted;
-            self.own.commit(signer, (window_end, *block_number), signed, self.over_before());
-            self.cx.persist(Record::Committed(Box::new(OwnCommitment { signer, signed: signed.clone(), txlist: None })));
+            if self.own.enter(signer, (window_end, *block_number), signed, over_before) {
+                self.cx.persist(Record::Committed(Box::new(OwnCommitment { signer, signed: signed.clone(), txlist: None })));
+            }
         }
     }
 
@@ -234,7 +233,11 @@ impl Core {
             self.own.commit(own.signer, (own.window_end(), own.block_number()), &own.signed, over_before);
         }
         self.own_tip_moved(self.chain.tip());
-        words.retain(|own| own.window_end() >= over_before); // C5: nobody would take the others
+        // C5: nobody would take those that are over. And what our own next word does not build on was never said.
+        words.retain(|own| {
+            let position = (own.window_end(), own.block_number());
+            position.0 >= over_before && !self.own.is_passed_over(own.signer, position, &own.hash())
+        });
         words.sort_by_key(|own| (own.window_end(), own.block_number()));
         self.outbox.publish_later(words, self.cx.config.max_unsent_bytes, self.cx.config.max_commitments);
     }

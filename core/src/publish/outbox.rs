@@ -84,7 +84,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// How many wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.outgoing.len() + self.judging.len()
+        self.outgoing.len() + self.judging.len() + self.blocks.len() // a block has two
     }
 
     /// The most bytes that it holds under a configuration.
@@ -97,10 +97,10 @@ impl Outbox {
         self.bytes + self.len() * OWN + self.again_bytes + self.again.len() * size_of::<OwnCommitment>()
     }
 
-    /// Is there room for one more message of this length?
-    pub(crate) fn check_room(&self, config: &Config, len: usize) -> Result<(), PublishError> {
+    /// Is there room for so many more messages of this length together?
+    pub(crate) fn check_room(&self, config: &Config, messages: usize, len: usize) -> Result<(), PublishError> {
         let Config { max_unsent: max, max_unsent_bytes: max_bytes, .. } = *config;
-        let is_full = self.len() >= max || self.bytes + len > max_bytes;
+        let is_full = self.len() + messages > max || self.bytes + len > max_bytes;
         if is_full { Err(PublishError::QueueFull { max, max_bytes }) } else { Ok(()) }
     }
 
@@ -147,7 +147,7 @@ impl Outbox {
     pub(crate) fn next_to_publish_again(&mut self, config: &Config) -> Option<Box<OwnCommitment>> {
         let next = self.again.front()?;
         let len = SIGNED_COMMITMENT_BYTES + next.txlist.as_ref().map_or(0, |txlist| TXLIST_HEADER_BYTES + txlist.len());
-        self.check_room(config, len).ok()?;
+        self.check_room(config, 2, len).ok()?;
         self.take_again()
     }
 
@@ -290,15 +290,15 @@ mod tests {
         let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
         (cx.config.max_unsent, cx.config.max_unsent_bytes) = (2, 2 * LEN);
         let full = Err(PublishError::QueueFull { max: 2, max_bytes: 2 * LEN });
-        assert_eq!((outbox.check_room(&cx.config, 2 * LEN), outbox.check_room(&cx.config, 2 * LEN + 1)), (Ok(()), full));
+        assert_eq!((outbox.check_room(&cx.config, 1, 2 * LEN), outbox.check_room(&cx.config, 1, 2 * LEN + 1)), (Ok(()), full));
         outbox.judging(CommandId(1), LEN);
-        assert_eq!((outbox.check_room(&cx.config, LEN), outbox.check_room(&cx.config, LEN + 1)), (Ok(()), full));
+        assert_eq!((outbox.check_room(&cx.config, 1, LEN), outbox.check_room(&cx.config, 1, LEN + 1)), (Ok(()), full));
         outbox.send(&mut cx, CommandId(2), Topic::TxLists, Bytes::from_static(b"short"), 1_100);
-        assert_eq!((outbox.len(), outbox.check_room(&cx.config, 1)), (2, full), "two of them, however short");
+        assert_eq!((outbox.len(), outbox.check_room(&cx.config, 1, 1)), (2, full), "two of them, however short");
         assert!(outbox.bytes() >= LEN + 5 && outbox.bytes() <= Outbox::max_bytes(&cx.config));
         outbox.judged(CommandId(1));
         outbox.unsent_over(&mut cx, CommandId(2));
-        assert_eq!((outbox.len(), outbox.bytes(), outbox.check_room(&cx.config, 2 * LEN)), (0, 0, Ok(())));
+        assert_eq!((outbox.len(), outbox.bytes(), outbox.check_room(&cx.config, 1, 2 * LEN)), (0, 0, Ok(())));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an honest preconfer never says, whatever its disk, its peers and L1 do; and what a restart does not bring back (P5.9, P9.3).
 #![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::*;
@@ -469,4 +470,113 @@ fn p10_2_the_highest_block_number_of_all_ends_no_loop() {
     node.update(Update::MoveSyncTip(SyncTip { block_number: u64::MAX - 1, preconfirmation_hash: None })).unwrap();
     let outputs = node.commitment(9, &eop);
     assert_eq!((ready(&outputs), refusals(&outputs)), (vec![], vec![Refusal::TooFarAhead]), "there would be no next one");
+}
+
+#[test]
+fn p5_5_a_block_that_is_missing_on_disk_is_not_skipped() {
+    // Its record was refused, or was in the damaged part of a file that was put aside.
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    node.update(Update::MoveSyncTip(tip(0, 0xaa))).unwrap();
+    let blocks: Vec<_> = (0..4).map(|_| writer.block()).collect();
+    let mut kept: Vec<_> = blocks.iter().flat_map(|block| records(&node.block(9, block))).collect();
+    kept.retain(|record| !matches!(record, Record::Commitment(accepted) if accepted.block_number == 1));
+    kept.push(Record::SyncTip(tip(0, 0xaa)));
+    let (mut node, outputs) = restored(kept);
+    node.connect(9);
+    let mut all = ready(&outputs);
+    all.extend(ready(&node.block(9, &blocks[0])));
+    assert!(all.is_empty() || all[0] == 1, "ready, with ancestors down to the sync tip: {all:?}");
+}
+
+#[test]
+fn p5_5_blocks_are_not_skipped_where_the_bound_was_lowered() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let mut kept = vec![Record::Began { at: UnixTime(0) }, Record::Schedule(windows(&[1, 2])), Record::SyncTip(tip(0, 0xaa))];
+    kept.extend(kept_of(&mut node, 9, &mut writer, 5));
+    let mut node = Node::unscheduled(Config { max_commitments: 2, ..Config::new(CHAIN) });
+    let all = ready(&node.update(Update::Restore(kept)).unwrap());
+    assert!(all.is_empty() || all[0] == 1, "what L1 has not settled may have to be executed again: {all:?}");
+}
+
+#[test]
+fn p5_9a_what_was_recorded_waits_until_the_node_knows_where_it_is_however_high_that_is() {
+    let mut writer = Writer { number: 5_000, ..Writer::new(1) };
+    let own = OwnCommitment { signer: address_of(&key(1)), signed: writer.block().0, txlist: None };
+    // The file of the chain was lost, and the sync tip with it; the host says it as soon as it runs.
+    let (mut node, mut outputs) = restored(vec![Record::Committed(Box::new(own))]);
+    outputs.extend(node.update(Update::MoveSyncTip(tip(5_000, 0xaa))).unwrap());
+    assert_eq!(published(&outputs).len(), 1, "{outputs:?}");
+}
+
+#[test]
+fn p5_9b_what_is_canonical_enters_our_records_where_a_word_that_was_never_public_stands() {
+    let mut node = Node::connected_to(&[9]);
+    node.update(Update::MoveSyncTip(tip(0, 0xaa))).unwrap();
+    let mut theirs = Writer::new(1);
+    let (public, ours) = (theirs.block().0, Writer::new(1).write(|preconf| preconf.raw_tx_list_hash = B256::repeat_byte(0xbb)));
+    node.disk_works = false;
+    let (_, outputs) = publish(&mut node, &ours).unwrap();
+    let id = outputs.iter().find_map(|output| if let Output::Persist { id, .. } = output { Some(*id) } else { None }).unwrap();
+    node.input(Input::PersistFailed { id, failure: StorageFailure::Io }); // and the disk has it all the same
+    node.disk_works = true;
+    node.commitment(9, &public); // our key at another host, or before a disk was lost
+    let mut words = Vec::new();
+    for _ in 0..2 {
+        words.extend(records(&publish(&mut node, &theirs.block().0).unwrap().1));
+    }
+    let again = |record: &&Record| matches!(record, Record::Committed(own) if own.signed == public);
+    assert_eq!(words.iter().filter(again).count(), 1, "told to the store once, not at each publication, which it refuses each time");
+}
+
+#[test]
+fn p5_9b_a_word_that_was_never_public_is_not_published_against_what_was_canonical() {
+    let mut theirs = Writer::new(1);
+    let (public, second) = (theirs.block().0, theirs.block().0);
+    let ours = Writer::new(1).write(|preconf| preconf.raw_tx_list_hash = B256::repeat_byte(0xbb));
+    let mut node = Node::connected_to(&[9]);
+    node.update(Update::MoveSyncTip(tip(0, 0xaa))).unwrap();
+    node.disk_works = false;
+    let (_, outputs) = publish(&mut node, &ours).unwrap();
+    let mut disk: BTreeMap<u64, Record> = BTreeMap::new();
+    let mut keep = |outputs: &[Output]| {
+        for record in records(outputs) {
+            if let Record::Committed(own) = &record {
+                disk.entry(own.block_number()).or_insert(record); // as the store does: what was said first stays
+            }
+        }
+    };
+    keep(&outputs);
+    let id = outputs.iter().find_map(|output| if let Output::Persist { id, .. } = output { Some(*id) } else { None }).unwrap();
+    node.input(Input::PersistFailed { id, failure: StorageFailure::Io });
+    node.disk_works = true;
+    node.commitment(9, &public);
+    let (_, outputs) = publish(&mut node, &second).unwrap();
+    assert_eq!(published(&outputs).len(), 1);
+    keep(&outputs);
+    let mut all = vec![Record::SyncTip(tip(0, 0xaa))]; // the file of the chain is behind by what it gathers for 50 ms
+    all.extend(disk.into_values());
+    let (_, outputs) = restored(all);
+    let ours = ours.as_bytes();
+    assert!(!published(&outputs).iter().any(|(.., data)| data[..] == ours[..]), "block 1 of this window was said, and we know what");
+}
+
+#[test]
+fn p5_9b_peers_are_asked_for_all_that_they_hold_of_a_window() {
+    let mut node = Node::new();
+    node.connect(9);
+    let mut writer = Writer::new(1);
+    let before: Vec<_> = (0..64).map(|_| writer.block().0).collect();
+    let mut anew = writer.clone();
+    let said = writer.block().0; // peers hold it too, behind the 64 that they are asked for
+    let other = anew.write(|preconf| preconf.raw_tx_list_hash = B256::repeat_byte(0xbb));
+    let (_, outputs) = publish(&mut node, &other).unwrap();
+    let (request, _) = pages(&outputs)[0];
+    let mut outputs = node.input(Input::ResponseReceived { request, body: CommitmentsPage::encode(before.iter()) });
+    for (request, _) in pages(&outputs) {
+        // Whatever more is asked for is answered.
+        outputs.extend(node.input(Input::ResponseReceived { request, body: CommitmentsPage::encode([&said].into_iter()) }));
+    }
+    outputs.extend(node.wait(Duration::from_secs(2)));
+    assert!(Evidence { fault: Fault::Equivocation, first: said, second: other }.verify(DEFAULT_DOMAIN).is_ok());
+    assert_eq!(published(&outputs).len(), 0, "the window has more than 64 blocks, and nobody was asked for them");
 }
