@@ -13,6 +13,7 @@ mod discovery;
 mod evidence;
 mod framing;
 mod health;
+mod lives;
 mod names;
 mod observed;
 mod peers;
