@@ -429,7 +429,7 @@ impl ChainState {
     /// P5.9, P5.9b: may a commitment of our own be said, whatever the chain says to it?
     fn may_be_said(&self, pending: &PendingCommitment, signer: Address, own: &OwnCommitments) -> Result<(), Refusal> {
         let (position, said) = (pending.position(), Said::of(&pending.signed));
-        if own.contradicts(signer, position, said) || self.heard.contradicts(signer, position, said) {
+        if own.contradicts(signer, position, &pending.signed) || self.heard.contradicts(signer, position, said) {
             return Err(Refusal::Equivocation); // P5.9: here, or at another host with our key
         }
         if self.recording.has(&pending.hash) {

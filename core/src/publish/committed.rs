@@ -5,8 +5,11 @@
 //!
 //! | two words of one signer about one block number | |
 //! |---|---|
-//! | in one window | the first binds for ever, and so does the end of a window (C8) |
+//! | in one window | the first binds for ever |
 //! | in two windows | the first binds until L1 has settled another block there, has taken its parent back, or has passed its window's end |
+//!
+//! In one window a word that may have left the node also binds its neighbours: the next block builds on it (C9), and none follows one that ends
+//! the window (C8). A word that was recorded and then refused, because another block had come first, has not left: the node goes on elsewhere.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +71,8 @@ struct Word {
     parent: B256,
     /// In other windows it binds no more.
     is_void: bool,
+    /// Others may know of it: it was accepted here, or was kept before a restart.
+    may_be_out: bool,
     /// How many were given before it.
     given: u64,
     /// What our key said there elsewhere, where this one was never public.
@@ -103,10 +108,10 @@ impl OwnCommitments {
 
     /// A key of ours gives its word. The first one stays, whatever order records come in. Where there are too many, those of windows that were
     /// over before this time go, the oldest first; beyond what a window may take, what was said first goes, and never what was just said.
-    pub(crate) fn commit(&mut self, signer: Address, (window_end, number): (u64, u64), signed: &SignedCommitment, over_before: u64) {
+    pub(crate) fn bind(&mut self, signer: Address, (window_end, number): (u64, u64), signed: &SignedCommitment, over_before: u64) {
         let parent = signed.preconf().parent_preconfirmation_hash;
         self.given += 1;
-        let word = Word { said: Said::of(signed), parent, is_void: false, given: self.given, elsewhere: None };
+        let word = Word { said: Said::of(signed), parent, is_void: false, may_be_out: false, given: self.given, elsewhere: None };
         self.words.entry((window_end, number, signer)).or_insert(word);
         while self.words.len() > self.max && self.words.first_key_value().is_some_and(|((end, ..), _)| *end < over_before) {
             self.words.pop_first();
@@ -116,6 +121,15 @@ impl OwnCommitments {
             let oldest = self.words.iter().filter(|(_, word)| word.given != newest).min_by_key(|(_, word)| word.given);
             let Some(key) = oldest.map(|(key, _)| *key) else { return };
             self.words.remove(&key);
+        }
+    }
+
+    /// The same of a word that leaves now, or may have left.
+    pub(crate) fn commit(&mut self, signer: Address, position: (u64, u64), signed: &SignedCommitment, over_before: u64) {
+        self.bind(signer, position, signed, over_before);
+        let hash = Said::of(signed).hash;
+        if let Some(word) = self.words.get_mut(&(position.0, position.1, signer)).filter(|word| word.said.hash == hash) {
+            word.may_be_out = true;
         }
     }
 
@@ -148,12 +162,22 @@ impl OwnCommitments {
         self.words.get(&(window_end, number, signer)).is_some_and(|word| word.said.hash == *hash)
     }
 
-    /// P5.9: has this key given another word that still binds?
-    pub(crate) fn contradicts(&self, signer: Address, position: (u64, u64), new: Said) -> bool {
-        let (window_end, number) = position;
-        let elsewhere = self.words.iter().filter(|((end, of, by), _)| *end != window_end && (*of, *by) == (number, signer));
-        contradicts_in_window(&self.words, |word| word.said, signer, position, new)
-            || elsewhere.into_iter().any(|(_, word)| word.said.hash != new.hash && !word.is_void)
+    /// P5.9: has this key given another word that still binds, and that this one contradicts?
+    pub(crate) fn contradicts(&self, signer: Address, (window_end, number): (u64, u64), signed: &SignedCommitment) -> bool {
+        let (new, parent) = (Said::of(signed), signed.preconf().parent_preconfirmation_hash);
+        let by_signer = self.words.iter().filter(|((.., by), word)| *by == signer && word.said.hash != new.hash);
+        by_signer.into_iter().any(|((window, of, _), word)| {
+            let is_here = *window == window_end;
+            let is_other_link = (of.checked_add(1) == Some(number) && word.said.hash != parent) // C9
+                || (number.checked_add(1) == Some(*of) && word.parent != new.hash);
+            match of.cmp(&number) {
+                Ordering::Equal => is_here || !word.is_void,
+                _ if !is_here || !word.may_be_out => false,
+                Ordering::Less if word.said.eop => true, // C8
+                Ordering::Greater if new.eop => true,
+                Ordering::Less | Ordering::Greater => is_other_link && !word.is_void,
+            }
+        })
     }
 
     /// The sync tip moved (P9.3). `settled` says what stands at a number at or below it, if that is known.
@@ -235,8 +259,14 @@ mod tests {
             self.commit(SIGNER, position, &word(name, B256::ZERO), 150);
         }
 
+        /// What a good word would build on.
+        fn expected_parent(&self, (window_end, number): (u64, u64)) -> B256 {
+            let before = number.checked_sub(1).and_then(|before| self.words.get(&(window_end, before, SIGNER)));
+            before.map_or(B256::ZERO, |before| before.said.hash)
+        }
+
         fn forbids(&self, position: (u64, u64), name: u8) -> bool {
-            self.contradicts(SIGNER, position, Said::of(&word(name, B256::ZERO)))
+            self.contradicts(SIGNER, position, &word(name, self.expected_parent(position)))
         }
     }
 
@@ -247,7 +277,7 @@ mod tests {
             book.say(position, name);
         }
         assert!(book.forbids((200, 7), 2) && !book.forbids((200, 7), 1) && !book.forbids((200, 9), 1));
-        assert!(!book.contradicts(Address::ZERO, (200, 7), Said::of(&word(2, B256::ZERO))));
+        assert!(!book.contradicts(Address::ZERO, (200, 7), &word(2, B256::ZERO)));
         book.say((200, 9), 1);
         assert!(book.forbids((200, 7), 2), "its window is not over");
         book.say((100, 3), 1);
@@ -266,9 +296,24 @@ mod tests {
         // C8
         let mut book = book(9);
         book.say((200, 7), EOP);
-        assert!(book.forbids((200, 8), 1) && !book.forbids((200, 6), 1) && !book.forbids((300, 8), 1));
+        assert!(book.forbids((200, 8), 1) && !book.forbids((200, 5), 1) && !book.forbids((300, 8), 1));
         book.say((300, 9), 1);
-        assert!(book.forbids((300, 8), EOP) && !book.forbids((300, 8), 1) && !book.forbids((300, 10), EOP));
+        assert!(book.forbids((300, 6), EOP) && !book.forbids((300, 6), 1) && !book.forbids((300, 10), EOP));
+    }
+
+    #[test]
+    fn p5_9_a_word_that_may_be_out_binds_its_neighbours_and_one_that_is_only_recorded_does_not() {
+        // C9
+        let mut book = book(9);
+        book.bind(SIGNER, (200, 7), &word(1, B256::ZERO), 0);
+        let on = |parent| word(3, parent);
+        let other = B256::repeat_byte(9);
+        assert!(!book.contradicts(SIGNER, (200, 8), &on(other)), "it never left");
+        book.say((200, 7), 1);
+        assert!(book.contradicts(SIGNER, (200, 8), &on(other)), "it does not build on what was said");
+        assert!(!book.contradicts(SIGNER, (200, 8), &on(crypto::preconfirmation_hash(&word(1, B256::ZERO)))));
+        assert!(book.contradicts(SIGNER, (200, 6), &on(other)), "what was said does not build on it");
+        assert!(!book.contradicts(SIGNER, (300, 8), &on(other)), "another window");
     }
 
     #[test]

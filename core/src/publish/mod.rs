@@ -26,7 +26,7 @@ use crate::input::StorageFailure;
 use crate::machine::Core;
 use crate::origin::Origin;
 use crate::output::{Event, Outcome};
-use crate::publish::committed::{Said, Settled};
+use crate::publish::committed::Settled;
 use crate::publish::inquiry::Waiting;
 use crate::publish::outbox::OwnBlock;
 use crate::record::{OwnCommitment, Record};
@@ -73,7 +73,7 @@ impl Core {
         let (number, window_end) = (u64::try_from(preconf.block_number), u64::try_from(preconf.submission_window_end));
         if let (Ok(number), Ok(window_end)) = (number, window_end)
             && let Some(window) = self.schedule.containing(window_end)
-            && self.own.contradicts(window.preconfer, (window_end, number), Said::of(signed))
+            && self.own.contradicts(window.preconfer, (window_end, number), signed)
         {
             return Err(PublishError::Refused(Refusal::Equivocation)); // P5.9
         }
@@ -156,7 +156,7 @@ impl Core {
     pub(crate) fn record_own(&mut self, origin: Origin, signer: Address, position: (u64, u64), hash: B256, signed: &SignedCommitment) {
         let Origin::Own { command, .. } = origin else { return };
         self.record_canonical_of(signer, position.0);
-        self.own.commit(signer, position, signed, self.over_before());
+        self.own.bind(signer, position, signed, self.over_before());
         let message = self.outbox.block_mut(command).and_then(|block| block.message.clone());
         // Published with it, or before it.
         let txlist = message.map(|message| message.slice(TXLIST_HEADER_BYTES..));
