@@ -164,10 +164,7 @@ fn every_value_within_a_step_has_its_place() {
     assert_eq!(variants::<Fault>(), ["Equivocation", "AfterEop", "BrokenLink"]);
     assert_eq!(variants::<PublishOutcome>(), ["Sent", "NoPeers", "Busy", "Duplicate", "Refused"]);
     assert_eq!(variants::<Found>(), ["Signer", "Hash"]);
-    assert_eq!(
-        variants::<Record>(),
-        ["Began", "Committed", "Peer", "Known", "Schedule", "SyncTip", "Commitment", "TxList", "Evidence"]
-    );
+    assert_eq!(variants::<Record>(), ["Began", "Committed", "Peer", "Known", "Schedule", "SyncTip", "Commitment", "TxList", "Evidence"]);
     assert_eq!(variants::<ChainLabel>(), ["Missing", "Chain", "Unreadable"]);
     assert_eq!(variants::<LimitKind>(), ["TokenBucket", "FixedWindow"]);
 }
