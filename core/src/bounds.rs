@@ -5,6 +5,8 @@
 //!
 //! Not counted: what libp2p holds, and what the application keeps of events that it has taken.
 
+use alloy_primitives::B256;
+
 use crate::chain::ChainState;
 use crate::config::Config;
 use crate::cost::{TIMER, entry};
@@ -28,8 +30,10 @@ use crate::peer::table::{Connected, ConnectionInfo};
 use crate::publish::committed::OwnCommitments;
 use crate::publish::inquiry::MAX_INQUIRY_ITEMS;
 use crate::publish::outbox::Outbox;
+use crate::publish::receipts::Receipts;
 use crate::request::Requests;
 use crate::request::serve::Serving;
+use crate::request::user_pages::UserPages;
 use crate::schedule::{MAX_WINDOWS, Window};
 use crate::sync::{CatchUp, MAX_PAGE_ITEMS, MAX_PAGE_ITEMS_JUDGED};
 use crate::time::Time;
@@ -59,7 +63,9 @@ const ACCOUNT: usize =
 
 /// What a remembered peer may still ask of us, and we of it.
 fn allowances(config: &Config) -> usize {
-    let limits = 3 * (size_of::<Limiter>() + OutboundLimiter::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
+    let limits = 3 * (2 * size_of::<Limiter>() + OutboundLimiter::max_bytes(&config.request_limit))
+        + 2 * size_of::<ByteBudget>()
+        + size_of::<Limiter>();
     2 * limits + entry::<PeerId, [u64; 4]>() + entry::<(bool, Time, PeerId), ()>()
 }
 
@@ -78,7 +84,10 @@ pub fn memory_bound(config: &Config) -> usize {
         + TxLists::max_bytes(config, MAX_CONNECTED)
         + Outbox::max_bytes(config)
         + OwnCommitments::max_bytes(config)
+        + Receipts::MAX_BYTES
+        + config.max_commitments * entry::<B256, ()>() // txlists that came from storage
         + Requests::max_bytes(config)
+        + 2 * config.max_requests * UserPages::PAGE
         + Serving::max_bytes(config)
         + CatchUp::max_bytes(MAX_CONNECTED)
         + MAX_WINDOWS * entry::<u64, Window>()
@@ -100,7 +109,10 @@ impl Core {
             + self.txlists.bytes()
             + self.outbox.bytes()
             + self.own.bytes()
+            + Receipts::MAX_BYTES
+            + self.restored_txlists.len() * entry::<B256, ()>()
             + self.requests.bytes()
+            + self.user_pages.len() * UserPages::PAGE
             + self.serving.bytes()
             + self.catch_up.bytes()
             + self.schedule.len() * entry::<u64, Window>()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 
+use crate::chain::ruling::TipMoved;
 use crate::error::{CommandError, UpdateError};
 use crate::id::{CommandId, PeerId};
 use crate::machine::Core;
@@ -33,6 +34,10 @@ impl Core {
         let max = MAX_COMMITMENTS_PER_RESPONSE as u32;
         if !(1..=max).contains(&count) {
             return Err(CommandError::BadCount { count, min: 1, max });
+        }
+        let (in_flight, max) = (self.user_pages.len(), self.cx.config.max_requests);
+        if in_flight >= max {
+            return Err(CommandError::TooManyRequests { in_flight, max }); // P10.1: their signers are being recovered
         }
         let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
         self.ask_for_user(peer, Protocol::GetCommitments, body, |command| Purpose::Commitments { start, count, command })
@@ -62,12 +67,14 @@ impl Core {
     /// P9.3
     pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) {
         self.cx.persist(Record::SyncTip(tip));
-        let execute_from = self.chain.tip_moved(tip);
+        let TipMoved { has_dropped, execute_from } = self.chain.tip_moved(tip);
+        if has_dropped {
+            self.cx.persist(Record::ChainDropped);
+        }
         self.catch_up.tip_moved();
         self.own_tip_moved(tip);
         if let Some(from) = execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
-            self.restored_to = self.restored_to.min(from.saturating_sub(1));
             self.cx.tell(Event::ExecuteAgain { from });
         }
         self.settle_rulings();

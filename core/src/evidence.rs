@@ -270,6 +270,11 @@ impl EvidenceBook {
         Some(evidence)
     }
 
+    /// Was a fault at this number of this window told, whoever's?
+    pub(crate) fn has_told(&self, position: (u64, u64)) -> bool {
+        self.positions.iter().any(|(_, window_end, number)| (*window_end, *number) == position)
+    }
+
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Evidence>> {
         self.found.iter().map(|(_, evidence)| evidence)
     }

@@ -95,6 +95,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod accepted;
 mod bounds;
 mod chain;
 mod commands;
@@ -142,6 +143,7 @@ pub use alloy_primitives::{Address, B256, U256, keccak256};
 pub use bytes::Bytes;
 pub use secp256k1::SecretKey;
 
+pub use accepted::Accepted;
 pub use bounds::memory_bound;
 pub use config::error::ConfigError;
 pub use config::{Config, Storage};
@@ -157,7 +159,7 @@ pub use id::{
 pub use input::{Command, DialFailure, Direction, Input, PublishOutcome, RequestFailure, StorageFailure, SupportedProtocols, Update};
 pub use job::{Found, Job, JobDone, Work};
 pub use machine::Core;
-pub use output::{Accepted, Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source};
+pub use output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output, Response, Source};
 pub use peer::conduct::{Conduct, POINT, ScoreRules, Weights};
 pub use peer::connections::ConnectionLimits;
 pub use peer::gater::{ConnectionGater, GaterConfig, GaterFull, GaterRefusal, MAX_GATER_ENTRIES, PeerState};

@@ -3,6 +3,10 @@
 //! Invariant: between two calls every part is consistent with the others; nothing is half applied. What takes long is out as a job or a
 //! request, and the table that waits for it has a bound.
 
+use std::collections::BTreeSet;
+
+use alloy_primitives::B256;
+
 use crate::bounds::memory_bound;
 use crate::chain::ChainState;
 use crate::config::Config;
@@ -23,8 +27,10 @@ use crate::peer::table::{ConnectionInfo, Peers};
 use crate::publish::committed::OwnCommitments;
 use crate::publish::inquiry::Inquiry;
 use crate::publish::outbox::Outbox;
+use crate::publish::receipts::Receipts;
 use crate::request::Requests;
 use crate::request::serve::Serving;
+use crate::request::user_pages::UserPages;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::sync::CatchUp;
@@ -55,17 +61,19 @@ pub struct Core {
     pub(crate) peers: Peers,
     pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
+    pub(crate) user_pages: UserPages,
     pub(crate) serving: Serving,
     pub(crate) catch_up: CatchUp,
     pub(crate) outbox: Outbox,
     pub(crate) own: OwnCommitments,
     pub(crate) inquiry: Inquiry,
+    pub(crate) receipts: Receipts,
     pub(crate) gater: ConnectionGater,
     pub(crate) dials: Dials,
     pub(crate) discovery: Discovery,
     pub(crate) executed: u64,
-    /// The highest block that came from storage: it need not be written there again.
-    pub(crate) restored_to: u64,
+    /// Txlists that came from storage: they need not be written there again.
+    pub(crate) restored_txlists: BTreeSet<B256>,
     /// The block that the host failed at, and how often on end (P10.4).
     pub(crate) failed: Option<(u64, u32)>,
     /// What is wanted must be looked at before the step ends.
@@ -103,16 +111,18 @@ impl Core {
             peers: Peers::new(config),
             reputation: Reputation::new(config),
             requests: Requests::default(),
+            user_pages: UserPages::default(),
             serving: Serving::default(),
             catch_up: CatchUp::default(),
             outbox: Outbox::default(),
             own: OwnCommitments::new(config, now.unix),
             inquiry: Inquiry::default(),
+            receipts: Receipts::default(),
             discovery: Discovery::new(Candidates::new(config.gater.max_per_neighbourhood as usize)),
             gater,
             dials,
             executed: 0,
-            restored_to: 0,
+            restored_txlists: BTreeSet::new(),
             failed: None,
             dispatch_due: false,
             cx,
@@ -291,6 +301,7 @@ impl Core {
     }
 
     fn end(&mut self) {
+        self.publish_again();
         self.dispatch_if_due();
         self.cx.end();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
-use crate::crypto;
+use crate::accepted::Accepted;
 use crate::error::{PublishError, Refusal, RequestError};
 use crate::evidence::Evidence;
 use crate::id::{ChannelId, CommandId, ConnectionId, DialId, LookupId, MessageId, PeerId, PersistId, PublishId, RequestId};
@@ -183,34 +183,6 @@ impl Source {
     }
 }
 
-/// A commitment that passed every rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Accepted {
-    /// Its bytes and fields.
-    pub signed: SignedCommitment,
-    /// Its preconfirmation hash (P4.1).
-    pub hash: B256,
-    /// Who signed it.
-    pub signer: Address,
-    /// Its block number; an accepted one fits 64 bits.
-    pub block_number: u64,
-    /// Its window's end, in unix seconds.
-    pub window_end: u64,
-}
-
-impl Accepted {
-    /// What was accepted of this signer before. `None` where its number or its window's end does not fit 64 bits: that never was.
-    ///
-    /// Whether it is signed by this signer, and good, is not looked at.
-    pub fn of(signed: SignedCommitment, signer: Address) -> Option<Self> {
-        let preconf = signed.preconf();
-        let block_number = u64::try_from(preconf.block_number).ok()?;
-        let window_end = u64::try_from(preconf.submission_window_end).ok()?;
-        Some(Self { hash: crypto::preconfirmation_hash(&signed), signer, block_number, window_end, signed })
-    }
-}
-
 /// How a command that takes time ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -226,8 +198,8 @@ pub enum Outcome {
         /// What it said.
         head: PreconfHead,
     },
-    /// A peer's commitments: in range, in order, without a gap, each linked to the one before. Their signatures are checked as they are
-    /// taken into the chain, not here.
+    /// A peer's commitments: in range, in order, without a gap, each linked to the one before, each signed by whoever the schedule elected,
+    /// as far as it reaches (P6.4).
     Commitments {
         /// Who answered.
         peer: PeerId,
@@ -321,7 +293,7 @@ pub enum Event {
         /// Its txlist; `None` for an EOP that only hands over (P5.3).
         txlist: Option<Bytes>,
     },
-    /// A preconfer handed its window over (P5.3).
+    /// A preconfer handed its window over (P5.3). Where its last block has a txlist, behind that one's [`BlockReady`](Self::BlockReady).
     Handoff {
         /// Its last commitment.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
@@ -359,6 +331,19 @@ pub enum Event {
         block_number: u64,
         /// Its preconfirmation hash.
         hash: B256,
+    },
+    /// A peer has shown that it has what we published: by its head, by a page, or by a copy (P5.9d). Once for each of the first peers.
+    PublicationSeen {
+        /// The command that published it.
+        command: CommandId,
+        /// Its block number.
+        block_number: u64,
+        /// Its preconfirmation hash.
+        hash: B256,
+        /// Who has it.
+        peer: PeerId,
+        /// How many have shown it so far, this one among them. No more than 32 are told.
+        peers: usize,
     },
     /// A record could not be written (P10.4). The node goes on; what it could not record of its own it does not publish (P5.9a).
     StorageFailed {

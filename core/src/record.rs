@@ -9,11 +9,11 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
+use crate::accepted::Accepted;
 use crate::crypto;
 use crate::discovery::record::KnownNode;
 use crate::evidence::Evidence;
 use crate::id::PeerId;
-use crate::output::Accepted;
 use crate::schedule::Window;
 use crate::time::UnixTime;
 use crate::tip::SyncTip;
@@ -49,6 +49,8 @@ pub enum Record {
     SyncTip(SyncTip),
     /// A commitment of the canonical chain. It replaces what was kept at its number.
     Commitment(#[cfg_attr(feature = "serde", serde(with = "crate::serialize::accepted"))] Arc<Accepted>),
+    /// None of the commitments that were kept so far is of the canonical chain any more (P9.3). Those that are again follow.
+    ChainDropped,
     /// A txlist that a commitment of the chain names, whose hash was checked.
     TxList {
         /// Its keccak-256.

@@ -19,17 +19,17 @@ impl Core {
     pub(crate) fn restore(&mut self, now: Now, records: Vec<Record>) {
         let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
         let (mut commitments, mut txlists, mut own) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut tip = None;
+        let (mut tip, mut schedule) = (None, Vec::new());
         for record in records {
             match record {
                 Record::Began { at } => self.own.began(at),
                 Record::Committed(word) => own.push(word),
                 Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
                 Record::Known(node) => drop(known.insert(node.record.peer, node)),
-                // It was taken before; one that is not any more is not.
-                Record::Schedule(windows) => drop(self.schedule.update(&windows)),
+                Record::Schedule(windows) => schedule = windows,
                 Record::SyncTip(kept) => tip = Some(kept),
                 Record::Commitment(accepted) => drop(commitments.insert(accepted.block_number, accepted)),
+                Record::ChainDropped => commitments.clear(),
                 Record::TxList { hash, txlist } => txlists.push((hash, txlist)),
                 Record::Evidence { evidence, signer } => self.chain.restore_evidence(signer, *evidence),
             }
@@ -40,22 +40,23 @@ impl Core {
         for node in known.values() {
             self.restore_known(now, node);
         }
+        if self.schedule.len() == 0 {
+            // It was taken before; one that is not any more is not.
+            let _ = self.schedule.update(&schedule);
+            self.chain.schedule_changed();
+        }
+        let next_ready = |core: &Self| core.chain.next_ready();
         for accepted in self.chain.restore(commitments.into_values().collect(), tip) {
-            self.restored_to = accepted.block_number;
-            self.txlists.add_reference(
-                &mut self.cx,
-                &accepted,
-                None,
-                accepted.block_number >= self.chain.next_ready(),
-                self.chain.next_ready(),
-            );
+            let (from, is_executed) = (next_ready(self), accepted.block_number >= next_ready(self));
+            self.txlists.add_reference(&mut self.cx, &accepted, None, is_executed, from);
         }
         for (hash, txlist) in txlists {
-            self.txlists.insert_checked(&mut self.cx, hash, &txlist, self.chain.next_ready());
+            let from = next_ready(self);
+            if self.txlists.insert_checked(&mut self.cx, hash, &txlist, from) {
+                self.restored_txlists.insert(hash);
+            }
         }
-        for word in own {
-            self.restore_own(&word);
-        }
+        self.restore_own(own);
         self.settle_rulings();
         self.emit_ready();
         self.resume();

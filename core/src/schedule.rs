@@ -90,14 +90,24 @@ impl Schedule {
         if let Some(pair) = windows.windows(2).find(|pair| pair[1].start < pair[0].end) {
             return Err(ScheduleError::Overlap { start: pair[1].start, previous_end: pair[0].end });
         }
+        let mut after = 0;
         for window in windows {
-            self.make_room_for(*window);
-            self.by_end.insert(window.end, *window);
+            let window = Window { start: self.start_of_tail(window).max(after).min(window.start), ..*window };
+            after = window.end;
+            self.make_room_for(window);
+            self.by_end.insert(window.end, window);
         }
         while self.by_end.len() > MAX_WINDOWS {
             self.by_end.pop_first();
         }
         Ok(())
+    }
+
+    /// P9.2: a window whose beginning was known to lie further back, because it owns the tail of the epoch before, keeps that: whoever is told of
+    /// its own epoch alone does not know the tail, and must not take it away.
+    fn start_of_tail(&self, new: &Window) -> u64 {
+        let known = self.by_end.get(&new.end).filter(|known| known.preconfer == new.preconfer);
+        known.map_or(new.start, |known| known.start.min(new.start))
     }
 
     /// Removes every window that overlaps the new one.

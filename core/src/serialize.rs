@@ -62,7 +62,7 @@ pub(crate) mod accepted {
     use alloy_primitives::Address;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::output::Accepted;
+    use crate::accepted::Accepted;
     use crate::wire::v1::SignedCommitment;
 
     pub(crate) fn serialize<S: Serializer>(accepted: &Arc<Accepted>, to: S) -> Result<S::Ok, S::Error> {

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
+use crate::accepted::Accepted;
 use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling};
 use crate::error::{Refusal, RequestError};
 use crate::id::{HeldId, JobId, MessageId, PeerId};
 use crate::machine::Core;
 use crate::origin::Origin;
-use crate::output::{Accepted, Action, Event, Outcome};
+use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::record::Record;
@@ -38,9 +39,10 @@ impl Core {
     pub(crate) fn gossip_received(&mut self, peer: PeerId, message: MessageId, topic: Topic, data: &Bytes) {
         let origin = Origin::Gossip { peer, message: Some(message) };
         let received = match topic {
-            Topic::Commitments => {
-                commitment::shape(data, self.cx.config.slasher).and_then(|signed| self.receive_commitment(origin, signed))
-            }
+            Topic::Commitments => commitment::shape(data, self.cx.config.slasher).and_then(|signed| {
+                self.receipts.commitment_shown(&mut self.cx, peer, &signed);
+                self.receive_commitment(origin, signed)
+            }),
             Topic::TxLists => {
                 let (mono, peers) = (self.cx.now.mono, &mut self.peers);
                 self.txlists.arrived(&mut self.cx, (peer, message), data, |len| peers.admit_txlist_bytes(mono, peer, len))
@@ -53,11 +55,14 @@ impl Core {
 
     /// A commitment that is well formed (C1–C3). `Ok` means that its ruling comes later.
     pub(crate) fn receive_commitment(&mut self, origin: Origin, signed: SignedCommitment) -> Result<(), Refusal> {
-        self.chain.receive(&mut self.cx, &self.schedule, origin, signed)
+        let (now, peers) = (self.cx.now.mono, &mut self.peers);
+        self.chain.receive(&mut self.cx, &self.schedule, origin, signed, |peer| peers.admit_recovery(now, peer))
     }
 
     /// A commitment's signer came back.
     pub(crate) fn signer_found(&mut self, job: JobId, signer: Option<Address>) {
+        let checked = self.user_pages.signer_found(&self.schedule, job, signer);
+        self.user_page_checked(checked);
         self.chain.signer_found(job, signer);
         let was_full = self.chain.verifying_in_responses() >= MAX_PAGE_ITEMS_JUDGED;
         self.settle_rulings();
@@ -138,13 +143,13 @@ impl Core {
         self.txlists.add_reference(&mut self.cx, new, origin.peer(), is_executed, self.chain.next_ready());
     }
 
-    /// C10, and the handoff that an EOP is (P5.3).
+    /// C10, and the handoff that an EOP without a txlist is (P5.3).
     fn accept(&mut self, origin: Origin, accepted: &Arc<Accepted>) {
         self.cx.persist(Record::Commitment(accepted.clone()));
         self.cx.tell(Event::CommitmentAccepted { commitment: accepted.clone(), source: origin.source() });
-        if accepted.signed.preconf().eop {
-            let next = self.schedule.following(accepted.window_end).map(|window| window.preconfer);
-            self.cx.tell(Event::Handoff { commitment: accepted.clone(), next });
+        let preconf = accepted.signed.preconf();
+        if preconf.eop && !preconf.has_txlist() {
+            self.hand_over(accepted.clone()); // P5.3: nothing is to be executed
         }
         match origin {
             Origin::Gossip { peer, message: Some(message) } => self.accept_gossip(peer, message, "C10"),
@@ -177,7 +182,7 @@ impl Core {
         self.settle_txlist(ruling);
         self.emit_ready();
         if matches!(origin, Origin::Response { .. }) {
-            self.dispatch_soon(); // its place among the requests is free
+            self.dispatch_soon(); // its slot among the requests is free
         }
     }
 
@@ -210,6 +215,10 @@ impl Core {
                 }
             }
             (Origin::Own { command, .. }, None) => {
+                self.own_txlist_hashed(command, hash, own.expect("our own txlist comes with the message to publish"));
+            }
+            // T5: a block goes out whole whether there is room for its list here or not.
+            (Origin::Own { command, .. }, Some(Refusal::NoRoom)) if self.outbox.block_mut(command).is_some() => {
                 self.own_txlist_hashed(command, hash, own.expect("our own txlist comes with the message to publish"));
             }
             (Origin::Own { command, is_recorded }, Some(refusal)) => self.own_refused(command, is_recorded, refusal),
@@ -258,11 +267,20 @@ impl Core {
             let preconf = commitment.signed.preconf();
             let hash = preconf.raw_tx_list_hash;
             let txlist = preconf.has_txlist().then(|| self.txlists.get(&hash).cloned()).flatten();
-            if let Some(txlist) = txlist.clone().filter(|_| commitment.block_number > self.restored_to) {
+            if let Some(txlist) = txlist.clone().filter(|_| !self.restored_txlists.remove(&hash)) {
                 self.cx.persist(Record::TxList { hash, txlist });
             }
-            self.cx.tell(Event::BlockReady { commitment, txlist });
+            let hands_over = preconf.eop && txlist.is_some();
+            self.cx.tell(Event::BlockReady { commitment: commitment.clone(), txlist });
+            if hands_over {
+                self.hand_over(commitment); // P5.3: execute, then hand off
+            }
         }
+    }
+
+    fn hand_over(&mut self, commitment: Arc<Accepted>) {
+        let next = self.schedule.following(commitment.window_end).map(|window| window.preconfer);
+        self.cx.tell(Event::Handoff { commitment, next });
     }
 
     /// The pause behind a failure of the host is over.

@@ -3,7 +3,7 @@
 //! | asked for | a good answer | a broken one (P6.4) | none (P6.5) |
 //! |---|---|---|---|
 //! | a head | the peer is paid, its claim counts, a command that waits ends | a failure; the command fails | the command fails |
-//! | commitments, by our user | the peer is paid, the command ends | a failure; the command fails | the command fails |
+//! | commitments, by our user | once their signers are recovered and are the elected ones, the peer is paid and the command ends | a failure; the command fails | the command fails |
 //! | a page | the peer is paid, items are judged | one failure; its good items are judged, another peer has the rest | another peer is asked |
 //! | the parent of a child | the peer is paid, it is judged | one failure | nothing: the next child asks again |
 //! | what there is of our own window | the peer is paid, items are judged before what waits for them (P5.9b) | one failure | another peer is asked |
@@ -26,6 +26,7 @@ use crate::peer::score::Standing;
 use crate::peer::table::Connected;
 use crate::request::response::{PageRead, read_head, read_page, read_txlist};
 use crate::request::serve::answer;
+use crate::request::user_pages::Checked;
 use crate::request::wanted::Purpose;
 use crate::request::{Ended, Sent};
 use crate::verdict::Verdict;
@@ -43,8 +44,9 @@ impl Core {
             Purpose::Commitments { start, count, command } => {
                 let PageRead { items: commitments, broken } = read_page(body, start, count, slasher);
                 broken.map_or(Ok(()), Err).map(|()| {
-                    self.answered_well(peer, request);
-                    self.cx.finish(command, Outcome::Commitments { peer, commitments });
+                    let about = (request, peer, command);
+                    let checked = self.user_pages.arrived(&mut self.cx, &self.schedule, about, commitments);
+                    self.user_page_checked(checked);
                 })
             }
             Purpose::Page { start, count } => {
@@ -58,9 +60,10 @@ impl Core {
                 Ok(())
             }
             Purpose::OwnWindow { start, count } => {
-                let (items, _) = self.commitments_received(request, peer, read_page(body, start, count, slasher));
+                let (items, is_broken) = self.commitments_received(request, peer, read_page(body, start, count, slasher));
+                let len = items.len();
                 self.judge_items(peer, request, items);
-                self.inquiry_answered(&peer, true);
+                self.inquiry_answered(&peer, (!is_broken).then_some(len));
                 Ok(())
             }
             Purpose::TxList { hash, .. } => {
@@ -74,11 +77,31 @@ impl Core {
         self.dispatch_soon();
     }
 
+    /// P6.4: what our user asked for is handed over, and paid for, once its signatures are checked.
+    pub(crate) fn user_page_checked(&mut self, checked: Option<Checked>) {
+        let Some(Checked { request, peer, command, items }) = checked else { return };
+        match items {
+            Ok(commitments) => {
+                self.answered_well(peer, request);
+                self.cx.finish(command, Outcome::Commitments { peer, commitments });
+            }
+            Err(refusal) => {
+                self.cx.stats.requests_failed += 1;
+                if refusal.verdict() == Verdict::Reject {
+                    self.blame(peer, request, refusal);
+                }
+                self.cx.finish(command, Outcome::RequestFailed { peer, error: RequestError::Refused(refusal) });
+            }
+        }
+    }
+
     fn head_received(&mut self, request: RequestId, Sent { peer, purpose, .. }: Sent, head: PreconfHead) {
         self.answered_well(peer, request);
         if self.peers.get(&peer).is_some() {
             let is_pruned = self.reputation.standing(self.cx.now.mono, &peer) >= Standing::Pruned;
-            self.catch_up.head_claimed(peer, u64::try_from(head.block_number).unwrap_or(u64::MAX), is_pruned);
+            let number = u64::try_from(head.block_number).unwrap_or(u64::MAX);
+            self.receipts.head_shown(&mut self.cx, peer, number);
+            self.catch_up.head_claimed(peer, number, is_pruned);
             self.plan_catch_up();
         }
         if let Some(command) = purpose.command() {
@@ -88,6 +111,9 @@ impl Core {
 
     /// Pays for commitments that catch-up asked for, or charges. The good ones, and whether a bad one ended them.
     fn commitments_received(&mut self, request: RequestId, peer: PeerId, read: PageRead) -> (Vec<SignedCommitment>, bool) {
+        for item in &read.items {
+            self.receipts.commitment_shown(&mut self.cx, peer, item);
+        }
         match read.broken {
             Some(refusal) => self.blame_once(peer, request, refusal),
             None => self.answered_well(peer, request),
@@ -163,7 +189,7 @@ impl Core {
             Purpose::TxList { hash, command: None } => {
                 self.txlists.fetch_failed(&hash); // the end of the request has others asked
             }
-            Purpose::OwnWindow { .. } => self.inquiry_answered(&peer, false),
+            Purpose::OwnWindow { .. } => self.inquiry_answered(&peer, None),
             Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
         }
         if let Some(command) = purpose.command() {
@@ -239,28 +265,27 @@ impl Core {
                 self.serving.begin(peer, channel);
                 self.cx.act(Action::Respond { channel, response });
             }
-            Ok(_) => self.drop_request(peer, channel, Refusal::RateLimited),
-            Err(refusal) => self.drop_request(peer, channel, refusal),
+            Ok(_) => self.drop_request(peer, channel, protocol, Refusal::RateLimited),
+            Err(refusal) => self.drop_request(peer, channel, protocol, refusal),
         }
     }
 
-    fn drop_request(&mut self, peer: PeerId, channel: ChannelId, refusal: Refusal) {
+    fn drop_request(&mut self, peer: PeerId, channel: ChannelId, protocol: Protocol, refusal: Refusal) {
         self.cx.stats.requests_refused += 1;
         self.cx.act(Action::DropRequest { channel });
-        self.blame_request(peer, refusal);
+        let is_flood = refusal == Refusal::RateLimited && self.peers.is_flood(self.cx.now.mono, peer, protocol);
+        self.blame_request(peer, refusal, is_flood);
     }
 
     /// A peer sent a request that is no frame (P3.4).
     pub(crate) fn broken_request(&mut self, peer: PeerId) {
-        self.blame_request(peer, Refusal::BadFrame);
+        self.blame_request(peer, Refusal::BadFrame, false);
     }
 
-    fn blame_request(&mut self, peer: PeerId, refusal: Refusal) {
+    fn blame_request(&mut self, peer: PeerId, refusal: Refusal, is_flood: bool) {
         self.note_refusal(peer, None, refusal);
         let conduct = match refusal.verdict() {
-            // P7.10: a restarted node cannot keep to P6.7 for what it asked before. It gets no answer, but no charge either.
-            _ if refusal == Refusal::RateLimited && self.peers.may_have_forgotten(&peer, self.cx.now.mono) => return,
-            _ if refusal == Refusal::RateLimited => Conduct::RateLimited,
+            _ if is_flood => Conduct::RateLimited, // P6.6
             Verdict::Reject => Conduct::BadMessage,
             Verdict::Accept | Verdict::Ignore => return,
         };

@@ -89,7 +89,7 @@ impl Core {
             txlist_bytes: self.txlists.stored_bytes(),
             missing_txlists: self.txlists.missing(),
             requests: self.requests.in_flight(),
-            jobs: self.chain.verifying_count() + self.txlists.hashing(),
+            jobs: self.chain.verifying_count() + self.txlists.hashing() + self.user_pages.jobs(),
             unsent: self.outbox.len(),
         }
     }

@@ -158,7 +158,7 @@ fn config(dice: &mut Dice<'_>) -> bool {
             4 => config.hold_for = span,
             5 => config.max_held = count,
             6 => config.max_held_per_peer = count,
-            7 => config.max_held_per_place = count,
+            7 => config.max_held_per_position = count,
             8 => config.max_jobs_per_peer = count,
             9 => config.max_commitments = count,
             10 => config.max_evidence = count,

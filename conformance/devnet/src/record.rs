@@ -182,6 +182,7 @@ impl Record {
             | Event::ExecuteAgain { .. }
             | Event::PublishingAgain { .. }
             | Event::StorageFailed { .. }
+            | Event::PublicationSeen { .. }
             | Event::ExecutionFailed { .. } => {}
         }
     }

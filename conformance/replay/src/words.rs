@@ -156,6 +156,7 @@ fn record(record: &Record) -> String {
         Record::Schedule(windows) => format!("a schedule of {} windows", windows.len()),
         Record::SyncTip(tip) => format!("the sync tip at block {}", tip.block_number),
         Record::Commitment(accepted) => block(accepted),
+        Record::ChainDropped => "what was kept of the chain is not of it any more".to_owned(),
         Record::TxList { hash, txlist } => format!("txlist {hash}, {} bytes", txlist.len()),
         Record::Evidence { evidence, signer } => format!("evidence of {} by {signer}", evidence.fault.label()),
     }
@@ -218,6 +219,9 @@ fn event(event: &Event) -> String {
         Event::ExecutionFailed { block_number, again_in } => format!("block {block_number} failed, again in {again_in:?}"),
         Event::PublishingAgain { command, block_number, hash } => {
             format!("command {command}: block {block_number} ({hash}) of before the restart is published again")
+        }
+        Event::PublicationSeen { command, block_number, peer, peers, .. } => {
+            format!("command {command}: {peer} has our block {block_number}, as {peers} peers so far")
         }
         Event::StorageFailed { failure } => format!("a record was not written: {failure}"),
         Event::ExecuteAgain { from } => format!("execute again from block {from} on"),

@@ -190,13 +190,20 @@ impl Timeline {
                     &format!("our block {block_number} of before the restart is published again (P5.9a)"),
                 );
             }
+            Event::PublicationSeen { block_number, peers: 1, .. } => {
+                self.marks.incident(at, node, "seen", &format!("our block {block_number} is with a first peer (P5.9d)"));
+            }
             Event::StorageFailed { failure } => {
                 self.marks.incident(at, node, "storage", &format!("a record was not written (P10.4): {failure}"))
             }
             Event::PeerConnected { .. } => self.blocks.connected(node, 1),
             Event::PeerDisconnected { .. } => self.blocks.connected(node, -1),
             // Counted elsewhere, or of no interest beyond one node.
-            Event::CommandFinished { .. } | Event::TxListStored { .. } | Event::MessageRefused { .. } | Event::SyncProgress { .. } => {}
+            Event::PublicationSeen { .. }
+            | Event::CommandFinished { .. }
+            | Event::TxListStored { .. }
+            | Event::MessageRefused { .. }
+            | Event::SyncProgress { .. } => {}
         }
     }
 }

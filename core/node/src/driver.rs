@@ -37,6 +37,8 @@ use crate::record;
 /// Steps before other tasks of the same thread get their turn. Ours: it bounds their number, not their time. Most steps take microseconds; one
 /// that recovers two signatures here, or names a gossip message of megabytes, takes far longer.
 const STEPS_PER_TURN: u32 = 64;
+/// Bytes of what is given back to the machine in one step. Ours: a step of a trace holds 16 MiB at most.
+const PIECE_BYTES: usize = 8 << 20;
 /// How long a shutdown waits for connections to close. Ours: they close at once unless the other end is stuck.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// How long it waits for discovery's sockets, the store and the end of the trace. Ours: with the above within the five seconds that operators
@@ -102,8 +104,8 @@ impl NetworkDriver {
         let (tape, rest) = record.transpose()?.unzip();
         let core = Recorder::start(config.core, seed, environment.clock.now(), tape)?;
         let mut machine = Machine::new(core, rest, environment.clock);
-        if !environment.records.is_empty() {
-            machine.update(Update::Restore(environment.records)).expect("what was kept is always taken back");
+        for records in pieces(environment.records) {
+            machine.update(Update::Restore(records)).expect("what was kept is always taken back");
         }
         let mut net = Net::new(config.net, config.keypair, environment.transport, environment.executor)?;
         for address in config.listen {
@@ -427,7 +429,29 @@ async fn yield_now() {
     .await;
 }
 
-/// Did a peer say it, rather than our own side of the network?
+/// Records in pieces that a step of a trace can hold: the chain before its txlists, and what is our own last.
+fn pieces(records: Vec<Record>) -> Vec<Vec<Record>> {
+    let (own, others): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| matches!(record, Record::Committed(_)));
+    let (txlists, chain): (Vec<_>, Vec<_>) = others.into_iter().partition(|record| matches!(record, Record::TxList { .. }));
+    let mut pieces = vec![chain];
+    let mut bytes = PIECE_BYTES;
+    for record in txlists.into_iter().chain(own) {
+        let len = match &record {
+            Record::TxList { txlist, .. } => txlist.len(),
+            Record::Committed(own) => own.txlist.as_ref().map_or(0, |txlist| txlist.len()) + preconf_core::SIGNED_COMMITMENT_BYTES,
+            _ => 0,
+        };
+        if bytes + len > PIECE_BYTES {
+            pieces.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += len;
+        pieces.last_mut().expect("there is one").push(record);
+    }
+    pieces.retain(|records| !records.is_empty());
+    pieces
+}
+
 fn random_seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;

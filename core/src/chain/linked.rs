@@ -6,15 +6,16 @@
 //! before it, or with blocks between that were ready and have fallen off. `by_hash` holds exactly the canonical commitments and the forks;
 //! `by_position` and `ended` name some of them. `next_ready` lies between the tip's successor and the head's.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
 use crate::chain::pending::PendingCommitment;
 use crate::error::Refusal;
 use crate::evidence::Fault;
-use crate::output::Accepted;
 use crate::tip::SyncTip;
 use crate::validate::v1::parent::{ParentRule, ParentRules};
 use crate::wire::v1::SignedCommitment;
@@ -140,14 +141,21 @@ impl LinkedChain {
         let (before_number, parent) = (number.checked_sub(1)?, pending.parent());
         let before = self.by_position.get(&(window_end, before_number, signer)).filter(|before| **before != parent).and_then(said)?;
         let is_canonical = self.at(before_number).is_some_and(|at| at.hash == parent);
-        let is_settled = self.tip == SyncTip { block_number: before_number, preconfirmation_hash: Some(parent) };
+        let is_settled = match before_number.cmp(&self.tip.block_number) {
+            Ordering::Less => true, // what was settled there may be what it names
+            Ordering::Equal => self.tip.preconfirmation_hash.is_none_or(|settled| settled == parent),
+            Ordering::Greater => false,
+        };
         (!is_canonical && !is_settled).then_some((Fault::BrokenLink, before))
     }
 
-    /// Is another commitment than this one kept at its number of its window, so that both may be one signer's (C8)?
+    /// Is another commitment than this one kept at its number of its window, or one that ended the window before it, so that both may be one
+    /// signer's (C8)?
     pub(crate) fn has_rival(&self, (window_end, number): (u64, u64), hash: &B256) -> bool {
         let of_position = self.by_position.range((window_end, number, Address::ZERO)..=(window_end, number, Address::repeat_byte(0xff)));
-        of_position.into_iter().any(|(_, kept)| kept != hash)
+        let of_window = (window_end, Address::ZERO)..=(window_end, Address::repeat_byte(0xff));
+        let is_after_eop = self.ended.range(of_window).any(|(_, (eop, _))| number > *eop);
+        is_after_eop || of_position.into_iter().any(|(_, kept)| kept != hash)
     }
 
     /// C9: finds the parent and asks the parent rules.
@@ -233,11 +241,11 @@ impl LinkedChain {
         self.next_ready
     }
 
-    /// Takes back what was kept before a restart, lowest first, unless there is a chain already. Where the numbers have a gap, or a commitment
-    /// names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, else the last one.
+    /// Takes back what was kept before a restart, lowest first, unless there is a chain or a tip already. Where the numbers have a gap, or a commitment
+    /// names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, if there is one.
     pub(crate) fn restore(&mut self, kept: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
-        if !self.by_hash.is_empty() {
-            return Vec::new();
+        if !self.by_hash.is_empty() || self.tip != SyncTip::default() {
+            return Vec::new(); // this life knows better
         }
         let tip = tip.unwrap_or(self.tip);
         let follows = |before: &Accepted, after: &Accepted| {
@@ -262,12 +270,16 @@ impl LinkedChain {
                 }
             }
         };
-        let run = match runs.iter().position(holds_tip) {
-            Some(index) => runs.swap_remove(index),
-            // What lies wholly above the tip was linked to it by blocks that have fallen off.
-            None => runs.pop().filter(|run| run[0].block_number > tip.block_number).unwrap_or_default(),
+        let Some(index) = runs.iter().position(holds_tip) else {
+            self.tip = tip;
+            self.next_ready = tip.block_number.saturating_add(1);
+            return Vec::new(); // what is missing between is not skipped (P5.5)
         };
-        let run: Vec<_> = run.into_iter().rev().take(self.max).rev().collect();
+        let mut run = runs.swap_remove(index);
+        // Where there is no room for all, blocks that are settled go first, and then those that nothing waits for yet.
+        let settled = run.iter().take_while(|accepted| accepted.block_number < tip.block_number).count();
+        run.drain(..settled.min(run.len().saturating_sub(self.max)));
+        run.truncate(self.max);
         self.tip = tip;
         let first = run.first().map_or(0, |first| first.block_number);
         self.next_ready = tip.block_number.saturating_add(1).max(first);

@@ -15,6 +15,7 @@
 //!
 //! Invariant: between two calls of the machine, `again` and `released` are empty, because it polls until `None`.
 
+pub(crate) mod heard;
 pub(crate) mod held;
 pub(crate) mod linked;
 pub(crate) mod pending;
@@ -31,22 +32,23 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
+use crate::chain::heard::Heard;
 use crate::chain::held::{Bounds, Held, Wait};
 use crate::chain::linked::{Linkage, LinkedChain, Moved};
 use crate::chain::pending::PendingCommitment;
 use crate::chain::recording::Recording;
-use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling};
+use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling, TipMoved};
 use crate::chain::verifying::Verifying;
 use crate::config::Config;
 use crate::crypto;
 use crate::cx::Cx;
 use crate::error::Refusal;
 use crate::evidence::{Evidence, EvidenceBook, Fault};
-use crate::id::{HeldId, JobId};
+use crate::id::{HeldId, JobId, PeerId};
 use crate::job::Work;
 use crate::origin::Origin;
-use crate::output::Accepted;
-use crate::publish::committed::OwnCommitments;
+use crate::publish::committed::{OwnCommitments, Said};
 use crate::schedule::Schedule;
 use crate::time::Timer;
 use crate::tip::SyncTip;
@@ -74,6 +76,7 @@ pub(crate) struct ChainState {
     verifying: Verifying,
     held: Held,
     recording: Recording,
+    heard: Heard,
     evidence: EvidenceBook,
     again: VecDeque<Again>,
     /// What is concluded next, with its signer: first the one whose turn it is, then those that waited for it.
@@ -84,12 +87,13 @@ pub(crate) struct ChainState {
 
 impl ChainState {
     pub(crate) fn new(config: &Config) -> Self {
-        let bounds = Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_position: config.max_held_per_place };
+        let bounds = Bounds { all: config.max_held, per_peer: config.max_held_per_peer, per_position: config.max_held_per_position };
         Self {
             linked: LinkedChain::new(config.max_commitments),
             verifying: Verifying::default(),
             held: Held::new(bounds),
             recording: Recording::default(),
+            heard: Heard::default(),
             evidence: EvidenceBook::new(config.max_evidence),
             again: VecDeque::new(),
             released: VecDeque::new(),
@@ -97,8 +101,16 @@ impl ChainState {
         }
     }
 
-    /// C4–C7: everything that can be said before the signer is known. `Ok` means that the verdict comes later.
-    pub(crate) fn receive(&mut self, cx: &mut Cx, schedule: &Schedule, origin: Origin, signed: SignedCommitment) -> Result<(), Refusal> {
+    /// C4–C7: everything that can be said before the signer is known. `Ok` means that the verdict comes later. `admits_late` says whether one
+    /// more signature may be recovered for a peer of what comes too late, since it may prove something (C5, C7).
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Cx,
+        schedule: &Schedule,
+        origin: Origin,
+        signed: SignedCommitment,
+        admits_late: impl FnOnce(PeerId) -> bool,
+    ) -> Result<(), Refusal> {
         let hash = crypto::preconfirmation_hash(&signed);
         if self.linked.get(&hash).is_some() {
             return Err(Refusal::Duplicate); // C4
@@ -106,8 +118,9 @@ impl ChainState {
         let preconf = signed.preconf();
         // C4: what was asked for was asked in reach of what is already under way.
         let max_ahead = match origin {
-            Origin::Gossip { .. } | Origin::Own { .. } => cx.config.max_blocks_ahead,
-            Origin::Response { .. } | Origin::Kept => u64::MAX,
+            Origin::Gossip { .. } | Origin::Own { is_recorded: false, .. } => cx.config.max_blocks_ahead,
+            // What was recorded before a restart may come before the node knows where the chain is.
+            Origin::Response { .. } | Origin::Kept | Origin::Own { is_recorded: true, .. } => u64::MAX,
         };
         let reached = commitment::number_in_reach(preconf.block_number, self.linked.floor(), self.linked.head_number(), max_ahead);
         let timely = match origin {
@@ -122,8 +135,10 @@ impl ChainState {
                 // C5: what comes too late to be accepted may still prove what its signer did, where there is something that it contradicts.
                 let number = u64::try_from(preconf.block_number).map_err(|_| refusal)?;
                 let window_end = u64::try_from(preconf.submission_window_end).map_err(|_| refusal)?;
-                let is_gossip = matches!(origin, Origin::Gossip { .. });
-                if !is_gossip || !self.linked.has_rival((window_end, number), &hash) {
+                let Origin::Gossip { peer, .. } = origin else { return Err(refusal) };
+                let position = (window_end, number);
+                let is_new = self.linked.has_rival(position, &hash) && !self.evidence.has_told(position);
+                if !is_new || !admits_late(peer) {
                     return Err(refusal);
                 }
                 (number, Some(refusal))
@@ -161,16 +176,17 @@ impl ChainState {
     }
 
     /// P9.3: moves the sync tip. What no longer links, and all that waits for a parent, is concluded anew by [`ChainState::next_ruling`].
-    /// Says from which block on the host must execute again.
-    pub(crate) fn tip_moved(&mut self, tip: SyncTip) -> Option<u64> {
+    /// Says what it did.
+    pub(crate) fn tip_moved(&mut self, tip: SyncTip) -> TipMoved {
         let Moved { dropped: mut loose, execute_from } = self.linked.move_tip(tip);
+        let has_dropped = !loose.is_empty();
         if !loose.is_empty() || execute_from.is_some() {
             loose.extend(self.linked.take_forks());
         }
         // Lowest first, so that each finds its parent.
         self.again.extend(loose.into_iter().map(Again::Kept));
         self.again.push_back(Again::AllForParents);
-        execute_from
+        TipMoved { has_dropped, execute_from }
     }
 
     /// P5.1: the verdict of a held message is due. It stays held, and nobody is charged.
@@ -343,7 +359,14 @@ impl ChainState {
         let signer = commitment::elected(signer, &window)?; // C7
         let is_own = matches!(pending.origin, Origin::Own { .. });
         if is_own {
+            commitment::timely(pending.signed.preconf().submission_window_end, cx.now.unix, cx.config.late_grace)?; // C5: the disk took time
             self.may_be_said(&pending, signer, own)?;
+            let over_before = cx.now.unix.secs().saturating_sub(cx.config.late_grace.as_secs());
+            if !own.has_room(over_before) && !own.names(signer, pending.position(), &pending.hash) {
+                return Err(Refusal::NoRoom); // P5.9: nothing is forgotten for it
+            }
+        } else {
+            self.heard.note(signer, pending.position(), Said::of(&pending.signed));
         }
         if let Some((fault, first)) = self.linked.contradicted(&pending, signer) {
             let first = first.clone();
@@ -352,6 +375,7 @@ impl ChainState {
                 ruling.proven = self.prove(&pending, signer, fault, &first);
             }
             match fault {
+                _ if pending.only_for_evidence.is_some() => {}
                 Fault::Equivocation => return Err(Refusal::Equivocation), // C8
                 Fault::AfterEop => return Err(Refusal::AfterEop),         // C8
                 Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
@@ -404,8 +428,9 @@ impl ChainState {
 
     /// P5.9, P5.9b: may a commitment of our own be said, whatever the chain says to it?
     fn may_be_said(&self, pending: &PendingCommitment, signer: Address, own: &OwnCommitments) -> Result<(), Refusal> {
-        if own.contradicts(signer, pending.position(), &pending.hash) {
-            return Err(Refusal::Equivocation); // P5.9
+        let (position, said) = (pending.position(), Said::of(&pending.signed));
+        if own.contradicts(signer, position, said) || self.heard.contradicts(signer, position, said) {
+            return Err(Refusal::Equivocation); // P5.9: here, or at another host with our key
         }
         if self.recording.has(&pending.hash) {
             return Err(Refusal::Duplicate);

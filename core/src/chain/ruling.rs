@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
 use crate::error::Refusal;
 use crate::evidence::Evidence;
 use crate::origin::Origin;
-use crate::output::Accepted;
 use crate::wire::v1::SignedCommitment;
 
 /// What a commitment came to.
@@ -52,6 +52,15 @@ impl Conclusion {
             Self::Refused(refusal) => Some(*refusal),
         }
     }
+}
+
+/// What a move of the sync tip did (P9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TipMoved {
+    /// What was canonical is not any more; what of it links anew is accepted anew.
+    pub(crate) has_dropped: bool,
+    /// From which block on the host must execute again.
+    pub(crate) execute_from: Option<u64>,
 }
 
 /// A fault of the signer's, found for the first time (P5.4).

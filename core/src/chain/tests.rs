@@ -48,7 +48,7 @@ impl Bench {
 
     /// Hands one in. The job that recovers its signer, if there is one now.
     fn receive(&mut self, origin: Origin, signed: &SignedCommitment) -> Result<Option<JobId>, Refusal> {
-        self.chain.receive(&mut self.cx, &self.schedule, origin, signed.clone())?;
+        self.chain.receive(&mut self.cx, &self.schedule, origin, signed.clone(), |_| true)?;
         Ok(self.cx.drain_jobs().pop())
     }
 
@@ -271,7 +271,7 @@ fn p5_9_our_own_that_contradicts_what_we_said_is_refused_and_proves_nothing() {
     let signed = chain_of(1).remove(0);
     let origin = Origin::Own { command: CommandId(1), is_recorded: false };
     let job = bench.receive(origin, &signed).expect("well formed").expect("a job");
-    bench.own.commit(FIRST, (1_100, 1), B256::repeat_byte(9), &signed);
+    bench.own.commit(FIRST, (1_100, 1), &block(1, B256::repeat_byte(9), |_| {}), 0);
     bench.chain.signer_found(job, Some(FIRST));
     let ruling = bench.chain.next_ruling(&mut bench.cx, &bench.schedule, &bench.own).expect("a ruling");
     assert_eq!((ruling.conclusion, ruling.proven), (Conclusion::Refused(Refusal::Equivocation), None));
@@ -282,7 +282,7 @@ fn p5_9_our_own_that_contradicts_what_we_said_is_refused_and_proves_nothing() {
 fn p5_1_held_ones_are_bounded_in_all_by_peer_and_by_position_and_the_newest_loses() {
     let mut bench = Bench::new();
     let config = &mut bench.cx.config;
-    (config.max_held, config.max_held_per_peer, config.max_held_per_place) = (4, 3, 2);
+    (config.max_held, config.max_held_per_peer, config.max_held_per_position) = (4, 3, 2);
     bench.chain = ChainState::new(&bench.cx.config);
     let mut hold = |peer: u8, number: u64, parent: u8| {
         let peer = PeerId::from_bytes(&[0, 1, peer]).expect("three bytes");
@@ -322,7 +322,7 @@ fn p9_3_what_no_longer_links_is_concluded_anew_and_says_what_it_was() {
     let (mut bench, blocks) = (Bench::new(), chain_of(3));
     blocks.iter().for_each(|signed| drop(bench.take(signed, FIRST)));
     let of_another_chain = SyncTip { block_number: 1, preconfirmation_hash: Some(B256::repeat_byte(9)) };
-    assert_eq!(bench.chain.tip_moved(of_another_chain), None);
+    assert_eq!(bench.chain.tip_moved(of_another_chain).execute_from, None);
     let rulings = bench.rulings();
     assert_eq!(told(&rulings), [Err(Some(Refusal::Stale)), Err(Some(Refusal::ParentUnknown)), Err(Some(Refusal::ParentUnknown))]);
     let replaced = rulings.iter().map(|ruling| ruling.completed.as_ref().and_then(|completed| completed.replaces.clone()));

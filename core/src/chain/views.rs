@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 
+use crate::accepted::Accepted;
 use crate::chain::ChainState;
+use crate::chain::heard::Heard;
 use crate::chain::pending::PendingCommitment;
 use crate::chain::verifying::MAX_VERIFYING;
 use crate::config::Config;
 use crate::cost::{TIMER, entry};
 use crate::evidence::Evidence;
 use crate::id::{HeldId, JobId, PeerId};
-use crate::output::Accepted;
 use crate::tip::SyncTip;
 use crate::wire::v1::SignedCommitment;
 
@@ -26,7 +27,7 @@ const COMMITMENT: usize = size_of::<Accepted>()
     + entry::<B256, [u64; 16]>() // a fetch
     + 8 * size_of::<PeerId>() // who was asked
     + TIMER;
-/// A proven fault, and its place in the book.
+/// A proven fault, and its position in the book.
 const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64, u64), Arc<Evidence>>();
 const PENDING: usize = size_of::<PendingCommitment>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
 const HELD: usize = PENDING + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
@@ -37,6 +38,7 @@ impl ChainState {
         config.max_commitments * COMMITMENT
             + config.max_held * HELD
             + config.max_evidence * EVIDENCE
+            + Heard::MAX_BYTES
             + (MAX_VERIFYING + max_in_responses + config.max_unsent) * PENDING
     }
 
@@ -44,6 +46,7 @@ impl ChainState {
     pub(crate) fn bytes(&self) -> usize {
         self.linked.len() * COMMITMENT
             + self.held.len() * HELD
+            + self.heard.bytes()
             + self.evidence.iter().len() * EVIDENCE
             + (self.verifying.len() + self.recording.len()) * PENDING
     }

@@ -72,7 +72,7 @@ pub struct Config {
     /// Held messages of one peer. Default 64 (P5.1).
     pub max_held_per_peer: usize,
     /// Held messages of one (window, block number). Default 4 (P5.1).
-    pub max_held_per_place: usize,
+    pub max_held_per_position: usize,
     /// Signature recoveries under way for one peer's gossip. Default 64. Ours: what P5.1 lets a peer have held. Txlist hashes have a bound of
     /// their own.
     pub max_jobs_per_peer: usize,
@@ -162,7 +162,7 @@ impl Config {
             hold_for: Duration::from_secs(60),
             max_held: 1024,
             max_held_per_peer: 64,
-            max_held_per_place: 4,
+            max_held_per_position: 4,
             max_jobs_per_peer: 64,
             max_commitments: 3840,
             storage: Storage::Durable,
@@ -221,7 +221,7 @@ impl Config {
         count("txlist_cap", self.txlist_cap, gossip_cap, "1 to 10485724 bytes, the gossip cap less 36")?;
         count("max_held", self.max_held, 1024, "1 to 1024")?;
         count("max_held_per_peer", self.max_held_per_peer, self.max_held, "1 to max_held")?;
-        count("max_held_per_place", self.max_held_per_place, self.max_held, "1 to max_held")?;
+        count("max_held_per_position", self.max_held_per_position, self.max_held, "1 to max_held")?;
         count("max_jobs_per_peer", self.max_jobs_per_peer, 1024, "1 to 1024")?;
         count("max_commitments", self.max_commitments, 3840, "2 to 3840")?;
         rule(self.max_commitments >= 2, "max_commitments", || self.max_commitments.to_string(), "2 to 3840")?;

@@ -33,7 +33,7 @@ pub struct DiscoveryConfig {
     pub dials_at_once: u32,
     /// First pause before a candidate that was not reached is dialed again; it doubles up to an hour. Default 30 s. Ours: a restart's time.
     pub retry_after: Duration,
-    /// How often a node that has as many peers as it wants gives one up for somebody new (P8.10). Ours: in production half of its places in
+    /// How often a node that has as many peers as it wants gives one up for somebody new (P8.10). Ours: in production half of its slots in
     /// an hour.
     pub exchange_every: Duration,
     /// Take records that name no chain? Older nodes write such; they are dropped later if they speak nothing of ours (P2.5).

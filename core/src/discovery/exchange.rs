@@ -1,6 +1,6 @@
 //! Who leaves although there is room, so that somebody new can show what it is worth (P8.10)?
 //!
-//! Whoever fills a node's places first would keep them, since nobody is looked for while they are full (P8.6): a node that starts in a table
+//! Whoever fills a node's slots first would keep them, since nobody is looked for while they are full (P8.6): a node that starts in a table
 //! full of hostile records would hear of nobody else. So at every `exchange_every` a full node gives up one of the peers that its own dials
 //! brought and that discovery knows. It is dialed again after all others.
 //!
@@ -32,10 +32,10 @@ impl Core {
     /// P8.10: a full node gives up a peer. When it has gone, others are looked for and dialed.
     pub(crate) fn exchange_due(&mut self, now: Now) {
         if !self.has_peers_enough() {
-            return; // the next peer that fills the last place sets the timer
+            return; // the next peer that fills the last slot sets the timer
         }
         if let Some(peer) = self.least_shown(now.mono) {
-            tracing::debug!(%peer, "a place for somebody new");
+            tracing::debug!(%peer, "a slot for somebody new");
             if let Some(candidate) = self.discovery.candidates.get_mut(&peer) {
                 candidate.given_up = Some(now.mono);
             }

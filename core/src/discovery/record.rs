@@ -87,15 +87,15 @@ impl NodeRecord {
 
 /// Can somebody be reached at this address, and is it one that we go to?
 fn is_usable(address: &str, accept_private: bool) -> bool {
-    let place = DialAddress::of(address);
+    let dialed = DialAddress::of(address);
     // A record is signed by who it is about, so another id or a relay in it is a mistake or a trick.
-    if place.peer.is_some() || address.contains("/p2p") || address.len() > MAX_ADDRESS_BYTES || address.contains("/0/") {
+    if dialed.peer.is_some() || address.contains("/p2p") || address.len() > MAX_ADDRESS_BYTES || address.contains("/0/") {
         return false;
     }
     if address.ends_with("/tcp/0") {
         return false;
     }
-    place.ip.is_some_and(|ip| is_unicast(ip) && (accept_private || !is_private(ip)))
+    dialed.ip.is_some_and(|ip| is_unicast(ip) && (accept_private || !is_private(ip)))
 }
 
 pub(crate) fn is_unicast(ip: IpAddr) -> bool {

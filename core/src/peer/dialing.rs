@@ -178,14 +178,14 @@ impl Core {
 
     /// P8.1 before a dial, and the bound on dials under way.
     fn may_dial(&self, now: Now, address: &str) -> Result<PeerId, CommandError> {
-        let place = DialAddress::of(address);
-        let state = place.peer.map(|peer| self.peer_state(now.mono, &peer)).unwrap_or_default();
-        self.gater.ask_dial(now.mono, place.peer, place.text, place.ip, state)?;
+        let dialed = DialAddress::of(address);
+        let state = dialed.peer.map(|peer| self.peer_state(now.mono, &peer)).unwrap_or_default();
+        self.gater.ask_dial(now.mono, dialed.peer, dialed.text, dialed.ip, state)?;
         let max = self.cx.config.connections.pending_out as usize;
         if self.dials.under_way() >= max {
             return Err(CommandError::TooManyDials { max });
         }
-        place.peer.ok_or(CommandError::Gated(GaterRefusal::NoPeerId))
+        dialed.peer.ok_or(CommandError::Gated(GaterRefusal::NoPeerId))
     }
 
     /// What the gater must know of a peer.

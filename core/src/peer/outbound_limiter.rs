@@ -1,11 +1,11 @@
 //! When may we ask a peer again (P6.7)?
 //!
 //! A peer counts our requests when they reach it, and we cannot see when that is: somewhere between the sending and the end of the
-//! request. So an [`OutboundLimiter`] holds a place for a request from the moment it is sent until one whole window after it ended. Whatever the way
-//! does to their spacing, no window of the peer's then sees more requests than there are places; counting at the sending alone would let
+//! request. So an [`OutboundLimiter`] holds a slot for a request from the moment it is sent until one whole window after it ended. Whatever the way
+//! does to their spacing, no window of the peer's then sees more requests than there are slots; counting at the sending alone would let
 //! a delayed burst meet the next one. The machine keeps one limiter for each (peer, protocol) and queues what has to wait.
 //!
-//! Invariant: `under_way + ended.len()` never passes the number of places, and `ended` is in order of time.
+//! Invariant: `under_way + ended.len()` never passes the number of slots, and `ended` is in order of time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::time::Time;
 /// ```
 #[derive(Clone, Debug)]
 pub struct OutboundLimiter {
-    places: usize,
+    slots: usize,
     window: Duration,
     under_way: usize,
     ended: VecDeque<Time>,
@@ -36,19 +36,19 @@ impl OutboundLimiter {
     /// Keeps to a limit that the peer is taken to have, of either kind.
     pub fn new(limit: &RateLimit) -> Self {
         // P6.7: one fewer per window. A limit of one leaves one, which is safe as well.
-        let places = usize::try_from(limit.limit.saturating_sub(1).max(1)).unwrap_or(usize::MAX);
-        Self { places, window: limit.window, under_way: 0, ended: VecDeque::new() }
+        let slots = usize::try_from(limit.limit.saturating_sub(1).max(1)).unwrap_or(usize::MAX);
+        Self { slots, window: limit.window, under_way: 0, ended: VecDeque::new() }
     }
 
     /// Most bytes that one limiter can take under a limit: its list of ends doubles as it grows.
     pub fn max_bytes(limit: &RateLimit) -> usize {
-        size_of::<Self>() + Self::new(limit).places.next_power_of_two().max(4) * size_of::<Time>()
+        size_of::<Self>() + Self::new(limit).slots.next_power_of_two().max(4) * size_of::<Time>()
     }
 
-    /// May a request be sent now? If so its place is taken until [`OutboundLimiter::end`] and one window more.
+    /// May a request be sent now? If so its slot is taken until [`OutboundLimiter::end`] and one window more.
     pub fn admit(&mut self, now: Time) -> bool {
         self.expire(now);
-        let room = self.under_way + self.ended.len() < self.places;
+        let room = self.under_way + self.ended.len() < self.slots;
         if room {
             self.under_way += 1;
         }
@@ -66,12 +66,12 @@ impl OutboundLimiter {
         }
     }
 
-    /// The peer refused a request though there was room: it counts what we cannot know, from before a restart of ours perhaps. All places are
+    /// The peer refused a request though there was room: it counts what we cannot know, from before a restart of ours perhaps. All slots are
     /// taken for one window, in which whatever it counts runs out.
     pub fn rest(&mut self, now: Time) {
         self.expire(now);
         let last = self.ended.back().copied().unwrap_or(now).max(now);
-        while self.under_way + self.ended.len() < self.places {
+        while self.under_way + self.ended.len() < self.slots {
             self.ended.push_back(last);
         }
         self.ended.iter_mut().for_each(|ended| *ended = last);
@@ -79,8 +79,8 @@ impl OutboundLimiter {
 
     /// The earliest time, from `now` on, at which one more would be admitted. `None` while only the end of a request can make room.
     pub fn next_admit_at(&self, now: Time) -> Option<Time> {
-        // So many of the ended ones must leave before one place is free.
-        let surplus = (self.under_way + self.ended.len() + 1).saturating_sub(self.places);
+        // So many of the ended ones must leave before one slot is free.
+        let surplus = (self.under_way + self.ended.len() + 1).saturating_sub(self.slots);
         match surplus.checked_sub(1) {
             None => Some(now),
             Some(last) => self.ended.get(last).map(|ended| ended.after(self.window).max(now)),

@@ -4,15 +4,15 @@
 //! when no inbound peer can.
 //!
 //! A newcomer had no time yet to earn anything, and would always be the one to go: then whoever came first and does nothing wrong would hold
-//! the places for ever. So for [`TRIAL`] it stays while somebody else is no better, as long as it has lost nothing itself. A quarter of the
-//! inbound places is for such newcomers, so that a crowd of them drives out no more.
+//! the slots for ever. So for [`TRIAL`] it stays while somebody else is no better, as long as it has lost nothing itself. A quarter of the
+//! inbound slots is for such newcomers, so that a crowd of them drives out no more.
 //!
 //! Of all who may go, the one with the least key does:
 //!
 //! | a peer | sort key |
 //! |---|---|
 //! | inbound, has lost points | 0, score, the last to come first |
-//! | inbound, no longer a newcomer, or newcomers hold more than their places: then scores do not count | 1, score, the last to come first |
+//! | inbound, no longer a newcomer, or newcomers hold more than their slots: then scores do not count | 1, score, the last to come first |
 //! | inbound, a newcomer | 2, the last to come first |
 //! | outbound | 3, score, the last to come first |
 
@@ -57,7 +57,7 @@ impl Stay {
     }
 }
 
-/// Who leaves first, where so many newcomers have places.
+/// Who leaves first, where so many newcomers have slots.
 fn first_to_leave(all: &[(PeerId, Stay)], now: Time, newcomers: usize) -> Option<(Side, PeerId)> {
     let has_too_many_new = all.iter().filter(|(_, stay)| stay.is_newcomer(now)).count() > newcomers;
     all.iter().min_by_key(|(_, stay)| stay.key(now, has_too_many_new)).map(|(peer, stay)| (stay.side, *peer))

@@ -232,7 +232,9 @@ impl Reputation {
         // P7.1: whatever stands on the disk.
         let score = decayed(score.clamp(-CLAMP, CLAMP), now.unix.0.saturating_sub(as_of.0) / TICK_MICROS);
         let ban_ends = ban_ends.map(|left| now.mono.after(left));
-        let is_known = self.accounts.get(&peer).is_some() || self.trusted.contains(&peer);
+        // P7.7: whoever is connected already, and did nothing yet, is as it was remembered.
+        let has_history = |account: &Account| !account.ledger.explain(now.mono).is_empty();
+        let is_known = self.accounts.get(&peer).is_some_and(has_history) || self.trusted.contains(&peer);
         if is_known || score == 0 && ban_ends.is_none() {
             return;
         }

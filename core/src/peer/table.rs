@@ -9,12 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::id::{ConnectionId, PeerId, RequestId};
 use crate::input::{Direction, SupportedProtocols};
 use crate::peer::connections::{MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
-use crate::peer::limit::{ByteBudget, ByteLimit, Limiter, RateLimit};
+use crate::peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, RateLimit};
 use crate::peer::outbound_limiter::OutboundLimiter;
 use crate::peer::remembered::Remembered;
 use crate::peer::subnet::Cidr;
@@ -67,16 +68,23 @@ pub(crate) struct Staying {
 /// What a peer may still ask of us, and we of it.
 #[derive(Debug)]
 pub(super) struct Allowances {
-    /// When it connected last, and how many requests over the limit it may make since: it may have restarted and forgotten what it asked.
-    fresh: (Time, u32),
+    /// What it may ask over the limit before that is a fault, by protocol (P6.6).
+    over_limit: [Limiter; 3],
     /// What it may ask of us, by protocol, and in bytes of answers (P6.6).
     limiters: [Limiter; 3],
     response_bytes: ByteBudget,
+    /// Recoveries of signers that end with neither accept nor charge (C7).
+    recoveries: Limiter,
     /// What we may ask of it, by protocol (P6.7).
     pub(super) outbound_limiters: [OutboundLimiter; 3],
     /// Bytes of txlists that it may gossip (T3).
     txlist_bytes: ByteBudget,
 }
+
+/// Recoveries for a peer that end with neither accept nor charge. Source: C7.
+const RECOVERIES: RateLimit = RateLimit { limit: 32, window: Duration::from_secs(10), kind: LimitKind::FixedWindow };
+/// The time over which requests over the limit are counted before they are a fault. Source: P6.6.
+const OVER_LIMIT_WINDOW: Duration = Duration::from_secs(60);
 
 /// The limits of a configuration.
 #[derive(Clone, Copy, Debug)]
@@ -86,12 +94,18 @@ struct Limits {
     txlists: ByteLimit,
 }
 
+/// What a peer may ask over its limit: four windows' worth in 60 s (P6.6).
+fn over_limit(requests: RateLimit) -> RateLimit {
+    RateLimit { limit: requests.limit.saturating_mul(4), window: OVER_LIMIT_WINDOW, kind: LimitKind::FixedWindow }
+}
+
 impl Limits {
-    fn of_a_stranger(self, now: Time) -> Allowances {
+    fn of_a_stranger(self) -> Allowances {
         Allowances {
-            fresh: (now, 0),
+            over_limit: std::array::from_fn(|_| Limiter::new(over_limit(self.requests))),
             limiters: std::array::from_fn(|_| Limiter::new(self.requests)),
             response_bytes: ByteBudget::new(self.responses),
+            recoveries: Limiter::new(RECOVERIES),
             outbound_limiters: std::array::from_fn(|_| OutboundLimiter::new(&self.requests)),
             txlist_bytes: ByteBudget::new(self.txlists),
         }
@@ -142,10 +156,7 @@ impl Peers {
         let is_first = !self.connected.contains_key(&peer);
         if is_first {
             let limits = self.limits;
-            if let Some(allowances) = self.allowances.get_mut(&peer) {
-                allowances.fresh = (now, limits.requests.limit.saturating_mul(3)); // P7.10: one window's worth on each protocol
-            }
-            self.allowances.connect(now, peer, || limits.of_a_stranger(now));
+            self.allowances.connect(now, peer, || limits.of_a_stranger());
             self.arrivals += 1; // 2^64 peers outlive any node
             let connected = Connected {
                 connections: BTreeMap::new(),
@@ -263,12 +274,15 @@ impl Peers {
         self.allowances(now, peer).txlist_bytes.admit(now, len)
     }
 
-    /// P7.10: may this request be over the limit only because the peer has restarted and cannot know what it asked before? A restart shows
-    /// as a new connection; whoever asks more than a node can forget, or later, is at fault.
-    pub(crate) fn may_have_forgotten(&mut self, peer: &PeerId, now: Time) -> bool {
-        let lately = self.limits.requests.window.saturating_mul(2);
-        let allowances = self.allowances.get_mut(peer).filter(|known| now.since(known.fresh.0) < lately && known.fresh.1 > 0);
-        allowances.map(|allowances| allowances.fresh.1 -= 1).is_some()
+    /// P6.6, P7.10: is this request over the limit a fault? A wire that stalls and then bursts is no malice, nor is a restart that cannot know
+    /// what was asked before it.
+    pub(crate) fn is_flood(&mut self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
+        !self.allowances(now, peer).over_limit[index(protocol)].admit(now)
+    }
+
+    /// C7: may one more signer be recovered for the peer where nothing is accepted, and nobody charged?
+    pub(crate) fn admit_recovery(&mut self, now: Time, peer: PeerId) -> bool {
+        self.allowances(now, peer).recoveries.admit(now)
     }
 
     /// P6.6: may the peer ask this of us now?
@@ -283,7 +297,7 @@ impl Peers {
 
     pub(super) fn allowances(&mut self, now: Time, peer: PeerId) -> &mut Allowances {
         let limits = self.limits;
-        self.allowances.get_or_insert(now, peer, || limits.of_a_stranger(now))
+        self.allowances.get_or_insert(now, peer, || limits.of_a_stranger())
     }
 }
 

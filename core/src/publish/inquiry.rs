@@ -40,11 +40,24 @@ struct Open {
     answers: usize,
 }
 
-/// What waits until peers have said what they hold.
+/// A commitment of ours that waits until peers have said what they hold of its window.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) window_end: u64,
+    /// The first block that they are asked for.
+    pub(crate) start: u64,
+    pub(crate) command: CommandId,
+    pub(crate) signed: SignedCommitment,
+    /// Is the record of it on disk (P5.9a)?
+    pub(crate) is_recorded: bool,
+}
+
+/// What waits, and the window that is asked about.
 #[derive(Debug, Default)]
 pub(crate) struct Inquiry {
     open: Option<Open>,
-    waiting: Vec<(CommandId, SignedCommitment)>,
+    /// The outbox bounds how many there are.
+    waiting: Vec<Waiting>,
     /// The window that was asked about last.
     done: Option<u64>,
 }
@@ -55,12 +68,15 @@ impl Inquiry {
         self.done == Some(window_end)
     }
 
-    /// Puts what is to be published aside until peers have answered; `start` is the first block that they are asked for. One window at a time:
-    /// what is for another waits no longer than for this one.
-    pub(crate) fn wait(&mut self, cx: &mut Cx, (window_end, start): (u64, u64), command: CommandId, signed: SignedCommitment) {
-        self.waiting.push((command, signed));
-        if self.open.is_none() {
-            self.open = Some(Open { window_end, start, asked: Vec::new(), under_way: 0, answers: 0 });
+    /// Puts what is to be published aside until peers have answered. One window is asked about at a time.
+    pub(crate) fn wait(&mut self, cx: &mut Cx, waiting: Waiting) {
+        self.waiting.push(waiting);
+        self.open_next(cx);
+    }
+
+    fn open_next(&mut self, cx: &mut Cx) {
+        if let (None, Some(Waiting { window_end, start, .. })) = (&self.open, self.waiting.first()) {
+            self.open = Some(Open { window_end: *window_end, start: *start, asked: Vec::new(), under_way: 0, answers: 0 });
             cx.timers.set(Timer::Inquiry, cx.now.mono.after(PATIENCE));
         }
     }
@@ -82,19 +98,29 @@ impl Inquiry {
         }
     }
 
-    /// One who was asked has answered, or will not. Are there answers enough?
-    pub(crate) fn answered(&mut self, peer: &PeerId, is_good: bool) -> bool {
+    /// One who was asked has answered with so many commitments, or will not. Are there answers enough? A full page is none: there may be more.
+    pub(crate) fn answered(&mut self, peer: &PeerId, items: Option<usize>) -> bool {
         let Some(open) = self.open.as_mut().filter(|open| open.asked.contains(peer)) else { return false };
         open.under_way = open.under_way.saturating_sub(1);
-        open.answers += usize::from(is_good);
+        match items {
+            Some(items) if items >= ITEMS as usize => {
+                open.start = open.start.saturating_add(u64::from(ITEMS));
+                open.asked.retain(|asked| asked != peer);
+            }
+            Some(_) => open.answers += 1,
+            None => {}
+        }
         open.answers >= ANSWERS
     }
 
-    /// It is over: what waited is judged now, in its order.
-    pub(crate) fn end(&mut self, cx: &mut Cx) -> Vec<(CommandId, SignedCommitment)> {
+    /// It is over: what waited for it is judged now, in its order, and the next window is asked about.
+    pub(crate) fn end(&mut self, cx: &mut Cx) -> Vec<Waiting> {
         cx.timers.cancel(Timer::Inquiry);
-        self.done = self.open.take().map(|open| open.window_end).or(self.done);
-        std::mem::take(&mut self.waiting)
+        let Some(Open { window_end, .. }) = self.open.take() else { return Vec::new() };
+        self.done = Some(window_end);
+        let over = self.waiting.extract_if(.., |waiting| waiting.window_end == window_end).collect();
+        self.open_next(cx);
+        over
     }
 }
 
@@ -113,20 +139,25 @@ mod tests {
         let (mut cx, mut inquiry) = (Cx::for_tests(), Inquiry::default());
         assert_eq!(inquiry.next_wanted(), None);
         let signed = SignedCommitment::new(PreconfCommitment::default(), [0; 65]);
-        inquiry.wait(&mut cx, (1_100, 7), CommandId(1), signed.clone());
-        inquiry.wait(&mut cx, (1_100, 8), CommandId(2), signed);
+        let waiting =
+            |window_end, start, id| Waiting { window_end, start, command: CommandId(id), signed: signed.clone(), is_recorded: false };
+        inquiry.wait(&mut cx, waiting(1_100, 7, 1));
+        inquiry.wait(&mut cx, waiting(1_200, 9, 3));
+        inquiry.wait(&mut cx, waiting(1_100, 8, 2));
         assert_eq!(cx.timers.next(), Some((Time::ZERO.after(PATIENCE), Timer::Inquiry)));
         for name in 1..=3 {
             assert!(matches!(inquiry.next_wanted().map(|wanted| wanted.purpose), Some(Purpose::OwnWindow { start: 7, .. })));
             inquiry.asked(peer(name));
         }
         assert_eq!(inquiry.next_wanted(), None, "three are under way");
-        assert!(!inquiry.answered(&peer(1), false) && inquiry.next_wanted().is_some());
+        assert!(!inquiry.answered(&peer(1), None) && inquiry.next_wanted().is_some());
         inquiry.asked(peer(4));
-        assert!(!inquiry.answered(&peer(2), true) && !inquiry.answered(&peer(9), true) && !inquiry.answered(&peer(3), true));
-        assert!(inquiry.answered(&peer(4), true) && !inquiry.is_done(1_100));
-        let waited: Vec<_> = inquiry.end(&mut cx).into_iter().map(|(command, _)| command).collect();
-        assert_eq!((waited, cx.timers.next()), (vec![CommandId(1), CommandId(2)], None));
-        assert!(inquiry.is_done(1_100) && !inquiry.is_done(1_200) && !inquiry.answered(&peer(4), true));
+        assert!(!inquiry.answered(&peer(2), Some(0)) && !inquiry.answered(&peer(9), Some(0)) && !inquiry.answered(&peer(3), Some(0)));
+        assert!(inquiry.answered(&peer(4), Some(0)) && !inquiry.is_done(1_100));
+        let waited: Vec<_> = inquiry.end(&mut cx).into_iter().map(|waiting| waiting.command).collect();
+        assert_eq!(waited, [CommandId(1), CommandId(2)]);
+        assert!(inquiry.is_done(1_100) && !inquiry.is_done(1_200) && !inquiry.answered(&peer(4), Some(0)));
+        assert!(matches!(inquiry.next_wanted().map(|wanted| wanted.purpose), Some(Purpose::OwnWindow { start: 9, .. })), "the next window");
+        assert_eq!((inquiry.end(&mut cx).len(), inquiry.end(&mut cx).len(), cx.timers.next()), (1, 0, None));
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! Invariant: `bytes` sums up what is being judged and what is on its way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use alloy_primitives::B256;
@@ -26,9 +26,10 @@ use crate::error::PublishError;
 use crate::id::{CommandId, PersistId, PublishId};
 use crate::input::PublishOutcome;
 use crate::output::{Action, Outcome};
+use crate::record::OwnCommitment;
 use crate::time::{Time, Timer, UnixTime};
 use crate::wire::topics::Topic;
-use crate::wire::v1::SignedCommitment;
+use crate::wire::v1::{SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES};
 
 /// What one of our own messages costs beside its bytes.
 const OWN: usize = 3 * entry::<CommandId, [u64; 8]>() + TIMER;
@@ -69,6 +70,9 @@ pub(crate) struct Outbox {
     by_publish: BTreeMap<PublishId, (CommandId, Topic)>,
     /// Blocks that are published whole, from the command to their commitment's acceptance.
     blocks: BTreeMap<CommandId, OwnBlock>,
+    /// What was recorded before a restart and is still to be published again, lowest first, and its bytes (P5.9a).
+    again: VecDeque<Box<OwnCommitment>>,
+    again_bytes: usize,
     /// Records of ours that are being written: what waits for each, by its hash (P5.9a).
     recording: BTreeMap<PersistId, B256>,
     /// Commands that are still being judged or recorded, and their bytes.
@@ -80,23 +84,23 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// How many wait or are under way.
     pub(crate) fn len(&self) -> usize {
-        self.outgoing.len() + self.judging.len()
+        self.outgoing.len() + self.judging.len() + self.blocks.len() // a block has two
     }
 
     /// The most bytes that it holds under a configuration.
     pub(crate) fn max_bytes(config: &Config) -> usize {
-        config.max_unsent_bytes + config.max_unsent * OWN
+        2 * config.max_unsent_bytes + config.max_unsent * OWN + config.max_commitments * size_of::<OwnCommitment>()
     }
 
     /// The bytes that it holds, counted likewise.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.len() * OWN
+        self.bytes + self.len() * OWN + self.again_bytes + self.again.len() * size_of::<OwnCommitment>()
     }
 
-    /// Is there room for one more message of this length?
-    pub(crate) fn check_room(&self, config: &Config, len: usize) -> Result<(), PublishError> {
+    /// Is there room for so many more messages of this length together?
+    pub(crate) fn check_room(&self, config: &Config, messages: usize, len: usize) -> Result<(), PublishError> {
         let Config { max_unsent: max, max_unsent_bytes: max_bytes, .. } = *config;
-        let is_full = self.len() >= max || self.bytes + len > max_bytes;
+        let is_full = self.len() + messages > max || self.bytes + len > max_bytes;
         if is_full { Err(PublishError::QueueFull { max, max_bytes }) } else { Ok(()) }
     }
 
@@ -120,6 +124,37 @@ impl Outbox {
     /// The block that a command publishes whole.
     pub(crate) fn block_mut(&mut self, command: CommandId) -> Option<&mut OwnBlock> {
         self.blocks.get_mut(&command)
+    }
+
+    /// These are to be published again as there is room; the latest ones, where there are too many. Lists beyond so many bytes are left out:
+    /// whoever published them has them.
+    pub(crate) fn publish_later(&mut self, words: Vec<Box<OwnCommitment>>, max_bytes: usize, max: usize) {
+        for mut own in words {
+            let bytes = own.txlist.as_ref().map_or(0, Bytes::len);
+            if self.again_bytes + bytes > max_bytes {
+                own.txlist = None;
+            } else {
+                self.again_bytes += bytes;
+            }
+            self.again.push_back(own);
+            if self.again.len() > max {
+                self.take_again();
+            }
+        }
+    }
+
+    /// The next one, if there is room for it.
+    pub(crate) fn next_to_publish_again(&mut self, config: &Config) -> Option<Box<OwnCommitment>> {
+        let next = self.again.front()?;
+        let len = SIGNED_COMMITMENT_BYTES + next.txlist.as_ref().map_or(0, |txlist| TXLIST_HEADER_BYTES + txlist.len());
+        self.check_room(config, 2, len).ok()?;
+        self.take_again()
+    }
+
+    fn take_again(&mut self) -> Option<Box<OwnCommitment>> {
+        let own = self.again.pop_front()?;
+        self.again_bytes -= own.txlist.as_ref().map_or(0, Bytes::len);
+        Some(own)
     }
 
     /// The record of what has this hash is being written (P5.9a).
@@ -255,15 +290,15 @@ mod tests {
         let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
         (cx.config.max_unsent, cx.config.max_unsent_bytes) = (2, 2 * LEN);
         let full = Err(PublishError::QueueFull { max: 2, max_bytes: 2 * LEN });
-        assert_eq!((outbox.check_room(&cx.config, 2 * LEN), outbox.check_room(&cx.config, 2 * LEN + 1)), (Ok(()), full));
+        assert_eq!((outbox.check_room(&cx.config, 1, 2 * LEN), outbox.check_room(&cx.config, 1, 2 * LEN + 1)), (Ok(()), full));
         outbox.judging(CommandId(1), LEN);
-        assert_eq!((outbox.check_room(&cx.config, LEN), outbox.check_room(&cx.config, LEN + 1)), (Ok(()), full));
+        assert_eq!((outbox.check_room(&cx.config, 1, LEN), outbox.check_room(&cx.config, 1, LEN + 1)), (Ok(()), full));
         outbox.send(&mut cx, CommandId(2), Topic::TxLists, Bytes::from_static(b"short"), 1_100);
-        assert_eq!((outbox.len(), outbox.check_room(&cx.config, 1)), (2, full), "two of them, however short");
+        assert_eq!((outbox.len(), outbox.check_room(&cx.config, 1, 1)), (2, full), "two of them, however short");
         assert!(outbox.bytes() >= LEN + 5 && outbox.bytes() <= Outbox::max_bytes(&cx.config));
         outbox.judged(CommandId(1));
         outbox.unsent_over(&mut cx, CommandId(2));
-        assert_eq!((outbox.len(), outbox.bytes(), outbox.check_room(&cx.config, 2 * LEN)), (0, 0, Ok(())));
+        assert_eq!((outbox.len(), outbox.bytes(), outbox.check_room(&cx.config, 1, 2 * LEN)), (0, 0, Ok(())));
     }
 
     #[test]

@@ -22,6 +22,7 @@
 
 pub(crate) mod response;
 pub(crate) mod serve;
+pub(crate) mod user_pages;
 pub(crate) mod wanted;
 
 #[cfg(test)]
@@ -146,7 +147,7 @@ impl Requests {
             None => self.choose(cx, &askable, protocol, &Whom::ANYONE).ok_or(CommandError::NoPeer(protocol))?,
         };
         // Time may have made room for those who wait, and the host not told us yet: they go first. Where one of them takes this one's room,
-        // there is a place among those who wait.
+        // there is a slot among those who wait.
         self.send_waiting(cx, &mut askable);
         let mut waits = self.choose(cx, &askable, protocol, &Whom::Only(peer)).is_none();
         if waits

@@ -18,11 +18,12 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use bytes::Bytes;
 
+use crate::accepted::Accepted;
 use crate::config::Config;
 use crate::cost::entry;
 use crate::cx::Cx;
@@ -30,7 +31,6 @@ use crate::error::Refusal;
 use crate::id::{CommandId, JobId, MessageId, PeerId};
 use crate::job::Work;
 use crate::origin::Origin;
-use crate::output::Accepted;
 use crate::request::wanted::Wanted;
 use crate::time::Timer;
 use crate::txlists::fetches::Fetches;
@@ -79,8 +79,8 @@ pub(crate) struct TxLists {
     store: TxListStore,
     hashing: Hashing,
     fetches: Fetches,
-    /// Our own txlists whose commitments may still come.
-    pinned: BTreeSet<B256>,
+    /// Our own txlists whose commitments may still come, and the number under which each is kept until then.
+    pinned: BTreeMap<B256, u64>,
 }
 
 impl TxLists {
@@ -89,7 +89,7 @@ impl TxLists {
             store: TxListStore::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
             hashing: Hashing::default(),
             fetches: Fetches::default(),
-            pinned: BTreeSet::new(),
+            pinned: BTreeMap::new(),
         }
     }
 
@@ -135,11 +135,10 @@ impl TxLists {
     }
 
     /// A list whose hash was checked before, where a commitment names it: from storage, or our own, whose record has been written meanwhile.
-    pub(crate) fn insert_checked(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, next_ready: u64) {
-        if self.store.is_referenced(&hash) && !self.store.has(&hash) {
-            // Without room it is fetched again, like any other.
-            let _ = self.insert(cx, hash, txlist, next_ready);
-        }
+    /// Is it here by that?
+    pub(crate) fn insert_checked(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, next_ready: u64) -> bool {
+        // Without room it is fetched again, like any other.
+        self.store.is_referenced(&hash) && !self.store.has(&hash) && self.insert(cx, hash, txlist, next_ready).is_ok()
     }
 
     /// A hash came back (T4). `None` for a job that is not ours.
@@ -205,9 +204,10 @@ impl TxLists {
         if self.store.is_referenced(&hash) {
             return self.insert(cx, hash, txlist, heights.next_ready);
         }
-        self.store.add_reference(hash, heights.head.saturating_add(1), heights.next_ready);
-        self.insert(cx, hash, txlist, heights.next_ready).inspect_err(|_| self.store.remove_reference(&hash))?;
-        self.pinned.insert(hash);
+        let number = heights.head.saturating_add(1);
+        self.store.add_reference(hash, number, heights.next_ready);
+        self.insert(cx, hash, txlist, heights.next_ready).inspect_err(|_| self.store.remove_reference(&hash, number))?;
+        self.pinned.insert(hash, number);
         cx.timers.set(Timer::Orphan(hash), cx.now.mono.after(cx.config.orphan_for));
         Ok(TxListConclusion::Stored)
     }
@@ -230,8 +230,8 @@ impl TxLists {
     /// T5: an orphan's time is over; one of our own lives on if its commitment has come.
     pub(crate) fn orphan_over(&mut self, hash: &B256) {
         self.store.expire_orphan(hash);
-        if self.pinned.remove(hash) {
-            self.store.remove_reference(hash);
+        if let Some(number) = self.pinned.remove(hash) {
+            self.store.remove_reference(hash, number);
         }
     }
 
@@ -254,7 +254,7 @@ impl TxLists {
     pub(crate) fn remove_reference(&mut self, cx: &mut Cx, fallen: &Accepted) {
         let preconf = fallen.signed.preconf();
         if preconf.has_txlist() {
-            self.store.remove_reference(&preconf.raw_tx_list_hash);
+            self.store.remove_reference(&preconf.raw_tx_list_hash, fallen.block_number);
             if !self.store.is_referenced(&preconf.raw_tx_list_hash) {
                 self.fetches.end(cx, &preconf.raw_tx_list_hash);
             }

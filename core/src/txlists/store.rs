@@ -24,11 +24,20 @@ struct Stored {
     orphan_of: Option<PeerId>,
 }
 
-/// How many kept commitments refer to a hash, and the highest of their numbers, which decides who falls off first.
-#[derive(Debug)]
-struct References {
-    count: usize,
-    number: u64,
+/// The numbers of the kept commitments that refer to a hash, and how many there are at each (T6). The lowest that is still needed decides who
+/// falls off first.
+#[derive(Debug, Default)]
+struct References(BTreeMap<u64, usize>);
+
+impl References {
+    fn last(&self) -> Option<u64> {
+        self.0.last_key_value().map(|(number, _)| *number)
+    }
+
+    /// The block for which it is needed first; else the last one that named it.
+    fn rank(&self, next_ready: u64) -> Option<u64> {
+        self.0.range(next_ready..).next().map(|(number, _)| *number).or_else(|| self.last())
+    }
 }
 
 /// The bytes of txlists.
@@ -68,7 +77,7 @@ impl TxListStore {
 
     /// The highest block whose commitment refers to it.
     pub(crate) fn last_reference(&self, hash: &B256) -> Option<u64> {
-        self.references.get(hash).map(|references| references.number)
+        self.references.get(hash).and_then(References::last)
     }
 
     /// Does a kept commitment refer to it?
@@ -109,11 +118,11 @@ impl TxListStore {
     /// give way, then those of later blocks than its own, which are handed out by number and hash: an earlier block is executed first.
     pub(crate) fn insert(&mut self, hash: B256, txlist: Bytes, next_ready: u64) -> Result<Vec<(u64, B256)>, Refusal> {
         let cost = txlist.len() + TXLIST_OVERHEAD_BYTES;
-        let own = self.references.get(&hash).map_or(u64::MAX, |references| references.number);
+        let own = self.references.get(&hash).and_then(|references| references.rank(next_ready)).unwrap_or(u64::MAX);
         let mut gives_way = Vec::new();
         let mut bytes = self.referenced_bytes + cost;
         if bytes > self.max_referenced_bytes {
-            let (mut behind, later): (Vec<_>, Vec<_>) = self.referenced_by_number().partition(|(number, _)| *number < next_ready);
+            let (mut behind, later): (Vec<_>, Vec<_>) = self.referenced_by_rank(next_ready).partition(|(number, _)| *number < next_ready);
             let mut later: Vec<_> = later.into_iter().filter(|(number, _)| *number > own).collect();
             behind.sort_unstable();
             later.sort_unstable_by(|one, other| other.cmp(one));
@@ -149,9 +158,7 @@ impl TxListStore {
     /// A commitment that refers to this hash is kept now. An orphan of that hash is one no more.
     /// Hands out what gives way to it, as [`TxListStore::insert`] does.
     pub(crate) fn add_reference(&mut self, hash: B256, number: u64, next_ready: u64) -> Vec<(u64, B256)> {
-        let references = self.references.entry(hash).or_insert(References { count: 0, number });
-        references.count += 1;
-        references.number = references.number.max(number);
+        *self.references.entry(hash).or_default().0.entry(number).or_default() += 1;
         if let Some(Stored { txlist, orphan_of: Some(_) }) = self.lists.get(&hash) {
             let txlist = txlist.clone();
             self.remove(&hash);
@@ -161,19 +168,23 @@ impl TxListStore {
         Vec::new()
     }
 
-    /// A commitment that referred to this hash is kept no longer.
-    pub(crate) fn remove_reference(&mut self, hash: &B256) {
-        let Some(references) = self.references.get_mut(hash) else { return };
-        references.count -= 1;
-        if references.count == 0 {
+    /// A commitment with this number that referred to this hash is kept no longer.
+    pub(crate) fn remove_reference(&mut self, hash: &B256, number: u64) {
+        let Some(References(numbers)) = self.references.get_mut(hash) else { return };
+        let Some(count) = numbers.get_mut(&number) else { return };
+        *count -= 1;
+        if *count == 0 {
+            numbers.remove(&number);
+        }
+        if numbers.is_empty() {
             self.references.remove(hash);
             self.remove(hash);
         }
     }
 
-    fn referenced_by_number(&self) -> impl Iterator<Item = (u64, B256)> {
+    fn referenced_by_rank(&self, next_ready: u64) -> impl Iterator<Item = (u64, B256)> {
         let stored = self.lists.iter().filter(|(_, stored)| stored.orphan_of.is_none());
-        stored.filter_map(|(hash, _)| self.references.get(hash).map(|references| (references.number, *hash)))
+        stored.filter_map(move |(hash, _)| Some((self.references.get(hash)?.rank(next_ready)?, *hash)))
     }
 
     fn remove(&mut self, hash: &B256) {
@@ -227,7 +238,7 @@ mod tests {
         store.expire_orphan(&hash);
         assert!(store.has(&hash));
         assert_eq!(store.reserve_orphan(peer(), 100), Ok(()));
-        store.remove_reference(&hash);
+        store.remove_reference(&hash, 7);
         assert!(!store.has(&hash));
     }
 
@@ -260,5 +271,22 @@ mod tests {
         store.add_reference(large, 3, 1);
         assert_eq!(store.insert(large, vec![3; 400].into(), 1), Err(Refusal::NoRoom));
         assert!(store.has(&B256::repeat_byte(4)), "block 4 would wait for it for ever");
+    }
+
+    #[test]
+    fn t6_a_list_that_an_early_block_needs_has_that_block_s_rank_whoever_else_names_it() {
+        // P5.5
+        let mut store = store();
+        for number in 2..=4 {
+            let (hash, bytes) = list(number);
+            store.add_reference(hash, u64::from(number), 1);
+            store.insert(hash, bytes, 1).expect("room for three");
+        }
+        let (twin, bytes) = list(1);
+        store.add_reference(twin, 1, 1);
+        store.add_reference(twin, 7, 1);
+        assert_eq!(store.insert(twin, bytes, 1), Ok(vec![(4, B256::repeat_byte(4))]), "block 1 comes before block 4");
+        store.remove_reference(&twin, 1);
+        assert!(store.has(&twin), "block 7 still names it");
     }
 }

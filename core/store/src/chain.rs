@@ -215,6 +215,11 @@ impl<'t> Tables<'t> {
                 let signed = Signed { signer: accepted.signer, signed: accepted.signed.clone() };
                 self.chain.put(&accepted.block_number.to_be_bytes(), &seal::encode(&signed))?;
             }
+            Record::ChainDropped => {
+                while let Some(key) = self.chain.first_key()? {
+                    self.chain.remove(&key)?;
+                }
+            }
             Record::TxList { hash, txlist } => self.put_txlist(*hash, txlist)?,
             Record::Evidence { evidence, signer } => self.put_evidence(record, &seal::encode(&(evidence, signer)))?,
             Record::Peer { peer, .. } if is_clean_peer(record) => drop(self.peers.remove(peer.as_bytes())?),

@@ -149,6 +149,12 @@ impl ChainQueue {
 impl State {
     /// Keeps a record in place of what waits of its kind, if there is room.
     fn keep(&mut self, key: Key, age: Option<u64>, record: Record, limits: &Limits) -> bool {
+        if key == Key::ChainDropped {
+            let dropped: Vec<Key> = self.waiting.keys().filter(|key| matches!(key, Key::Commitment(_))).cloned().collect();
+            for key in dropped.iter().filter(|_| age.is_none()) {
+                self.bytes -= self.waiting.remove(key).map_or(0, |(_, record)| len_bytes(&record));
+            }
+        }
         let bytes = len_bytes(&record);
         let old = self.waiting.get(&key).map(|(_, old)| len_bytes(old));
         let after = self.bytes - old.unwrap_or(0) + bytes;
@@ -168,7 +174,7 @@ impl State {
 /// About what a record takes.
 fn len_bytes(record: &Record) -> usize {
     match record {
-        Record::Began { .. } | Record::SyncTip(_) | Record::Peer { .. } => 64,
+        Record::Began { .. } | Record::SyncTip(_) | Record::ChainDropped | Record::Peer { .. } => 64,
         Record::Committed(_) | Record::Commitment(_) => 2 * SIGNED_COMMITMENT_BYTES,
         Record::Known(node) => 256 + node.record.text.len() + node.record.addresses.iter().map(String::len).sum::<usize>(),
         Record::Schedule(windows) => windows.len() * size_of::<preconf_core::Window>(),

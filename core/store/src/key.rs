@@ -6,7 +6,7 @@
 use preconf_core::{Address, B256, OwnCommitment, PeerId, Record, SIGNED_COMMITMENT_BYTES, keccak256};
 
 /// Kinds of records.
-pub(crate) const KINDS: usize = 9;
+pub(crate) const KINDS: usize = 10;
 
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,7 @@ pub(crate) enum Key {
     Schedule,
     SyncTip,
     Commitment(u64),
+    ChainDropped,
     TxList(B256),
     Evidence(B256),
     Peer(PeerId),
@@ -37,6 +38,7 @@ impl Key {
             Record::Schedule(_) => Self::Schedule,
             Record::SyncTip(_) => Self::SyncTip,
             Record::Commitment(accepted) => Self::Commitment(accepted.block_number),
+            Record::ChainDropped => Self::ChainDropped,
             Record::TxList { hash, .. } => Self::TxList(*hash),
             Record::Evidence { evidence, .. } => {
                 let mut both = Vec::with_capacity(2 * SIGNED_COMMITMENT_BYTES + 1);
@@ -69,6 +71,7 @@ impl Key {
             Self::Evidence(_) => 6,
             Self::Peer(_) => 7,
             Self::Known(_) => 8,
+            Self::ChainDropped => 9,
         }
     }
 }

@@ -108,6 +108,11 @@ impl Store for MemoryStore {
 impl Shelf {
     fn put(&mut self, record: Record) {
         let key = Key::of(&record);
+        if record == Record::ChainDropped {
+            let dropped: Vec<Key> = self.records.keys().filter(|key| matches!(key, Key::Commitment(_))).cloned().collect();
+            dropped.iter().for_each(|key| self.remove(key));
+            return;
+        }
         if is_clean_peer(&record) {
             self.remove(&key);
             return;
@@ -133,7 +138,7 @@ impl Shelf {
     fn trim(&mut self, key: &Key) {
         let limits = Limits::default();
         let max = match key {
-            Key::Began | Key::Schedule | Key::SyncTip => return,
+            Key::Began | Key::Schedule | Key::SyncTip | Key::ChainDropped => return,
             Key::Committed { .. } => limits.own_at_most,
             Key::Commitment(_) | Key::TxList(_) | Key::Evidence(_) => limits.commitments,
             Key::Peer(_) | Key::Known(_) => limits.peers,

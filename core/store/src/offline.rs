@@ -49,10 +49,11 @@ impl Inspection {
             "evidence",
             "peers",
             "known nodes",
+            "drops of the chain", // never stored: they take others away
         ];
         let mut counts = NAMES.map(|name| (name, 0));
         self.records.iter().for_each(|record| counts[usize::from(Key::of(record).kind())].1 += 1);
-        counts[1..].to_vec()
+        counts[1..KINDS - 1].to_vec()
     }
 
     /// Is nothing damaged?

@@ -284,3 +284,70 @@ fn no_flipped_bit_makes_evidence_accuse_anyone_else() {
         }
     }
 }
+
+#[test]
+fn c8_two_blocks_at_one_number_in_two_windows_are_a_fork_and_no_evidence() {
+    // Preconfer 1 has the first window and the third.
+    let mut node = Node::connected_to(&[9]);
+    let mut writer = Writer::new(1);
+    for _ in 0..2 {
+        node.commitment(9, &writer.block().0);
+    }
+    node.wait(Duration::from_secs(2 * WINDOW_SECS + 10));
+    let anew = |parent, number| {
+        let (timestamp, window_end) = (START + 2 * WINDOW_SECS + 1, START + 3 * WINDOW_SECS);
+        Writer { parent, number, timestamp, window_end, ..Writer::new(1) }.block().0
+    };
+    let first = Writer::new(1).block().0;
+    let outputs = node.commitment(9, &anew(preconfirmation_hash(&first), 1));
+    assert_eq!((found(&outputs), refusals(&outputs)), (vec![], vec![Refusal::Fork]));
+    let adjoin = |output: &Output| match output {
+        Output::App(Event::Forked { windows_adjoin, .. }) => Some(*windows_adjoin),
+        _ => None,
+    };
+    assert_eq!(outputs.iter().find_map(adjoin), Some(false), "another's window lies between");
+}
+
+#[test]
+fn c5_what_comes_too_late_or_below_the_tip_still_proves_what_its_signer_did() {
+    // P5.4
+    let other = Writer::new(1).write(|preconf| preconf.eop = true);
+    for is_settled in [false, true] {
+        let (mut node, mut writer) = (Node::connected_to(&[9, 8]), Writer::new(1));
+        for _ in 0..3 {
+            node.commitment(9, &writer.block().0);
+        }
+        let expected = if is_settled {
+            node.update(Update::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: None })).unwrap();
+            Refusal::Stale
+        } else {
+            node.wait(Duration::from_secs(WINDOW_SECS + 30));
+            Refusal::Late
+        };
+        let outputs = node.commitment(8, &other);
+        assert_eq!(found(&outputs).iter().map(|proof| proof.fault).collect::<Vec<_>>(), [Fault::Equivocation]);
+        assert_eq!((refusals(&outputs), verdicts(&outputs)), (vec![expected], vec![Ignore]));
+        let nothing_to_contradict = Writer { number: 900, ..Writer::new(1) }.block().0;
+        assert_eq!(found(&node.commitment(8, &nothing_to_contradict)), []);
+        let jobs = node.core.stats().jobs;
+        node.commitment(8, &Writer { number: 7, ..Writer::new(1) }.block().0);
+        if !is_settled {
+            assert_eq!(node.core.stats().jobs, jobs, "where nothing is contradicted, nothing is recovered");
+        }
+    }
+}
+
+#[test]
+fn c9_a_parent_that_is_canonical_or_settled_is_no_broken_link() {
+    // P5.4: preconfer 1 lost its second block to another's, and goes on from the one that is canonical.
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let first = writer.block().0;
+    node.commitment(9, &first);
+    let second = writer.block().0;
+    node.commitment(9, &second);
+    let settled = B256::repeat_byte(0xdd);
+    node.update(Update::MoveSyncTip(SyncTip { block_number: 2, preconfirmation_hash: Some(settled) })).unwrap();
+    let third = Writer { parent: settled, number: 2, timestamp: writer.timestamp, ..Writer::new(1) }.block().0;
+    let outputs = node.commitment(9, &third);
+    assert_eq!((found(&outputs), verdicts(&outputs)), (vec![], vec![Accept]));
+}

@@ -164,3 +164,20 @@ fn p10_4_a_block_that_the_host_could_not_execute_is_told_again_after_growing_pau
         assert_eq!(refused, UpdateError::NotReady { block_number: not_ready });
     }
 }
+
+#[test]
+fn p5_3_an_eop_with_a_txlist_is_executed_before_the_handoff() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let txlist = Bytes::from_static(b"the last transactions");
+    let eop = writer.write(|preconf| (preconf.eop, preconf.raw_tx_list_hash) = (true, keccak256(&txlist)));
+    let told = |outputs: &[Output]| -> Vec<&'static str> {
+        let told = |output: &Output| match output {
+            Output::App(Event::BlockReady { .. }) => Some("ready"),
+            Output::App(Event::Handoff { .. }) => Some("handoff"),
+            _ => None,
+        };
+        outputs.iter().filter_map(told).collect()
+    };
+    assert_eq!(told(&node.commitment(9, &eop)), [""; 0], "there is something to be executed first");
+    assert_eq!(told(&node.txlist(9, &txlist)), ["ready", "handoff"]);
+}

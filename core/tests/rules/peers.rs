@@ -303,7 +303,12 @@ fn p6_6_a_peer_over_its_limit_gets_nothing_more_and_nobody_else_waits() {
     }
     let ninth = ask(&mut node, 9);
     assert_eq!((served(&ninth), refusals(&ninth)), (0, vec![Refusal::RateLimited]));
-    assert_eq!(node.score(9), -250_000);
+    for _ in 0..31 {
+        ask(&mut node, 9);
+    }
+    assert_eq!(node.score(9), 0, "P7.10: a wire that stalls and then bursts is no malice");
+    ask(&mut node, 9);
+    assert_eq!(node.score(9), -250_000, "more than four windows' worth within 60 s");
     assert_eq!(served(&ask(&mut node, 8)), 1);
     node.wait(10 * SECOND);
     assert_eq!(served(&ask(&mut node, 9)), 1);
@@ -376,4 +381,19 @@ fn p6_8_the_least_busy_healthy_peer_is_asked() {
     }
     let (_, outputs) = node.command(Command::GetTxList { hash: B256::ZERO, peer: None }).unwrap();
     assert_eq!(requests(&outputs)[0].1, peer(7), "throttled, but nobody better is there");
+}
+
+#[test]
+fn p7_7_a_ban_holds_for_who_came_before_the_records_did() {
+    let mut node = Node::new();
+    node.connect(9);
+    let ban_ends = Some(UnixTime(node.now.unix.0 + 3_000_000_000));
+    let record = Record::Peer { peer: peer(9), score: -9_000_000, as_of: node.now.unix, ban_ends };
+    let outputs = node.update(Update::Restore(vec![record.clone()])).unwrap();
+    assert!(actions(&outputs).contains(&Action::Block { peer: peer(9) }));
+    node.update(Update::LiftBan { peer: peer(9) }).unwrap();
+    assert!(
+        !actions(&node.update(Update::Restore(vec![record])).unwrap()).contains(&Action::Block { peer: peer(9) }),
+        "this life knows better"
+    );
 }

@@ -444,3 +444,32 @@ fn p6_9_a_restart_goes_on_where_it_was_and_serves_what_it_had() {
     let outputs = node.block(9, &blocks[3]);
     assert_eq!(ready(&outputs), [4], "the schedule is known, and the next block follows");
 }
+
+#[test]
+fn p5_9d_the_caller_learns_who_has_shown_its_publication() {
+    let (mut node, mut writer) = (Node::connected_to(&[7, 8, 9]), Writer::new(1));
+    let signed = writer.block().0;
+    let (command, outputs) = publish(&mut node, &signed).unwrap();
+    let seen = |outputs: &[Output]| -> Vec<(CommandId, u64, PeerId, usize)> {
+        let seen = |output: &Output| match output {
+            Output::App(Event::PublicationSeen { command, block_number, peer, peers, .. }) => {
+                Some((*command, *block_number, *peer, *peers))
+            }
+            _ => None,
+        };
+        outputs.iter().filter_map(seen).collect()
+    };
+    assert_eq!(seen(&outputs), []);
+    let head = |node: &mut Node, name, number: u64| {
+        let (command, outputs) = node.command(Command::GetHead { peer: Some(peer(name)) }).unwrap();
+        assert!(outcomes(&outputs).is_empty(), "{command}");
+        let body = PreconfHead { block_number: U256::from(number), ..PreconfHead::default() }.encode();
+        node.input(Input::ResponseReceived { request: requests(&outputs)[0].0, body })
+    };
+    assert_eq!(seen(&head(&mut node, 7, 0)), [], "its head is below it");
+    assert_eq!(seen(&head(&mut node, 7, 1)), [(command, 1, peer(7), 1)]);
+    assert_eq!(seen(&head(&mut node, 7, 1)), [], "once for each");
+    assert_eq!(seen(&node.commitment(8, &signed)), [(command, 1, peer(8), 2)], "a copy comes back");
+    let other = Writer::new(1).write(|preconf| preconf.eop = true);
+    assert_eq!(seen(&node.commitment(9, &other)), [], "another block of that number says nothing");
+}

@@ -147,6 +147,10 @@ fn p6_6_a_peer_over_the_limit_gets_no_answer_and_nobody_else_waits() {
     let outputs = node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0]);
     assert!(dropped(&outputs));
     assert_eq!(refusals(&outputs), [Refusal::RateLimited]);
+    assert_eq!(node.score(9), before, "four windows' worth may be over the limit before it is a fault");
+    for _ in 0..32 {
+        node.asked(9, Protocol::GetHead, vec![4, 0, 0, 0]);
+    }
     assert_eq!(node.score(9), before - 250_000);
     assert_eq!(responses(&node.asked(8, Protocol::GetHead, vec![4, 0, 0, 0])).len(), 1);
     assert_eq!(responses(&node.asked(9, Protocol::GetCommitments, get(1, 1))).len(), 1, "another protocol has a limit of its own");
@@ -257,8 +261,8 @@ fn p7_10_what_a_restarted_peer_cannot_remember_is_dropped_and_not_charged() {
     node.quiet(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(1) });
     node.connect(9);
     let before = node.score(9); // it left a request of ours unanswered
-    assert_eq!((0..8 + 24).filter(|_| answers(&ask(&mut node))).count(), 8, "P6.6: no more than anyone gets");
-    assert_eq!(node.score(9), before, "24 are as much as a node can forget: a window's worth on each protocol");
+    assert_eq!((0..8 + 32).filter(|_| answers(&ask(&mut node))).count(), 8, "P6.6: no more than anyone gets");
+    assert_eq!(node.score(9), before, "four windows' worth is more than a node can forget");
     ask(&mut node);
     assert_eq!(node.score(9), before - 250_000, "more than that is its fault");
 }
@@ -282,4 +286,29 @@ fn p6_8_a_request_to_nobody_in_particular_waits_for_nobody_while_another_peer_ha
         let asked: Vec<_> = ask(&mut node, 3, None).into_iter().map(|asked| (asked.1, asked.3[0])).collect();
         assert_eq!(asked, [(peer(busy), 2), (peer(free), 3)]);
     }
+}
+
+#[test]
+fn p6_4_commitments_for_our_user_are_checked_like_gossip() {
+    let mut node = Node::connected_to(&[9]);
+    let ask = |node: &mut Node, page: &[SignedCommitment]| {
+        let before = node.score(9);
+        let count = page.len().max(1) as u32;
+        let (command, outputs) = node.command(Command::GetCommitments { start: 1, count, peer: Some(peer(9)) }).unwrap();
+        let request = requests(&outputs)[0].0;
+        let outputs = node.input(Input::ResponseReceived { request, body: CommitmentsPage::encode(page.iter()) });
+        let [(ended, outcome)] = &outcomes(&outputs)[..] else { panic!("one outcome: {outputs:?}") };
+        assert_eq!(*ended, command);
+        (outcome.clone(), node.score(9) - before)
+    };
+    let pages = |name: u8| -> Vec<SignedCommitment> {
+        let mut writer = Writer { key: key(name), ..Writer::new(1) };
+        (0..3).map(|_| writer.block().0).collect()
+    };
+    let good = pages(1);
+    assert_eq!(ask(&mut node, &good), (Outcome::Commitments { peer: peer(9), commitments: good.clone() }, 50_000));
+    let (outcome, paid) = ask(&mut node, &pages(66));
+    let wrong = RequestError::Refused(Refusal::WrongSigner { settled: true });
+    assert_eq!((outcome, paid), (Outcome::RequestFailed { peer: peer(9), error: wrong }, -1_000_000), "signed by nobody who is elected");
+    assert_eq!(ask(&mut node, &[]).0, Outcome::Commitments { peer: peer(9), commitments: vec![] });
 }

@@ -1,6 +1,8 @@
 //! From an L1 lookahead to windows (P9.2).
+#![allow(clippy::unwrap_used, reason = "a test that fails loudly")]
 
-use preconf_core::{Address, EPOCH_SECS, LookaheadEntry, LookaheadEpoch, Window, windows_from_lookahead};
+use crate::support::*;
+use preconf_core::*;
 use proptest::prelude::*;
 
 const FALLBACK: Address = Address::repeat_byte(0xff);
@@ -95,4 +97,23 @@ fn entry(secs: u64, preconfer: u8) -> LookaheadEntry {
 
 fn who(byte: u8) -> Address {
     Address::repeat_byte(byte)
+}
+
+#[test]
+fn p9_2_a_host_that_feeds_epochs_as_they_come_takes_no_tail_away() {
+    let start = START - START % EPOCH_SECS;
+    let entry = |timestamp, name| LookaheadEntry { timestamp, preconfer: address_of(&key(name)), blacklisted: false };
+    let epoch = |index: u64, at, name| {
+        let start = start + index * EPOCH_SECS;
+        LookaheadEpoch { start, entries: vec![entry(start + at, name)], settled: true }
+    };
+    let epochs = [epoch(0, 96, 1), epoch(1, 60, 2), epoch(2, 60, 1)];
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    node.connect(9);
+    node.update(Update::Schedule(windows_from_lookahead(&epochs[..2], Address::ZERO))).unwrap();
+    node.update(Update::Schedule(windows_from_lookahead(&epochs[1..], Address::ZERO))).unwrap();
+    // Preconfer 2 owns the tail of the first epoch: (start + 96, start + 384 + 60].
+    node.now.unix = UnixTime::from_secs(start + 200);
+    let mut writer = Writer { key: key(2), window_end: start + EPOCH_SECS + 60, timestamp: start + 199, ..Writer::new(2) };
+    assert_eq!(verdicts(&node.commitment(9, &writer.block().0)), [Verdict::Accept]);
 }

@@ -79,6 +79,7 @@ fn decided() -> Vec<Update> {
         Record::Schedule(vec![block().2]),
         Record::SyncTip(SyncTip { block_number: 3, preconfirmation_hash: Some(hash) }),
         Record::Commitment(Arc::new(Accepted::of(block().0, Address::repeat_byte(4)).unwrap())),
+        Record::ChainDropped,
         Record::TxList { hash, txlist: block().1 },
         Record::Evidence { evidence: Box::new(evidence), signer: Address::repeat_byte(4) },
     ];
@@ -164,7 +165,10 @@ fn every_value_within_a_step_has_its_place() {
     assert_eq!(variants::<Fault>(), ["Equivocation", "AfterEop", "BrokenLink"]);
     assert_eq!(variants::<PublishOutcome>(), ["Sent", "NoPeers", "Busy", "Duplicate", "Refused"]);
     assert_eq!(variants::<Found>(), ["Signer", "Hash"]);
-    assert_eq!(variants::<Record>(), ["Began", "Committed", "Peer", "Known", "Schedule", "SyncTip", "Commitment", "TxList", "Evidence"]);
+    assert_eq!(
+        variants::<Record>(),
+        ["Began", "Committed", "Peer", "Known", "Schedule", "SyncTip", "Commitment", "ChainDropped", "TxList", "Evidence"]
+    );
     assert_eq!(variants::<ChainLabel>(), ["Missing", "Chain", "Unreadable"]);
     assert_eq!(variants::<LimitKind>(), ["TokenBucket", "FixedWindow"]);
 }

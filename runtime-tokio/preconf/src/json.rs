@@ -109,6 +109,10 @@ fn core_event(event: &Event, domain: B256) -> Value {
         Event::PublishingAgain { command, block_number, hash } => json!({
             "event": "publishing_again", "command": command.0, "block_number": block_number, "hash": hash.to_string(),
         }),
+        Event::PublicationSeen { command, block_number, hash, peer, peers } => json!({
+            "event": "publication_seen", "command": command.0, "block_number": block_number, "hash": hash.to_string(),
+            "peer": peer.to_string(), "peers": peers,
+        }),
         Event::StorageFailed { failure } => json!({"event": "storage_failed", "failure": failure.to_string()}),
         Event::ExecuteAgain { from } => json!({"event": "execute_again", "from": from}),
     }

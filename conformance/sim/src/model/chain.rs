@@ -46,6 +46,7 @@ impl Chain {
                 Record::Schedule(windows) => self.update_schedule(windows),
                 Record::SyncTip(tip) => self.tip = *tip,
                 Record::Commitment(block) => drop(by_number.insert(block.block_number, block.clone())),
+                Record::ChainDropped => by_number.clear(),
                 Record::TxList { hash, .. } => self.stored(*hash),
                 _ => {}
             }
@@ -62,15 +63,16 @@ impl Chain {
             }
         }
         let fits = |hash: B256| self.tip.preconfirmation_hash.is_none_or(|of_tip| of_tip == hash);
-        let (number, is_last) = (self.tip.block_number, runs.len().saturating_sub(1));
+        let number = self.tip.block_number;
         let of_tip = runs.iter().position(|run| {
             let parent = run[0].signed.preconf().parent_preconfirmation_hash;
             run.iter().any(|block| block.block_number == number && fits(block.hash)) || (run[0].block_number == number + 1 && fits(parent))
         });
-        let above = runs.last().filter(|run| run[0].block_number > number).map(|_| is_last);
-        self.canonical = of_tip.or(above).map(|index| runs.swap_remove(index)).unwrap_or_default();
-        let kept_from = self.canonical.len().saturating_sub(self.max);
-        self.canonical.drain(..kept_from);
+        self.canonical = of_tip.map(|index| runs.swap_remove(index)).unwrap_or_default();
+        while self.canonical.len() > self.max && self.canonical[0].block_number < number {
+            self.canonical.remove(0);
+        }
+        self.canonical.truncate(self.max);
         self.next_ready = self.canonical.first().map_or(0, |first| first.block_number).max(number + 1);
     }
 

@@ -124,10 +124,10 @@ pub(super) fn of_commitment(
     let parent = preconf.parent_preconfirmation_hash;
     if let Some(known) = chain.get(&parent) {
         if !follows(config, known.signed.preconf(), preconf) {
-            return reject("C9");
+            return ignore("C9");
         }
     } else if !chain.is_behind_tip(&parent, number) {
-        return if chain.tip_hash() == Some(parent) { reject("C9") } else { wait("C9") };
+        return if chain.tip_hash() == Some(parent) { ignore("C9") } else { wait("C9") };
     }
     if chain.links(&parent, number) { Expect::Open } else { ignore("C9") }
 }
@@ -173,7 +173,7 @@ pub(super) fn may_be_full(config: &Config, lately: &[Copy], copy: &Copy, kept: u
     let at_place = of_topic.clone().filter(|other| place(other) == place(copy)).count();
     copy.topic == Topic::TxLists
         || of_peer > config.max_held_per_peer.min(config.max_jobs_per_peer)
-        || at_place > config.max_held_per_place
+        || at_place > config.max_held_per_position
         || of_topic.count() > config.max_held
         || kept >= config.max_commitments
 }

@@ -32,7 +32,8 @@ pub(crate) fn well_formed(signed: &SignedCommitment, slasher: Option<Address>) -
 
 /// C4, the part about numbers: above the sync tip, and not out of sight above the head. Numbers that pass fit 64 bits.
 pub(crate) fn number_in_reach(number: U256, tip: u64, head: u64, max_ahead: u64) -> Result<u64, Refusal> {
-    let number = u64::try_from(number).map_err(|_| Refusal::TooFarAhead)?;
+    // The highest number of all would have no next one (P10.2).
+    let number = u64::try_from(number).ok().filter(|number| *number < u64::MAX).ok_or(Refusal::TooFarAhead)?;
     if number <= tip {
         Err(Refusal::Stale)
     } else if number > head.saturating_add(max_ahead) {

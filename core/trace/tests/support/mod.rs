@@ -191,6 +191,7 @@ fn records() -> impl Strategy<Value = Record> {
             let signed = SignedCommitment::new(PreconfCommitment { preconf, ..PreconfCommitment::default() }, [7; 65]);
             Record::Commitment(Arc::new(Accepted::of(signed, signer).unwrap()))
         }),
+        Just(Record::ChainDropped),
         (hashes(), bytes()).prop_map(|(hash, txlist)| Record::TxList { hash, txlist }),
         (commitments(), commitments(), addresses()).prop_map(|(first, second, signer)| Record::Evidence {
             evidence: Box::new(Evidence { fault: Fault::BrokenLink, first, second }),
