@@ -42,8 +42,8 @@ enum StoreCommand {
     /// the node that has the key now runs for the first time. The directory is made if it is missing.
     Import(ImportArgs),
     /// Take what can be read of damaged commitments for all that there are, so that the node publishes again. The damaged file is kept beside
-    /// the new one. If what is lost may be of a window that is still open, wait for its end first, or import a newer export: a preconfer that
-    /// contradicts itself is slashed, and all that stands between is that peers are asked before the first publication in a window.
+    /// the new one. If what is lost may be of a window that is still open, wait for its end first: a preconfer that contradicts itself is
+    /// slashed, and all that then stands between is that peers are asked before the first publication in a window.
     Accept(AcceptArgs),
 }
 
