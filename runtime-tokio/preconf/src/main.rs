@@ -1,9 +1,9 @@
 //! `preconf`: a preconfirmation node on the command line.
 //!
 //! `preconf run` is one node, `preconf devnet` a whole network in one process, `preconf key` makes and shows identities, `preconf enr` node
-//! records, `preconf bootnode` is a network's first contact, `preconf sign` makes a signed commitment, `preconf evidence` verifies what a node
-//! found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went well, 1 when it did not, 2 for flags, or a file
-//! of evidence, that make no sense.
+//! records, `preconf bootnode` is a network's first contact, `preconf sign` makes a signed commitment, `preconf store` looks after what a node
+//! keeps, `preconf evidence` verifies what a node found. Results go to stdout, logs and errors to stderr. The exit status is 0 when all went
+//! well, 1 when it did not, 2 for flags, or a file of evidence, that make no sense.
 //!
 //! Features: `devnet`, on by default, brings `preconf devnet`; `async-std` brings `--runtime async-std` and `mixed`; `quic` brings QUIC beside
 //! TCP on tokio. Numbers such as `P5.9` name rules of the protocol; [`preconf_core::protocol`] has the text of every one.
@@ -21,6 +21,7 @@ mod runtime;
 mod sign;
 mod signer_command;
 mod stop;
+mod store;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -65,6 +66,8 @@ enum Command {
     Key(key::KeyArgs),
     /// Make a signed commitment, for `publish_commitment` of `preconf run --publish-from-stdin`.
     Sign(Box<sign::SignArgs>),
+    /// Look after a data directory while no node runs on it: show, verify, export, import, accept damage.
+    Store(store::StoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
     }
     match command {
         Command::Evidence(args) => evidence::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Key(args) => match key::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),

@@ -1,6 +1,6 @@
 //! What is the answer to a command?
 
-use preconf_core::{SyncTip, Update};
+use preconf_core::{PublishError, StorageFailure, SyncTip, Update};
 use preconf_tokio::{HandleError, NetworkHandle};
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::{hexes, json};
 /// Does what a line asks and gives the line that answers it: `{"id", "result"}`, or `{"id", "error"}`.
 pub(crate) async fn answer(handle: NetworkHandle, Line { id, command }: Line) -> String {
     let result = match command {
-        Ok(command) => run(&handle, command).await.map_err(|error| error.to_string()),
+        Ok(command) => run(&handle, command).await.map_err(|error| words(&error)),
         Err(error) => Err(error),
     };
     let answer = match result {
@@ -18,6 +18,18 @@ pub(crate) async fn answer(handle: NetworkHandle, Line { id, command }: Line) ->
         Err(error) => json!({"id": id, "error": error}),
     };
     answer.to_string()
+}
+
+/// What went wrong, and what an operator of this program can do where the library knows less.
+fn words(error: &HandleError) -> String {
+    let advice = match error {
+        HandleError::NotPublished(PublishError::NoStorage) => "; start the node with --data-dir DIR, or with --ephemeral",
+        HandleError::NotPublished(PublishError::NotRecorded(StorageFailure::Damaged)) => {
+            "; stop the node: `preconf store verify --data-dir DIR` says what is damaged, `preconf store accept` has it publish again"
+        }
+        _ => "",
+    };
+    format!("{error}{advice}")
 }
 
 /// What takes no time has nothing more to say.
