@@ -120,6 +120,11 @@ impl Agreement {
         }
     }
 
+    /// Does a machine's canonical chain hold this block?
+    pub(crate) fn has(&self, node: NodeId, number: u64, hash: &B256) -> bool {
+        self.paths.get(node).is_some_and(|path| path.blocks.get(&number) == Some(hash))
+    }
+
     /// The lowest number at which two chains differ, above both sync tips.
     fn root(&self, (a, b): Ends) -> Option<Root> {
         let (a, b) = (self.paths.get(a)?, self.paths.get(b)?);
@@ -183,7 +188,8 @@ impl World {
         let Some(connection) = self.links.get(&ends).filter(|link| !link.cut).and_then(|link| link.connection) else { return Ok(()) };
         let Some(root @ (number, left, right)) = self.agreement.root(ends) else { return Ok(()) };
         let signers = [left, right].map(|hash| self.agreement.signer(&hash));
-        let is_allowed = if signers[0] == signers[1] { self.is_hostile_seat(signers[0]) } else { self.agreement.may_fork };
+        let is_known = ![left, right].iter().any(|word| self.words.is_forgotten(word));
+        let is_allowed = if signers[0] == signers[1] && is_known { self.is_hostile_seat(signers[0]) } else { self.agreement.may_fork };
         if !is_allowed {
             let (node, other) = ends;
             return Err(self.failure(node, Violation::Disagree { other, number, hashes: Box::new([left, right]) }));

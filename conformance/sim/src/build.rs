@@ -8,6 +8,7 @@ use preconf_trace::Recorder;
 
 use super::carry::ends;
 use super::check::Failure;
+use super::disk::Disk;
 use super::link::{Link, Terms};
 use super::node::{Mind, Node, NodeId, Setup};
 use super::observe::Mark;
@@ -63,11 +64,20 @@ impl World {
             self.disconnect(ends(node, other))?;
         }
         self.nodes[node].up = false;
+        self.forget_offers(node);
         self.nodes[node].life += 1; // what is under way for it is lost
         let Self { nodes, dice, .. } = self;
         nodes[node].disk.crash(|| dice.chance(500_000));
         self.mark(&Mark::Down(node));
         Ok(())
+    }
+
+    /// A node that is down gets another disk: what it had kept is gone too (P5.9b).
+    pub fn replace_disk(&mut self, node: NodeId) {
+        if !self.nodes[node].up {
+            self.nodes[node].disk = Disk::default();
+            self.words_lost(node);
+        }
     }
 
     /// Starts a node that is down, with the same identity and what it had kept.
@@ -81,7 +91,9 @@ impl World {
         self.nodes[node].up = true;
         if let Some(setup) = self.nodes[node].setup.clone() {
             let core = self.machine(node, &setup);
+            let began = setup.unix(self.now);
             self.nodes[node].reborn(core, self.now);
+            self.nodes[node].disk.began.get_or_insert(began);
             let kept = self.nodes[node].disk.records();
             self.update(node, Update::Restore(kept))?.expect("what was kept is taken back");
             self.schedule_of(node);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Standing, Update,
-    message_id,
+    Action, Bytes, ChannelId, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Source, Standing,
+    Update, message_id, preconfirmation_hash,
 };
 
 use super::check::{Failure, Violation};
@@ -101,11 +101,23 @@ impl World {
                     self.nodes[node].to_execute = Some(number);
                 }
             }
-            Event::CommitmentAccepted { commitment, source } => self.deliveries.accepted(self.now, node, commitment, *source),
+            Event::CommitmentAccepted { commitment, source } => {
+                self.deliveries.accepted(self.now, node, commitment, *source);
+                if *source == Source::Own {
+                    self.offer_taken(node, &commitment.hash);
+                }
+            }
+            Event::CommandFinished { command, outcome } => self.offer_ended(node, *command, outcome),
             Event::StandingChanged { peer, standing, .. } if *standing >= Standing::Pruned => {
                 self.put_out.extend(node_of(peer).map(|peer| (node, peer)));
             }
-            Event::EvidenceFound { .. } => self.nodes[node].evidence += 1,
+            Event::EvidenceFound { evidence, signer, block_number } => {
+                self.nodes[node].evidence += 1;
+                let words = [&evidence.first, &evidence.second].map(preconfirmation_hash);
+                if self.is_honest_seat(*signer) && !words.iter().any(|word| self.words.is_forgotten(word)) {
+                    return Err(self.failure(node, Violation::HonestPreconferProven { fault: evidence.fault, number: *block_number }));
+                }
+            }
             _ => {}
         }
         Ok(())

@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use preconf_core::{
-    Action, B256, CommandId, Conduct, Config, Core, DEFAULT_DOMAIN, Event, Input, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now, Output,
-    PeerId, Record, RequestId, Standing, Status, Time, Timer, Verdict,
+    Action, B256, CommandId, Conduct, Config, Core, DEFAULT_DOMAIN, Event, Fault, Input, MAX_OUTPUTS_PER_STEP, MessageId, NoProof, Now,
+    Output, PeerId, Record, RequestId, Standing, Status, Time, Timer, Verdict,
 };
 
 use super::node::NodeId;
@@ -89,6 +89,26 @@ pub enum Violation {
     FalseEvidence {
         /// Why it proves nothing.
         reason: NoProof,
+    },
+    /// P5.9: an honest node gave two words that contradict each other to gossip, in one life or in several.
+    #[error("P5.9: it publishes {}, block {number} of the window that ends at {window_end}, and had published {}: {fault:?}", .hashes[1], .hashes[0])]
+    SaysTwoThings {
+        /// What it proves.
+        fault: Fault,
+        /// The later one's block number.
+        number: u64,
+        /// Their window.
+        window_end: u64,
+        /// The earlier one, and the later one.
+        hashes: Box<[B256; 2]>,
+    },
+    /// P5.4: a fault was proven of an honest preconfer.
+    #[error("P5.4: {fault:?} at block {number} is proven of an honest preconfer")]
+    HonestPreconferProven {
+        /// The fault.
+        fault: Fault,
+        /// Where.
+        number: u64,
     },
     /// A command ended that was not under way.
     #[error("command {command} ended twice, or was never given")]

@@ -1,14 +1,17 @@
 //! What is on a node's disk, and what a crash leaves of it (P5.9a)?
 //!
 //! A record that a machine gives its host is on its way for as long as the disk takes. Then it is there, and the machine hears so; or the disk
-//! fails, and it may be there all the same. A crash keeps any part of what was on its way: that was never confirmed.
+//! fails, and it may be there all the same. A crash keeps any part of what was on its way: that was never confirmed. Writes end in the order
+//! in which they began.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use preconf_core::{Accepted, B256, Bytes, PeerId, PersistId, Record, UnixTime};
+use preconf_core::{Accepted, B256, Bytes, PeerId, PersistId, Record, Time, UnixTime};
+
+use super::dice::Dice;
 
 /// Commitments and txlists that a disk keeps. Ours: more than any scenario's window has, and little beside what a machine keeps in memory.
 const MAX_OF_CHAIN: usize = 512;
@@ -18,17 +21,26 @@ const MAX_OF_CHAIN: usize = 512;
 pub struct DiskTerms {
     /// How long a write takes; zero confirms it within the step that asked for it.
     pub takes: Range<Duration>,
+    /// How often it takes longer, in millionths, and how much longer at most.
+    pub tail: (u32, Duration),
     /// Writes that fail, in millionths.
     pub fails: u32,
+    /// A host that breaks P5.9a: it confirms a write when it is queued. To show what the rule is for.
+    pub confirms_queued: bool,
 }
 
 impl DiskTerms {
     /// A disk that never fails and takes no time.
-    pub const INSTANT: Self = Self { takes: Duration::ZERO..Duration::ZERO, fails: 0 };
+    pub const INSTANT: Self = Self { takes: Duration::ZERO..Duration::ZERO, tail: (0, Duration::ZERO), fails: 0, confirms_queued: false };
 
     /// Is a write confirmed within the step that asked for it?
     pub(crate) fn is_instant(&self) -> bool {
-        self.takes.end.is_zero() && self.fails == 0
+        self.takes.end.is_zero() && self.tail.0 == 0 && self.fails == 0
+    }
+
+    fn span(&self, dice: &mut Dice) -> Duration {
+        let longer = if dice.chance(self.tail.0) { dice.span(&(Duration::ZERO..self.tail.1)) } else { Duration::ZERO };
+        dice.span(&self.takes) + longer
     }
 }
 
@@ -47,12 +59,20 @@ pub(crate) struct Disk {
     evidence: VecDeque<Record>,
     /// On their way.
     writing: BTreeMap<PersistId, Record>,
+    /// When the last of them ends.
+    busy_until: Time,
 }
 
 impl Disk {
     /// A write begins.
     pub(crate) fn begin(&mut self, id: PersistId, record: Record) {
         self.writing.insert(id, record);
+    }
+
+    /// When a write that begins now will have ended.
+    pub(crate) fn ends(&mut self, now: Time, terms: &DiskTerms, dice: &mut Dice) -> Time {
+        self.busy_until = self.busy_until.max(now.after(terms.span(dice)));
+        self.busy_until
     }
 
     /// A write ends. Is it there?
@@ -131,6 +151,14 @@ mod tests {
         let mut is_kept = [true, false].into_iter();
         disk.crash(|| is_kept.next().expect("two writes"));
         assert_eq!(disk.records(), [tip(2)]);
+    }
+
+    #[test]
+    fn writes_end_in_the_order_in_which_they_began() {
+        let terms = DiskTerms { takes: Duration::from_millis(5)..Duration::from_millis(400), ..DiskTerms::INSTANT };
+        let (mut disk, mut dice) = (Disk::default(), Dice::new(7));
+        let ends: Vec<_> = (0..20).map(|at| disk.ends(Time::from_millis(at), &terms, &mut dice)).collect();
+        assert!(ends.is_sorted() && ends[0] >= Time::from_millis(5) && ends[19] < Time::from_millis(420), "{ends:?}");
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod disk;
 mod faults;
 mod gossip;
 mod history;
+mod host;
 mod jobs;
 mod link;
 mod load;
@@ -60,6 +61,7 @@ mod spread;
 mod strings;
 mod trace;
 mod turn;
+mod words;
 mod world;
 
 pub use check::{Failure, Violation};

@@ -7,7 +7,6 @@ use preconf_core::{Command, CommandError};
 use super::check::{Failure, Violation};
 use super::history::History;
 use super::node::NodeId;
-use super::observe::Mark;
 use super::queue::Happening;
 use super::world::{LOOK_EVERY, World};
 
@@ -34,13 +33,11 @@ impl World {
             self.after(LOOK_EVERY, Happening::Block { load, number });
             return Ok(());
         }
-        let (signed, txlist, hash) = (block.signed.clone(), block.txlist.clone(), block.hash);
-        self.mark(&Mark::Published { node: publisher, number, hash });
+        let (signed, txlist) = (block.signed.clone(), block.txlist.clone());
         if let Some((_, txlist)) = txlist {
             self.command(publisher, Command::PublishTxList(txlist))?.map_err(|error| self.refused(publisher, &error))?;
         }
         self.command(publisher, Command::PublishCommitment(Box::new(signed)))?.map_err(|error| self.refused(publisher, &error))?;
-        self.last_block = self.now;
         self.after(every, Happening::Block { load, number: number + 1 });
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Who makes the blocks, and what does L1 make of them?
 //!
 //! Preconfers hold seats and take windows in turn. Each looks at its own clock and its own head: it builds on what it knows, waits a while
-//! for its predecessor's last word, and ends its window with an EOP. So forks, gaps and handovers come about as they do in life.
+//! for its predecessor's last word, and ends its window with an EOP. So forks, gaps and handovers come about as they do in life. What it makes
+//! it offers its node (see `host`); a block counts as made when the node gives its commitment to gossip.
 //!
 //! L1 takes the first block that links to what it has, and settles it a while later; every node hears of it at a time of its own (P9.3). So
 //! where preconfers who did not see each other's blocks have both been honest, the sync tip says who was first.
@@ -11,11 +12,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use preconf_core::{
-    Address, B256, Bytes, Command, RawTxList, SecretKey, SignedCommitment, SyncTip, Time, Update, Window, address_of, keccak256,
+    Address, B256, Bytes, RawTxList, SecretKey, SignedCommitment, SyncTip, Time, Update, Window, address_of, keccak256,
+    preconfirmation_hash,
 };
 use preconf_writer::{START, Writer};
 
 use super::check::Failure;
+use super::host::{MAX_OFFERS, Offer};
 use super::node::NodeId;
 use super::observe::Mark;
 use super::puppet::Slot;
@@ -74,6 +77,29 @@ pub(crate) struct Office {
     /// L1 settles nothing before this.
     settles_again: Time,
     pub(crate) refused: u64,
+}
+
+impl Made {
+    /// The block of a commitment.
+    pub(crate) fn of(signed: &SignedCommitment, at: Time) -> Self {
+        let preconf = signed.preconf();
+        Self {
+            number: preconf.block_number.saturating_to(),
+            hash: preconfirmation_hash(signed),
+            parent: preconf.parent_preconfirmation_hash,
+            timestamp: preconf.timestamp.saturating_to(),
+            window_end: preconf.submission_window_end.saturating_to(),
+            eop: preconf.eop,
+            at,
+        }
+    }
+}
+
+impl Office {
+    /// Is this block settled?
+    pub(crate) fn has_settled(&self, hash: &B256) -> bool {
+        self.chain.iter().take(self.tip.block_number as usize).any(|of_chain| of_chain == hash)
+    }
 }
 
 impl World {
@@ -154,11 +180,18 @@ impl World {
 
     /// Does this address belong to a preconfer that is no machine?
     pub(crate) fn is_hostile_seat(&self, signer: Address) -> bool {
-        let seat = self.office.as_ref().and_then(|office| {
-            let place = office.keys.iter().position(|key| address_of(key) == signer)?;
-            office.election.seats.get(place).copied()
-        });
-        seat.is_some_and(|seat| !self.is_honest(seat))
+        self.seat_of(signer).is_some_and(|seat| !self.is_honest(seat))
+    }
+
+    /// Does it belong to one that is?
+    pub(crate) fn is_honest_seat(&self, signer: Address) -> bool {
+        self.seat_of(signer).is_some_and(|seat| self.is_honest(seat))
+    }
+
+    fn seat_of(&self, signer: Address) -> Option<NodeId> {
+        let office = self.office.as_ref()?;
+        let place = office.keys.iter().position(|key| address_of(key) == signer)?;
+        office.election.seats.get(place).copied()
     }
 
     pub(crate) fn windows_arrive(&mut self, node: NodeId, windows: Vec<Window>) -> Result<(), Failure> {
@@ -219,6 +252,9 @@ impl World {
         let mine = address_of(&office.keys[seat]);
         let is_now = |window: &&Window| window.start < clock && clock <= window.end && window.preconfer == mine;
         let Some(window) = self.schedule.iter().find(is_now).copied() else { return Ok(()) };
+        if self.offer_again(node, window.end)? {
+            return Ok(());
+        }
         let Some(slot) = self.next_slot(node, seat, window, clock) else { return Ok(()) };
         if self.is_honest(node) { self.make_block(node, &slot) } else { self.puppet_elected(node, &slot) }
     }
@@ -228,7 +264,14 @@ impl World {
         let election = &office.election;
         let since = Duration::from_secs(clock.saturating_sub(window.start));
         let is_patient = since < election.patience;
-        let (number, parent) = if self.is_honest(node) {
+        let offers = self.offers.get(&node).map_or(&[][..], Vec::as_slice);
+        if offers.len() >= MAX_OFFERS {
+            return None;
+        }
+        let offered = offers.last().map(|offer| &offer.made);
+        let (number, parent) = if let Some(offered) = offered {
+            (offered.number, offered.hash) // it will be the head, unless it is refused
+        } else if self.is_honest(node) {
             let status = self.status(node);
             if (status.lag > 0 || status.syncing) && is_patient {
                 return None; // it knows of blocks that it does not have
@@ -237,7 +280,7 @@ impl World {
         } else {
             (office.chain.len() as u64, office.chain.last().copied().unwrap_or_default())
         };
-        let before = office.made.get(&parent);
+        let before = offered.or_else(|| office.made.get(&parent));
         if before.is_some_and(|before| before.window_end == window.end && before.eop) {
             return None; // it has handed over
         }
@@ -253,27 +296,24 @@ impl World {
         Some(Slot { key: office.keys[seat], window, number: number + 1, parent, timestamp, is_last })
     }
 
-    /// An honest preconfer's block, published by its own node.
+    /// An honest preconfer's block, offered to its own node.
     fn make_block(&mut self, node: NodeId, slot: &Slot) -> Result<(), Failure> {
         let Some(office) = &self.office else { return Ok(()) };
         let hands_over = slot.is_last && (slot.window.end / office.election.window_secs).is_multiple_of(2);
         let txlist = (!hands_over).then(|| txlist_of(slot, office.election.txlist_bytes, 0));
-        let (signed, hash) = block_of(slot, txlist.as_ref(), slot.is_last);
-        if let Some(txlist) = txlist {
-            let _ = self.command(node, Command::PublishTxList(txlist))?;
-        }
-        match self.command(node, Command::PublishCommitment(Box::new(signed)))? {
-            Ok(_) => {
-                let Slot { number, parent, timestamp, window, is_last, .. } = *slot;
-                self.made(node, Made { number, hash, parent, timestamp, window_end: window.end, eop: is_last, at: self.now });
-            }
-            Err(_) => {
-                if let Some(office) = &mut self.office {
-                    office.refused += 1;
-                }
+        let (signed, _) = block_of(slot, txlist.as_ref(), slot.is_last);
+        self.offer(node, Offer::new(signed, txlist, self.now))
+    }
+
+    /// Blocks that nobody has any more: L1 never saw them.
+    pub(crate) fn blocks_lost(&mut self, blocks: &[B256]) {
+        let Some(office) = &mut self.office else { return };
+        for hash in blocks {
+            office.made.remove(hash);
+            if let Some(place) = office.chain.iter().position(|of_chain| of_chain == hash) {
+                office.chain.truncate(place.max(office.tip.block_number as usize));
             }
         }
-        Ok(())
     }
 
     /// A block was made; L1 takes it if it links to what it has.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use preconf_core::{Command, CommandError, CommandId, Input, Now, Output, PersistId, StorageFailure, Update, UpdateError};
+use preconf_core::{Action, Command, CommandError, CommandId, Input, Now, Output, PersistId, StorageFailure, Topic, Update, UpdateError};
 use preconf_trace::{Answer, Recorder};
 
 use super::check::{Failure, Violation, progressed};
@@ -19,6 +19,8 @@ use super::world::World;
 enum Finished {
     Job(Ticket),
     Write(PersistId),
+    /// A write that has only begun.
+    Queued(PersistId),
 }
 
 impl World {
@@ -27,11 +29,22 @@ impl World {
     /// # Errors
     /// Outside: a rule of the world is broken. Inside: the machine refuses.
     pub fn command(&mut self, node: NodeId, command: Command) -> Result<Result<CommandId, CommandError>, Failure> {
+        self.command_noted(node, command, |_, _| {})
+    }
+
+    /// The same for somebody who must know the command's id before its end is told.
+    pub(crate) fn command_noted(
+        &mut self,
+        node: NodeId,
+        command: Command,
+        note: impl FnOnce(&mut Self, CommandId),
+    ) -> Result<Result<CommandId, CommandError>, Failure> {
         self.show(node, Call::Command(&command));
         let Some((core, now)) = self.mind(node) else { return Ok(Err(CommandError::NotConnected)) };
         let taken = core.handle_command(now, command);
         if let Ok(id) = &taken {
             self.nodes[node].watch.command(*id);
+            note(self, *id);
         }
         self.drain(node, Some(&Answer::Command(taken.clone())))?;
         Ok(taken)
@@ -111,12 +124,17 @@ impl World {
                     Output::Net(action) => self.carry_out(node, action)?,
                     Output::App(event) => self.note(node, &event)?,
                     Output::Persist { id, record } => {
-                        self.nodes[node].disk.begin(id, record);
-                        match self.nodes[node].setup.as_ref().map(|setup| &setup.disk).filter(|terms| !terms.is_instant()) {
+                        let Self { nodes, dice, now, .. } = self;
+                        let Node { disk, setup, life, .. } = &mut nodes[node];
+                        disk.begin(id, record);
+                        match setup.as_ref().map(|setup| &setup.disk).filter(|terms| !terms.is_instant()) {
                             None => results.push_back(Finished::Write(id)),
                             Some(terms) => {
-                                let after = self.dice.span(&terms.takes);
-                                self.after(after, Happening::Written { node, life: self.nodes[node].life, id });
+                                let (at, life) = (disk.ends(*now, terms, dice), *life);
+                                if terms.confirms_queued {
+                                    results.push_back(Finished::Queued(id));
+                                }
+                                self.at(at, Happening::Written { node, life, id });
                             }
                         }
                     }
@@ -139,6 +157,7 @@ impl World {
                     self.nodes[node].disk.end(id, true);
                     Input::Persisted { id }
                 }
+                Some(Finished::Queued(id)) => Input::Persisted { id },
             };
             let at = self.nodes[node].now(self.now);
             self.nodes[node].watch.told(at, &done);
@@ -157,10 +176,13 @@ impl World {
         if self.nodes[node].life != life {
             return Ok(()); // the crash has decided about it
         }
-        let fails = self.nodes[node].setup.as_ref().map_or(0, |setup| setup.disk.fails);
+        let (fails, is_told) = self.nodes[node].setup.as_ref().map_or((0, false), |setup| (setup.disk.fails, setup.disk.confirms_queued));
         let has_failed = self.dice.chance(fails);
         let is_kept = !has_failed || self.dice.chance(500_000);
         self.nodes[node].disk.end(id, is_kept);
+        if is_told {
+            return Ok(());
+        }
         let failure = StorageFailure::Io;
         self.input(node, if has_failed { Input::PersistFailed { id, failure } } else { Input::Persisted { id } })
     }
@@ -195,6 +217,11 @@ impl World {
         if let Some(core) = self.nodes[node].core().filter(|_| !self.observers.is_empty()) {
             let now = self.nodes[node].now(self.now);
             self.observers.iter_mut().for_each(|observer| observer.done(self.now, node, now, core, answer));
+        }
+        for output in &outputs {
+            if let Output::Net(Action::Publish { topic: Topic::Commitments, data, .. }) = output {
+                self.says(node, data)?; // before what it leads to
+            }
         }
         let mut watch = std::mem::take(&mut self.nodes[node].watch);
         let (now, core) = (self.nodes[node].now(self.now), self.nodes[node].core());

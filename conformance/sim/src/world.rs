@@ -13,6 +13,7 @@ use super::agree::Agreement;
 use super::check::{Failure, Violation};
 use super::dice::Dice;
 use super::discovery::Directory;
+use super::host::Offer;
 use super::jobs::Jobs;
 use super::link::{Link, Terms};
 use super::load::Load;
@@ -22,6 +23,7 @@ use super::preconfer::Office;
 use super::queue::{Happening, Queue};
 use super::record::Tapes;
 use super::trace::Trace;
+use super::words::Words;
 use crate::deliveries::Deliveries;
 use crate::model::Model;
 
@@ -67,6 +69,9 @@ pub struct World {
     /// The terms of links that dials make.
     pub(crate) usual: Terms,
     pub(crate) office: Option<Office>,
+    pub(crate) words: Words,
+    /// What preconfers' hosts have offered their nodes, and do not know the end of.
+    pub(crate) offers: BTreeMap<NodeId, Vec<Offer>>,
     pub(crate) schedule: Vec<Window>,
     /// Who has banned whom, and who has put whom out of its mesh at least, ever.
     pub(crate) bans: BTreeSet<(NodeId, NodeId)>,
@@ -103,6 +108,8 @@ impl World {
             tapes: None,
             usual: Terms::default(),
             office: None,
+            words: Words::default(),
+            offers: BTreeMap::new(),
             schedule: Vec::new(),
             bans: BTreeSet::new(),
             put_out: BTreeSet::new(),

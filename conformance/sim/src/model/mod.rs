@@ -73,6 +73,8 @@ pub struct Model {
     /// Numbers of blocks that came in pages: of those the machine may know what we do not.
     paged: BTreeSet<u64>,
     sent: BTreeMap<RequestId, PeerId>,
+    /// Numbers of blocks that are held though their verdict is given, or were: what becomes of those is not always told.
+    in_vain: BTreeSet<u64>,
     /// A verdict whose refusal is told next.
     reported: Option<(Copy, Verdict)>,
     accepted: Option<(B256, PeerId)>,
@@ -91,6 +93,7 @@ impl Model {
             signers: BTreeMap::new(),
             paged: BTreeSet::new(),
             sent: BTreeMap::new(),
+            in_vain: BTreeSet::new(),
             reported: None,
             accepted: None,
         }
@@ -247,8 +250,10 @@ impl Model {
         // P5.1: what waits for its parent gets its verdict when its time is over, whatever its signer was seen to do meanwhile (C8).
         let in_vain = refusal == Refusal::ParentUnknown && expected == Expect::Rule("C8", verdict) && self.waited_in_vain(now, &copy);
         if said == expected || in_vain || copy.signed.as_ref().is_some_and(|signed| self.is_unsure_of(signed)) {
-            if refusal == Refusal::Fork {
-                self.keep_fork(&copy);
+            match refusal {
+                Refusal::Fork => self.keep_fork(&copy),
+                Refusal::ParentUnknown => self.in_vain.extend(number_of(&copy)),
+                _ => {}
             }
             return Ok(());
         }
@@ -258,7 +263,7 @@ impl Model {
     /// May the machine keep another block of this number, or this one's parent, without having shown it?
     fn is_unsure_of(&self, signed: &SignedCommitment) -> bool {
         let Ok(number) = u64::try_from(signed.preconf().block_number) else { return false };
-        let unsure = |number: u64| self.paged.contains(&number) || self.chain.is_unsure_of(number);
+        let unsure = |number: u64| self.paged.contains(&number) || self.in_vain.contains(&number) || self.chain.is_unsure_of(number);
         unsure(number) || (unsure(number.saturating_sub(1)) && !self.chain.has(&signed.preconf().parent_preconfirmation_hash))
     }
 
@@ -319,4 +324,8 @@ impl Model {
     fn has_signer(&self, copy: &Copy) -> bool {
         copy.signed.as_ref().is_none_or(|signed| !self.jobs.values().any(|out| out.as_bytes() == signed.as_bytes()))
     }
+}
+
+fn number_of(copy: &Copy) -> Option<u64> {
+    u64::try_from(copy.signed.as_ref()?.preconf().block_number).ok()
 }

@@ -27,6 +27,9 @@ pub struct Scenario {
     /// Who is honest.
     #[serde(default)]
     pub nodes: Nodes,
+    /// Their disks, which otherwise take no time and never fail.
+    #[serde(default)]
+    pub disks: Disks,
     /// What lies between them.
     #[serde(default)]
     pub links: Links,
@@ -76,6 +79,19 @@ impl Default for Nodes {
     }
 }
 
+/// The nodes' disks. What they had not confirmed when a node crashes is there, or is not, record by record.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disks {
+    /// A write takes so long: least and most.
+    pub takes_ms: [u64; 2],
+    /// The long tail.
+    pub tail: Option<Tail>,
+    /// Share of the writes that fail; half of those are there all the same.
+    #[serde(deserialize_with = "values::share")]
+    pub fails: f64,
+}
+
 /// Nodes find each other by themselves, each by its look-ups alone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -112,7 +128,7 @@ impl Default for Links {
     }
 }
 
-/// Messages that take longer.
+/// Messages or writes that take longer.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tail {
@@ -196,6 +212,29 @@ pub enum Fault {
         /// Share of the nodes.
         #[serde(deserialize_with = "values::share")]
         share: f64,
+        /// They come back on a new disk, with nothing.
+        #[serde(default)]
+        new_disk: bool,
+    },
+    /// Nodes crash again and again, each at moments of its own, and start again with what storage kept.
+    Crashes {
+        /// When.
+        #[serde(deserialize_with = "values::seconds")]
+        at_s: f64,
+        /// For how long.
+        #[serde(deserialize_with = "values::seconds")]
+        for_s: f64,
+        /// Share of the nodes.
+        #[serde(deserialize_with = "values::share")]
+        share: f64,
+        /// How long each is up, on the average.
+        #[serde(deserialize_with = "values::positive")]
+        every_s: u64,
+        /// How long it is down: least and most.
+        down_ms: [u64; 2],
+        /// Share of the starts that are on a new disk.
+        #[serde(deserialize_with = "values::share")]
+        new_disk: f64,
     },
     /// Nodes join late. Their usual links come up a while after they do.
     Join {
@@ -345,6 +384,8 @@ pub struct Tuning {
     pub exchange_every_s: Option<u64>,
     /// P9.3: does L1 settle blocks at all?
     pub settles: Option<bool>,
+    /// P5.9a: does a host confirm a write when it is on disk, and not when it is queued?
+    pub confirms_durable: Option<bool>,
 }
 
 /// What keeps the hostile ones in check.
@@ -372,6 +413,8 @@ pub struct Must {
     pub behind_s: Option<u64>,
     /// One block in a hundred may take longer to a node.
     pub propagation_p99_ms: Option<f64>,
+    /// No honest node charges another for more than absence (P7.2a), at any time.
+    pub blameless: bool,
     /// Share of the honest nodes that prove a preconfer's fault.
     pub evidence: Option<f64>,
     /// Share of the hostile peers that some honest node prunes or bans.
@@ -406,6 +449,7 @@ impl Tuning {
             reserved_outbound: over.reserved_outbound.or(self.reserved_outbound),
             exchange_every_s: over.exchange_every_s.or(self.exchange_every_s),
             settles: over.settles.or(self.settles),
+            confirms_durable: over.confirms_durable.or(self.confirms_durable),
         }
     }
 
@@ -453,6 +497,7 @@ impl Fault {
             Self::Drops { at_s, .. }
             | Self::Partition { at_s, .. }
             | Self::Restart { at_s, .. }
+            | Self::Crashes { at_s, .. }
             | Self::Join { at_s, .. }
             | Self::Leave { at_s, .. }
             | Self::ClockJump { at_s, .. }
@@ -465,9 +510,11 @@ impl Fault {
     /// For how long it is felt.
     pub(crate) fn span(&self) -> Duration {
         match self {
-            Self::Drops { for_s, .. } | Self::Partition { for_s, .. } | Self::Stall { for_s, .. } | Self::Reorg { for_s, .. } => {
-                Duration::from_secs_f64(*for_s)
-            }
+            Self::Drops { for_s, .. }
+            | Self::Partition { for_s, .. }
+            | Self::Crashes { for_s, .. }
+            | Self::Stall { for_s, .. }
+            | Self::Reorg { for_s, .. } => Duration::from_secs_f64(*for_s),
             Self::Restart { down_s, .. } => Duration::from_secs_f64(*down_s),
             Self::Join { alone_s, .. } => Duration::from_secs_f64(*alone_s),
             Self::Leave { .. } | Self::ClockJump { .. } | Self::LateSchedule { .. } => Duration::ZERO,
@@ -480,6 +527,7 @@ impl Fault {
             Self::Drops { .. } => "drops",
             Self::Partition { .. } => "partition",
             Self::Restart { .. } => "restart",
+            Self::Crashes { .. } => "crashes",
             Self::Join { .. } => "join",
             Self::Leave { .. } => "leave",
             Self::ClockJump { .. } => "clock jump",

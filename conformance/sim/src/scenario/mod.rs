@@ -22,7 +22,7 @@ mod values;
 
 use std::path::Path;
 
-pub use file::{Adversary, Blocks, Defence, Fault, Finding, Links, Must, Nodes, Scenario, Tail, Tuning};
+pub use file::{Adversary, Blocks, Defence, Disks, Fault, Finding, Links, Must, Nodes, Scenario, Tail, Tuning};
 pub use report::{Bans, Report};
 pub use run::{Change, Progress};
 
@@ -38,6 +38,7 @@ committed! {
     "lossy_20"
     "partition_and_heal"
     "half_restart"
+    "storage_faults"
     "skewed_clocks"
     "late_schedule"
     "l1_reorg"

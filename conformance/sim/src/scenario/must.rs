@@ -63,7 +63,7 @@ impl Keeper {
     pub(crate) fn look(&mut self, world: &World) -> Option<String> {
         let now = world.now();
         let is_troubled = self.troubled.iter().any(|(from, to)| (*from..=*to).contains(&now));
-        if let Some(told) = self.unformed(world) {
+        if let Some(told) = self.unformed(world).or_else(|| self.blamed(world)) {
             return Some(told);
         }
         let mut best = self.best;
@@ -103,9 +103,19 @@ impl Keeper {
         None
     }
 
+    /// Somebody who charged an honest node with more than absence.
+    fn blamed(&self, world: &World) -> Option<String> {
+        let pairs = (0..self.honest).flat_map(|node| (0..self.honest).map(move |peer| (node, peer)));
+        if !self.must.blameless {
+            return None;
+        }
+        let mut charged = pairs.filter_map(|(node, peer)| world.charged_only_for_absence(node, peer).err());
+        charged.next().map(|failure| failure.to_string())
+    }
+
     /// The end. What does not hold, in words.
     pub(crate) fn close(&self, world: &World) -> Vec<String> {
-        let mut broken = Vec::new();
+        let mut broken: Vec<_> = self.blamed(world).into_iter().collect();
         let mut at_least = |what: &str, is: f64, least: Option<f64>| {
             if let Some(least) = least.filter(|least| is < *least) {
                 broken.push(format!("{what}: {is:.2}, at least {least:.2} must be"));

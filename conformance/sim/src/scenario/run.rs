@@ -8,7 +8,7 @@ use super::file::{Fault, Scenario};
 use super::must::Keeper;
 use super::report::{Bans, Report};
 use super::stage::{Stage, last, millionths};
-use crate::{Failure, Mark, NodeId, World};
+use crate::{Dice, Failure, Mark, NodeId, World};
 
 /// How often the world is looked at as a whole. Ours: short beside anything that must hold, long beside a step.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -44,6 +44,9 @@ pub struct Progress {
 enum Turn {
     Begin(usize),
     End(usize),
+    Crash(NodeId),
+    /// On a new disk, or on its own.
+    Start(NodeId, bool),
 }
 
 impl Scenario {
@@ -76,7 +79,7 @@ impl Scenario {
         prepare(&mut stage.world);
         stage.world.job_threads(change.job_threads);
         stage.world.model_every(change.model_every.unwrap_or((scenario.nodes.honest / MODELS).max(1)));
-        let played = stage.open(&scenario, seed).and_then(|()| stage.play(&scenario, progress, &mut violations));
+        let played = stage.open(&scenario, seed).and_then(|()| stage.play(&scenario, seed, progress, &mut violations));
         let failure = played.err();
         violations.extend(failure.as_ref().map(ToString::to_string));
         let world = &stage.world;
@@ -101,14 +104,22 @@ impl Scenario {
 }
 
 impl Stage {
-    fn play(&mut self, scenario: &Scenario, mut progress: impl FnMut(Progress), violations: &mut Vec<String>) -> Result<(), Failure> {
+    fn play(
+        &mut self,
+        scenario: &Scenario,
+        seed: u64,
+        mut progress: impl FnMut(Progress),
+        violations: &mut Vec<String>,
+    ) -> Result<(), Failure> {
         let begins = self.world.now();
         let mut turns: Vec<(Time, Turn)> = Vec::new();
+        let mut dice = Dice::new(seed.rotate_left(32));
         for (index, fault) in scenario.faults.iter().enumerate() {
             turns.push((begins.after(fault.at()), Turn::Begin(index)));
             if !fault.span().is_zero() {
                 turns.push((begins.after(fault.at() + fault.span()), Turn::End(index)));
             }
+            turns.extend(self.crashes(fault, &mut dice).into_iter().map(|(at, turn)| (begins.after(at), turn)));
         }
         turns.sort_by_key(|(at, _)| *at);
         let ends = begins.after(Duration::from_secs(scenario.seconds));
@@ -118,10 +129,7 @@ impl Stage {
             let next = self.world.now().after(LOOK_EVERY).min(ends);
             while let Some((at, turn)) = turns.next_if(|(at, _)| *at <= next) {
                 self.world.run_for(at.since(self.world.now()))?;
-                match turn {
-                    Turn::Begin(index) => self.begin(&scenario.faults[index])?,
-                    Turn::End(index) => self.end(&scenario.faults[index])?,
-                }
+                self.turn(scenario, &turn)?;
             }
             self.world.run_for(next.since(self.world.now()))?;
             violations.extend(keeper.look(&self.world));
@@ -131,8 +139,9 @@ impl Stage {
             progress(Progress { at_s: self.world.now().since(begins).as_secs(), of_s: scenario.seconds });
         }
         for (_, turn) in turns {
-            if let Turn::End(index) = turn {
-                self.end(&scenario.faults[index])?;
+            match turn {
+                Turn::Begin(_) | Turn::Crash(_) => {}
+                Turn::End(_) | Turn::Start(..) => self.turn(scenario, &turn)?,
             }
         }
         self.world.stall(Duration::from_secs(1 << 32));
@@ -141,11 +150,45 @@ impl Stage {
         Ok(())
     }
 
+    fn turn(&mut self, scenario: &Scenario, turn: &Turn) -> Result<(), Failure> {
+        match *turn {
+            Turn::Begin(index) => self.begin(&scenario.faults[index]),
+            Turn::End(index) => self.end(&scenario.faults[index]),
+            Turn::Crash(node) => self.world.stop(node),
+            Turn::Start(node, new_disk) => {
+                if new_disk {
+                    self.world.replace_disk(node);
+                }
+                self.world.start(node)
+            }
+        }
+    }
+
+    /// When each node crashes and starts again, where they do so at moments of their own.
+    fn crashes(&self, fault: &Fault, dice: &mut Dice) -> Vec<(Duration, Turn)> {
+        let Fault::Crashes { every_s, down_ms, new_disk, .. } = *fault else { return Vec::new() };
+        let (mut turns, [least, most]) = (Vec::new(), down_ms.map(Duration::from_millis));
+        for node in self.hit(fault) {
+            let mut at = fault.at();
+            loop {
+                at += dice.span(&(Duration::ZERO..Duration::from_secs(2 * every_s)));
+                if at >= fault.at() + fault.span() {
+                    break;
+                }
+                turns.push((at, Turn::Crash(node)));
+                at += dice.span(&(least..most));
+                turns.push((at, Turn::Start(node, dice.chance(millionths(new_disk)))));
+            }
+        }
+        turns
+    }
+
     fn hit(&self, fault: &Fault) -> Vec<NodeId> {
         match *fault {
             Fault::Drops { share, .. }
             | Fault::Partition { share, .. }
             | Fault::Restart { share, .. }
+            | Fault::Crashes { share, .. }
             | Fault::Leave { share, .. }
             | Fault::ClockJump { share, .. }
             | Fault::LateSchedule { share, .. } => last(share, self.honest),
@@ -169,6 +212,7 @@ impl Stage {
             }
             Fault::ClockJump { by_s, .. } => hit.iter().for_each(|node| world.jump_clock(*node, (by_s * 1e6) as i64)),
             Fault::LateSchedule { .. } => {} // from the start
+            Fault::Crashes { .. } => {}      // each has its turns
             Fault::Stall { for_s, .. } => world.stall(Duration::from_secs_f64(for_s)),
             Fault::Reorg { depth, for_s, .. } => world.reorg(depth, Duration::from_secs_f64(for_s)),
         }
@@ -181,8 +225,18 @@ impl Stage {
         match fault {
             Fault::Drops { .. } => hit.iter().for_each(|node| world.drops(*node, 0)),
             Fault::Partition { .. } | Fault::Join { .. } => between(world, &hit, self.honest, World::heal),
-            Fault::Restart { .. } => hit.iter().try_for_each(|node| world.start(*node))?,
-            Fault::Leave { .. } | Fault::ClockJump { .. } | Fault::LateSchedule { .. } | Fault::Stall { .. } | Fault::Reorg { .. } => {}
+            Fault::Restart { new_disk, .. } => {
+                if *new_disk {
+                    hit.iter().for_each(|node| world.replace_disk(*node));
+                }
+                hit.iter().try_for_each(|node| world.start(*node))?;
+            }
+            Fault::Crashes { .. }
+            | Fault::Leave { .. }
+            | Fault::ClockJump { .. }
+            | Fault::LateSchedule { .. }
+            | Fault::Stall { .. }
+            | Fault::Reorg { .. } => {}
         }
         Ok(())
     }

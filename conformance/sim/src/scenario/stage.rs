@@ -6,8 +6,8 @@ use std::time::Duration;
 use preconf_core::{ChainId, ChainLabel, DiscoveryConfig, NodeRecord};
 
 use super::adversaries::{Equivocator, Flood, Liar, SlowReader, Sybil, TxListFlood, Withholder};
-use super::file::{Adversary, Fault, Finding, Links, Scenario};
-use crate::{CHAIN, Dice, Election, Failure, JobOrder, NodeId, Setup, Terms, World, peer_id};
+use super::file::{Adversary, Fault, Finding, Links, Scenario, Tail};
+use crate::{CHAIN, Dice, DiskTerms, Election, Failure, JobOrder, NodeId, Setup, Terms, World, peer_id};
 
 /// A world with everybody in it.
 pub(crate) struct Stage {
@@ -26,11 +26,15 @@ pub(crate) fn last(share: f64, of: usize) -> Vec<NodeId> {
     (of.saturating_sub(count)..of).collect()
 }
 
+fn tail(tail: Option<Tail>) -> (u32, Duration) {
+    tail.map_or((0, Duration::ZERO), |tail| (millionths(tail.share), Duration::from_millis(tail.ms)))
+}
+
 fn terms(links: &Links) -> Terms {
     let [least, most] = links.latency_ms.map(Duration::from_millis);
     Terms {
         latency: least..most.max(least + Duration::from_micros(1)),
-        tail: links.tail.map_or((0, Duration::ZERO), |tail| (millionths(tail.share), Duration::from_millis(tail.ms))),
+        tail: tail(links.tail),
         bandwidth: links.bandwidth_kib.map(|kib| kib << 10),
         loss: millionths(links.loss),
         repeats: millionths(links.repeats),
@@ -98,11 +102,23 @@ fn setup(scenario: &Scenario, dice: &mut Dice) -> Setup {
     if let Some([least, most]) = scenario.nodes.jobs_ms {
         setup.jobs = JobOrder::After(Duration::from_millis(least)..Duration::from_millis(most));
     }
+    setup.disk = disk(scenario);
     if scenario.discovery.is_some() {
         setup.config.discovery = Some(DiscoveryConfig::PROD);
     }
     scenario.config.apply(&mut setup.config);
     setup
+}
+
+fn disk(scenario: &Scenario) -> DiskTerms {
+    let disks = &scenario.disks;
+    let [least, most] = disks.takes_ms.map(Duration::from_millis);
+    DiskTerms {
+        takes: least..most,
+        tail: tail(disks.tail),
+        fails: millionths(disks.fails),
+        confirms_queued: scenario.config.confirms_durable == Some(false),
+    }
 }
 
 /// The records that are in the table before anybody looks; no node of the world has one of their ids.
