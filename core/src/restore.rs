@@ -23,7 +23,7 @@ impl Core {
         for record in records {
             match record {
                 Record::Began { at } => self.own.began(at),
-                Record::Committed(word) => own.push(word),
+                Record::Committed(word) => own.push(*word),
                 Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
                 Record::Known(node) => drop(known.insert(node.record.peer, node)),
                 Record::Schedule(windows) => schedule = windows,

@@ -62,7 +62,7 @@
 //! Whoever wants a loop of their own needs no more than this; [`NetworkDriver::run`] adds bounds, back pressure and an orderly end.
 //!
 //! ```no_run
-//! use preconf_tokio::preconf_core::{Command, Core, Event, Input, Output, Time};
+//! use preconf_tokio::preconf_core::{Command, Core, Event, Input, Output, StorageFailure, Time};
 //! use preconf_tokio::preconf_libp2p::{Net, NetEvent};
 //! use preconf_tokio::{Clock, SystemClock};
 //! use tokio::sync::mpsc;

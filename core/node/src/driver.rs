@@ -215,10 +215,12 @@ impl NetworkDriver {
                     Output::Net(action) => self.net.apply(action),
                     Output::Job(job) => self.jobs.push(job),
                     Output::App(event) => self.tell(event),
-                    Output::Persist { id, record } => match &mut self.store {
-                        Some(store) => store.persist(id, record),
-                        None => {} // its configuration says so, and nothing waits for it
-                    },
+                    Output::Persist { id, record } => {
+                        // Without a store the machine's configuration says so, and nothing waits for it.
+                        if let Some(store) = &mut self.store {
+                            store.persist(id, record);
+                        }
+                    }
                 }
             }
             let Some(event) = self.net.take_known() else { break };

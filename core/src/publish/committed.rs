@@ -71,6 +71,8 @@ struct Word {
     parent: B256,
     /// In other windows it binds no more.
     is_void: bool,
+    /// L1 has settled another block there: what follows builds on that one.
+    is_replaced: bool,
     /// Others may know of it: it was accepted here, or was kept before a restart.
     may_be_out: bool,
     /// How many were given before it.
@@ -111,7 +113,15 @@ impl OwnCommitments {
     pub(crate) fn bind(&mut self, signer: Address, (window_end, number): (u64, u64), signed: &SignedCommitment, over_before: u64) {
         let parent = signed.preconf().parent_preconfirmation_hash;
         self.given += 1;
-        let word = Word { said: Said::of(signed), parent, is_void: false, may_be_out: false, given: self.given, elsewhere: None };
+        let word = Word {
+            said: Said::of(signed),
+            parent,
+            is_void: false,
+            is_replaced: false,
+            may_be_out: false,
+            given: self.given,
+            elsewhere: None,
+        };
         self.words.entry((window_end, number, signer)).or_insert(word);
         while self.words.len() > self.max && self.words.first_key_value().is_some_and(|((end, ..), _)| *end < over_before) {
             self.words.pop_first();
@@ -175,7 +185,7 @@ impl OwnCommitments {
                 _ if !is_here || !word.may_be_out => false,
                 Ordering::Less if word.said.eop => true, // C8
                 Ordering::Greater if new.eop => true,
-                Ordering::Less | Ordering::Greater => is_other_link && !word.is_void,
+                Ordering::Less | Ordering::Greater => is_other_link && !word.is_replaced,
             }
         })
     }
@@ -191,6 +201,7 @@ impl OwnCommitments {
             let is_replaced = number <= tip && differs(number, word.said.hash);
             let parent_is_gone = number.checked_sub(1).is_some_and(|before| before <= tip && differs(before, word.parent));
             let is_over = passed.is_some_and(|passed| passed > window_end);
+            word.is_replaced |= is_replaced;
             word.is_void |= is_replaced || parent_is_gone || is_over || void.contains(&word.parent);
             if word.is_void {
                 void.insert(word.said.hash);

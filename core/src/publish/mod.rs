@@ -227,7 +227,7 @@ impl Core {
     }
 
     /// P5.9a: what was committed to before a restart binds, and is published again while it is valid.
-    pub(crate) fn restore_own(&mut self, mut words: Vec<Box<OwnCommitment>>) {
+    pub(crate) fn restore_own(&mut self, mut words: Vec<OwnCommitment>) {
         let over_before = self.over_before();
         for own in &words {
             self.own.commit(own.signer, (own.window_end(), own.block_number()), &own.signed, over_before);
@@ -245,7 +245,7 @@ impl Core {
     /// Publishes what was recorded before a restart, as far as there is room, lowest first.
     pub(crate) fn publish_again(&mut self) {
         while let Some(own) = self.outbox.next_to_publish_again(&self.cx.config) {
-            let OwnCommitment { signed, txlist, .. } = *own;
+            let OwnCommitment { signed, txlist, .. } = own;
             let (block_number, hash) =
                 (u64::try_from(signed.preconf().block_number).unwrap_or(u64::MAX), crypto::preconfirmation_hash(&signed));
             let command = self.cx.mint.commands.next(CommandId);

@@ -71,7 +71,7 @@ pub(crate) struct Outbox {
     /// Blocks that are published whole, from the command to their commitment's acceptance.
     blocks: BTreeMap<CommandId, OwnBlock>,
     /// What was recorded before a restart and is still to be published again, lowest first, and its bytes (P5.9a).
-    again: VecDeque<Box<OwnCommitment>>,
+    again: VecDeque<OwnCommitment>,
     again_bytes: usize,
     /// Records of ours that are being written: what waits for each, by its hash (P5.9a).
     recording: BTreeMap<PersistId, B256>,
@@ -128,7 +128,7 @@ impl Outbox {
 
     /// These are to be published again as there is room; the latest ones, where there are too many. Lists beyond so many bytes are left out:
     /// whoever published them has them.
-    pub(crate) fn publish_later(&mut self, words: Vec<Box<OwnCommitment>>, max_bytes: usize, max: usize) {
+    pub(crate) fn publish_later(&mut self, words: Vec<OwnCommitment>, max_bytes: usize, max: usize) {
         for mut own in words {
             let bytes = own.txlist.as_ref().map_or(0, Bytes::len);
             if self.again_bytes + bytes > max_bytes {
@@ -144,14 +144,14 @@ impl Outbox {
     }
 
     /// The next one, if there is room for it.
-    pub(crate) fn next_to_publish_again(&mut self, config: &Config) -> Option<Box<OwnCommitment>> {
+    pub(crate) fn next_to_publish_again(&mut self, config: &Config) -> Option<OwnCommitment> {
         let next = self.again.front()?;
         let len = SIGNED_COMMITMENT_BYTES + next.txlist.as_ref().map_or(0, |txlist| TXLIST_HEADER_BYTES + txlist.len());
         self.check_room(config, 2, len).ok()?;
         self.take_again()
     }
 
-    fn take_again(&mut self) -> Option<Box<OwnCommitment>> {
+    fn take_again(&mut self) -> Option<OwnCommitment> {
         let own = self.again.pop_front()?;
         self.again_bytes -= own.txlist.as_ref().map_or(0, Bytes::len);
         Some(own)

@@ -98,6 +98,11 @@ impl Bench {
             held_back: false,
             heard: keeps_outputs.then(Vec::new),
         };
+        if preset & 8 == 0 {
+            // Its disk was there before its first window (P5.9b).
+            bench.kept.push(Record::Began { at: UnixTime::from_secs(START) });
+            bench.update(Update::Restore(bench.kept.clone()));
+        }
         if preset & 4 == 0 {
             bench.learn_schedule(Material::get().windows.clone());
         }
@@ -173,11 +178,13 @@ impl Bench {
             }
             Kind::Published => self.published(usize::from(which), how),
             Kind::PublishCommitment => self.publish_commitment(usize::from(which), how),
+            Kind::PublishTxList if (200..240).contains(&how) => self.publish_block(usize::from(which), how),
             Kind::PublishTxList => self.publish_txlist(usize::from(which), how),
             Kind::Fetch => self.fetch(from, which, how),
             Kind::MoveTip => self.move_tip(which, how),
             Kind::Execute => self.execute(which, how),
             Kind::Schedule => self.schedule(which),
+            Kind::Operate if which >= 240 => self.override_syncing(usize::from(how)),
             Kind::Operate => self.operate(from, which, how),
             Kind::Dial => self.dial(from, which),
             Kind::DialEnds => self.dial_ends(usize::from(which), how),
@@ -201,7 +208,7 @@ impl Bench {
                 self.lazy = !self.lazy;
                 self.after_step();
             }
-            Kind::Restart => self.restart(),
+            Kind::Restart => self.restart(how >= 192),
             Kind::Look => self.look(),
             Kind::AddressObserved => self.address_seen(from, which),
         }
@@ -268,13 +275,18 @@ impl Bench {
         self.after_step();
     }
 
-    fn restart(&mut self) {
+    /// With what was kept, or on a new disk.
+    fn restart(&mut self, new_disk: bool) {
         self.take_outputs();
         // Of what was on its way, every other record is there.
         let arrived = std::mem::take(&mut self.writing).into_iter().filter(|(id, _)| id.0.is_multiple_of(2));
         self.kept.extend(arrived.map(|(_, record)| record));
         self.core = Core::new(self.config.clone(), [8; 32], self.now).expect("presets are allowed");
         self.oracle.restart();
+        if new_disk {
+            self.kept.clear();
+            self.oracle.loses_disk();
+        }
         (self.jobs, self.sent, self.channels) = Default::default();
         (self.publishes, self.dials, self.lookups, self.links) = Default::default();
         self.held_back = false;
@@ -337,6 +349,8 @@ impl Bench {
             return self.input(Input::PersistFailed { id, failure: StorageFailure::NoSpace });
         }
         self.kept.push(record);
+        self.take_outputs(); // what it said before is judged by the disk of then
+        self.oracle.persists(id);
         self.input(Input::Persisted { id });
     }
 

@@ -46,7 +46,7 @@ kinds! {
     Published,
     /// Our application publishes a commitment.
     PublishCommitment,
-    /// Our application publishes a txlist.
+    /// Our application publishes a txlist, or a block whole.
     PublishTxList,
     /// Our application asks a peer something.
     Fetch,
@@ -84,9 +84,9 @@ kinds! {
     ClockJumps,
     /// The deadline handler is called though nothing is due.
     EarlyTimeout,
-    /// The driver stops taking outputs, or begins again.
+    /// The driver stops taking outputs, or begins again; or the disk becomes slow, or fast again.
     Drain,
-    /// The process starts anew with what it had kept.
+    /// The process starts anew with what it had kept, or on a new disk.
     Restart,
     /// The node is asked how it is.
     Look,

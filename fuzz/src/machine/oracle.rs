@@ -11,7 +11,7 @@ use preconf_core::{
     Accepted, Action, ChannelId, Cidr, CommandId, CommitmentsPage, DEFAULT_DOMAIN, Event, Evidence, MessageId, Output, POINT, PeerId,
     Preconfirmation, Protocol, Refusal, RequestId, Response, Source, SyncTip, Topic, U256, Verdict, Window, is_high_s, keccak256,
 };
-use preconf_core::{B256, GetCommitmentsRequest, Record};
+use preconf_core::{B256, GetCommitmentsRequest, PersistId, Record, SignedCommitment, preconfirmation_hash};
 
 use super::material::{Nature, SLASHER, signer};
 
@@ -38,10 +38,12 @@ pub(crate) struct Oracle {
     pub(crate) schedule_lies: bool,
     windows: Vec<Window>,
     next_ready: Option<u64>,
-    /// What its own application committed to, restarts included (P5.9).
-    /// By window and number (P5.9).
+    /// What its own application committed to, restarts included, by window and number (P5.9).
     said: BTreeMap<(u64, u64), B256>,
     max_said: usize,
+    /// Words of its own that are being written, and that are on disk (P5.9a).
+    writing: BTreeMap<PersistId, B256>,
+    recorded: BTreeSet<B256>,
     proven: BTreeSet<(B256, B256)>,
     /// Where peers see the node, and which neighbourhoods they were dialed in.
     seen: BTreeSet<(IpAddr, Cidr)>,
@@ -64,9 +66,20 @@ impl Oracle {
             match record {
                 Record::Commitment(accepted) => drop(self.accepted.insert(accepted.hash, accepted.signed.preconf().clone())),
                 Record::SyncTip(tip) => self.moves_tip(*tip),
+                Record::Committed(own) => drop(self.recorded.insert(own.hash())),
                 _ => {}
             }
         }
+    }
+
+    /// The process starts on a new disk, and knows no more what it has said.
+    pub(crate) fn loses_disk(&mut self) {
+        self.said.clear();
+    }
+
+    /// Before it is said: a record is on disk.
+    pub(crate) fn persists(&mut self, id: PersistId) {
+        self.recorded.extend(self.writing.remove(&id));
     }
 
     pub(crate) fn hears(&mut self, message: MessageId, peer: PeerId, nature: Nature) {
@@ -101,6 +114,7 @@ impl Oracle {
         match output {
             Output::Net(action) => self.action(action),
             Output::App(event) => self.event(event),
+            Output::Persist { id, record: Record::Committed(own) } => drop(self.writing.insert(*id, own.hash())),
             Output::Job(_) | Output::Persist { .. } => {}
         }
     }
@@ -131,6 +145,10 @@ impl Oracle {
             Action::AdvertiseAddress { address } => {
                 let agree = self.seen.iter().filter(|(said, _)| said == address).count();
                 assert!(agree >= 3, "P8.11: {address} is believed of {agree} neighbourhoods");
+            }
+            Action::Publish { topic: Topic::Commitments, data, .. } => {
+                let signed = SignedCommitment::decode(data).expect("P5.7: what leaves is well formed");
+                assert!(self.recorded.contains(&preconfirmation_hash(&signed)), "P5.9a: it leaves before the record of it is on disk");
             }
             Action::Publish { .. }
             | Action::CancelRequest { .. }
@@ -206,6 +224,7 @@ impl Oracle {
         self.at.insert(*number, *hash);
         self.accepted.insert(*hash, preconf.clone());
         if source == Source::Own {
+            assert!(self.recorded.contains(hash), "P5.9a: it counts before the record of it is on disk");
             let first = *self.said.entry((commitment.window_end, *number)).or_insert(*hash);
             assert_eq!(first, *hash, "P5.9: two blocks of our own at {number}");
             while self.said.len() > self.max_said {

@@ -171,6 +171,22 @@ impl Bench {
         self.command(Command::PublishCommitment(Box::new(signed)));
     }
 
+    /// A commitment and the txlist that it names, or another one.
+    pub(crate) fn publish_block(&mut self, which: usize, how: u8) {
+        let material = Material::get();
+        let commitment = Box::new(pick(&material.items, which).signed.clone());
+        let named = material.txlists.iter().find(|(hash, _)| *hash == commitment.preconf().raw_tx_list_hash);
+        let other = pick(&material.txlists, usize::from(how));
+        let (_, txlist) = named.filter(|_| how.is_multiple_of(2)).unwrap_or(other).clone();
+        self.command(Command::PublishBlock { commitment, txlist });
+    }
+
+    /// P5.9b: our operator lets it publish in the window of a commitment.
+    pub(crate) fn override_syncing(&mut self, which: usize) {
+        let window_end = pick(&Material::get().items, which).signed.preconf().submission_window_end.saturating_to();
+        self.update(Update::OverrideSyncing { window_end });
+    }
+
     pub(crate) fn publish_txlist(&mut self, which: usize, how: u8) {
         let txlist = pick(&Material::get().txlists, which).1.clone();
         self.command(Command::PublishTxList(if how == 1 { Bytes::new() } else { spoil(&txlist, how) }));

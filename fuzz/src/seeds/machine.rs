@@ -236,6 +236,26 @@ pub const STORIES: &[Story] = &[
         reaches: |reached| reached.published == 4 && reached.restarts == 1,
     },
     Story {
+        name: "publishes_blocks_whole_on_a_slow_disk_and_on_a_new_one",
+        preset: Defaults,
+        tell: |node| {
+            node.connect(Alice).go(Kind::Drain, Alice, 0, 128);
+            let write = |node: &mut super::Script, number: usize| {
+                node.go(Kind::PublishTxList, Alice, number, 200).go(Kind::JobDone, Alice, 0, 1).waits(Wait::Secs3);
+                for _ in 0..12 {
+                    node.go(Kind::JobDone, Alice, 0, 1);
+                }
+                node.gets_out();
+            };
+            write(node, 0);
+            write(node, 1);
+            node.go(Kind::Restart, Alice, 0, 0).connect(Alice).gets_out();
+            node.go(Kind::Restart, Alice, 0, 192).go(Kind::Operate, Alice, 240, 0).connect(Alice);
+            write(node, 0);
+        },
+        reaches: |reached| reached.published >= 3 && reached.restarts == 2,
+    },
+    Story {
         name: "is_refused_its_own_bad_messages",
         preset: Small,
         tell: |node| {
