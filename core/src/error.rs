@@ -102,12 +102,11 @@ pub enum PublishError {
     #[error("the network refuses the message")]
     Network,
     /// P5.9a: its record could not be written. The same commitment may be offered again; another one at its block number may not.
-    #[error("not published, rule P5.9a: its record could not be written: {0}")]
+    #[error("rule P5.9a: its record could not be written: {0}")]
     NotRecorded(StorageFailure),
     /// P5.9a: there is no disk that would remember it.
     #[error(
-        "not published, rule P5.9a: the node has no storage, so it could contradict itself after a restart; give it a store, or say that \
-         it is ephemeral"
+        "rule P5.9a: the node has no storage, so it could contradict itself after a restart; give it a store, or say that it is ephemeral"
     )]
     NoStorage,
 }

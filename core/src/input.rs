@@ -385,9 +385,11 @@ pub enum Update {
     Schedule(Vec<Window>),
     /// The sync tip moved, up, or down on an L1 reorg (P9.3).
     MoveSyncTip(SyncTip),
-    /// What was kept before a restart, oldest first (P5.9, P7.7, P6.9). To be given before the first socket opens.
+    /// What was stored before a restart, of each kind oldest first (P5.9, P6.9, P7.7). To be given before the first socket opens. Where it
+    /// comes in several pieces, the chain comes before its txlists, and what is our own last.
     Restore(Vec<Record>),
-    /// Publish in this window although our own key has signed in it what our records do not name (P5.9b): the operator knows better.
+    /// Publish in this window although our own key has signed in it what our records do not name (P5.9b): the operator knows better. What is
+    /// known to contradict (P5.9) is refused all the same. A later one replaces it.
     OverrideSyncing {
         /// The window's end, in unix seconds.
         window_end: u64,

@@ -313,7 +313,7 @@ pub enum Event {
         /// may have lost to a reorg what its first window promised (C8).
         windows_adjoin: bool,
     },
-    /// A preconfer's fault is proven (P5.4). Each (signer, block number) is told once.
+    /// A preconfer's fault is proven (P5.4). Each (signer, window, block number) is told once.
     EvidenceFound {
         /// What proves it, to anybody.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]

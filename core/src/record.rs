@@ -1,8 +1,8 @@
 //! What must outlive the process?
 //!
 //! The machine has no disk. It says it with [`Output::Persist`](crate::Output::Persist), hears with
-//! [`Input::Persisted`](crate::Input::Persisted) that it is on disk, and takes it back with [`Update::Restore`](crate::Update::Restore), in
-//! the order in which it was kept. Where nobody stores it, it is gone with the process.
+//! [`Input::Persisted`](crate::Input::Persisted) that it is on disk, and takes it back with [`Update::Restore`](crate::Update::Restore), of
+//! each kind oldest first. Where nobody stores it, it is gone with the process.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub enum Record {
     },
     /// We committed to this block, and will never commit to another one with its number in its window (P5.9).
     Committed(Box<OwnCommitment>),
-    /// How a peer stands (P7.7). It replaces what was kept of the same peer before; a score of 0 without a ban means that nothing need be.
+    /// How a peer stands (P7.7). It replaces what was stored of the same peer before; a score of 0 without a ban means that nothing need be.
     Peer {
         /// The peer.
         peer: PeerId,
@@ -41,15 +41,15 @@ pub enum Record {
         /// When its ban ends, if it is banned.
         ban_ends: Option<UnixTime>,
     },
-    /// A node that was of use, to be found again without a bootnode (P8.9). It replaces what was kept of the same node before.
+    /// A node that was of use, to be found again without a bootnode (P8.9). It replaces what was stored of the same node before.
     Known(Box<KnownNode>),
-    /// The schedule as it stands (P9.1). It replaces the one that was kept before.
+    /// The schedule as it stands (P9.1). It replaces the one that was stored before.
     Schedule(Vec<Window>),
-    /// Where the sync tip stands (P9.3). It replaces the one that was kept before.
+    /// Where the sync tip stands (P9.3). It replaces the one that was stored before.
     SyncTip(SyncTip),
-    /// A commitment of the canonical chain. It replaces what was kept at its number.
+    /// A commitment of the canonical chain. It replaces what was stored at its number.
     Commitment(#[cfg_attr(feature = "serde", serde(with = "crate::serialize::accepted"))] Arc<Accepted>),
-    /// None of the commitments that were kept so far is of the canonical chain any more (P9.3). Those that are again follow.
+    /// None of the commitments that were stored so far is of the canonical chain any more (P9.3). Those that are again follow.
     ChainDropped,
     /// A txlist that a commitment of the chain names, whose hash was checked.
     TxList {
@@ -75,7 +75,7 @@ pub struct OwnCommitment {
     pub signer: Address,
     /// The word.
     pub signed: SignedCommitment,
-    /// The txlist that it names, where that was published with it.
+    /// The txlist that it names, where that was published with it or before it, and is still stored.
     pub txlist: Option<Bytes>,
 }
 

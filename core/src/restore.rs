@@ -2,6 +2,7 @@
 //!
 //! | record | what becomes of it |
 //! |---|---|
+//! | when the store was made | says how far back our records reach (P5.9b) |
 //! | what we committed to | binds (P5.9), and is published again while it is valid (P5.9a) |
 //! | peers and nodes | stand as they stood (P7.7, P8.9): the last word on each counts, a ban that was lifted among them |
 //! | the schedule, the sync tip | hold until the host says more |
@@ -15,7 +16,7 @@ use crate::record::Record;
 use crate::time::Now;
 
 impl Core {
-    /// What was kept before a restart; what this life knows already stays as it is.
+    /// Takes back what was stored before a restart; what this life knows already stays as it is.
     pub(crate) fn restore(&mut self, now: Now, records: Vec<Record>) {
         let (mut peers, mut known) = (BTreeMap::new(), BTreeMap::new());
         let (mut commitments, mut txlists, mut own) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -41,7 +42,7 @@ impl Core {
             self.restore_known(now, node);
         }
         if self.schedule.len() == 0 {
-            // It was taken before; one that is not any more is not.
+            // Where this machine would not take it, it goes on without one.
             let _ = self.schedule.update(&schedule);
             self.chain.schedule_changed();
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, ConnectionId, Event, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Source, Standing,
+    Action, Bytes, ChannelId, ConnectionId, Event, Fault, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Source, Standing,
     Update, message_id, preconfirmation_hash,
 };
 
@@ -114,7 +114,10 @@ impl World {
             Event::EvidenceFound { evidence, signer, block_number } => {
                 self.nodes[node].evidence += 1;
                 let words = [&evidence.first, &evidence.second].map(preconfirmation_hash);
-                if self.is_honest_seat(*signer) && !words.iter().any(|word| self.words.is_forgotten(word)) {
+                // C9 is asked at once: who has not heard yet what L1 settled in its place takes what builds on that for a broken link.
+                let parent = evidence.second.preconf().parent_preconfirmation_hash;
+                let follows_l1 = evidence.fault == Fault::BrokenLink && self.has_settled(&parent);
+                if self.is_honest_seat(*signer) && !follows_l1 && !words.iter().any(|word| self.words.is_forgotten(word)) {
                     return Err(self.failure(node, Violation::HonestPreconferProven { fault: evidence.fault, number: *block_number }));
                 }
             }

@@ -91,6 +91,11 @@ impl World {
         self.blocks_lost(&nowhere);
     }
 
+    /// Has L1 settled this block, whoever has heard of it?
+    pub(crate) fn has_settled(&self, hash: &B256) -> bool {
+        self.office.as_ref().is_some_and(|office| office.has_settled(hash))
+    }
+
     /// A machine gives a commitment to gossip: the block is made now, and not before.
     pub(crate) fn says(&mut self, node: NodeId, data: &Bytes) -> Result<(), Failure> {
         let Ok(signed) = SignedCommitment::decode(data) else { return Ok(()) };

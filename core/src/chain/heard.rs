@@ -10,7 +10,7 @@ use alloy_primitives::Address;
 use crate::cost::entry;
 use crate::publish::committed::{Said, contradicts_in_window};
 
-/// Words that are remembered, of the latest windows. Ours: as many as commitments are kept, and it takes an elected signer to say one.
+/// Words that are remembered, of the latest windows. Ours: more than the commitments kept (3840), and it takes an elected signer to say one.
 const MAX_HEARD: usize = 4096;
 
 /// The first word of each elected signer at each number of a window.

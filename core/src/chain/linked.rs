@@ -241,8 +241,8 @@ impl LinkedChain {
         self.next_ready
     }
 
-    /// Takes back what was kept before a restart, lowest first, unless there is a chain or a tip already. Where the numbers have a gap, or a commitment
-    /// names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, if there is one.
+    /// Takes back what was stored before a restart, lowest first, unless there is a chain or a tip already. Where the numbers have a gap, or a
+    /// commitment names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, if there is one.
     pub(crate) fn restore(&mut self, kept: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
         if !self.by_hash.is_empty() || self.tip != SyncTip::default() {
             return Vec::new(); // this life knows better

@@ -1,13 +1,14 @@
 //! What becomes of a commitment (C4–C10)?
 //!
 //! ```text
-//! receive (C4-C7) --> Verifying --signer_found--> concluded (C4, C6-C9) --> Accepted | Forked | Held | Refused
+//! receive (C4-C7) --> Verifying --signer_found--> concluded (C4, C6-C9) --> Accepted | Forked | ToRecord | Held | Refused
 //!     \--schedule does not reach--> Held --schedule_changed--^   ^--its parent accepted-- Held
 //!                                                            ^--its record is on disk-- Recording, where it is our own (P5.9a)
 //! ```
 //!
-//! [`ChainState`] owns the commitments that link, those whose signers are being recovered, those that wait, and the evidence against
-//! signers. It knows nothing of peers' conduct, of txlists, or of catch-up: the machine tells it what came, polls
+//! [`ChainState`] owns the commitments that link, those whose signers are being recovered, those that wait, our own whose records are being
+//! written, what each elected signer has said lately, and the evidence against signers. It knows nothing of peers' conduct, of txlists, or of
+//! catch-up: the machine tells it what came, polls
 //! [`ChainState::next_ruling`] until `None`, and settles each [`Ruling`] before it asks for the next.
 //!
 //! Commitments are concluded in the order in which they came, whatever order their signers come back in. One that is accepted releases

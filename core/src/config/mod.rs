@@ -79,7 +79,7 @@ pub struct Config {
 
     /// Commitments kept, canonical ones and forks. Default 3840 (P10.1).
     ///
-    /// As many of our own are remembered so that we never contradict one (P5.9).
+    /// As many of our own are remembered so that we never contradict one (P5.9), and 1024 more while their windows are not over.
     pub max_commitments: usize,
     /// What the host does with the records that it is given. Default [`Storage::Durable`] (P5.9a).
     pub storage: Storage,

@@ -8,8 +8,9 @@
 //! | in one window | the first binds for ever |
 //! | in two windows | the first binds until L1 has settled another block there, has taken its parent back, or has passed its window's end |
 //!
-//! In one window a word that may have left the node also binds its neighbours: the next block builds on it (C9), and none follows one that ends
-//! the window (C8). A word that was recorded and then refused, because another block had come first, has not left: the node goes on elsewhere.
+//! In one window a word that may have left the node also binds its neighbours: the next block builds on it (C9), until L1 has settled another
+//! block at its number, and none follows one that ends the window (C8). A word that was recorded and then refused, because another block had
+//! come first, has not left: the node goes on elsewhere.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,7 +100,7 @@ pub(crate) struct OwnCommitments {
     given: u64,
     /// Since when all of them are known (P5.9b).
     began: UnixTime,
-    /// The window in which the operator lets us publish, whatever our key has signed elsewhere (P5.9b).
+    /// The one window, the last that was named, in which the operator lets us publish without being in sync with our own key (P5.9b).
     overridden: Option<u64>,
 }
 
@@ -224,7 +225,7 @@ impl OwnCommitments {
         self.overridden = Some(window_end);
     }
 
-    /// May we publish in this window whatever our key has signed elsewhere?
+    /// Does the operator let us publish in this window without being in sync with our own key?
     pub(crate) fn is_overridden(&self, window_end: u64) -> bool {
         self.overridden == Some(window_end)
     }

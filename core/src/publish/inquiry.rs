@@ -20,21 +20,23 @@ use crate::time::Timer;
 use crate::wire::topics::Protocol;
 use crate::wire::v1::{GetCommitmentsRequest, SignedCommitment};
 
-/// How many answers are enough, and how long they are waited for. Source: P5.9b.
+/// How many answers are enough. Source: P5.9b.
 const ANSWERS: usize = 3;
+/// How long they are waited for. Source: P5.9b.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Commitments that each peer is asked for. Ours: our own words of a window begin where we would begin anew.
+/// Commitments that a peer is asked for at once; whoever has as many is asked for more. Ours: our own words of a window begin where we would
+/// begin anew.
 const ITEMS: u32 = 64;
-/// The most commitments that all answers bring.
+/// The most commitments of answers that are asked for at one time.
 pub(crate) const MAX_INQUIRY_ITEMS: usize = ANSWERS * ITEMS as usize;
 
 /// A window that is being asked about.
 #[derive(Debug)]
 struct Open {
     window_end: u64,
-    /// The first block that is asked for.
+    /// The first block that is asked for next: behind the last full page.
     start: u64,
-    /// Who was asked; who did not answer stays in it, so that nobody is asked twice.
+    /// Who was asked; whoever did not answer stays in it, so that nobody is asked twice for one page.
     asked: Vec<PeerId>,
     under_way: usize,
     answers: usize,

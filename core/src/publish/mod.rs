@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! command --judged like a stranger's--> ToRecord --Persisted--> judged again, accepted --> Outbox
-//!                                              \--PersistFailed--> told: not published
+//!    \--records do not reach back--> Inquiry --/   \--PersistFailed--> told: not published
 //! ```
+//!
+//! Under `Storage::Ephemeral` what is good is accepted at once; under `Storage::Absent` nothing is taken.
 //!
 //! Here is what passes between the chain that judges it, [`OwnCommitments`](committed::OwnCommitments) that know what our keys have said, the
 //! host that records it, and the [`Outbox`](outbox::Outbox) that gets it out. A txlist says nothing for which anybody could be slashed: alone
@@ -265,9 +267,12 @@ impl Core {
         self.cx.now.unix.secs().saturating_sub(self.cx.config.late_grace.as_secs())
     }
 
-    /// P5.9b: the operator lets us publish in this window, whatever our key has signed elsewhere.
+    /// P5.9b: the operator lets us publish in this window although peers were not asked, or show words of our key that our records do not name.
     pub(crate) fn override_syncing(&mut self, window_end: u64) -> Result<(), UpdateError> {
-        tracing::warn!(window_end, "publishing in this window whatever our own key has signed elsewhere, as the operator says (P5.9b)");
+        tracing::warn!(
+            window_end,
+            "publishing in this window without knowing all that our own key has signed, as the operator says (P5.9b)"
+        );
         self.own.override_syncing(window_end);
         Ok(())
     }

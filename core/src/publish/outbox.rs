@@ -7,7 +7,7 @@
 //!                                                                       +---- a peer joins the topic, or a heartbeat passes ----/
 //! ```
 //!
-//! [`Outbox`] counts what is being judged and recorded, and keeps what is on its way out. Whether a message is good is not for it to say, nor
+//! [`Outbox`] counts what is being judged and recorded, and keeps what is on its way out and what is to be published again. Whether a message is good is not for it to say, nor
 //! what may still be said.
 //!
 //! Invariant: `bytes` sums up what is being judged and what is on its way out.
@@ -143,11 +143,11 @@ impl Outbox {
         }
     }
 
-    /// The next one, if there is room for it.
+    /// The next one, if there is room for it. Half of the slots are for what our application says now.
     pub(crate) fn next_to_publish_again(&mut self, config: &Config) -> Option<OwnCommitment> {
         let next = self.again.front()?;
         let len = SIGNED_COMMITMENT_BYTES + next.txlist.as_ref().map_or(0, |txlist| TXLIST_HEADER_BYTES + txlist.len());
-        self.check_room(config, 2, len).ok()?;
+        self.check_room(config, (config.max_unsent / 2).max(1), len).ok()?;
         self.take_again()
     }
 

@@ -74,10 +74,10 @@ pub enum ImportError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// What is in it is damaged.
-    #[error("what was committed to is damaged, and must be accepted first: {0}")]
+    #[error("what was committed to is damaged: accept it first, see `accept_damage`; {0}")]
     Damaged(Flaws),
     /// It is no file of ours, or of a later version.
-    #[error("this is {format:?} of version {version}, and only {FORMAT:?} of version {VERSION} is read")]
+    #[error("this is {format:?} of version {version}, and only {FORMAT:?} of version {VERSION} is read: export it again with this version")]
     Form {
         /// What it says it is.
         format: String,
@@ -85,7 +85,7 @@ pub enum ImportError {
         version: u32,
     },
     /// It is of another chain.
-    #[error("these are commitments on chain {}, and this node is on chain {}", found.0, expected.0)]
+    #[error("these are commitments on chain {}, and this node is on chain {}: give the file or the directory of the right chain", found.0, expected.0)]
     OtherChain {
         /// The file's.
         found: ChainId,
@@ -93,7 +93,7 @@ pub enum ImportError {
         expected: ChainId,
     },
     /// It is of another signing domain.
-    #[error("these are commitments under domain {found}, and this node has {expected}")]
+    #[error("these are commitments under domain {found}, and this node has {expected}: give the domain that they were signed under")]
     OtherDomain {
         /// The file's.
         found: B256,

@@ -59,7 +59,7 @@ impl Key {
         matches!(self, Self::TxList(_) | Self::Evidence(_))
     }
 
-    /// A number for each kind, in their order.
+    /// A number for each kind, in the order of a restart; the last is never stored.
     pub(crate) fn kind(&self) -> u8 {
         match self {
             Self::Began => 0,

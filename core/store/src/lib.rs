@@ -12,7 +12,7 @@
 //!
 //! - **Confirmed is durable.** Two phases of redb for each commit, file and directory synced, and the path looked up once more before anything
 //!   is confirmed. The tests crash at every write and keep any part of what was not synced.
-//! - **Damage stays where it is.** Each row has a checksum. A damaged `chain.redb` is moved aside, and what is readable of it is taken over. With
+//! - **Damage spreads to nothing else.** Each row has a checksum. A damaged `chain.redb` is moved aside, and what is readable of it is taken over. With
 //!   damaged commitments the node follows, and does not publish until its operator says so ([`accept_damage`]).
 //! - **A failing disk ends nothing** (P10.4). A write that fails is told, what can wait is tried again, and the store goes on when the disk does.
 //! - **It knows whose it is**: its form, its chain, its signers. A directory of somebody else is refused unchanged, with what to do.

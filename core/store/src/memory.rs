@@ -1,6 +1,6 @@
 //! A store that lasts as long as somebody holds it.
 //!
-//! For tests, and for who has no disk: clones share what was kept, so a test gives one to a node, ends that node, and starts another on a
+//! For tests: clones share what was stored, so a test gives one to a node, ends that node, and starts another on a
 //! clone. A test may also withhold the confirmations, or have all writes fail.
 
 use std::collections::{BTreeMap, VecDeque};
