@@ -65,7 +65,9 @@ async fn a_static_peer_that_restarts_is_dialed_again<A: Runtime, B: Runtime>() {
     let (peer, address) = (alice.handle.local_peer_id(), alice.address.clone());
     let core = Config { static_peers: vec![address.to_string()], storage: Storage::Ephemeral, ..Config::new(CHAIN) };
     let mut bob = TestNode::of::<B>(&chain, NetworkConfig { core, ..config() }).await;
-    bob.until("the static peer", connected(peer)).await;
+    // Asked, and not read from its events: it may have been connected before it had said where it listens, and that was waited for.
+    let met = async { while !bob.handle.peers().await.expect("a running node").iter().any(|info| info.peer == peer) {} };
+    soon("the static peer", met).await;
     alice.stop().await;
     bob.until("its end", disconnected(peer)).await;
     let mut listen = address;
