@@ -8,8 +8,8 @@
 //!
 //! [`ChainState`] owns the commitments that link, those whose signers are being recovered, those that wait, our own whose records are being
 //! written, what each elected signer has said lately, and the evidence against signers. It knows nothing of peers' conduct, of txlists, or of
-//! catch-up: the machine tells it what came, polls
-//! [`ChainState::next_ruling`] until `None`, and settles each [`Ruling`] before it asks for the next.
+//! catch-up: the machine tells it what came, polls [`ChainState::next_ruling`] until `None`, and settles each [`Ruling`] before it asks
+//! for the next.
 //!
 //! Commitments are concluded in the order in which they came, whatever order their signers come back in. One that is accepted releases
 //! those that waited for it, by a queue and never by recursion.

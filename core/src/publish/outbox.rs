@@ -7,8 +7,8 @@
 //!                                                                       +---- a peer joins the topic, or a heartbeat passes ----/
 //! ```
 //!
-//! [`Outbox`] counts what is being judged and recorded, and keeps what is on its way out and what is to be published again. Whether a message is good is not for it to say, nor
-//! what may still be said.
+//! [`Outbox`] counts what is being judged and recorded, and keeps what is on its way out and what is to be published again. Whether a
+//! message is good is not for it to say, nor what may still be said.
 //!
 //! Invariant: `bytes` sums up what is being judged and what is on its way out.
 
