@@ -4,7 +4,10 @@
 #     fuzz/run-all.sh SECONDS [TARGET...]
 #
 # Needs what build.sh needs. What is found goes to fuzz/found/TARGET (kept between runs, not committed), inputs that crash to
-# fuzz/artifacts/TARGET. FUZZ_SEED=n throws the same dice again; without it each run throws others. The committed corpus is run first.
+# fuzz/artifacts/TARGET. The committed corpus is run first.
+#
+# FUZZ_SEED=n throws the same dice, and as often, on every machine: what was found before is left aside, and a count of executions ends each
+# target instead of the clock: those of SECONDS on the machine of `slow_rate`. Without it each run throws others.
 #
 # No entropic schedule: weighing some thirty thousand features anew for every input took more than half of the time of `machine_bytes`.
 set -euo pipefail
@@ -26,6 +29,17 @@ longest() {
     esac
 }
 
+# Executions a second of one busy core, rounded down.
+slow_rate() {
+    case $1 in
+    wire_decode) echo 200000 ;;
+    wire_rival | frame_decoder | codec_stream) echo 50000 ;;
+    crypto) echo 700 ;;
+    enr_and_config | machine_bytes) echo 2000 ;;
+    *) echo 300 ;;
+    esac
+}
+
 built=$(./build.sh "${targets[@]}")
 
 # The value of one of libFuzzer's final numbers.
@@ -35,15 +49,22 @@ stat() {
 
 log=$(mktemp)
 table=$(mktemp)
-trap 'rm -f "$log" "$table"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$log" "$table" "$scratch"' EXIT
 crashed=0
 printf '%-15s %12s %9s %7s %9s %7s %8s\n' target executions exec/s edges features new crashes >"$table"
 for target in "${targets[@]}"; do
-    mkdir -p "found/$target" "artifacts/$target"
+    found=found/$target
+    limits=(-max_total_time="$seconds")
+    if [ -n "${FUZZ_SEED:-}" ]; then
+        found=$scratch/$target
+        limits=(-runs=$((seconds * $(slow_rate "$target"))) -seed="$FUZZ_SEED")
+    fi
+    mkdir -p "$found" "artifacts/$target"
     before=$(find "artifacts/$target" -type f | wc -l)
     status=0
-    "$built/$target" "found/$target" "corpus/$target" -artifact_prefix="artifacts/$target/" \
-        -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -entropic=0 -max_len="$(longest "$target")" -timeout=20 -dict=wire.dict -print_final_stats=1 >"$log" 2>&1 || status=$?
+    "$built/$target" "$found" "corpus/$target" -artifact_prefix="artifacts/$target/" \
+        "${limits[@]}" -entropic=0 -max_len="$(longest "$target")" -timeout=20 -dict=wire.dict -print_final_stats=1 >"$log" 2>&1 || status=$?
     crashes=$(($(find "artifacts/$target" -type f | wc -l) - before))
     [ "$status" -eq 0 ] || crashed=1
     if [ "$status" -ne 0 ]; then

@@ -280,7 +280,8 @@ pub enum Input {
 pub enum Command {
     /// Judge, record, store and gossip a commitment of ours (P5.7, P5.9a).
     PublishCommitment(Box<SignedCommitment>),
-    /// Hash, store and gossip a txlist of ours (P5.7). It is not recorded: alone it promises nothing.
+    /// Hash, store and gossip a txlist of ours (P5.7). It is not recorded: alone it promises nothing. Refused without storage, like a commitment
+    /// (P5.9a).
     PublishTxList(Bytes),
     /// Publish a commitment of ours and the txlist that it names as one: recorded together (P5.9a), and the commitment leaves first (T5).
     PublishBlock {

@@ -28,7 +28,7 @@ impl Core {
                 Record::Peer { peer, score, as_of, ban_ends } => drop(peers.insert(peer, (score, as_of, ban_ends))),
                 Record::Known(node) => drop(known.insert(node.record.peer, node)),
                 Record::Schedule(windows) => schedule = windows,
-                Record::SyncTip(kept) => tip = Some(kept),
+                Record::SyncTip(stored) => tip = Some(stored),
                 Record::Commitment(accepted) => drop(commitments.insert(accepted.block_number, accepted)),
                 Record::ChainDropped => commitments.clear(),
                 Record::TxList { hash, txlist } => txlists.push((hash, txlist)),

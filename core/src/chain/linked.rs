@@ -229,8 +229,9 @@ impl LinkedChain {
         if preconf.has_txlist() && !has(&preconf.raw_tx_list_hash) {
             return None;
         }
+        let behind = self.next_ready.checked_add(1)?; // the greatest number of all has none behind it, and is never ready
         let next = next.clone();
-        self.next_ready = self.next_ready.saturating_add(1);
+        self.next_ready = behind;
         Some(next)
     }
 
@@ -243,7 +244,7 @@ impl LinkedChain {
 
     /// Takes back what was stored before a restart, lowest first, unless there is a chain or a tip already. Where the numbers have a gap, or a
     /// commitment names another parent, one run ends and the next begins: the one that holds the sync tip or follows it is taken, if there is one.
-    pub(crate) fn restore(&mut self, kept: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
+    pub(crate) fn restore(&mut self, stored: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
         if !self.by_hash.is_empty() || self.tip != SyncTip::default() {
             return Vec::new(); // this life knows better
         }
@@ -253,7 +254,7 @@ impl LinkedChain {
                 && after.signed.preconf().parent_preconfirmation_hash == before.hash
         };
         let mut runs: Vec<Vec<Arc<Accepted>>> = Vec::new();
-        for accepted in kept {
+        for accepted in stored {
             match runs.last_mut() {
                 Some(run) if run.last().is_some_and(|last| follows(last, &accepted)) => run.push(accepted),
                 Some(_) | None => runs.push(vec![accepted]),

@@ -150,7 +150,7 @@ impl ChainState {
         let arrived = cx.now.mono;
         let signed = Arc::new(signed);
         let pending = PendingCommitment { signed, hash, number, window_end, origin, arrived, signer: None, only_for_evidence };
-        self.verify(cx, schedule, pending)
+        self.verify(cx, schedule, pending).map_err(|refusal| only_for_evidence.unwrap_or(refusal))
     }
 
     /// A signer was recovered, or found to be nobody's. What can be concluded now, [`ChainState::next_ruling`] hands out.
@@ -164,8 +164,8 @@ impl ChainState {
     }
 
     /// Takes back the commitments that were kept before a restart, lowest first, and the sync tip with them. Says which of them link.
-    pub(crate) fn restore(&mut self, kept: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
-        self.linked.restore(kept, tip)
+    pub(crate) fn restore(&mut self, stored: Vec<Arc<Accepted>>, tip: Option<SyncTip>) -> Vec<Arc<Accepted>> {
+        self.linked.restore(stored, tip)
     }
 
     /// A fault that was told before a restart is not told again.
@@ -310,10 +310,11 @@ impl ChainState {
         signer: Option<Address>,
         own: &OwnCommitments,
     ) -> Ruling {
-        let (origin, hash) = (pending.origin, pending.hash);
+        let (origin, hash, only_for_evidence) = (pending.origin, pending.hash, pending.only_for_evidence);
         let mut ruling = Ruling { origin, conclusion: Conclusion::Held, proven: None, parent_wanted_for: None, completed: None };
         let concluded = self.judge(cx, schedule, pending, signer, own, &mut ruling);
-        ruling.conclusion = concluded.unwrap_or_else(Conclusion::Refused);
+        // C4, C5: what is stale or late is ignored as such, whatever else it turns out to be.
+        ruling.conclusion = concluded.unwrap_or_else(|refusal| Conclusion::Refused(only_for_evidence.unwrap_or(refusal)));
         if let Origin::Response { request, .. } = origin
             && ruling.conclusion.refusal().is_some_and(|refusal| !matches!(refusal, Refusal::Duplicate | Refusal::Stale))
         {

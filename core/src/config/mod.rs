@@ -20,7 +20,7 @@ use crate::peer::gater::{GaterConfig, MAX_GATER_ENTRIES};
 use crate::peer::limit::{ByteLimit, RateLimit};
 use crate::validate::v1::parent::ParentRules;
 use crate::wire::topics::ChainId;
-use crate::wire::v1::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, TXLIST_HEADER_BYTES};
+use crate::wire::v1::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, SIGNED_COMMITMENT_BYTES, TXLIST_HEADER_BYTES};
 
 /// What becomes of the records that the machine gives its host (P5.9a).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub struct Config {
     pub txlist_quota: ByteLimit,
     /// How long a txlist may be missing before it is requested. Default 400 ms (P5.6).
     pub txlist_grace: Duration,
-    /// Messages of our own that may wait for a peer. Default 256. Ours: some minutes of blocks.
+    /// Messages of our own that may wait for a peer; a block has two. Default 256. Ours: some minutes of blocks.
     pub max_unsent: usize,
     /// Their bytes together. Default 32 MiB. Ours: the room that orphans have.
     pub max_unsent_bytes: usize,
@@ -232,9 +232,10 @@ impl Config {
         rule(self.max_txlist_bytes >= self.txlist_cap, "max_txlist_bytes", || self.max_txlist_bytes.to_string(), "at least txlist_cap")?;
         count("max_orphan_bytes", self.max_orphan_bytes, 1 << 40, "1 byte to 1 TiB")?;
         count("max_orphan_bytes_per_peer", self.max_orphan_bytes_per_peer, self.max_orphan_bytes, "1 to max_orphan_bytes")?;
-        count("max_unsent", self.max_unsent, 1024, "1 to 1024")?;
-        let ok = self.max_unsent_bytes > self.txlist_cap && self.max_unsent_bytes <= 1 << 40;
-        rule(ok, "max_unsent_bytes", || self.max_unsent_bytes.to_string(), "more than txlist_cap, at most 1 TiB")?;
+        rule((2..=1024).contains(&self.max_unsent), "max_unsent", || self.max_unsent.to_string(), "2 to 1024: a block has two messages")?;
+        let block_bytes = self.txlist_cap + SIGNED_COMMITMENT_BYTES + TXLIST_HEADER_BYTES;
+        let ok = (block_bytes..=1 << 40).contains(&self.max_unsent_bytes);
+        rule(ok, "max_unsent_bytes", || self.max_unsent_bytes.to_string(), "at least txlist_cap + 418 (a whole block), at most 1 TiB")?;
         count("max_requests_per_peer", self.max_requests_per_peer, 64, "1 to 64")?;
         count("max_requests", self.max_requests, 1024, "1 to 1024")?;
         count("response_budget_bytes", self.response_budget_bytes, 4 + 256 * 382, "386 to 97796")?;
@@ -296,5 +297,9 @@ mod tests {
         assert_eq!(error.to_string(), "txlist_cap = 11534336: allowed is 1 to 10485724 bytes, the gossip cap less 36");
         let config = Config { hold_for: Duration::from_secs(1), ..Config::new(ChainId(1)) };
         assert_eq!(config.check().expect_err("too short").key, "verdict_timeout");
+        let config = Config { txlist_cap: 100, max_unsent: 2, max_unsent_bytes: 518, ..Config::new(ChainId(1)) };
+        assert_eq!(config.check(), Ok(()), "a whole block has room");
+        let error = Config { max_unsent_bytes: 517, ..config }.check().expect_err("a byte short");
+        assert_eq!(error.to_string(), "max_unsent_bytes = 517: allowed is at least txlist_cap + 418 (a whole block), at most 1 TiB");
     }
 }

@@ -241,7 +241,7 @@ impl Core {
             position.0 >= over_before && !self.own.is_passed_over(own.signer, position, &own.hash())
         });
         words.sort_by_key(|own| (own.window_end(), own.block_number()));
-        self.outbox.publish_later(words, self.cx.config.max_unsent_bytes, self.cx.config.max_commitments);
+        self.outbox.publish_later(&self.cx.config, words);
     }
 
     /// Publishes what was recorded before a restart, as far as there is room, lowest first.

@@ -126,28 +126,28 @@ impl Outbox {
         self.blocks.get_mut(&command)
     }
 
-    /// These are to be published again as there is room; the latest ones, where there are too many. Lists beyond so many bytes are left out:
-    /// whoever published them has them.
-    pub(crate) fn publish_later(&mut self, words: Vec<OwnCommitment>, max_bytes: usize, max: usize) {
+    /// These are to be published again as there is room; the latest ones, where there are too many. Lists are left out that are longer than
+    /// this configuration lets us publish, or are more than it lets wait: whoever published them has them.
+    pub(crate) fn publish_later(&mut self, config: &Config, words: Vec<OwnCommitment>) {
         for mut own in words {
             let bytes = own.txlist.as_ref().map_or(0, Bytes::len);
-            if self.again_bytes + bytes > max_bytes {
+            if bytes > config.txlist_cap || self.again_bytes + bytes > config.max_unsent_bytes {
                 own.txlist = None;
             } else {
                 self.again_bytes += bytes;
             }
             self.again.push_back(own);
-            if self.again.len() > max {
+            if self.again.len() > config.max_commitments {
                 self.take_again();
             }
         }
     }
 
-    /// The next one, if there is room for it. Half of the slots are for what our application says now.
+    /// The next one, if there is room for it: it has two messages. Half of the slots are for what our application says now.
     pub(crate) fn next_to_publish_again(&mut self, config: &Config) -> Option<OwnCommitment> {
         let next = self.again.front()?;
         let len = SIGNED_COMMITMENT_BYTES + next.txlist.as_ref().map_or(0, |txlist| TXLIST_HEADER_BYTES + txlist.len());
-        self.check_room(config, (config.max_unsent / 2).max(1), len).ok()?;
+        self.check_room(config, (config.max_unsent / 2).max(2), len).ok()?;
         self.take_again()
     }
 
@@ -255,9 +255,12 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::Address;
+
     use super::*;
     use crate::output::{Event, Output};
     use crate::time::Now;
+    use crate::wire::v1::PreconfCommitment;
 
     const LEN: usize = 100;
 
@@ -299,6 +302,26 @@ mod tests {
         outbox.judged(CommandId(1));
         outbox.unsent_over(&mut cx, CommandId(2));
         assert_eq!((outbox.len(), outbox.bytes(), outbox.check_room(&cx.config, 1, 2 * LEN)), (0, 0, Ok(())));
+    }
+
+    #[test]
+    fn p5_9a_what_is_published_again_finds_room_or_waits_for_it() {
+        let (mut cx, mut outbox) = (Cx::for_tests(), Outbox::default());
+        let own = |txlist: usize| OwnCommitment {
+            signer: Address::ZERO,
+            signed: SignedCommitment::new(PreconfCommitment::default(), [0; 65]),
+            txlist: Some(vec![7; txlist].into()),
+        };
+        (cx.config.txlist_cap, cx.config.max_unsent, cx.config.max_unsent_bytes) =
+            (LEN, 3, LEN + SIGNED_COMMITMENT_BYTES + TXLIST_HEADER_BYTES);
+        outbox.publish_later(&cx.config, vec![own(LEN), own(LEN + 1)]);
+        outbox.judging(CommandId(1), 1);
+        assert_eq!(outbox.next_to_publish_again(&cx.config), None, "one waits, and a block has two messages: the bound is three");
+        outbox.judged(CommandId(1));
+        assert_eq!(outbox.next_to_publish_again(&cx.config), Some(own(LEN)));
+        let too_long = OwnCommitment { txlist: None, ..own(0) };
+        assert_eq!(outbox.next_to_publish_again(&cx.config), Some(too_long), "its list is longer than is allowed today");
+        assert_eq!((outbox.next_to_publish_again(&cx.config), outbox.bytes()), (None, 0));
     }
 
     #[test]

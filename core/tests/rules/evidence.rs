@@ -324,6 +324,8 @@ fn c5_what_comes_too_late_or_below_the_tip_still_proves_what_its_signer_did() {
             node.wait(Duration::from_secs(WINDOW_SECS + 30));
             Refusal::Late
         };
+        let forged = SignedCommitment::new(other.commitment().clone(), [0x11; 65]);
+        assert_eq!(verdicts(&node.commitment(8, &forged)), [Ignore], "late is late, whoever signed it");
         let outputs = node.commitment(8, &other);
         assert_eq!(found(&outputs).iter().map(|proof| proof.fault).collect::<Vec<_>>(), [Fault::Equivocation]);
         assert_eq!((refusals(&outputs), verdicts(&outputs)), (vec![expected], vec![Ignore]));

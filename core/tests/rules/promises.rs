@@ -276,6 +276,20 @@ fn p5_9a_a_recorded_commitment_goes_out_again_even_if_there_is_no_room_for_its_l
 }
 
 #[test]
+fn p6_9_a_stored_block_with_the_greatest_number_of_all_ends_nothing_and_does_not_go_on_for_ever() {
+    let signed = Writer::new(1).write(|preconf| {
+        (preconf.block_number, preconf.raw_tx_list_hash) = (U256::from(u64::MAX), B256::ZERO);
+        preconf.eop = true;
+    });
+    let last = Record::Commitment(std::sync::Arc::new(Accepted::of(signed, address_of(&key(1))).unwrap()));
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    let tip = SyncTip { block_number: u64::MAX - 1, preconfirmation_hash: None };
+    let outputs = node.update(Update::Restore(vec![Record::SyncTip(tip), last])).unwrap();
+    assert!(outputs.is_empty(), "nothing can follow it: {outputs:?}");
+    assert_eq!((node.head(), node.status().lag), (Some(u64::MAX), 1));
+}
+
+#[test]
 fn p5_9a_all_that_was_recorded_in_a_window_is_published_again_the_latest_among_it() {
     let mut writer = Writer::new(1);
     let signer = address_of(&key(1));
