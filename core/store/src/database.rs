@@ -8,7 +8,7 @@
 //! - Before a file is opened, it is read and checked through an overlay, which changes nothing.
 //! - A failed sync may have left in the system's cache what is not on disk, for us or for the process before us. The one thing that later
 //!   commits build on without writing it again is the header; redb writes and syncs that whenever it opens a file, and what was read of the
-//!   file is given to nobody before.
+//!   file is given to nobody before. A disk that takes nothing at the start is the exception: there it is given as it was read.
 //! - redb stops at its first error, and takes what it reads at its word. After an error it is closed, and the file opened anew.
 //! - What has lost its name is gone, however well it is written: the path is looked up before a write is confirmed.
 
@@ -129,6 +129,9 @@ pub(crate) fn peek<T>(
     Ok(value)
 }
 
+/// What must hold before a file is written to again.
+pub(crate) type Check = fn(&ReadTransaction, &mut Flaws);
+
 /// A database that is written to.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -136,17 +139,21 @@ pub(crate) struct Live {
     /// The file as it was when the store was opened. Another one in its place, an older copy say, is not ours to go on with.
     id: FileId,
     database: Option<Database>,
-    /// What must hold before it is written to again.
-    check: fn(&ReadTransaction, &mut Flaws),
+    check: Check,
 }
 
 impl Live {
     /// Opens a file that was just looked at, or made.
-    pub(crate) fn open(place: Place, check: fn(&ReadTransaction, &mut Flaws)) -> Result<Self, Trouble> {
-        let id = place.disk.identity(&place.path()).map_err(Trouble::Io)?;
-        let mut live = Self { place, id, database: None, check };
+    pub(crate) fn open(place: Place, check: Check) -> Result<Self, Trouble> {
+        let mut live = Self::unopened(place, check)?;
         live.begin()?;
         Ok(live)
+    }
+
+    /// A file that was just looked at, on a disk that takes no writes: it is opened once the disk takes one.
+    pub(crate) fn unopened(place: Place, check: Check) -> Result<Self, Trouble> {
+        let id = place.disk.identity(&place.path()).map_err(Trouble::Io)?;
+        Ok(Self { place, id, database: None, check })
     }
 
     pub(crate) fn place(&self) -> &Place {

@@ -24,7 +24,8 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// The system's. That it is there already is none.
     fn make_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Locks a file, and makes it if it is missing, until what is returned is dropped or the process ends.
+    /// Locks a file, and makes it if it is missing, until what is returned is dropped or the process ends. One that may only be read is
+    /// locked, too.
     ///
     /// # Errors
     /// Somebody else has it, or the system's.
@@ -42,7 +43,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// The system's.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Opens a file that is there, to read and to write.
+    /// Opens a file that is there, to read and to write; where the system lets it only be read, writing to it is what fails.
     ///
     /// # Errors
     /// The system's.

@@ -18,7 +18,7 @@ pub enum OpenError {
         pid: Option<u32>,
     },
     /// The disk.
-    #[error("cannot {what} {}: {error}", path.display())]
+    #[error("cannot {what} {}: {error}{}", path.display(), Advice(failure(error)))]
     Disk {
         /// What was tried.
         what: &'static str,
@@ -123,6 +123,20 @@ impl From<redb::Error> for Trouble {
             redb::Error::RepairAborted => Self::Damaged("it was not written to its end, and needs repair".to_owned()),
             other => Self::Damaged(other.to_string()),
         }
+    }
+}
+
+/// What an operator can do.
+struct Advice(StorageFailure);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            StorageFailure::NoSpace => ": make room on that disk, or give a directory on another one",
+            StorageFailure::ReadOnly => ": let this user write there, or give a directory where it may",
+            StorageFailure::Gone => ": mount the disk that it is on, or give another directory",
+            StorageFailure::Io | StorageFailure::Damaged => "",
+        })
     }
 }
 

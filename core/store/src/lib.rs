@@ -14,7 +14,8 @@
 //!   is confirmed. The tests crash at every write and keep any part of what was not synced.
 //! - **Damage spreads to nothing else.** Each row has a checksum. A damaged `chain.redb` is moved aside, and what is readable of it is taken over. With
 //!   damaged commitments the node follows, and does not publish until its operator says so ([`accept_damage`]).
-//! - **A failing disk ends nothing** (P10.4). A write that fails is told, what can wait is tried again, and the store goes on when the disk does.
+//! - **A failing disk ends nothing** (P10.4). A write that fails is told, what can wait is tried again, and the store goes on when the disk does;
+//!   so also where the disk takes nothing from the start on, if what is stored can be read.
 //! - **It knows whose it is**: its form, its chain, its signers. A directory of somebody else is refused unchanged, with what to do.
 //! - **Bounded**, see [`Limits`], on disk and in what waits for it.
 //! - **For people**: [`inspect`] for what is there and what is damaged, [`export`] and [`import`] so that a key can move with its promises.

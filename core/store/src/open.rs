@@ -4,13 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use preconf_core::{Address, B256, ChainId, UnixTime};
+use preconf_core::{Address, B256, ChainId, StorageFailure, UnixTime};
 
 use crate::chain::{self, Chain};
 use crate::chain_writer::Pace;
 use crate::database::{Place, peek};
 use crate::disk::{Disk, Lock, LockError};
-use crate::error::{OpenError, Trouble};
+use crate::error::{OpenError, Trouble, failure};
 use crate::identity::{Identity, Label, SCHEMA};
 use crate::limits::Limits;
 use crate::own::{self, Own};
@@ -92,7 +92,7 @@ impl Ground {
     }
 
     /// Does the disk take anything at all? Better asked now than when something must be published.
-    pub(crate) fn probe(&self) -> Result<(), OpenError> {
+    fn probe(&self) -> Result<(), OpenError> {
         let path = self.dir.join(PROBE);
         let write = || {
             match self.disk.remove(&path) {
@@ -105,7 +105,23 @@ impl Ground {
             self.disk.remove(&path)?;
             self.disk.sync_dir(&self.dir)
         };
-        write().map_err(told("write to", &path))
+        write().map_err(|error| {
+            let _ = self.disk.remove(&path); // the next one would
+            told("write to", &self.dir)(error)
+        })
+    }
+
+    /// Tries whether the disk takes anything. Where it does not, and all that a node needs can be read, the node goes on with that (P10.4).
+    ///
+    /// # Errors
+    /// It does not, and something would have to be made or mended first.
+    pub(crate) fn try_out(&self, survey: &Survey) -> Result<Option<StorageFailure>, OpenError> {
+        let is_whole = survey.chain.as_ref().is_some_and(|found| found.flaws.is_empty());
+        match self.probe() {
+            Ok(()) => Ok(None),
+            Err(OpenError::Disk { error, .. }) if is_whole => Ok(Some(failure(&error))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads everything and changes nothing. A directory of somebody else is refused, if it matters whose it is.

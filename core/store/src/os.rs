@@ -35,7 +35,11 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path) -> Result<Lock, LockError> {
-        let mut file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(path).map_err(LockError::Io)?;
+        // Where nothing may be written, whoever may read it is locked out all the same.
+        let file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(path);
+        let mut file = file
+            .or_else(|refusal| if is_refusal(&refusal) { File::open(path).map_err(|_| refusal) } else { Err(refusal) })
+            .map_err(LockError::Io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -45,7 +49,8 @@ impl Disk for OsDisk {
             }
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(LockError::Io)?;
+        // Held is held, also where its holder cannot be written down.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Lock::new(file))
     }
 
@@ -54,11 +59,15 @@ impl Disk for OsDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OsFile(private(OpenOptions::new().read(true).write(true).create_new(true)).open(path)?)))
+        let file = private(OpenOptions::new().read(true).write(true).create_new(true)).open(path)?;
+        Ok(Arc::new(OsFile { file, refusal: None }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        Ok(Arc::new(match OpenOptions::new().read(true).write(true).open(path) {
+            Err(refusal) if is_refusal(&refusal) => OsFile { file: File::open(path)?, refusal: Some(refusal.kind()) },
+            file => OsFile { file: file?, refusal: None },
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -83,6 +92,11 @@ impl Disk for OsDisk {
     fn identity(&self, path: &Path) -> io::Result<FileId> {
         fs::metadata(path).map(|metadata| identity(&metadata))
     }
+}
+
+/// Does the system only refuse to write?
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 /// Above a relative path of one part stands the directory that we are in.
@@ -127,27 +141,38 @@ fn identity(_: &fs::Metadata) -> FileId {
 }
 
 #[derive(Debug)]
-struct OsFile(File);
+struct OsFile {
+    file: File,
+    /// Why it may only be read.
+    refusal: Option<io::ErrorKind>,
+}
+
+impl OsFile {
+    fn may_write(&self) -> io::Result<()> {
+        self.refusal.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+}
 
 impl DiskFile for OsFile {
     fn len(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.len())
+        self.file.metadata().map(|metadata| metadata.len())
     }
 
     #[cfg(unix)]
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.0, out, offset)
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, out, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, offset)
+        self.may_write()?;
+        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
         while !out.is_empty() {
-            let read = std::os::windows::fs::FileExt::seek_read(&self.0, out, offset)?;
+            let read = std::os::windows::fs::FileExt::seek_read(&self.file, out, offset)?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -159,8 +184,9 @@ impl DiskFile for OsFile {
 
     #[cfg(windows)]
     fn write_at(&self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        self.may_write()?;
         while !bytes.is_empty() {
-            let written = std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)?;
+            let written = std::os::windows::fs::FileExt::seek_write(&self.file, bytes, offset)?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -171,14 +197,15 @@ impl DiskFile for OsFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.may_write()?;
+        self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     fn identity(&self) -> io::Result<FileId> {
-        self.0.metadata().map(|metadata| identity(&metadata))
+        self.file.metadata().map(|metadata| identity(&metadata))
     }
 }

@@ -16,7 +16,7 @@ use preconf_core::{PersistId, Record, StorageFailure};
 
 use crate::chain;
 use crate::chain_writer::{self, ChainQueue};
-use crate::database::Live;
+use crate::database::{Check, Live, Place};
 use crate::disk::{Disk, OsDisk};
 use crate::error::{OpenError, Trouble};
 use crate::legacy;
@@ -53,7 +53,8 @@ pub struct Opened {
 }
 
 impl RedbStore {
-    /// Opens a directory, and makes it if it is missing. Blocks while all that is stored is read.
+    /// Opens a directory, and makes it if it is missing. Blocks while all that is stored is read. One that can be read and not be written to
+    /// is opened, too: its records are given back, and each write fails until the disk takes one (P10.4).
     ///
     /// # Errors
     /// See [`OpenError`]. Damage is none: it is in the report.
@@ -68,12 +69,15 @@ impl RedbStore {
     pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, options: &Options) -> Result<(Self, Opened), OpenError> {
         let ground = Ground::enter(disk, dir.as_ref(), true)?;
         let mut survey = ground.survey(Some(options))?;
-        ground.probe()?;
-        clear(&ground, &survey)?;
+        let unwritable = ground.try_out(&survey)?;
+        let open: fn(Place, Check) -> Result<Live, Trouble> = if unwritable.is_some() { Live::unopened } else { Live::open };
+        if unwritable.is_none() {
+            clear(&ground, &survey)?;
+        }
         let (mut commitments, is_new) = keep_own(&ground, &mut survey, options)?;
         let own = match commitments {
             Commitments::Damaged(_) => None,
-            Commitments::Intact => match Live::open(ground.own.clone(), own::check) {
+            Commitments::Intact => match open(ground.own.clone(), own::check) {
                 Ok(live) => Some(live),
                 Err(Trouble::Damaged(what)) => {
                     commitments = Commitments::Damaged(Flaw::file(what).into());
@@ -83,16 +87,19 @@ impl RedbStore {
             },
         };
         let rest = keep_rest(&ground, &mut survey, options)?;
-        let mut chain = match Live::open(ground.chain.clone(), |_, _| {}) {
+        let mut chain = match open(ground.chain.clone(), |_, _| {}) {
             Ok(live) => live,
             Err(trouble) => return Err(troubled("open", &ground.chain.path())(trouble)),
         };
         let mut records: Vec<Record> = survey.own.into_iter().flat_map(|found| found.value.records()).collect();
         let mut others = survey.chain.map(|found| found.value.records).unwrap_or_default();
-        let legacy = legacy::take_over(&ground, &mut chain, &mut others, &options.limits)?;
+        let legacy = match unwritable {
+            None => legacy::take_over(&ground, &mut chain, &mut others, &options.limits)?,
+            Some(_) => None,
+        };
         records.append(&mut others);
         let store = Self::start(ground, own, chain, options)?;
-        Ok((store, Opened { records, report: Report { is_new, commitments, chain: rest, legacy } }))
+        Ok((store, Opened { records, report: Report { is_new, commitments, chain: rest, legacy, unwritable } }))
     }
 
     fn start(ground: Ground, own: Option<Live>, chain: Live, options: &Options) -> Result<Self, OpenError> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use preconf_core::B256;
+use preconf_core::{B256, StorageFailure};
 
 /// Flaws that are told; more are only counted. Ours: enough for any screen.
 const MAX_FLAWS: usize = 64;
@@ -94,6 +94,8 @@ pub struct Report {
     pub chain: Rest,
     /// What an older version of the program left, and was taken over.
     pub legacy: Option<Legacy>,
+    /// Why nothing could be written to the directory. What it holds was given back all the same; a write fails until the disk takes one.
+    pub unwritable: Option<StorageFailure>,
 }
 
 /// How the file of what we committed to is.

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use enr::{CombinedKey, EnrKey, NodeId};
 use multiaddr::{Multiaddr, Protocol};
 use preconf_core::UnixTime;
-use preconf_enr::{Bootnode, Endpoints, Enr, SequenceError, SequenceFile, build, next_sequence};
+use preconf_enr::{Bootnode, Endpoints, Enr, SequenceFile, build, next_sequence};
 
 use crate::config::{Discv5Config, Discv5Error};
 
@@ -40,20 +40,23 @@ pub(crate) fn first(
         }
     }
     endpoints.check()?; // before a number is taken for nothing
-    Ok(build(key, sequence(key, config, kept)?, config.chain, &endpoints)?)
+    Ok(build(key, sequence(key, config, kept), config.chain, &endpoints)?)
 }
 
 /// Above that of any record that an earlier life of this node has signed, as far as anybody knows: the file, and the boot nodes that we were
 /// given, who may be ourselves.
-fn sequence(key: &CombinedKey, config: &Discv5Config, kept: Option<&mut SequenceFile>) -> Result<u64, SequenceError> {
+fn sequence(key: &CombinedKey, config: &Discv5Config, kept: Option<&mut SequenceFile>) -> u64 {
     let now = UNIX_EPOCH.elapsed().map_or(UnixTime(0), |since| UnixTime(u64::try_from(since.as_micros()).unwrap_or(u64::MAX)));
     let us = NodeId::from(key.public());
     let seen = config.bootnodes.iter().filter_map(|node| if let Bootnode::Record(enr) = node { Some(enr) } else { None });
     let seen = seen.filter(|enr| enr.node_id() == us).map(|enr| enr.seq()).max();
-    let Some(kept) = kept else { return Ok(next_sequence(now, seen)) };
+    let Some(kept) = kept else { return next_sequence(now, seen) };
     let sequence = kept.next(now, seen);
-    kept.follow(sequence)?;
-    Ok(sequence)
+    if let Err(error) = kept.follow(sequence) {
+        // P10.4: a disk that takes nothing keeps nobody from being found.
+        tracing::warn!(%error, "the sequence number of our record is not kept: if the clock goes back, others keep this record");
+    }
+    sequence
 }
 
 /// Is our address what we say it is, whatever others see? One external address fixes both families, since discv5 knows one switch for both.

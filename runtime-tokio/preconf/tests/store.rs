@@ -499,6 +499,86 @@ fn p10_4_a_node_whose_disk_is_full_follows_answers_and_publishes_nothing() {
     peer.accepts(&next);
 }
 
+/// A life on a directory that takes nothing from its start on: it follows, says why it publishes nothing, answers and ends.
+fn lives_on_what_it_can_read(scene: &Scene, command: Command, dir: &str, why: &str) -> (Node, Node, Vec<Block>) {
+    let chain = scene.chain("one way", 4);
+    let peer = Node::start(&scene.schedule, &["--ephemeral"]);
+    let args = ["--data-dir", dir, "--peer", &peer.address, "--discovery-port", "0"]; // discovery keeps a file there, too
+    let mut node = Node::start_by(command, &scene.schedule, &args);
+    peer.accepts(&chain[0]); // P5.9a: what it said before it says again
+    assert_eq!(node.answers_in_time()["head"]["block_number"], 1, "P6.9: what was stored is given back");
+    node.refuses(&chain[1], &["P5.9a", why]);
+    let mut twin = Node::start(&scene.schedule, &["--ephemeral", "--peer", &peer.address]);
+    twin.accepts(&chain[0]);
+    twin.publishes(&chain[1]);
+    node.accepts(&chain[1]);
+    assert!(node.answers_in_time()["records"]["failed"].as_u64().unwrap() > 0);
+    (node, peer, chain)
+}
+
+/// A directory on which a node has published the first block.
+fn used(scene: &Scene) -> String {
+    let dir = scene.path("data");
+    let (mut node, _peer) = scene.pair(&dir);
+    node.publishes(&scene.chain("one way", 1)[0]);
+    node.end();
+    dir
+}
+
+#[test]
+fn p10_4_a_disk_that_is_full_at_the_start_is_followed_on_and_told() {
+    let scene = Scene::new("full-start");
+    let dir = used(&scene);
+    let full = || {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_preconf")]);
+        shell
+    };
+    let (node, _peer, _) = lives_on_what_it_can_read(&scene, full(), &dir, "disk is full");
+    let log = node.end();
+    assert!(log.contains("WARN") && log.contains("nothing can be written to") && log.contains("make room"), "{log}");
+
+    // Where nothing is stored there is nothing to go on with.
+    let new = scene.path("new");
+    let run = ["run", "--chain-id", "7", "--listen", "/ip4/127.0.0.1/tcp/0", "--schedule", &scene.schedule, "--data-dir", &new];
+    let refused = full().args(run).stdin(Stdio::null()).output().unwrap();
+    let error = text(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && error.contains(&new) && error.contains("make room on that disk"), "{error}");
+}
+
+#[test]
+fn p10_4_a_directory_that_may_only_be_read_is_followed_on_until_it_takes_records_again() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let scene = Scene::new("read-only");
+    let dir = used(&scene);
+    let allow = |dir_mode, file_mode| {
+        for entry in fs::read_dir(&dir).unwrap() {
+            fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(file_mode)).unwrap();
+        }
+        fs::set_permissions(&dir, fs::Permissions::from_mode(dir_mode)).unwrap();
+    };
+    allow(0o500, 0o400);
+    // Root is let through everywhere, unless it gives that up.
+    let is_root = fs::metadata(&dir).unwrap().uid() == 0;
+    let mut command = Command::new(if is_root { "setpriv" } else { "env" });
+    command.args(is_root.then_some("--bounding-set=-dac_override")).arg(env!("CARGO_BIN_EXE_preconf"));
+    let (mut node, peer, chain) = lives_on_what_it_can_read(&scene, command, &dir, "may not be written to");
+    let (code, _, error) = store(&["show", "--data-dir", &dir]);
+    assert!(code == 1 && error.contains("in use"), "P5.9c holds there, too: {error}");
+
+    allow(0o700, 0o600);
+    node.publishes(&chain[2]);
+    peer.accepts(&chain[2]);
+    let log = node.end();
+    assert!(log.contains("WARN") && log.contains("nothing can be written to"), "{log}");
+    let (_, shown) = store_json(&["show", "--data-dir", &dir]);
+    assert_eq!(
+        (&shown["intact"], &shown["counts"]["own_commitments"], &shown["chain"]["highest"]),
+        (&json!(true), &json!(2), &json!(3)),
+        "{shown}"
+    );
+}
+
 #[test]
 fn p10_4_a_damaged_chain_file_is_moved_aside_and_takes_no_word_with_it() {
     let scene = Scene::new("chain");

@@ -62,8 +62,9 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     finding: FindingArgs,
     /// Directory in which the node keeps, across restarts, what it committed to, the chain with its txlists, how its peers stand, which nodes
-    /// are of use, the schedule, the sync tip, and the sequence number of its record. One process at a time. Without it a node begins from
-    /// nothing, publishes nothing unless --ephemeral says so, and after a clock that went back others keep its old record for as long.
+    /// are of use, the schedule, the sync tip, and the sequence number of its record. One process at a time. While it can be read and not be
+    /// written to, the node follows and publishes nothing. Without it a node begins from nothing, publishes nothing unless --ephemeral says so,
+    /// and after a clock that went back others keep its old record for as long.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Publish without a data directory: for tests, and where nobody is slashed. A preconfer that restarts can contradict itself.

@@ -23,6 +23,13 @@ fn tell(dir: &Path, report: &Report) {
              says that it may (P5.9a); `preconf store show` and `verify` say what can be read"
         );
     }
+    if let Some(failure) = report.unwritable {
+        let dir = dir.display();
+        tracing::warn!(
+            "nothing can be written to {dir}: {failure}. This node goes on with what is there and follows; it publishes nothing until that \
+             disk takes records (P5.9a), and what it learns until then is lost at its end"
+        );
+    }
     if let Rest::Replaced { aside, flaws, kept } = &report.chain {
         let aside = aside.display();
         tracing::warn!(
