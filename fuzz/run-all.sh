@@ -6,7 +6,7 @@
 # Needs what build.sh needs. What is found goes to fuzz/found/TARGET (kept between runs, not committed), inputs that crash to
 # fuzz/artifacts/TARGET. The committed corpus is run first.
 #
-# FUZZ_SEED=n throws the same dice, and as often, on every machine: what was found before is left aside, and a count of executions ends each
+# FUZZ_SEED=n throws the same dice, and as often, everywhere: what was found before is left aside, and a count of executions ends each
 # target instead of the clock: those of SECONDS on the machine of `slow_rate`. Without it each run throws others.
 #
 # No entropic schedule: weighing some thirty thousand features anew for every input took more than half of the time of `machine_bytes`.
@@ -55,16 +55,18 @@ crashed=0
 printf '%-15s %12s %9s %7s %9s %7s %8s\n' target executions exec/s edges features new crashes >"$table"
 for target in "${targets[@]}"; do
     found=found/$target
-    limits=(-max_total_time="$seconds")
+    inputs=("corpus/$target" -max_total_time="$seconds")
     if [ -n "${FUZZ_SEED:-}" ]; then
         found=$scratch/$target
-        limits=(-runs=$((seconds * $(slow_rate "$target"))) -seed="$FUZZ_SEED")
+        # By name, since a folder lists its files in another order in each clone.
+        find "corpus/$target" -type f | LC_ALL=C sort | paste -sd, >"$scratch/inputs"
+        inputs=(-seed_inputs="@$scratch/inputs" -runs=$((seconds * $(slow_rate "$target"))) -seed="$FUZZ_SEED")
     fi
     mkdir -p "$found" "artifacts/$target"
     before=$(find "artifacts/$target" -type f | wc -l)
     status=0
-    "$built/$target" "$found" "corpus/$target" -artifact_prefix="artifacts/$target/" \
-        "${limits[@]}" -entropic=0 -max_len="$(longest "$target")" -timeout=20 -dict=wire.dict -print_final_stats=1 >"$log" 2>&1 || status=$?
+    "$built/$target" "$found" "${inputs[@]}" -artifact_prefix="artifacts/$target/" \
+        -entropic=0 -max_len="$(longest "$target")" -timeout=20 -dict=wire.dict -print_final_stats=1 >"$log" 2>&1 || status=$?
     crashes=$(($(find "artifacts/$target" -type f | wc -l) - before))
     [ "$status" -eq 0 ] || crashed=1
     if [ "$status" -ne 0 ]; then
