@@ -189,11 +189,11 @@ pub(crate) fn run(queue: &Arc<ChainQueue>, mut live: Live, limits: &Limits, pace
     while let Some((taken, ids)) = queue.take() {
         let mut records: Vec<&(u64, Record)> = taken.values().collect();
         records.sort_by_key(|(age, _)| *age);
-        let now = live.place().disk.now();
+        let now = live.at().disk.now();
         let written = live.write(|transaction| chain::write(transaction, records.iter().map(|(_, record)| record), now, limits));
         if written.is_err() != is_failing {
             is_failing = written.is_err();
-            tell(live.place().path().display(), written.as_ref().err());
+            tell(live.at().path().display(), written.as_ref().err());
         }
         queue.settle(written, ids, taken, (limits, pace), done);
         if is_failing && queue.is_closing() {

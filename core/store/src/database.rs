@@ -23,7 +23,7 @@ use redb::{Builder, Database, ReadTransaction, ReadableDatabase, WriteTransactio
 
 use crate::backend::{Direct, Overlay};
 use crate::disk::{Disk, DiskFile, FileId};
-use crate::error::Trouble;
+use crate::error::DatabaseError;
 use crate::report::{Flaw, Flaws};
 
 /// Memory that redb may use for pages of one file. Ours: rows are written once and read at the start.
@@ -31,13 +31,13 @@ const CACHE_BYTES: usize = 8 << 20;
 
 /// Where a database belongs.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct DatabasePath {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
     pub(crate) name: &'static str,
 }
 
-impl Place {
+impl DatabasePath {
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.join(self.name)
     }
@@ -63,20 +63,20 @@ impl Place {
     }
 
     /// Makes a database and puts it in its place, in place of what is there.
-    pub(crate) fn make(&self, fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), Trouble> {
+    pub(crate) fn make(&self, fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), DatabaseError> {
         let beside = self.beside();
         match self.disk.remove(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Trouble::Io(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(DatabaseError::Io(error)),
             _ => {}
         }
-        let file = self.disk.create(&beside).map_err(Trouble::Io)?;
+        let file = self.disk.create(&beside).map_err(DatabaseError::Io)?;
         guard(|| {
             let database = builder(None).create_with_backend(Direct(file.clone()))?;
             commit(&database, fill)
         })?;
-        file.sync().map_err(Trouble::Io)?;
-        self.disk.rename(&beside, &self.path()).map_err(Trouble::Io)?;
-        self.disk.sync_dir(&self.dir).map_err(Trouble::Io)
+        file.sync().map_err(DatabaseError::Io)?;
+        self.disk.rename(&beside, &self.path()).map_err(DatabaseError::Io)?;
+        self.disk.sync_dir(&self.dir).map_err(DatabaseError::Io)
     }
 
     /// Copies the file, byte for byte, and gives the copy its name when it is whole.
@@ -105,7 +105,7 @@ pub(crate) fn peek<T>(
     file: &Arc<dyn DiskFile>,
     flaws: &mut Flaws,
     read: impl FnOnce(&ReadTransaction, &mut Flaws) -> Result<T, redb::Error>,
-) -> Result<T, Trouble> {
+) -> Result<T, DatabaseError> {
     let repaired = Arc::new(AtomicBool::new(false));
     let value = guard(|| {
         if file.is_empty()? {
@@ -135,7 +135,7 @@ pub(crate) type Check = fn(&ReadTransaction, &mut Flaws);
 /// A database that is written to.
 #[derive(Debug)]
 pub(crate) struct Live {
-    place: Place,
+    at: DatabasePath,
     /// The file as it was when the store was opened. Another one in its place, an older copy say, is not ours to go on with.
     id: FileId,
     database: Option<Database>,
@@ -144,70 +144,70 @@ pub(crate) struct Live {
 
 impl Live {
     /// Opens a file that was just looked at, or made.
-    pub(crate) fn open(place: Place, check: Check) -> Result<Self, Trouble> {
-        let mut live = Self::unopened(place, check)?;
+    pub(crate) fn open(at: DatabasePath, check: Check) -> Result<Self, DatabaseError> {
+        let mut live = Self::unopened(at, check)?;
         live.begin()?;
         Ok(live)
     }
 
     /// A file that was just looked at, on a disk that takes no writes: it is opened once the disk takes one.
-    pub(crate) fn unopened(place: Place, check: Check) -> Result<Self, Trouble> {
-        let id = place.disk.identity(&place.path()).map_err(Trouble::Io)?;
-        Ok(Self { place, id, database: None, check })
+    pub(crate) fn unopened(at: DatabasePath, check: Check) -> Result<Self, DatabaseError> {
+        let id = at.disk.identity(&at.path()).map_err(DatabaseError::Io)?;
+        Ok(Self { at, id, database: None, check })
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn at(&self) -> &DatabasePath {
+        &self.at
     }
 
     /// Commits what `fill` writes. Ok means: it is on disk, in a file that is found under its name.
     pub(crate) fn write<T>(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, StorageFailure> {
-        self.try_write(fill).map_err(|trouble| {
-            let (path, failure) = (self.place.path(), trouble.failure());
-            tracing::debug!(path = %path.display(), %trouble, ?failure, "a write failed");
+        self.try_write(fill).map_err(|error| {
+            let (path, failure) = (self.at.path(), error.failure());
+            tracing::debug!(path = %path.display(), %error, ?failure, "a write failed");
             self.give_up();
             failure
         })
     }
 
-    fn try_write<T>(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, Trouble> {
+    fn try_write<T>(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, DatabaseError> {
         if self.database.is_none() {
             self.reopen()?;
         }
-        let database = self.database.as_ref().ok_or_else(|| Trouble::Io(io::ErrorKind::NotFound.into()))?;
+        let database = self.database.as_ref().ok_or_else(|| DatabaseError::Io(io::ErrorKind::NotFound.into()))?;
         let value = guard(|| commit(database, fill))?;
         self.look_up()?; // never confirm what was written into a file without a name
         Ok(value)
     }
 
     /// Is the file still found under its name?
-    fn look_up(&self) -> Result<(), Trouble> {
-        match self.place.disk.identity(&self.place.path()) {
+    fn look_up(&self) -> Result<(), DatabaseError> {
+        match self.at.disk.identity(&self.at.path()) {
             Ok(id) if id == self.id => Ok(()),
-            Ok(_) => Err(Trouble::Io(io::ErrorKind::NotFound.into())),
-            Err(error) => Err(Trouble::Io(error)),
+            Ok(_) => Err(DatabaseError::Io(io::ErrorKind::NotFound.into())),
+            Err(error) => Err(DatabaseError::Io(error)),
         }
     }
 
     /// Opens the file, the one that it was.
-    fn find(&self) -> Result<Arc<dyn DiskFile>, Trouble> {
-        let file = self.place.disk.open(&self.place.path()).map_err(Trouble::Io)?;
-        let id = file.identity().map_err(Trouble::Io)?;
-        if id == self.id { Ok(file) } else { Err(Trouble::Io(io::ErrorKind::NotFound.into())) }
+    fn find(&self) -> Result<Arc<dyn DiskFile>, DatabaseError> {
+        let file = self.at.disk.open(&self.at.path()).map_err(DatabaseError::Io)?;
+        let id = file.identity().map_err(DatabaseError::Io)?;
+        if id == self.id { Ok(file) } else { Err(DatabaseError::Io(io::ErrorKind::NotFound.into())) }
     }
 
     /// After an error: is the file still what it should be?
-    fn reopen(&mut self) -> Result<(), Trouble> {
+    fn reopen(&mut self) -> Result<(), DatabaseError> {
         let file = self.find()?;
         let mut flaws = Flaws::default();
         peek(&file, &mut flaws, |transaction, flaws| {
             (self.check)(transaction, flaws);
             Ok(())
         })?;
-        if flaws.is_empty() { self.begin() } else { Err(Trouble::Damaged(flaws.to_string())) }
+        if flaws.is_empty() { self.begin() } else { Err(DatabaseError::Damaged(flaws.to_string())) }
     }
 
-    fn begin(&mut self) -> Result<(), Trouble> {
+    fn begin(&mut self) -> Result<(), DatabaseError> {
         let file = self.find()?;
         // A repair would be a write to what is damaged.
         let abort = |session: &mut redb::RepairSession| session.abort();
@@ -249,9 +249,9 @@ fn commit<T>(database: &Database, fill: impl FnOnce(&WriteTransaction) -> Result
 }
 
 /// Has redb do something. A panic of its own tells that the file is not what it should be.
-fn guard<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Trouble> {
+fn guard<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, DatabaseError> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(Trouble::from),
-        Err(_) => Err(Trouble::Damaged("it makes no sense to the database".to_owned())),
+        Ok(result) => result.map_err(DatabaseError::from),
+        Err(_) => Err(DatabaseError::Damaged("it makes no sense to the database".to_owned())),
     }
 }

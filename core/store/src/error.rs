@@ -88,12 +88,12 @@ pub(crate) fn failure(error: &io::Error) -> StorageFailure {
 
 /// Why a database could not be read or written.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum DatabaseError {
     Io(io::Error),
     Damaged(String),
 }
 
-impl Trouble {
+impl DatabaseError {
     pub(crate) fn failure(&self) -> StorageFailure {
         match self {
             Self::Io(error) => failure(error),
@@ -102,7 +102,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
@@ -111,7 +111,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl From<redb::Error> for Trouble {
+impl From<redb::Error> for DatabaseError {
     fn from(error: redb::Error) -> Self {
         match error {
             // What is cut off, or is no database, reads so.

@@ -16,7 +16,7 @@ use crate::disk::DiskFile;
 use crate::error::OpenError;
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::open::{Ground, told};
+use crate::open::{Directory, disk_failed};
 use crate::report::Legacy;
 
 const FILE: &str = "records.json";
@@ -49,23 +49,28 @@ struct KnownForm {
 }
 
 /// Takes over what is of use, unless something newer of its kind is there, and says what it found.
-pub(crate) fn take_over(ground: &Ground, chain: &mut Live, others: &mut Vec<Record>, limits: &Limits) -> Result<Option<Legacy>, OpenError> {
-    let (path, aside) = (ground.dir.join(FILE), ground.dir.join(TAKEN));
-    let text = match ground.disk.open(&path).and_then(|file| read(&file)) {
+pub(crate) fn take_over(
+    directory: &Directory,
+    chain: &mut Live,
+    others: &mut Vec<Record>,
+    limits: &Limits,
+) -> Result<Option<Legacy>, OpenError> {
+    let (path, aside) = (directory.dir.join(FILE), directory.dir.join(TAKEN));
+    let text = match directory.disk.open(&path).and_then(|file| read(&file)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(told("read", &path))?,
+        text => text.map_err(disk_failed("read", &path))?,
     };
     let mut legacy = Legacy { aside: aside.clone(), ..Legacy::default() };
     let held: Vec<Key> = others.iter().map(Key::of).collect();
     let mut records = parse(&text, &mut legacy);
     records.retain(|record| !held.contains(&Key::of(record)));
-    let now = ground.disk.now();
+    let now = directory.disk.now();
     chain
         .write(|transaction| chain::write(transaction, records.iter(), now, limits))
-        .map_err(|failure| told("take over the records of", &path)(io::Error::other(failure)))?;
+        .map_err(|failure| disk_failed("take over the records of", &path)(io::Error::other(failure)))?;
     others.append(&mut records);
-    ground.disk.rename(&path, &aside).map_err(told("move aside", &path))?;
-    ground.disk.sync_dir(&ground.dir).map_err(told("sync", &ground.dir))?;
+    directory.disk.rename(&path, &aside).map_err(disk_failed("move aside", &path))?;
+    directory.disk.sync_dir(&directory.dir).map_err(disk_failed("sync", &directory.dir))?;
     Ok(Some(legacy))
 }
 

@@ -78,7 +78,7 @@ pub use identity::SCHEMA;
 #[cfg(feature = "redb")]
 pub use interchange::{Contradiction, Entry, ImportError, Interchange};
 #[cfg(feature = "redb")]
-pub use offline::{Accepted, Imported, Inspection, accept_damage, accept_damage_on, export, import, inspect, inspect_on};
+pub use offline::{AcceptedDamage, Imported, Inspection, accept_damage, accept_damage_on, export, import, inspect, inspect_on};
 #[cfg(feature = "redb")]
 pub use open::Options;
 #[cfg(feature = "redb")]

@@ -17,13 +17,13 @@ use crate::store::{Done, Store};
 /// Records in memory, confirmed at once.
 #[derive(Debug)]
 pub struct MemoryStore {
-    shelf: Arc<Mutex<Shelf>>,
+    shared: Arc<Mutex<Shared>>,
     /// What this handle took and has not told of.
     taken: VecDeque<(PersistId, Record)>,
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Shared {
     records: BTreeMap<Key, (u64, Record)>,
     /// How many there are of each kind.
     counts: [usize; KINDS],
@@ -36,76 +36,76 @@ struct Shelf {
 impl MemoryStore {
     /// An empty store, made at this time (P5.9b).
     pub fn new(began: UnixTime) -> Self {
-        let store = Self { shelf: Arc::default(), taken: VecDeque::new() };
-        store.shelf().put(Record::Began { at: began });
+        let store = Self { shared: Arc::default(), taken: VecDeque::new() };
+        store.shared().put(Record::Began { at: began });
         store
     }
 
     /// What a restart is given, in its order.
     pub fn records(&self) -> Vec<Record> {
-        let shelf = self.shelf();
-        let mut records: Vec<_> = shelf.records.iter().collect();
+        let shared = self.shared();
+        let mut records: Vec<_> = shared.records.iter().collect();
         records.sort_by_key(|(key, (age, _))| (key.kind(), if key.is_by_age() { *age } else { 0 }));
         records.into_iter().map(|(_, (_, record))| record.clone()).collect()
     }
 
     /// Keeps nothing more and confirms nothing, as a disk that hangs, until told otherwise. All clones do.
     pub fn hold(&self, is_held: bool) {
-        let mut shelf = self.shelf();
-        shelf.is_held = is_held;
-        shelf.wakers.drain(..).for_each(Waker::wake);
+        let mut shared = self.shared();
+        shared.is_held = is_held;
+        shared.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// Has all writes fail, or no more. All clones do.
     pub fn fail(&self, failure: Option<StorageFailure>) {
-        self.shelf().failure = failure;
+        self.shared().failure = failure;
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clone for MemoryStore {
     fn clone(&self) -> Self {
-        Self { shelf: self.shelf.clone(), taken: VecDeque::new() }
+        Self { shared: self.shared.clone(), taken: VecDeque::new() }
     }
 }
 
 impl Store for MemoryStore {
     fn persist(&mut self, id: PersistId, record: Record) {
         self.taken.push_back((id, record));
-        self.shelf().wakers.drain(..).for_each(Waker::wake);
+        self.shared().wakers.drain(..).for_each(Waker::wake);
     }
 
     fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Done> {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shelf.is_held
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shared.is_held
             && let Some((id, record)) = self.taken.pop_front()
         {
-            let result = shelf.failure.map_or(Ok(()), Err);
+            let result = shared.failure.map_or(Ok(()), Err);
             if result.is_ok() {
-                shelf.put(record);
+                shared.put(record);
             }
             return Poll::Ready(Done { id, result });
         }
-        shelf.wakers.retain(|waker| !waker.will_wake(context.waker()));
-        shelf.wakers.push(context.waker().clone());
+        shared.wakers.retain(|waker| !waker.will_wake(context.waker()));
+        shared.wakers.push(context.waker().clone());
         Poll::Pending
     }
 
     /// Nothing waits for a disk: what was not polled is kept now, unless it is withheld.
     fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         let taken = std::mem::take(&mut self.taken);
-        let mut shelf = self.shelf();
-        if !shelf.is_held && shelf.failure.is_none() {
-            taken.into_iter().for_each(|(_, record)| shelf.put(record));
+        let mut shared = self.shared();
+        if !shared.is_held && shared.failure.is_none() {
+            taken.into_iter().for_each(|(_, record)| shared.put(record));
         }
         ready(()).boxed()
     }
 }
 
-impl Shelf {
+impl Shared {
     fn put(&mut self, record: Record) {
         let key = Key::of(&record);
         if record == Record::ChainDropped {
@@ -204,10 +204,10 @@ mod tests {
     #[test]
     fn p7_7_a_clean_peer_is_forgotten() {
         let store = MemoryStore::new(UnixTime(5));
-        store.shelf().put(peer(-1));
-        store.shelf().put(peer(-2));
+        store.shared().put(peer(-1));
+        store.shared().put(peer(-2));
         assert_eq!(store.records()[1..], [peer(-2)]);
-        store.shelf().put(peer(0));
+        store.shared().put(peer(0));
         assert_eq!(store.records().len(), 1);
     }
 }

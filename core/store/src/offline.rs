@@ -14,7 +14,7 @@ use crate::error::OpenError;
 use crate::identity::{Identity, Label};
 use crate::interchange::{ImportError, Interchange, merge};
 use crate::key::{KINDS, Key};
-use crate::open::{Ground, Options, Survey, told, troubled};
+use crate::open::{Directory, Options, Survey, database_failed, disk_failed};
 use crate::own;
 use crate::report::{Flaw, Flaws};
 
@@ -85,7 +85,7 @@ impl fmt::Display for Inspection {
 
 /// What became of damaged commitments that were accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedDamage {
     /// How many were readable, and are kept.
     pub kept: usize,
     /// Where the damaged file is now; `None` if there was none.
@@ -114,10 +114,10 @@ pub fn inspect(dir: impl AsRef<Path>, expected: Option<&Options>) -> Result<Insp
 /// # Errors
 /// See [`inspect`].
 pub fn inspect_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, expected: Option<&Options>) -> Result<Inspection, OpenError> {
-    let ground = Ground::enter(disk, dir.as_ref(), false)?;
-    let survey = ground.survey(expected)?;
+    let directory = Directory::enter(disk, dir.as_ref(), false)?;
+    let survey = directory.survey(expected)?;
     let identity = survey.identity().map(|identity| (identity.chain, identity.domain, identity.began));
-    let mut commitments = survey.lost_commitments(&ground.own).unwrap_or_default();
+    let mut commitments = survey.lost_commitments(&directory.own).unwrap_or_default();
     let (mut records, mut chain) = (Vec::new(), Flaws::default());
     if let Some(found) = survey.own {
         commitments = found.flaws;
@@ -137,7 +137,7 @@ pub fn inspect_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, expected: Option<&
 /// See [`OpenError`]. A directory that does not say of which chain it is: [`OpenError::Disk`].
 pub fn export(dir: impl AsRef<Path>) -> Result<(Interchange, Flaws), OpenError> {
     let inspection = inspect(dir.as_ref(), None)?;
-    let nothing = || told("read", dir.as_ref())(std::io::Error::new(std::io::ErrorKind::NotFound, "it holds no readable store"));
+    let nothing = || disk_failed("read", dir.as_ref())(std::io::Error::new(std::io::ErrorKind::NotFound, "it holds no readable store"));
     let (chain_id, domain, _) = inspection.identity.ok_or_else(nothing)?;
     let commitments: Vec<OwnCommitment> = inspection.committed().cloned().collect();
     Ok((Interchange::new(chain_id, domain, &commitments), inspection.commitments))
@@ -150,25 +150,25 @@ pub fn export(dir: impl AsRef<Path>) -> Result<(Interchange, Flaws), OpenError> 
 pub fn import(dir: impl AsRef<Path>, options: &Options, from: &Interchange) -> Result<Imported, ImportError> {
     let offered = from.check(options.chain_id, options.domain)?;
     let count = offered.len();
-    let ground = Ground::enter(Arc::new(OsDisk), dir.as_ref(), true)?;
+    let directory = Directory::enter(Arc::new(OsDisk), dir.as_ref(), true)?;
     // The keys that it brings may well be others than those that are there.
     let options = &Options { allow_other_signers: true, ..options.clone() };
-    let survey = ground.survey(Some(options))?;
-    if let Some(flaws) = survey.lost_commitments(&ground.own) {
+    let survey = directory.survey(Some(options))?;
+    if let Some(flaws) = survey.lost_commitments(&directory.own) {
         return Err(ImportError::Damaged(flaws));
     }
-    let now = ground.disk.now();
+    let now = directory.disk.now();
     let held = match survey.own {
         Some(found) if !found.flaws.is_empty() => return Err(ImportError::Damaged(found.flaws)),
         Some(found) => found.value.commitments,
         None => {
-            let made = ground.own.make(|transaction| own::begin(transaction, &options.identity(now), &[], now, &options.limits));
-            made.map_err(troubled("make", &ground.own.path()))?;
+            let made = directory.own.make(|transaction| own::begin(transaction, &options.identity(now), &[], now, &options.limits));
+            made.map_err(database_failed("make", &directory.own.path()))?;
             Vec::new()
         }
     };
     let new = merge(&held, offered).map_err(ImportError::Contradictions)?;
-    let mut live = Live::open(ground.own.clone(), own::check).map_err(troubled("open", &ground.own.path()))?;
+    let mut live = Live::open(directory.own.clone(), own::check).map_err(database_failed("open", &directory.own.path()))?;
     for result in live.write(|transaction| own::write(transaction, &new, now, &options.limits))? {
         result?;
     }
@@ -181,7 +181,7 @@ pub fn import(dir: impl AsRef<Path>, options: &Options, from: &Interchange) -> R
 ///
 /// # Errors
 /// See [`OpenError`].
-pub fn accept_damage(dir: impl AsRef<Path>, options: &Options) -> Result<Option<Accepted>, OpenError> {
+pub fn accept_damage(dir: impl AsRef<Path>, options: &Options) -> Result<Option<AcceptedDamage>, OpenError> {
     accept_damage_on(Arc::new(OsDisk), dir, options)
 }
 
@@ -189,25 +189,25 @@ pub fn accept_damage(dir: impl AsRef<Path>, options: &Options) -> Result<Option<
 ///
 /// # Errors
 /// See [`OpenError`].
-pub fn accept_damage_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, options: &Options) -> Result<Option<Accepted>, OpenError> {
-    let ground = Ground::enter(disk, dir.as_ref(), false)?;
-    let survey = ground.survey(Some(options))?;
-    let (now, path) = (ground.disk.now(), ground.own.path());
+pub fn accept_damage_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, options: &Options) -> Result<Option<AcceptedDamage>, OpenError> {
+    let directory = Directory::enter(disk, dir.as_ref(), false)?;
+    let survey = directory.survey(Some(options))?;
+    let (now, path) = (directory.disk.now(), directory.own.path());
     let (kept, aside) = match &survey.own {
-        None if survey.lost_commitments(&ground.own).is_none() => return Ok(None),
+        None if survey.lost_commitments(&directory.own).is_none() => return Ok(None),
         None => (&[][..], None),
         Some(found) if found.flaws.is_empty() => return Ok(None),
-        Some(found) => (&found.value.commitments[..], Some(ground.own.aside(now))),
+        Some(found) => (&found.value.commitments[..], Some(directory.own.aside(now))),
     };
     if let Some(aside) = &aside {
-        ground.own.copy(aside).map_err(told("copy", &path))?; // and not moved: there is never no file in its place
+        directory.own.copy(aside).map_err(disk_failed("copy", &path))?; // and not moved: there is never no file in its place
     }
     let identity = options.identity(now);
-    let made = ground.own.make(|transaction| own::begin(transaction, &identity, kept, now, &options.limits));
-    made.map_err(troubled("make", &path))?;
+    let made = directory.own.make(|transaction| own::begin(transaction, &identity, kept, now, &options.limits));
+    made.map_err(database_failed("make", &path))?;
     let flaws = survey.own.as_ref().map_or_else(|| Flaws::from(Flaw::file("it is missing")), |found| found.flaws.clone());
     tracing::warn!(path = %path.display(), kept = kept.len(), %flaws, "damaged commitments are accepted by the operator");
-    Ok(Some(Accepted { kept: kept.len(), aside }))
+    Ok(Some(AcceptedDamage { kept: kept.len(), aside }))
 }
 
 impl Survey {

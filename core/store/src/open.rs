@@ -8,9 +8,9 @@ use preconf_core::{Address, B256, ChainId, StorageFailure, UnixTime};
 
 use crate::chain::{self, Chain};
 use crate::chain_writer::Pace;
-use crate::database::{Place, peek};
+use crate::database::{DatabasePath, peek};
 use crate::disk::{Disk, Lock, LockError};
-use crate::error::{OpenError, Trouble, failure};
+use crate::error::{DatabaseError, OpenError, failure};
 use crate::identity::{Identity, Label, SCHEMA};
 use crate::limits::Limits;
 use crate::own::{self, Own};
@@ -50,11 +50,11 @@ impl Options {
 
 /// A directory that is ours as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct Directory {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
-    pub(crate) own: Place,
-    pub(crate) chain: Place,
+    pub(crate) own: DatabasePath,
+    pub(crate) chain: DatabasePath,
     pub(crate) lock: Lock,
 }
 
@@ -73,21 +73,21 @@ pub(crate) struct Survey {
     pub(crate) names: Vec<String>,
 }
 
-impl Ground {
+impl Directory {
     /// Locks a directory, and makes it if it may (P5.9c).
     pub(crate) fn enter(disk: Arc<dyn Disk>, dir: &Path, make: bool) -> Result<Self, OpenError> {
         if make {
-            disk.make_dir(dir).map_err(told("make", dir))?;
+            disk.make_dir(dir).map_err(disk_failed("make", dir))?;
         } else {
-            disk.identity(dir).map_err(told("find", dir))?;
+            disk.identity(dir).map_err(disk_failed("find", dir))?;
         }
         let path = dir.join(LOCK);
         let lock = disk.lock(&path).map_err(|error| match error {
             LockError::Held(pid) => OpenError::Locked { path: dir.to_owned(), pid },
-            LockError::Io(error) => told("lock", &path)(error),
+            LockError::Io(error) => disk_failed("lock", &path)(error),
         })?;
-        let place = |name| Place { disk: disk.clone(), dir: dir.to_owned(), name };
-        let (own, chain) = (place(own::FILE), place(chain::FILE));
+        let at = |name| DatabasePath { disk: disk.clone(), dir: dir.to_owned(), name };
+        let (own, chain) = (at(own::FILE), at(chain::FILE));
         Ok(Self { own, chain, dir: dir.to_owned(), lock, disk })
     }
 
@@ -107,7 +107,7 @@ impl Ground {
         };
         write().map_err(|error| {
             let _ = self.disk.remove(&path); // the next one would
-            told("write to", &self.dir)(error)
+            disk_failed("write to", &self.dir)(error)
         })
     }
 
@@ -126,7 +126,7 @@ impl Ground {
 
     /// Reads everything and changes nothing. A directory of somebody else is refused, if it matters whose it is.
     pub(crate) fn survey(&self, options: Option<&Options>) -> Result<Survey, OpenError> {
-        let names = self.disk.list(&self.dir).map_err(told("list", &self.dir))?;
+        let names = self.disk.list(&self.dir).map_err(disk_failed("list", &self.dir))?;
         let own = look(&self.own, own::read)?;
         let own_label = own.as_ref().and_then(|found| found.value.label);
         ours(&self.own, own_label, options)?;
@@ -146,33 +146,33 @@ impl Ground {
 
 impl Survey {
     /// Was there ever anything? Then commitments that are not there are lost, and not just none.
-    pub(crate) fn lost_commitments(&self, own: &Place) -> Option<Flaws> {
+    pub(crate) fn lost_commitments(&self, own: &DatabasePath) -> Option<Flaws> {
         let is_lost = self.own.is_none() && (self.chain.is_some() || self.names.iter().any(|name| own.is_aside(name)));
         is_lost.then(|| Flaw::file("it is missing").into())
     }
 }
 
 /// Reads a file, if there is one.
-fn look<T: Default>(place: &Place, read: fn(&redb::ReadTransaction, &mut Flaws) -> T) -> Result<Option<Found<T>>, OpenError> {
-    let path = place.path();
-    let file = match place.disk.open(&path) {
+fn look<T: Default>(at: &DatabasePath, read: fn(&redb::ReadTransaction, &mut Flaws) -> T) -> Result<Option<Found<T>>, OpenError> {
+    let path = at.path();
+    let file = match at.disk.open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(told("open", &path))?,
+        file => file.map_err(disk_failed("open", &path))?,
     };
     let mut flaws = Flaws::default();
     let value = match peek(&file, &mut flaws, |transaction, flaws| Ok(read(transaction, flaws))) {
         Ok(value) => value,
-        Err(trouble) => {
+        Err(error) => {
             // A part of a disk that cannot be read is damage to what is on it, too.
-            flaws.push(Flaw::file(trouble.to_string()));
+            flaws.push(Flaw::file(error.to_string()));
             T::default()
         }
     };
     Ok(Some(Found { value, flaws }))
 }
 
-fn ours(place: &Place, label: Option<Label>, options: Option<&Options>) -> Result<(), OpenError> {
-    let path = place.path();
+fn ours(at: &DatabasePath, label: Option<Label>, options: Option<&Options>) -> Result<(), OpenError> {
+    let path = at.path();
     match label {
         None => Ok(()), // not there, or damaged and told as such
         Some(Label::Foreign { schema }) => Err(OpenError::OtherSchema { path, found: schema, expected: SCHEMA }),
@@ -190,18 +190,18 @@ fn ours(place: &Place, label: Option<Label>, options: Option<&Options>) -> Resul
 }
 
 /// What the system said of something.
-pub(crate) fn told(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn disk_failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |error| OpenError::Disk { what, path, error }
 }
 
 /// What became of a file that we made or opened.
-pub(crate) fn troubled(what: &'static str, path: &Path) -> impl FnOnce(Trouble) -> OpenError {
+pub(crate) fn database_failed(what: &'static str, path: &Path) -> impl FnOnce(DatabaseError) -> OpenError {
     let path = path.to_owned();
-    move |trouble| {
-        let error = match trouble {
-            Trouble::Io(error) => error,
-            Trouble::Damaged(text) => io::Error::new(io::ErrorKind::InvalidData, text),
+    move |error| {
+        let error = match error {
+            DatabaseError::Io(error) => error,
+            DatabaseError::Damaged(text) => io::Error::new(io::ErrorKind::InvalidData, text),
         };
         OpenError::Disk { what, path, error }
     }

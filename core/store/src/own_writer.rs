@@ -79,13 +79,13 @@ pub(crate) fn run(queue: &Arc<OwnQueue>, mut live: Live, limits: &Limits, done: 
             return;
         }
         let (ids, batch): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-        let now = live.place().disk.now();
+        let now = live.at().disk.now();
         let written =
             if is_damaged { Err(StorageFailure::Damaged) } else { live.write(|transaction| own::write(transaction, &batch, now, limits)) };
         is_damaged |= written == Err(StorageFailure::Damaged);
         if written.is_err() != is_failing {
             is_failing = written.is_err();
-            tell(live.place().path().display(), written.as_ref().err());
+            tell(live.at().path().display(), written.as_ref().err());
         }
         let results = written.unwrap_or_else(|failure| vec![Err(failure); ids.len()]);
         for (id, result) in ids.into_iter().zip(results) {

@@ -16,12 +16,12 @@ use preconf_core::{PersistId, Record, StorageFailure};
 
 use crate::chain;
 use crate::chain_writer::{self, ChainQueue};
-use crate::database::{Check, Live, Place};
+use crate::database::{Check, DatabasePath, Live};
 use crate::disk::{Disk, OsDisk};
-use crate::error::{OpenError, Trouble};
+use crate::error::{DatabaseError, OpenError};
 use crate::legacy;
 use crate::limits::Limits;
-use crate::open::{Found, Ground, Options, Survey, told, troubled};
+use crate::open::{Directory, Found, Options, Survey, database_failed, disk_failed};
 use crate::own;
 use crate::own_writer::{self, OwnQueue};
 use crate::report::{Commitments, Flaw, Flaws, Report, Rest};
@@ -67,44 +67,44 @@ impl RedbStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, options: &Options) -> Result<(Self, Opened), OpenError> {
-        let ground = Ground::enter(disk, dir.as_ref(), true)?;
-        let mut survey = ground.survey(Some(options))?;
-        let unwritable = ground.try_out(&survey)?;
-        let open: fn(Place, Check) -> Result<Live, Trouble> = if unwritable.is_some() { Live::unopened } else { Live::open };
+        let directory = Directory::enter(disk, dir.as_ref(), true)?;
+        let mut survey = directory.survey(Some(options))?;
+        let unwritable = directory.try_out(&survey)?;
+        let open: fn(DatabasePath, Check) -> Result<Live, DatabaseError> = if unwritable.is_some() { Live::unopened } else { Live::open };
         if unwritable.is_none() {
-            clear(&ground, &survey)?;
+            clear(&directory, &survey)?;
         }
-        let (mut commitments, is_new) = keep_own(&ground, &mut survey, options)?;
+        let (mut commitments, is_new) = keep_own(&directory, &mut survey, options)?;
         let own = match commitments {
             Commitments::Damaged(_) => None,
-            Commitments::Intact => match open(ground.own.clone(), own::check) {
+            Commitments::Intact => match open(directory.own.clone(), own::check) {
                 Ok(live) => Some(live),
-                Err(Trouble::Damaged(what)) => {
+                Err(DatabaseError::Damaged(what)) => {
                     commitments = Commitments::Damaged(Flaw::file(what).into());
                     None
                 }
-                Err(trouble) => return Err(troubled("open", &ground.own.path())(trouble)),
+                Err(error) => return Err(database_failed("open", &directory.own.path())(error)),
             },
         };
-        let rest = keep_rest(&ground, &mut survey, options)?;
-        let mut chain = match open(ground.chain.clone(), |_, _| {}) {
+        let rest = keep_rest(&directory, &mut survey, options)?;
+        let mut chain = match open(directory.chain.clone(), |_, _| {}) {
             Ok(live) => live,
-            Err(trouble) => return Err(troubled("open", &ground.chain.path())(trouble)),
+            Err(error) => return Err(database_failed("open", &directory.chain.path())(error)),
         };
         let mut records: Vec<Record> = survey.own.into_iter().flat_map(|found| found.value.records()).collect();
         let mut others = survey.chain.map(|found| found.value.records).unwrap_or_default();
         let legacy = match unwritable {
-            None => legacy::take_over(&ground, &mut chain, &mut others, &options.limits)?,
+            None => legacy::take_over(&directory, &mut chain, &mut others, &options.limits)?,
             Some(_) => None,
         };
         records.append(&mut others);
-        let store = Self::start(ground, own, chain, options)?;
+        let store = Self::start(directory, own, chain, options)?;
         Ok((store, Opened { records, report: Report { is_new, commitments, chain: rest, legacy, unwritable } }))
     }
 
-    fn start(ground: Ground, own: Option<Live>, chain: Live, options: &Options) -> Result<Self, OpenError> {
+    fn start(directory: Directory, own: Option<Live>, chain: Live, options: &Options) -> Result<Self, OpenError> {
         let (done, told) = unbounded();
-        let lock = Arc::new(ground.lock);
+        let lock = Arc::new(directory.lock);
         let mut ends = Vec::new();
         let mut spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let (end, ended) = oneshot::channel();
@@ -186,31 +186,31 @@ impl Drop for RedbStore {
 }
 
 /// Removes what a crash left unfinished, and what is damaged and old.
-fn clear(ground: &Ground, survey: &Survey) -> Result<(), OpenError> {
-    let mut aside: Vec<&String> = survey.names.iter().filter(|name| ground.chain.is_aside(name)).collect();
+fn clear(directory: &Directory, survey: &Survey) -> Result<(), OpenError> {
+    let mut aside: Vec<&String> = survey.names.iter().filter(|name| directory.chain.is_aside(name)).collect();
     aside.sort();
     aside.reverse();
-    let unfinished = survey.names.iter().filter(|name| ground.own.is_unfinished(name) || ground.chain.is_unfinished(name));
+    let unfinished = survey.names.iter().filter(|name| directory.own.is_unfinished(name) || directory.chain.is_unfinished(name));
     for name in unfinished.chain(aside.into_iter().skip(ASIDE_MAX - 1)) {
-        let path = ground.dir.join(name);
-        ground.disk.remove(&path).map_err(told("remove", &path))?;
+        let path = directory.dir.join(name);
+        directory.disk.remove(&path).map_err(disk_failed("remove", &path))?;
     }
     Ok(())
 }
 
 /// Sees to the file of what we committed to. Is it new?
-fn keep_own(ground: &Ground, survey: &mut Survey, options: &Options) -> Result<(Commitments, bool), OpenError> {
-    if let Some(flaws) = survey.lost_commitments(&ground.own) {
+fn keep_own(directory: &Directory, survey: &mut Survey, options: &Options) -> Result<(Commitments, bool), OpenError> {
+    if let Some(flaws) = survey.lost_commitments(&directory.own) {
         return Ok((Commitments::Damaged(flaws), false));
     }
     match &survey.own {
         Some(found) if found.flaws.is_empty() => Ok((Commitments::Intact, false)),
         Some(found) => Ok((Commitments::Damaged(found.flaws.clone()), false)),
         None => {
-            let now = ground.disk.now();
+            let now = directory.disk.now();
             let identity = options.identity(now);
-            let made = ground.own.make(|transaction| own::begin(transaction, &identity, &[], now, &options.limits));
-            made.map_err(troubled("make", &ground.own.path()))?;
+            let made = directory.own.make(|transaction| own::begin(transaction, &identity, &[], now, &options.limits));
+            made.map_err(database_failed("make", &directory.own.path()))?;
             let value = own::Own { label: Some(crate::identity::Label::Ours(identity)), commitments: Vec::new() };
             survey.own = Some(Found { value, flaws: Flaws::default() });
             Ok((Commitments::Intact, true))
@@ -219,19 +219,19 @@ fn keep_own(ground: &Ground, survey: &mut Survey, options: &Options) -> Result<(
 }
 
 /// Sees to the file of all the rest: it is there and whole afterwards.
-fn keep_rest(ground: &Ground, survey: &mut Survey, options: &Options) -> Result<Rest, OpenError> {
-    let now = ground.disk.now();
+fn keep_rest(directory: &Directory, survey: &mut Survey, options: &Options) -> Result<Rest, OpenError> {
+    let now = directory.disk.now();
     let identity = options.identity(now);
     let make = |records: &[Record]| {
-        let made = ground.chain.make(|transaction| chain::begin(transaction, &identity, records.iter(), now, &options.limits));
-        made.map_err(troubled("make", &ground.chain.path()))
+        let made = directory.chain.make(|transaction| chain::begin(transaction, &identity, records.iter(), now, &options.limits));
+        made.map_err(database_failed("make", &directory.chain.path()))
     };
     match &survey.chain {
         None => make(&[]).map(|()| Rest::New),
         Some(found) if found.flaws.is_empty() => Ok(Rest::Intact),
         Some(found) => {
-            let (from, aside) = (ground.chain.path(), ground.chain.aside(now));
-            ground.disk.rename(&from, &aside).map_err(told("move aside", &from))?;
+            let (from, aside) = (directory.chain.path(), directory.chain.aside(now));
+            directory.disk.rename(&from, &aside).map_err(disk_failed("move aside", &from))?;
             make(&found.value.records)?;
             Ok(Rest::Replaced { aside, flaws: found.flaws.clone(), kept: found.value.records.len() })
         }

@@ -22,9 +22,9 @@ fn open(disk: &SimDisk) -> Result<(Driver, Opened), OpenError> {
 #[derive(Default)]
 struct Promises {
     /// Acknowledged, or found at a start: never to be missed again.
-    own: BTreeMap<Place, OwnCommitment>,
+    own: BTreeMap<Position, OwnCommitment>,
     /// Handed over: may be there.
-    offered: BTreeMap<Place, OwnCommitment>,
+    offered: BTreeMap<Position, OwnCommitment>,
     /// Of each kind, as a name: what may be there, and whether something must be.
     rest: BTreeMap<String, (Vec<Record>, bool)>,
     began: Option<Record>,
@@ -45,22 +45,22 @@ fn name(record: &Record) -> String {
     }
 }
 
-type Place = (u64, u64, Address);
+type Position = (u64, u64, Address);
 
-fn place(own: &OwnCommitment) -> Place {
+fn position(own: &OwnCommitment) -> Position {
     (own.window_end(), own.block_number(), own.signer)
 }
 
 impl Promises {
     fn keep(&mut self, driver: &mut Driver, record: Record) -> Result<(), StorageFailure> {
         match &record {
-            Record::Committed(own) => drop(self.offered.insert(place(own), (**own).clone())),
+            Record::Committed(own) => drop(self.offered.insert(position(own), (**own).clone())),
             other => self.rest.entry(name(other)).or_default().0.push(other.clone()),
         }
         let result = driver.keep(record.clone());
         if result.is_ok() {
             match record {
-                Record::Committed(own) => drop(self.own.insert(place(&own), *own)),
+                Record::Committed(own) => drop(self.own.insert(position(&own), *own)),
                 other => drop(self.rest.insert(name(&other), (vec![other], true))),
             }
         }
@@ -80,8 +80,8 @@ impl Promises {
         for record in records {
             match record {
                 Record::Committed(own) => {
-                    assert!(self.offered.get(&place(own)) == Some(own), "{story}: {:?} was never said so", place(own));
-                    found.insert(place(own), (**own).clone());
+                    assert!(self.offered.get(&position(own)) == Some(own), "{story}: {:?} was never said so", position(own));
+                    found.insert(position(own), (**own).clone());
                 }
                 other => drop(rest.insert(name(other), other.clone())),
             }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use preconf_core::{B256, ChainId, DEFAULT_DOMAIN, OwnCommitment, Record, recover_any};
 use preconf_store::{
-    Accepted, Flaws, ImportError, Imported, Inspection, Interchange, OpenError, Options, accept_damage, export, import, inspect,
+    AcceptedDamage, Flaws, ImportError, Imported, Inspection, Interchange, OpenError, Options, accept_damage, export, import, inspect,
 };
 use serde_json::{Value, json};
 
@@ -403,7 +403,7 @@ fn accept(args: &AcceptArgs) -> Result<bool, StoreError> {
         println!("{}", json!({"damaged": accepted.is_some(), "kept": kept, "aside": aside}));
         return Ok(true);
     }
-    let Some(Accepted { kept, aside }) = accepted else {
+    let Some(AcceptedDamage { kept, aside }) = accepted else {
         println!("what was committed to is not damaged: nothing was done");
         return Ok(true);
     };
