@@ -26,65 +26,15 @@
 mod key;
 mod limits;
 mod memory;
+#[cfg(feature = "redb")]
+mod on_disk;
 mod store;
-
-#[cfg(feature = "redb")]
-mod backend;
-#[cfg(feature = "redb")]
-mod chain;
-#[cfg(feature = "redb")]
-mod chain_writer;
-#[cfg(feature = "redb")]
-mod database;
-#[cfg(feature = "redb")]
-pub mod disk;
-#[cfg(feature = "redb")]
-mod error;
-#[cfg(feature = "redb")]
-mod identity;
-#[cfg(feature = "redb")]
-mod interchange;
-#[cfg(feature = "redb")]
-mod legacy;
-#[cfg(feature = "redb")]
-mod offline;
-#[cfg(feature = "redb")]
-mod open;
-#[cfg(feature = "redb")]
-mod os;
-#[cfg(feature = "redb")]
-mod own;
-#[cfg(feature = "redb")]
-mod own_writer;
-#[cfg(feature = "redb")]
-mod redb_store;
-#[cfg(feature = "redb")]
-mod report;
-#[cfg(feature = "redb")]
-mod rows;
-#[cfg(feature = "redb")]
-mod seal;
 
 pub use limits::Limits;
 pub use memory::MemoryStore;
+#[cfg(feature = "redb")]
+pub use on_disk::*;
 pub use store::{Done, Store};
-
-#[cfg(feature = "redb")]
-pub use chain_writer::Pace;
-#[cfg(feature = "redb")]
-pub use error::OpenError;
-#[cfg(feature = "redb")]
-pub use identity::SCHEMA;
-#[cfg(feature = "redb")]
-pub use interchange::{Contradiction, Entry, ImportError, Interchange};
-#[cfg(feature = "redb")]
-pub use offline::{AcceptedDamage, Imported, Inspection, accept_damage, accept_damage_on, export, import, inspect, inspect_on};
-#[cfg(feature = "redb")]
-pub use open::Options;
-#[cfg(feature = "redb")]
-pub use redb_store::{Opened, RedbStore};
-#[cfg(feature = "redb")]
-pub use report::{Commitments, Flaw, Flaws, Legacy, Report, Rest};
 
 /// Do the examples of the README compile and run?
 #[cfg(all(doctest, feature = "redb"))]

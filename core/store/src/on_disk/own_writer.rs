@@ -9,9 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use futures::channel::mpsc::UnboundedSender;
 use preconf_core::{OwnCommitment, PersistId, SIGNED_COMMITMENT_BYTES, StorageFailure};
 
-use crate::database::Live;
+use super::database::Live;
+use super::own;
 use crate::limits::Limits;
-use crate::own;
 use crate::store::Done;
 
 /// What waits for the thread.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-use crate::disk::DiskFile;
+use super::disk::DiskFile;
 
 /// The file itself.
 #[derive(Debug)]

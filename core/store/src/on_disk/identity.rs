@@ -6,9 +6,9 @@ use preconf_core::{B256, ChainId, UnixTime};
 use redb::{ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Flaw, Flaws};
-use crate::rows::{Rows, scan};
-use crate::seal;
+use super::report::{Flaw, Flaws};
+use super::rows::{Rows, scan};
+use super::seal;
 
 /// Version of the tables and of what stands in them. A change of either that old code would misread raises it.
 pub const SCHEMA: u32 = 1;

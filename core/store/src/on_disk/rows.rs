@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 
-use crate::report::{Flaw, Flaws};
-use crate::seal;
+use super::report::{Flaw, Flaws};
+use super::seal;
 
 /// A table of ours: bytes by bytes.
 pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;

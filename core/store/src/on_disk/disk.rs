@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use preconf_core::UnixTime;
 
-pub use crate::os::OsDisk;
+pub use super::os::OsDisk;
 
 /// Directories and files, and what time it is.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use preconf_core::{Address, B256, ChainId, OwnCommitment, SignedCommitment, StorageFailure, recover_any};
 use serde::{Deserialize, Serialize};
 
-use crate::error::OpenError;
+use super::error::OpenError;
+use super::report::Flaws;
 use crate::key::Key;
-use crate::report::Flaws;
 
 /// Names the form, so that no other JSON is taken for it.
 const FORMAT: &str = "preconf-commitments";

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use preconf_core::UnixTime;
 
-use crate::disk::{Disk, DiskFile, FileId, Lock, LockError};
+use super::disk::{Disk, DiskFile, FileId, Lock, LockError};
 
 /// The disk of the system that we run on.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,14 +10,14 @@ use preconf_core::{B256, ChainId, ChainLabel, KnownNode, NodeRecord, PeerId, Rec
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::chain;
-use crate::database::Live;
-use crate::disk::DiskFile;
-use crate::error::OpenError;
+use super::chain;
+use super::database::Live;
+use super::disk::DiskFile;
+use super::error::OpenError;
+use super::open::{Directory, disk_failed};
+use super::report::Legacy;
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::open::{Directory, disk_failed};
-use crate::report::Legacy;
 
 const FILE: &str = "records.json";
 const TAKEN: &str = "records.json.imported";

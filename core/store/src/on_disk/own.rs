@@ -16,12 +16,12 @@ use preconf_core::{Address, Bytes, OwnCommitment, Record, StorageFailure, UnixTi
 use redb::{ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Identity, Label, META};
+use super::identity::{Identity, Label, META};
+use super::report::{Flaw, Flaws};
+use super::rows::{Rows, scan};
+use super::seal::{self, Signed};
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::report::{Flaw, Flaws};
-use crate::rows::{Rows, scan};
-use crate::seal::{self, Signed};
 
 pub(crate) const FILE: &str = "commitments.redb";
 
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_row_that_is_lost_without_a_trace_is_missed() {
         let database = Builder::new().create_with_backend(InMemoryBackend::new()).expect("memory");
-        let identity = Identity { schema: crate::identity::SCHEMA, chain: ChainId(7), domain: DEFAULT_DOMAIN, began: NOW };
+        let identity = Identity { schema: crate::on_disk::identity::SCHEMA, chain: ChainId(7), domain: DEFAULT_DOMAIN, began: NOW };
         let all = [own(1), own(2)];
         change(&database, |transaction| begin(transaction, &identity, &all, NOW, &Limits::default()).expect("memory"));
         assert_eq!(flaws(&database), Flaws::default());

@@ -21,12 +21,12 @@ use preconf_core::{Accepted, B256, Bytes, Evidence, KnownNode, PeerId, Record, S
 use redb::{ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Identity, Label, META};
+use super::identity::{Identity, Label, META};
+use super::report::{Flaw, Flaws};
+use super::rows::{Rows, scan};
+use super::seal::{self, Signed};
 use crate::key::{Key, is_clean_peer};
 use crate::limits::Limits;
-use crate::report::{Flaw, Flaws};
-use crate::rows::{Rows, scan};
-use crate::seal::{self, Signed};
 
 pub(crate) const FILE: &str = "chain.redb";
 

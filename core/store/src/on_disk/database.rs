@@ -21,10 +21,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use preconf_core::{StorageFailure, UnixTime};
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use crate::backend::{Direct, Overlay};
-use crate::disk::{Disk, DiskFile, FileId};
-use crate::error::DatabaseError;
-use crate::report::{Flaw, Flaws};
+use super::backend::{Direct, Overlay};
+use super::disk::{Disk, DiskFile, FileId};
+use super::error::DatabaseError;
+use super::report::{Flaw, Flaws};
 
 /// Memory that redb may use for pages of one file. Ours: rows are written once and read at the start.
 const CACHE_BYTES: usize = 8 << 20;

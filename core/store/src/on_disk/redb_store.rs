@@ -14,17 +14,17 @@ use futures::future::{BoxFuture, FutureExt, join};
 use futures::stream::StreamExt;
 use preconf_core::{PersistId, Record, StorageFailure};
 
-use crate::chain;
-use crate::chain_writer::{self, ChainQueue};
-use crate::database::{Check, DatabasePath, Live};
-use crate::disk::{Disk, OsDisk};
-use crate::error::{DatabaseError, OpenError};
-use crate::legacy;
+use super::chain;
+use super::chain_writer::{self, ChainQueue};
+use super::database::{Check, DatabasePath, Live};
+use super::disk::{Disk, OsDisk};
+use super::error::{DatabaseError, OpenError};
+use super::legacy;
+use super::open::{Directory, Found, Options, Survey, database_failed, disk_failed};
+use super::own;
+use super::own_writer::{self, OwnQueue};
+use super::report::{Commitments, Flaw, Flaws, Report, Rest};
 use crate::limits::Limits;
-use crate::open::{Directory, Found, Options, Survey, database_failed, disk_failed};
-use crate::own;
-use crate::own_writer::{self, OwnQueue};
-use crate::report::{Commitments, Flaw, Flaws, Report, Rest};
 use crate::store::{Done, Store};
 
 /// Damaged files of the chain that are kept aside, the newest ones. Ours: what is in them can be learned again.
@@ -211,7 +211,7 @@ fn keep_own(directory: &Directory, survey: &mut Survey, options: &Options) -> Re
             let identity = options.identity(now);
             let made = directory.own.make(|transaction| own::begin(transaction, &identity, &[], now, &options.limits));
             made.map_err(database_failed("make", &directory.own.path()))?;
-            let value = own::Own { label: Some(crate::identity::Label::Ours(identity)), commitments: Vec::new() };
+            let value = own::Own { label: Some(super::identity::Label::Ours(identity)), commitments: Vec::new() };
             survey.own = Some(Found { value, flaws: Flaws::default() });
             Ok((Commitments::Intact, true))
         }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use preconf_core::{B256, ChainId, OwnCommitment, Record, UnixTime};
 
-use crate::database::Live;
-use crate::disk::{Disk, OsDisk};
-use crate::error::OpenError;
-use crate::identity::{Identity, Label};
-use crate::interchange::{ImportError, Interchange, merge};
+use super::database::Live;
+use super::disk::{Disk, OsDisk};
+use super::error::OpenError;
+use super::identity::{Identity, Label};
+use super::interchange::{ImportError, Interchange, merge};
+use super::open::{Directory, Options, Survey, database_failed, disk_failed};
+use super::own;
+use super::report::{Flaw, Flaws};
 use crate::key::{KINDS, Key};
-use crate::open::{Directory, Options, Survey, database_failed, disk_failed};
-use crate::own;
-use crate::report::{Flaw, Flaws};
 
 /// What a directory holds, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl fmt::Display for Inspection {
         for (name, count) in self.counts() {
             writeln!(f, "{count:8} {name}")?;
         }
-        for (file, flaws) in [(own::FILE, &self.commitments), (crate::chain::FILE, &self.chain)] {
+        for (file, flaws) in [(own::FILE, &self.commitments), (super::chain::FILE, &self.chain)] {
             match flaws.is_empty() {
                 true => writeln!(f, "{file} is intact")?,
                 false => writeln!(f, "{file} is damaged: {flaws}")?,

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use preconf_core::{Address, B256, ChainId, StorageFailure, UnixTime};
 
-use crate::chain::{self, Chain};
-use crate::chain_writer::Pace;
-use crate::database::{DatabasePath, peek};
-use crate::disk::{Disk, Lock, LockError};
-use crate::error::{DatabaseError, OpenError, failure};
-use crate::identity::{Identity, Label, SCHEMA};
+use super::chain::{self, Chain};
+use super::chain_writer::Pace;
+use super::database::{DatabasePath, peek};
+use super::disk::{Disk, Lock, LockError};
+use super::error::{DatabaseError, OpenError, failure};
+use super::identity::{Identity, Label, SCHEMA};
+use super::own::{self, Own};
+use super::report::{Flaw, Flaws};
 use crate::limits::Limits;
-use crate::own::{self, Own};
-use crate::report::{Flaw, Flaws};
 
 const LOCK: &str = "LOCK";
 const PROBE: &str = "probe.new";

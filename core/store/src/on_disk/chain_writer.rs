@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc::UnboundedSender;
 use preconf_core::{PersistId, Record, SIGNED_COMMITMENT_BYTES, StorageFailure};
 
-use crate::chain;
-use crate::database::Live;
+use super::chain;
+use super::database::Live;
+use super::own_writer::tell;
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::own_writer::tell;
 use crate::store::Done;
 
 /// How the thread paces its writes.
