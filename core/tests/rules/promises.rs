@@ -7,18 +7,6 @@ use std::time::Duration;
 use crate::support::*;
 use preconf_core::*;
 
-fn published(outputs: &[Output]) -> Vec<(PublishId, Topic, Bytes)> {
-    let publish = |output: &Output| match output {
-        Output::Net(Action::Publish { publish, topic, data }) => Some((*publish, *topic, data.clone())),
-        _ => None,
-    };
-    outputs.iter().filter_map(publish).collect()
-}
-
-fn publish(node: &mut Node, signed: &SignedCommitment) -> Result<(CommandId, Vec<Output>), CommandError> {
-    node.command(Command::PublishCommitment(Box::new(signed.clone())))
-}
-
 /// What is published of this wish, refusals at once included.
 fn tried(node: &mut Node, signed: &SignedCommitment) -> usize {
     publish(node, signed).map_or(0, |(_, outputs)| published(&outputs).len())

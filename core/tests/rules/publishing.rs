@@ -6,18 +6,6 @@ use std::time::Duration;
 use crate::support::*;
 use preconf_core::*;
 
-fn published(outputs: &[Output]) -> Vec<(PublishId, Topic, Bytes)> {
-    let publish = |output: &Output| match output {
-        Output::Net(Action::Publish { publish, topic, data }) => Some((*publish, *topic, data.clone())),
-        _ => None,
-    };
-    outputs.iter().filter_map(publish).collect()
-}
-
-fn publish(node: &mut Node, signed: &SignedCommitment) -> Result<(CommandId, Vec<Output>), CommandError> {
-    node.command(Command::PublishCommitment(Box::new(signed.clone())))
-}
-
 #[test]
 fn p5_7_judges_stores_serves_and_publishes_its_own() {
     let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));

@@ -250,3 +250,17 @@ pub(crate) fn outcomes(outputs: &[Output]) -> Vec<(CommandId, Outcome)> {
     };
     outputs.iter().filter_map(outcome).collect()
 }
+
+/// What goes out of our own.
+pub(crate) fn published(outputs: &[Output]) -> Vec<(PublishId, Topic, Bytes)> {
+    let publish = |output: &Output| match output {
+        Output::Net(Action::Publish { publish, topic, data }) => Some((*publish, *topic, data.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(publish).collect()
+}
+
+/// Our user publishes a commitment.
+pub(crate) fn publish(node: &mut Node, signed: &SignedCommitment) -> Result<(CommandId, Vec<Output>), CommandError> {
+    node.command(Command::PublishCommitment(Box::new(signed.clone())))
+}

@@ -3,8 +3,6 @@
 //! Needs no node, no network and no schedule: a bundle proves what it proves by its bytes alone. Exit status 0: proven; 1: not proven; 2: the
 //! file is no bundle or cannot be read.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +11,7 @@ use preconf_bundle::{Bundle, BundleError};
 use preconf_core::{B256, DEFAULT_DOMAIN, Promise};
 
 use crate::hexes;
+use crate::text_file::{self, FileError};
 
 /// Longest file that is read. Ours: many times a bundle, which is about 2 KiB.
 const MAX_FILE_BYTES: u64 = 64 << 10;
@@ -42,18 +41,10 @@ struct VerifyArgs {
 
 /// Why a file is no bundle.
 #[derive(Debug, thiserror::Error)]
-enum FileError {
+enum LoadError {
     /// It cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// It is far too long.
-    #[error("{} is longer than {MAX_FILE_BYTES} bytes; a bundle has about 2000", .0.display())]
-    TooLong(PathBuf),
+    #[error(transparent)]
+    File(#[from] FileError),
     /// It holds something else.
     #[error("{}: {error}", path.display())]
     Content {
@@ -80,19 +71,9 @@ pub(crate) fn run(args: &EvidenceArgs) -> ExitCode {
     }
 }
 
-fn load(path: &Path) -> Result<Bundle, FileError> {
-    let mut text = String::new();
-    let read = |reader: &mut dyn Read, text: &mut String| reader.take(MAX_FILE_BYTES + 1).read_to_string(text);
-    let result = if path.as_os_str() == "-" {
-        read(&mut io::stdin().lock(), &mut text)
-    } else {
-        File::open(path).and_then(|mut file| read(&mut file, &mut text))
-    };
-    let len = result.map_err(|error| FileError::Read { path: path.to_owned(), error })?;
-    if len as u64 > MAX_FILE_BYTES {
-        return Err(FileError::TooLong(path.to_owned()));
-    }
-    parse(&text).map_err(|error| FileError::Content { path: path.to_owned(), error })
+fn load(path: &Path) -> Result<Bundle, LoadError> {
+    let text = text_file::load(path, MAX_FILE_BYTES)?;
+    parse(&text).map_err(|error| LoadError::Content { path: path.to_owned(), error })
 }
 
 /// Reads a bundle, or the line of `preconf run` that holds one.

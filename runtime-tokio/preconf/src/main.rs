@@ -22,6 +22,7 @@ mod sign;
 mod signer_command;
 mod stop;
 mod store;
+mod text_file;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

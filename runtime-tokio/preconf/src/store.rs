@@ -3,8 +3,8 @@
 //! Exit status 0: all is well; 1: something is damaged or refused, and stdout or stderr says what; 2: flags that make no sense. What is damaged
 //! is never made worse: only `accept` writes where something is, and keeps the old file beside it.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ use preconf_store::{
 use serde_json::{Value, json};
 
 use crate::hexes;
+use crate::text_file::{self, FileError};
 
 /// Longest file that is imported, in bytes. Ours: twice as many commitments as a store ever holds, at 1.2 KiB each.
 const MAX_FILE_BYTES: u64 = 160 << 20;
@@ -43,17 +44,15 @@ enum StoreCommand {
     Import(ImportArgs),
     /// Take what can be read of damaged commitments for all that there are, so that the node publishes again. The damaged file is kept beside
     /// the new one. If what is lost may be of a window that is still open, wait for its end first: a preconfer that contradicts itself is
-    /// slashed, and all that then stands between is that peers are asked before the first publication in a window.
-    Accept(AcceptArgs),
+    /// slashed, and all that then stands between is that peers are asked before the first publication in a window. JSON says "damaged", "kept"
+    /// and "aside".
+    Accept(ReadArgs),
 }
 
 #[derive(Debug, Args)]
 struct ReadArgs {
-    /// The node's data directory. No node may run on it meanwhile.
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
     #[command(flatten)]
-    whose: Whose,
+    which: Which,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -61,11 +60,8 @@ struct ReadArgs {
 
 #[derive(Debug, Args)]
 struct ExportArgs {
-    /// The node's data directory. No node may run on it meanwhile.
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
     #[command(flatten)]
-    whose: Whose,
+    which: Which,
     /// Where to write it: a file that is not there yet. Default: stdout.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -90,21 +86,12 @@ struct ImportArgs {
     json: bool,
 }
 
+/// A directory, and whose it must be.
 #[derive(Debug, Args)]
-struct AcceptArgs {
+struct Which {
     /// The node's data directory. No node may run on it meanwhile.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    #[command(flatten)]
-    whose: Whose,
-    /// Print one JSON object {"damaged", "kept", "aside"} instead of text.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Whose directory it must be.
-#[derive(Debug, Args)]
-struct Whose {
     /// The L2 chain that the directory must be of. Without it: whichever it is of.
     #[arg(long, value_name = "N")]
     chain_id: Option<u64>,
@@ -149,16 +136,8 @@ enum StoreError {
         expected: B256,
     },
     /// The file of an import.
-    #[error("cannot read {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// It is far too long.
-    #[error("{} is longer than {MAX_FILE_BYTES} bytes, which is more than any store holds", .0.display())]
-    TooLong(PathBuf),
+    #[error(transparent)]
+    File(#[from] FileError),
     /// It holds something else.
     #[error("{}: {error}; allowed is what `preconf store export` writes", path.display())]
     Content {
@@ -204,13 +183,14 @@ pub(crate) fn run(args: &StoreArgs) -> ExitCode {
 }
 
 /// All that is in a directory that is whose it should be.
-fn look(dir: &Path, whose: &Whose) -> Result<Inspection, StoreError> {
+fn look(which: &Which) -> Result<Inspection, StoreError> {
+    let dir = &which.data_dir;
     let inspection = inspect(dir, None)?;
     let Some((chain, domain, _)) = inspection.identity else {
         return if inspection.is_intact() { Err(StoreError::Nothing(dir.to_owned())) } else { Ok(inspection) };
     };
     let path = dir.to_owned();
-    match (whose.chain_id, whose.domain) {
+    match (which.chain_id, which.domain) {
         (Some(expected), _) if expected != chain.0 => Err(StoreError::OtherChain { path, found: chain, expected }),
         (_, Some(expected)) if expected != domain => Err(StoreError::OtherDomain { path, found: domain, expected }),
         _ => Ok(inspection),
@@ -218,7 +198,7 @@ fn look(dir: &Path, whose: &Whose) -> Result<Inspection, StoreError> {
 }
 
 fn show(args: &ReadArgs) -> Result<bool, StoreError> {
-    let inspection = look(&args.data_dir, &args.whose)?;
+    let inspection = look(&args.which)?;
     if args.json {
         println!("{}", shown(&inspection));
         return Ok(inspection.is_intact());
@@ -302,8 +282,8 @@ fn heights(inspection: &Inspection) -> Option<(u64, u64)> {
 }
 
 fn verify(args: &ReadArgs) -> Result<bool, StoreError> {
-    let inspection = look(&args.data_dir, &args.whose)?;
-    let domain = inspection.identity.map(|(_, domain, _)| domain).or(args.whose.domain).unwrap_or(DEFAULT_DOMAIN);
+    let inspection = look(&args.which)?;
+    let domain = inspection.identity.map(|(_, domain, _)| domain).or(args.which.domain).unwrap_or(DEFAULT_DOMAIN);
     let is_forged = |own: &&OwnCommitment| recover_any(&own.signed, domain) != Some(own.signer);
     let forged: Vec<&OwnCommitment> = inspection.committed().filter(is_forged).collect();
     let is_good = inspection.is_intact() && forged.is_empty();
@@ -321,7 +301,7 @@ fn verify(args: &ReadArgs) -> Result<bool, StoreError> {
     for own in forged {
         println!("not signed by {}: {} (block {}, window until {})", own.signer, own.hash(), own.block_number(), own.window_end());
     }
-    let dir = args.data_dir.display();
+    let dir = args.which.data_dir.display();
     if is_good {
         println!("intact: {committed} commitments of its own, each signed, and {} records in all", inspection.records.len());
     }
@@ -338,8 +318,8 @@ fn verify(args: &ReadArgs) -> Result<bool, StoreError> {
 }
 
 fn write_out(args: &ExportArgs) -> Result<bool, StoreError> {
-    look(&args.data_dir, &args.whose)?;
-    let (interchange, flaws) = export(&args.data_dir)?;
+    look(&args.which)?;
+    let (interchange, flaws) = export(&args.which.data_dir)?;
     let text = interchange.to_json() + "\n";
     match &args.file {
         None => io::stdout().write_all(text.as_bytes()).map_err(|error| StoreError::Write { path: "stdout".into(), error })?,
@@ -377,26 +357,16 @@ fn take_in(args: &ImportArgs) -> Result<bool, StoreError> {
 }
 
 fn load(path: &Path) -> Result<Interchange, StoreError> {
-    let mut text = String::new();
-    let read = |reader: &mut dyn Read, text: &mut String| reader.take(MAX_FILE_BYTES + 1).read_to_string(text);
-    let result = if path.as_os_str() == "-" {
-        read(&mut io::stdin().lock(), &mut text)
-    } else {
-        File::open(path).and_then(|mut file| read(&mut file, &mut text))
-    };
-    let len = result.map_err(|error| StoreError::Read { path: path.to_owned(), error })?;
-    if len as u64 > MAX_FILE_BYTES {
-        return Err(StoreError::TooLong(path.to_owned()));
-    }
+    let text = text_file::load(path, MAX_FILE_BYTES)?;
     Interchange::from_json(&text).map_err(|error| StoreError::Content { path: path.to_owned(), error })
 }
 
-fn accept(args: &AcceptArgs) -> Result<bool, StoreError> {
-    let inspection = look(&args.data_dir, &args.whose)?;
+fn accept(args: &ReadArgs) -> Result<bool, StoreError> {
+    let inspection = look(&args.which)?;
     let said = inspection.identity.map(|(chain, domain, _)| (chain, domain));
-    let given = args.whose.chain_id.map(|chain| (ChainId(chain), args.whose.domain.unwrap_or(DEFAULT_DOMAIN)));
-    let (chain, domain) = said.or(given).ok_or_else(|| StoreError::NoChain(args.data_dir.clone()))?;
-    let accepted = accept_damage(&args.data_dir, &Options::new(chain, domain))?;
+    let given = args.which.chain_id.map(|chain| (ChainId(chain), args.which.domain.unwrap_or(DEFAULT_DOMAIN)));
+    let (chain, domain) = said.or(given).ok_or_else(|| StoreError::NoChain(args.which.data_dir.clone()))?;
+    let accepted = accept_damage(&args.which.data_dir, &Options::new(chain, domain))?;
     if args.json {
         let aside = accepted.as_ref().and_then(|accepted| accepted.aside.as_ref()).map(|path| path.display().to_string());
         let kept = accepted.as_ref().map(|accepted| accepted.kept);
