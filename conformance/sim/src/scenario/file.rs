@@ -454,7 +454,7 @@ impl Tuning {
     }
 
     /// Changes a configuration.
-    pub(crate) fn apply(&self, config: &mut Config) {
+    pub fn apply(&self, config: &mut Config) {
         let points = |points: f64| (points * POINT as f64) as i64;
         if let Some(secs) = self.txlist_grace_s {
             config.txlist_grace = Duration::from_secs(secs);
@@ -492,7 +492,7 @@ impl Tuning {
 
 impl Fault {
     /// When it begins.
-    pub(crate) fn at(&self) -> Duration {
+    pub fn at(&self) -> Duration {
         match self {
             Self::Drops { at_s, .. }
             | Self::Partition { at_s, .. }
@@ -508,7 +508,7 @@ impl Fault {
     }
 
     /// For how long it is felt.
-    pub(crate) fn span(&self) -> Duration {
+    pub fn span(&self) -> Duration {
         match self {
             Self::Drops { for_s, .. }
             | Self::Partition { for_s, .. }
@@ -522,7 +522,7 @@ impl Fault {
     }
 
     /// Its name.
-    pub(crate) fn label(&self) -> &'static str {
+    pub fn label(&self) -> &'static str {
         match self {
             Self::Drops { .. } => "drops",
             Self::Partition { .. } => "partition",

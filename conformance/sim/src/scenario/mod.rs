@@ -18,6 +18,7 @@ mod must;
 mod report;
 mod run;
 mod stage;
+mod timeline;
 mod values;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ use std::path::Path;
 pub use file::{Adversary, Blocks, Defence, Disks, Fault, Finding, Links, Must, Nodes, Scenario, Tail, Tuning};
 pub use report::{Bans, Report};
 pub use run::{Change, Progress};
+pub use timeline::Turn;
 
 macro_rules! committed {
     ($($name:literal)*) => {

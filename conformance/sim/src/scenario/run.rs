@@ -7,8 +7,9 @@ use preconf_core::Time;
 use super::file::{Fault, Scenario};
 use super::must::Keeper;
 use super::report::{Bans, Report};
-use super::stage::{Stage, last, millionths};
-use crate::{Dice, Failure, Mark, NodeId, World};
+use super::stage::{Stage, millionths};
+use super::timeline::Turn;
+use crate::{Failure, Mark, NodeId, World};
 
 /// How often the world is looked at as a whole. Ours: short beside anything that must hold, long beside a step.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -38,15 +39,6 @@ pub struct Progress {
     pub at_s: u64,
     /// Seconds that it takes, settling not counted.
     pub of_s: u64,
-}
-
-/// A change at a time.
-enum Turn {
-    Begin(usize),
-    End(usize),
-    Crash(NodeId),
-    /// On a new disk, or on its own.
-    Start(NodeId, bool),
 }
 
 impl Scenario {
@@ -112,16 +104,7 @@ impl Stage {
         violations: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let begins = self.world.now();
-        let mut turns: Vec<(Time, Turn)> = Vec::new();
-        let mut dice = Dice::new(seed.rotate_left(32));
-        for (index, fault) in scenario.faults.iter().enumerate() {
-            turns.push((begins.after(fault.at()), Turn::Begin(index)));
-            if !fault.span().is_zero() {
-                turns.push((begins.after(fault.at() + fault.span()), Turn::End(index)));
-            }
-            turns.extend(self.crashes(fault, &mut dice).into_iter().map(|(at, turn)| (begins.after(at), turn)));
-        }
-        turns.sort_by_key(|(at, _)| *at);
+        let turns: Vec<(Time, Turn)> = scenario.timeline(seed).into_iter().map(|(at, turn)| (begins.after(at), turn)).collect();
         let ends = begins.after(Duration::from_secs(scenario.seconds));
         let mut keeper = Keeper::new(scenario, self.honest, begins);
         let mut turns = turns.into_iter().peekable();
@@ -141,7 +124,7 @@ impl Stage {
         for (_, turn) in turns {
             match turn {
                 Turn::Begin(_) | Turn::Crash(_) => {}
-                Turn::End(_) | Turn::Start(..) => self.turn(scenario, &turn)?,
+                Turn::End(_) | Turn::Start { .. } => self.turn(scenario, &turn)?,
             }
         }
         self.world.stall(Duration::from_secs(1 << 32));
@@ -155,7 +138,7 @@ impl Stage {
             Turn::Begin(index) => self.begin(&scenario.faults[index]),
             Turn::End(index) => self.end(&scenario.faults[index]),
             Turn::Crash(node) => self.world.stop(node),
-            Turn::Start(node, new_disk) => {
+            Turn::Start { node, new_disk } => {
                 if new_disk {
                     self.world.replace_disk(node);
                 }
@@ -164,41 +147,8 @@ impl Stage {
         }
     }
 
-    /// When each node crashes and starts again, where they do so at moments of their own.
-    fn crashes(&self, fault: &Fault, dice: &mut Dice) -> Vec<(Duration, Turn)> {
-        let Fault::Crashes { every_s, down_ms, new_disk, .. } = *fault else { return Vec::new() };
-        let (mut turns, [least, most]) = (Vec::new(), down_ms.map(Duration::from_millis));
-        for node in self.hit(fault) {
-            let mut at = fault.at();
-            loop {
-                at += dice.span(&(Duration::ZERO..Duration::from_secs(2 * every_s)));
-                if at >= fault.at() + fault.span() {
-                    break;
-                }
-                turns.push((at, Turn::Crash(node)));
-                at += dice.span(&(least..most));
-                turns.push((at, Turn::Start(node, dice.chance(millionths(new_disk)))));
-            }
-        }
-        turns
-    }
-
-    fn hit(&self, fault: &Fault) -> Vec<NodeId> {
-        match *fault {
-            Fault::Drops { share, .. }
-            | Fault::Partition { share, .. }
-            | Fault::Restart { share, .. }
-            | Fault::Crashes { share, .. }
-            | Fault::Leave { share, .. }
-            | Fault::ClockJump { share, .. }
-            | Fault::LateSchedule { share, .. } => last(share, self.honest),
-            Fault::Join { count, .. } => (self.honest.saturating_sub(count)..self.honest).collect(),
-            Fault::Stall { .. } | Fault::Reorg { .. } => Vec::new(),
-        }
-    }
-
     fn begin(&mut self, fault: &Fault) -> Result<(), Failure> {
-        let (hit, world) = (self.hit(fault), &mut self.world);
+        let (hit, world) = (fault.hits(self.honest), &mut self.world);
         world.mark(&Mark::FaultBegins(fault.label().to_owned(), hit.clone()));
         match *fault {
             Fault::Drops { rate, .. } => hit.iter().for_each(|node| world.drops(*node, millionths(rate))),
@@ -220,7 +170,7 @@ impl Stage {
     }
 
     fn end(&mut self, fault: &Fault) -> Result<(), Failure> {
-        let (hit, world) = (self.hit(fault), &mut self.world);
+        let (hit, world) = (fault.hits(self.honest), &mut self.world);
         world.mark(&Mark::FaultEnds(fault.label().to_owned(), hit.clone()));
         match fault {
             Fault::Drops { .. } => hit.iter().for_each(|node| world.drops(*node, 0)),
