@@ -71,7 +71,7 @@ impl Core {
         if has_dropped {
             self.cx.persist(Record::ChainDropped);
         }
-        self.catch_up.tip_moved();
+        self.catch_up.tip_moved(has_dropped);
         self.own_tip_moved(tip);
         if let Some(from) = execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));

@@ -7,7 +7,9 @@
 //! |---|---|
 //! | what our user asked of a peer that had no room for it then | the order in which it came |
 //! | what there is of a window in which we want to publish (P5.9b) | |
+//! | what backs a claim that no page near our head reaches (P11.1) | see `sync::probes` |
 //! | pages of a catch-up | first block: the next above our head before all others |
+//! | what backs another claim, where its peer is not asked for it with a page | see `sync::probes` |
 //! | missing txlists | block, then hash: the order in which blocks become ready |
 //!
 //! Heads, and parents of held children, are asked for when they are due (P6.9, P5.2); what was marked before then goes before them.
@@ -27,6 +29,8 @@ use crate::request::{Askable, Requests};
 use crate::sync::MAX_PAGE_ITEMS_JUDGED;
 use crate::sync::heads::PeerCount;
 use crate::sync::pages::View;
+use crate::sync::probes::PROBE_PATIENCE;
+use crate::time::Time;
 use crate::wire::topics::Protocol;
 
 impl Core {
@@ -47,16 +51,20 @@ impl Core {
         let (requests, cx, mut askable) = self.asking();
         requests.send_waiting(cx, &mut askable);
         self.ask_of_own_window();
+        let near = self.chain.head_number().saturating_add(u64::from(self.cx.config.page_near));
+        self.ask_for_probes(near); // pages would take all that their peers have room for
         self.ask_for_pages();
+        let probe_at = self.ask_for_probes(0);
         self.judge_pages(); // one that waited for another which is not needed any more
         self.ask_for_txlists();
+        let (probe_waits, probe_at) = (probe_at.is_some_and(|at| at <= self.cx.now.mono), probe_at.filter(|at| *at > self.cx.now.mono));
         let waits_for_anybody = |protocol: &Protocol| match protocol {
             Protocol::GetHead => false,
-            Protocol::GetCommitments => self.catch_up.waits_for_peer(),
+            Protocol::GetCommitments => self.catch_up.waits_for_peer() || probe_waits,
             Protocol::GetTxList => self.txlists.waits_for_peer(),
         };
         let anybody_on: Vec<Protocol> = Protocol::ALL.into_iter().filter(waits_for_anybody).collect();
-        self.requests.set_timer(&mut self.cx, &self.peers, &self.reputation, &anybody_on);
+        self.requests.set_timer(&mut self.cx, &self.peers, &self.reputation, &anybody_on, probe_at);
     }
 
     fn ask_of_own_window(&mut self) {
@@ -82,6 +90,31 @@ impl Core {
                 self.catch_up.page_asked(start, request);
             }
         }
+    }
+
+    /// P11.1: what peers claim above this, and above all that is backed, is probed. Says when to look at it again: now, where somebody has no
+    /// room.
+    fn ask_for_probes(&mut self, above: u64) -> Option<Time> {
+        let (now, mut again) = (self.cx.now.mono, None);
+        for probe in self.catch_up.probes_wanted(above.max(self.best(self.cx.now)), self.requests.probes()) {
+            let (&Whom::Only(peer), Purpose::Probe { number }) = (&probe.whom, probe.purpose) else { continue };
+            // Whoever was asked for the same just now may bring it: where its peer was, it is its own word that it keeps or does not.
+            let may_come_until = |(asked, since): (PeerId, Time)| (asked != peer).then_some(since.after(PROBE_PATIENCE));
+            let others: Vec<_> = self.requests.asked_for(number).map(may_come_until).collect();
+            let next = match others.iter().flatten().max() {
+                _ if others.contains(&None) => continue,
+                Some(at) if *at > now => *at,
+                _ => match self.send_wanted(probe) {
+                    Some((peer, _)) => {
+                        self.catch_up.probing(&peer);
+                        continue;
+                    }
+                    None => now,
+                },
+            };
+            again = Some(again.map_or(next, |at: Time| at.min(next)));
+        }
+        again
     }
 
     fn ask_for_txlists(&mut self) {

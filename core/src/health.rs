@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::id::PeerId;
 use crate::machine::Core;
 use crate::peer::score::Standing;
 use crate::time::Now;
@@ -18,11 +19,11 @@ pub const MAX_HEALTH_BLOCKS: usize = 7680;
 /// How far a block has come here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// A peer claims it, or something above it is here; of itself nothing.
+    /// Something above it is backed; of itself nothing is here.
     Missing,
     /// A commitment for it is here; its signer, or the schedule that elects it, is not known yet.
     Seen,
-    /// Its elected preconfer has signed it; its parent is missing, or it lies beside the chain.
+    /// Its elected preconfer has signed it; its parent is missing, it lies beside the chain, or a peer has shown it and it is yet to be fetched.
     Valid,
     /// It is in the chain that reaches down to the sync tip.
     Linked,
@@ -65,13 +66,13 @@ impl Core {
         (first..=self.best(now)).take(MAX_HEALTH_BLOCKS).map(stage).collect()
     }
 
-    /// The best head that a healthy peer claims, that we have, or that an elected preconfer has signed: a block whose parent is missing says
-    /// as well as a claim that there is a gap.
+    /// The best height that is backed: an elected preconfer has signed a commitment at it (C7). It is ours, it waits for its parent, or it is the
+    /// head of a peer that has shown it. What a peer only claims counts for nothing, and a fork that we keep is no gap unless it is a peer's head.
     pub(crate) fn best(&self, now: Now) -> u64 {
-        let signed = self.chain.held().filter(|pending| pending.is_signed()).map(|pending| pending.number).max();
-        let claims = self.catch_up.claims().all().filter(|(peer, _)| self.reputation.standing(now.mono, peer) <= Standing::Throttled);
-        let claimed = claims.map(|(_, head)| head).max().unwrap_or(0);
-        claimed.max(self.chain.head_number()).max(signed.unwrap_or(0))
+        let held = self.chain.held().filter(|pending| pending.is_signed()).map(|pending| pending.number).max();
+        let counts = |peer: &PeerId| self.reputation.standing(now.mono, peer) <= Standing::Throttled;
+        let shown = self.catch_up.claims().backed().filter(|(peer, _)| counts(peer)).map(|(_, backed)| backed).max();
+        [held, shown].into_iter().flatten().fold(self.chain.head_number(), u64::max)
     }
 
     fn stage(&self, number: u64, beside: &BTreeMap<u64, Stage>) -> Stage {
@@ -84,14 +85,15 @@ impl Core {
         }
     }
 
-    /// What is here and not in the chain: the furthest stage of each number.
+    /// What is known and not in the chain: the furthest stage of each number.
     fn beside(&self) -> BTreeMap<u64, Stage> {
         let forks = self.chain.forks().map(|fork| (fork.block_number, Stage::Valid));
         let held = self.chain.held().map(|pending| (pending.number, if pending.is_signed() { Stage::Valid } else { Stage::Seen }));
         let verifying = self.chain.verifying().map(|pending| (pending.number, Stage::Seen));
         let paged = self.catch_up.numbers_waiting().map(|number| (number, Stage::Seen));
+        let shown = self.catch_up.claims().backed().map(|(_, number)| (number, Stage::Valid));
         let mut beside = BTreeMap::new();
-        for (number, stage) in forks.chain(held).chain(verifying).chain(paged) {
+        for (number, stage) in forks.chain(held).chain(verifying).chain(paged).chain(shown) {
             let furthest = beside.entry(number).or_insert(stage);
             *furthest = stage.max(*furthest);
         }

@@ -356,7 +356,7 @@ pub enum Event {
         from: u64,
         /// Highest linked block now.
         at: u64,
-        /// Highest block that peers claim.
+        /// Highest block that is backed so far (P11.1); not below `at`. It grows as peers show what they claim.
         to: u64,
     },
     /// Catch-up has reached the best head that peers could back.

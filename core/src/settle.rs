@@ -95,7 +95,10 @@ impl Core {
 
     /// What follows from one ruling.
     fn settle(&mut self, ruling: Ruling) {
-        let Ruling { origin, conclusion, proven, parent_wanted_for, completed } = ruling;
+        let Ruling { origin, conclusion, backed, proven, parent_wanted_for, completed } = ruling;
+        if let Some(number) = backed {
+            self.catch_up.height_backed(origin.peer().as_ref(), number); // P11.1
+        }
         if let Some(Proven { evidence, signer, block_number }) = proven {
             self.cx.stats.evidence += 1;
             self.cx.persist(Record::Evidence { evidence: Box::new((*evidence).clone()), signer });

@@ -5,6 +5,7 @@
 //! | a head | the peer is paid, its claim counts, a command that waits ends | a failure; the command fails | the command fails |
 //! | commitments, by our user | once their signers are recovered and are the elected ones, the peer is paid and the command ends | a failure; the command fails | the command fails |
 //! | a page | the peer is paid, items are judged | one failure; its good items are judged, another peer has the rest | another peer is asked |
+//! | what backs a peer's claim | the peer is paid, it is judged (P11.1); nothing there: the claim falls | one failure | the claim is a word |
 //! | the parent of a child | the peer is paid, it is judged | one failure | nothing: the next child asks again |
 //! | what there is of our own window | the peer is paid, items are judged before what waits for them (P5.9b) | one failure | another peer is asked |
 //! | a txlist | it is hashed, and settled then; not found costs nothing | a failure; the fetch moves on, the command fails | likewise, uncharged |
@@ -54,6 +55,14 @@ impl Core {
                 self.page_arrived(request, peer, items, is_broken);
                 Ok(())
             }
+            Purpose::Probe { number } => {
+                let (items, is_broken) = self.commitments_received(request, peer, read_page(body, number, 1, slasher));
+                if items.is_empty() && !is_broken {
+                    self.catch_up.claim_unbacked(&peer, self.chain.head_number());
+                }
+                self.judge_items(peer, request, items);
+                Ok(())
+            }
             Purpose::Parent { number } => {
                 let (items, _) = self.commitments_received(request, peer, read_page(body, number, 1, slasher));
                 self.judge_items(peer, request, items);
@@ -101,7 +110,8 @@ impl Core {
             let is_pruned = self.reputation.standing(self.cx.now.mono, &peer) >= Standing::Pruned;
             let number = u64::try_from(head.block_number).unwrap_or(u64::MAX);
             self.receipts.head_shown(&mut self.cx, peer, number);
-            self.catch_up.head_claimed(peer, number, is_pruned);
+            let best = self.best(self.cx.now);
+            self.catch_up.head_claimed(peer, number, best, is_pruned);
             self.plan_catch_up();
         }
         if let Some(command) = purpose.command() {
@@ -190,7 +200,11 @@ impl Core {
                 self.txlists.fetch_failed(&hash); // the end of the request has others asked
             }
             Purpose::OwnWindow { .. } => self.inquiry_answered(&peer, None),
-            Purpose::TxList { .. } | Purpose::Head { .. } | Purpose::Commitments { .. } | Purpose::Parent { .. } => {}
+            Purpose::TxList { .. }
+            | Purpose::Head { .. }
+            | Purpose::Commitments { .. }
+            | Purpose::Parent { .. }
+            | Purpose::Probe { .. } => {}
         }
         if let Some(command) = purpose.command() {
             self.cx.finish(command, Outcome::RequestFailed { peer, error });

@@ -27,10 +27,13 @@ pub struct Status {
     pub ready_to: u64,
     /// The highest block that the host said it executed.
     pub executed_to: u64,
-    /// The best head that a peer in good standing claims, that an elected preconfer has signed, or our own.
+    /// The best height that is backed: our own head, or a higher one at which the elected preconfer has signed a commitment (P11.1). What peers
+    /// only claim is told of each ([`PeerInfo::claimed_head`]).
     pub best: u64,
-    /// From `ready_to` to `best`; not 0 while there is a gap (P11.1).
-    pub lag: u64,
+    /// From `ready_to` to `best`; not 0 while there is a gap, and `None` before anybody has said where the chain is (P11.1).
+    pub lag: Option<u64>,
+    /// Connected peers that claim a head above `best`, and have not backed it.
+    pub unbacked_claims: usize,
     /// Connected peers.
     pub peers: usize,
     /// Is a catch-up under way (P6.9)?
@@ -66,6 +69,8 @@ pub struct PeerInfo {
     pub subscribed: bool,
     /// The head that it claims, once it was asked.
     pub claimed_head: Option<u64>,
+    /// How much of that it has backed, with a commitment of the elected preconfer's (P11.1).
+    pub backed_head: Option<u64>,
     /// Requests of ours that it has not answered yet.
     pub in_flight: usize,
 }
@@ -81,7 +86,8 @@ impl Core {
             ready_to,
             executed_to: self.executed,
             best,
-            lag: best.saturating_sub(ready_to),
+            lag: self.catch_up.has_heard(best).then(|| best.saturating_sub(ready_to)),
+            unbacked_claims: self.catch_up.claims().above(best),
             peers: self.peers.len(),
             syncing: self.catch_up.is_running(),
             commitments: self.chain.len(),
@@ -113,6 +119,7 @@ impl Core {
             protocols: connected.protocols,
             subscribed: Topic::ALL.into_iter().all(|topic| connected.is_on(topic)),
             claimed_head: self.catch_up.claims().of(peer),
+            backed_head: self.catch_up.claims().backed_by(peer),
             in_flight: self.peers.in_flight(peer),
         };
         self.peers.connected().map(info).collect()

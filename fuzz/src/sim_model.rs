@@ -129,6 +129,6 @@ fn make(world: &mut World, dice: &mut Dice<'_>, lived: &mut Lived) -> Result<(),
     Ok(())
 }
 
-fn stand(world: &World) -> Vec<(u64, u64)> {
+fn stand(world: &World) -> Vec<(u64, Option<u64>)> {
     (0..NODES).map(|node| world.status(node)).map(|status| (status.ready_to, status.lag)).collect()
 }

@@ -69,8 +69,8 @@ pub(crate) struct NodeReport {
     pub(crate) ready: u64,
     /// Blocks that its host executed.
     pub(crate) executed: u64,
-    /// Blocks from the last ready one to the best head that its peers claim.
-    pub(crate) lag: u64,
+    /// Blocks from the last ready one to the best height that is backed; null before anybody has said where the chain is.
+    pub(crate) lag: Option<u64>,
     /// Gossip messages accepted.
     pub(crate) accepted: u64,
     /// Gossip messages ignored.
@@ -117,9 +117,10 @@ impl NodeReport {
         let number = self.head_number.map_or_else(|| "-".to_owned(), |number| number.to_string());
         let hash = self.head_hash.as_deref().map_or("-", |hash| &hash[..hash.len().min(10)]);
         let role = format!("{:?}", self.role).to_lowercase();
+        let lag = self.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
         format!(
-            "{:<10} {role:<8} {:<9} {number:>6}  {hash:<12} {:>6} {:>8} {:>5} {:>6} {:>9} {:>8} {:>9}",
-            self.name, self.runtime, self.ready, self.executed, self.lag, self.peers, self.accepted, self.ignored, self.rejected
+            "{:<10} {role:<8} {:<9} {number:>6}  {hash:<12} {:>6} {:>8} {lag:>5} {:>6} {:>9} {:>8} {:>9}",
+            self.name, self.runtime, self.ready, self.executed, self.peers, self.accepted, self.ignored, self.rejected
         )
     }
 }
@@ -164,7 +165,7 @@ mod tests {
             head_hash: None,
             ready: 0,
             executed: 0,
-            lag: 0,
+            lag: Some(0),
             accepted: 1,
             ignored: 2,
             rejected: 3,

@@ -327,7 +327,7 @@ impl Watch {
         ];
         match open.iter().find(|(_, count)| *count > 0) {
             Some((what, count)) => Some(format!("{count} {what} under way")),
-            None => (lag > 0).then(|| format!("lag {lag}")),
+            None => lag.filter(|lag| *lag > 0).map(|lag| format!("lag {lag}")),
         }
     }
 }

@@ -273,7 +273,7 @@ impl World {
             (offered.number, offered.hash) // it will be the head, unless it is refused
         } else if self.is_honest(node) {
             let status = self.status(node);
-            if (status.lag > 0 || status.syncing) && is_patient {
+            if (status.lag.is_some_and(|lag| lag > 0) || status.syncing) && is_patient {
                 return None; // it knows of blocks that it does not have
             }
             status.head.unwrap_or((status.sync_tip.block_number, status.sync_tip.preconfirmation_hash.unwrap_or_default()))

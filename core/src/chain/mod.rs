@@ -311,7 +311,8 @@ impl ChainState {
         own: &OwnCommitments,
     ) -> Ruling {
         let (origin, hash, only_for_evidence) = (pending.origin, pending.hash, pending.only_for_evidence);
-        let mut ruling = Ruling { origin, conclusion: Conclusion::Held, proven: None, parent_wanted_for: None, completed: None };
+        let mut ruling =
+            Ruling { origin, conclusion: Conclusion::Held, backed: None, proven: None, parent_wanted_for: None, completed: None };
         let concluded = self.judge(cx, schedule, pending, signer, own, &mut ruling);
         // C4, C5: what is stale or late is ignored as such, whatever else it turns out to be.
         ruling.conclusion = concluded.unwrap_or_else(|refusal| Conclusion::Refused(only_for_evidence.unwrap_or(refusal)));
@@ -359,6 +360,7 @@ impl ChainState {
             return self.hold(cx, pending, Wait::Schedule).map(|()| Conclusion::Held); // C6: the schedule went back
         };
         let signer = commitment::elected(signer, &window)?; // C7
+        ruling.backed = Some(pending.number); // P11.1
         let is_own = matches!(pending.origin, Origin::Own { .. });
         if is_own {
             commitment::timely(pending.signed.preconf().submission_window_end, cx.now.unix, cx.config.late_grace)?; // C5: the disk took time

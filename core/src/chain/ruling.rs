@@ -85,6 +85,8 @@ pub(crate) struct Completed {
 pub(crate) struct Ruling {
     pub(crate) origin: Origin,
     pub(crate) conclusion: Conclusion,
+    /// Its number, once the preconfer that is elected in its window is known to have signed it (C7): such a height is backed (P11.1).
+    pub(crate) backed: Option<u64>,
     /// What its signer did wrong.
     pub(crate) proven: Option<Proven>,
     /// Its number, if its parent should be asked of the peer that brought it (P5.2).
@@ -97,6 +99,6 @@ pub(crate) struct Ruling {
 impl Ruling {
     /// One that refuses, and from which nothing else follows.
     pub(crate) fn refused(origin: Origin, refusal: Refusal) -> Self {
-        Self { origin, conclusion: Conclusion::Refused(refusal), proven: None, parent_wanted_for: None, completed: None }
+        Self { origin, conclusion: Conclusion::Refused(refusal), backed: None, proven: None, parent_wanted_for: None, completed: None }
     }
 }

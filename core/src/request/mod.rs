@@ -41,7 +41,7 @@ use crate::output::Action;
 use crate::peer::reputation::Reputation;
 use crate::peer::table::Peers;
 use crate::request::wanted::{Purpose, Wanted, Whom};
-use crate::time::Timer;
+use crate::time::{Time, Timer};
 use crate::wire::topics::Protocol;
 
 /// Most requests of our user's that wait. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
@@ -57,6 +57,8 @@ pub(crate) struct Sent {
     pub(crate) peer: PeerId,
     pub(crate) protocol: Protocol,
     pub(crate) purpose: Purpose,
+    /// When it left, or came to wait.
+    pub(crate) since: Time,
 }
 
 /// A request of our user's that waits for its peer (P6.7).
@@ -96,7 +98,7 @@ impl Requests {
         let Wanted { protocol, body, purpose, whom } = wanted;
         let peer = self.choose(cx, &askable, protocol, &whom)?;
         let request = cx.mint.requests.next(RequestId);
-        self.send(cx, askable.peers, request, Sent { peer, protocol, purpose }, body);
+        self.send(cx, askable.peers, request, Sent { peer, protocol, purpose, since: cx.now.mono }, body);
         Some((peer, request))
     }
 
@@ -157,7 +159,7 @@ impl Requests {
             (peer, waits) = (other, false); // P6.8: nobody waits for one peer while another has room
         }
         let command = cx.mint.commands.next(CommandId);
-        let sent = Sent { peer, protocol, purpose: purpose(command) };
+        let sent = Sent { peer, protocol, purpose: purpose(command), since: cx.now.mono };
         let request = cx.mint.requests.next(RequestId);
         if waits {
             // Room comes within a window (P6.7); its time with the peer starts when it leaves.
@@ -193,7 +195,7 @@ impl Requests {
         let Sent { peer, protocol, .. } = sent;
         cx.timers.set(Timer::Request(request), cx.now.mono.after(cx.config.request_timeout));
         peers.note_sent(cx.now.mono, peer, protocol);
-        self.sent.insert(request, sent);
+        self.sent.insert(request, Sent { since: cx.now.mono, ..sent });
         cx.stats.requests_sent += 1;
         cx.act(Action::SendRequest { request, peer, protocol, body });
     }
@@ -212,12 +214,12 @@ impl Requests {
         Some(ended)
     }
 
-    /// Sets the timer for the next moment at which time alone lets somebody be asked: a peer that a request waits for, or anybody on one of
-    /// these protocols.
-    pub(crate) fn set_timer(&self, cx: &mut Cx, peers: &Peers, reputation: &Reputation, anybody_on: &[Protocol]) {
+    /// Sets the timer for the next moment at which time alone lets somebody be asked: a peer that a request waits for, anybody on one of
+    /// these protocols, or whoever is to be asked `at` a time.
+    pub(crate) fn set_timer(&self, cx: &mut Cx, peers: &Peers, reputation: &Reputation, anybody_on: &[Protocol], at: Option<Time>) {
         let is_idle = anybody_on.is_empty() && self.waiting.is_empty();
         let next = if is_idle { None } else { peers.next_room(reputation, cx.now.mono, anybody_on) };
-        match next {
+        match [next, at].into_iter().flatten().min() {
             Some(at) => cx.timers.set(Timer::RequestCapacity, at),
             None => cx.timers.cancel(Timer::RequestCapacity),
         }
@@ -233,6 +235,16 @@ impl Requests {
         let sent = self.sent.iter().filter(|(_, sent)| sent.peer == *peer).map(|(request, _)| *request);
         let waiting = self.waiting.iter().filter(|(_, waiting)| waiting.sent.peer == *peer).map(|(request, _)| *request);
         sent.chain(waiting).collect()
+    }
+
+    /// Who is being asked for the commitment with this number, by a page of catch-up or to back a claim, and since when.
+    pub(crate) fn asked_for(&self, number: u64) -> impl Iterator<Item = (PeerId, Time)> {
+        self.sent.values().filter(move |sent| sent.purpose.brings(number)).map(|sent| (sent.peer, sent.since))
+    }
+
+    /// How many peers are being asked to back their claims.
+    pub(crate) fn probes(&self) -> usize {
+        self.sent.values().filter(|sent| matches!(sent.purpose, Purpose::Probe { .. })).count()
     }
 
     /// Requests with all peers.

@@ -80,7 +80,7 @@ impl Bench {
     }
 
     fn timer(&mut self, anybody_on: &[Protocol]) -> Option<crate::time::Time> {
-        self.requests.set_timer(&mut self.cx, &self.peers, &self.reputation, anybody_on);
+        self.requests.set_timer(&mut self.cx, &self.peers, &self.reputation, anybody_on, None);
         self.cx.timers.next().filter(|(_, timer)| *timer == Timer::RequestCapacity).map(|(at, _)| at)
     }
 }

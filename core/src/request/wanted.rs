@@ -42,6 +42,8 @@ pub(crate) enum Purpose {
     Commitments { start: u64, count: u32, command: CommandId },
     /// A page of catch-up.
     Page { start: u64, count: u32 },
+    /// The commitment at the head that a peer claims: what backs the claim (P11.1).
+    Probe { number: u64 },
     /// The one commitment before a child whose parent we do not know (P5.2).
     Parent { number: u64 },
     /// What a peer holds of a window in which we may have published before (P5.9b).
@@ -51,12 +53,23 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    /// Does it bring the commitment with this number, if its peer has it?
+    pub(crate) fn brings(self, number: u64) -> bool {
+        match self {
+            Self::Page { start, count } | Self::OwnWindow { start, count } | Self::Commitments { start, count, .. } => {
+                (start..start.saturating_add(u64::from(count))).contains(&number)
+            }
+            Self::Probe { number: asked } | Self::Parent { number: asked } => asked == number,
+            Self::Head { .. } | Self::TxList { .. } => false,
+        }
+    }
+
     /// Who of our users waits for it.
     pub(crate) fn command(self) -> Option<CommandId> {
         match self {
             Self::Head { command } | Self::TxList { command, .. } => command,
             Self::Commitments { command, .. } => Some(command),
-            Self::Page { .. } | Self::Parent { .. } | Self::OwnWindow { .. } => None,
+            Self::Page { .. } | Self::Probe { .. } | Self::Parent { .. } | Self::OwnWindow { .. } => None,
         }
     }
 }

@@ -24,6 +24,7 @@
 pub(crate) mod claimed_heads;
 pub(crate) mod heads;
 pub(crate) mod pages;
+pub(crate) mod probes;
 mod run;
 
 #[cfg(test)]
@@ -71,6 +72,8 @@ pub(crate) struct CatchUp {
     paused: bool,
     /// When a paused run and those set aside are tried again at the latest.
     resume_at: Time,
+    /// Somebody has said where the chain is (P11.1).
+    has_heard: bool,
 }
 
 impl CatchUp {
@@ -81,9 +84,10 @@ impl CatchUp {
         is_wanted.then(|| HeadQueries::wanted(Whom::Only(peer)))
     }
 
-    /// A connected peer said what its head is. The caller plans.
-    pub(crate) fn head_claimed(&mut self, peer: PeerId, head: u64, is_pruned: bool) {
+    /// A connected peer said what its head is, while this is the best that is backed. The caller plans.
+    pub(crate) fn head_claimed(&mut self, peer: PeerId, head: u64, best: u64, is_pruned: bool) {
         self.claims.claim(peer, head, is_pruned);
+        self.has_heard |= head <= best && !is_pruned;
     }
 
     /// A peer's score changed, and so perhaps whether its claim counts (P7.4).
@@ -159,14 +163,17 @@ impl CatchUp {
         let target = self.claims.target();
         if !self.paused && self.run.is_none() && target > head {
             self.run = Some(Run::begin(head));
-            cx.tell(Event::SyncProgress { from: head, at: head, to: target });
+            cx.tell(Event::SyncProgress { from: head, at: head, to: self.claims.best_backed().max(head) });
         }
         !self.paused
     }
 
-    /// The sync tip moved: pages were set from the head as it was.
-    pub(crate) fn tip_moved(&mut self) {
+    /// The sync tip moved: pages were set from the head as it was, and where it took blocks back, claims were made of another chain.
+    pub(crate) fn tip_moved(&mut self, has_dropped: bool) {
         self.run = None;
+        if has_dropped {
+            self.claims.back_anew();
+        }
     }
 
     /// Our head moved. Says whether pages are done with, and more may be wanted.
@@ -175,7 +182,7 @@ impl CatchUp {
         let Some(run) = &self.run else { return false };
         let has_passed = run.pages.first_key_value().is_some_and(|(start, slot)| slot.end(*start) <= head.saturating_add(1));
         if has_passed {
-            cx.tell(Event::SyncProgress { from: run.from, at: head, to: self.claims.best().max(head) });
+            cx.tell(Event::SyncProgress { from: run.from, at: head, to: self.claims.best_backed().max(head) });
         }
         has_passed
     }

@@ -68,7 +68,9 @@ impl CatchUp {
         // A page that is here behind one that nobody will bring any more is of no use.
         if head >= target && !run.is_under_way() {
             self.run = None;
-            if head >= self.claims.best() {
+            // Whoever claims more and backs nothing does not decide whether we are where the chain is (P11.1).
+            let is_known = self.has_heard || self.claims.above(head) == 0;
+            if head >= self.claims.best_backed() && is_known {
                 cx.tell(Event::Synced { head });
             }
             return;
@@ -115,10 +117,19 @@ impl CatchUp {
         }
         slot.count = got;
         slot.page = Page::Here { request, peer, items };
+        let end = slot.end(start);
         if rest > 0 {
             let open = start + u64::from(got);
             run.pages.insert(open, Slot { count: rest, page: Page::Wanted });
             run.bar(open, peer, Bar::Useless);
+        }
+        self.probed_by_page(&peer, start, end);
+    }
+
+    /// P11.1: whoever was asked for its head with a page need not be probed for it.
+    fn probed_by_page(&mut self, peer: &PeerId, start: u64, end: u64) {
+        if self.claims.of(peer).is_some_and(|head| (start..end).contains(&head)) {
+            self.claims.probed(peer);
         }
     }
 
@@ -129,6 +140,8 @@ impl CatchUp {
         run.bar(start, peer, Bar::Unanswered);
         if let Some(slot) = run.pages.get_mut(&start) {
             slot.page = Page::Wanted;
+            let end = slot.end(start);
+            self.probed_by_page(&peer, start, end);
         }
     }
 

@@ -159,6 +159,12 @@ impl Run {
         self.pages.iter().find(|(_, slot)| is(slot)).map(|(start, _)| *start)
     }
 
+    /// Is the page with this block here, or being judged?
+    pub(super) fn is_here(&self, number: u64) -> bool {
+        let slot = self.pages.range(..=number).next_back().filter(|(start, slot)| slot.end(**start) > number);
+        slot.is_some_and(|(_, slot)| matches!(slot.page, Page::Here { .. } | Page::Judging { .. }))
+    }
+
     /// Items of pages that wait for those before them.
     pub(super) fn items_waiting(&self) -> usize {
         self.pages.values().map(|slot| slot.page.items().len()).sum()

@@ -15,12 +15,33 @@ fn stages(node: &Node) -> Vec<Stage> {
     health.iter().map(|block| block.stage).collect()
 }
 
-/// A peer that says what its head is.
-fn claims(node: &mut Node, name: u8, head: u64) {
+type Asked = (RequestId, PeerId, Protocol, Bytes);
+
+/// A peer that says what its head is, and what it is asked then.
+fn claims(node: &mut Node, name: u8, head: u64) -> Vec<Asked> {
     node.open(name);
     let asked = requests(&node.drain());
+    tells(node, &asked[0], head)
+}
+
+fn tells(node: &mut Node, asked: &Asked, head: u64) -> Vec<Asked> {
     let claimed = PreconfHead { block_number: U256::from(head), submission_window_end: U256::ZERO };
-    node.input(Input::ResponseReceived { request: asked[0].0, body: claimed.encode() });
+    requests(&node.input(Input::ResponseReceived { request: asked.0, body: claimed.encode() }))
+}
+
+fn serves(node: &mut Node, asked: &Asked, page: &[SignedCommitment]) -> Vec<Output> {
+    node.input(Input::ResponseReceived { request: asked.0, body: CommitmentsPage::encode(page.iter()) })
+}
+
+/// First block and count of a request for commitments.
+fn start_and_count(asked: &Asked) -> (u64, u32) {
+    let body = GetCommitmentsRequest::decode(&asked.3).unwrap();
+    (u64::try_from(body.start_block_number).unwrap(), body.max_count)
+}
+
+/// The one commitment with this number, on a parent that nobody here has.
+fn lone(number: u64) -> SignedCommitment {
+    Writer { number: number - 1, parent: B256::repeat_byte(5), ..Writer::new(1) }.block().0
 }
 
 /// A node that knows the hash of its sync tip, so that nothing but block 1 links to it.
@@ -32,11 +53,11 @@ fn node() -> (Node, Writer) {
 }
 
 #[test]
-fn every_block_up_to_the_best_claim_is_at_its_stage() {
+fn every_block_up_to_the_best_that_is_backed_is_at_its_stage() {
     // P11.1
     let (mut node, mut writer) = node();
     claims(&mut node, 9, 7);
-    assert_eq!((stages(&node), node.status().lag), (vec![Stage::Missing; 7], 7));
+    assert_eq!((stages(&node), node.status().lag), (vec![], None), "a claim is a word");
     let blocks: Vec<_> = (0..7).map(|_| writer.block()).collect();
     node.block(9, &blocks[0]);
     node.update(Update::MarkExecuted { block_number: 1 }).unwrap();
@@ -45,12 +66,13 @@ fn every_block_up_to_the_best_claim_is_at_its_stage() {
     node.commitment(9, &blocks[4].0);
     // Its signer is still being recovered.
     node.quiet(gossip(9, Topic::Commitments, blocks[5].0.as_bytes().to_vec()));
-    let expected = [Stage::Executed, Stage::Ready, Stage::Linked, Stage::Missing, Stage::Valid, Stage::Seen, Stage::Missing];
+    let expected = [Stage::Executed, Stage::Ready, Stage::Linked, Stage::Missing, Stage::Valid];
     assert_eq!(stages(&node), expected);
+    node.commitment(9, &blocks[6].0);
     let status = node.status();
-    assert_eq!((status.executed_to, status.ready_to, status.best, status.lag), (1, 2, 7, 5));
-    let tail: Vec<_> = node.core.health(node.now, 6).iter().map(|block| (block.block_number, block.stage)).collect();
-    assert_eq!(tail, [(6, Stage::Seen), (7, Stage::Missing)]);
+    assert_eq!((status.executed_to, status.ready_to, status.best, status.lag), (1, 2, 7, Some(5)));
+    let tail: Vec<_> = node.core.health(node.now, 5).iter().map(|block| (block.block_number, block.stage)).collect();
+    assert_eq!(tail, [(5, Stage::Valid), (6, Stage::Valid), (7, Stage::Valid)]);
 }
 
 #[test]
@@ -59,8 +81,9 @@ fn a_block_that_waits_for_the_schedule_is_seen_and_a_fork_is_valid() {
     let (mut node, mut writer) = node();
     claims(&mut node, 9, 1);
     let mut beyond = Writer { window_end: START + 5 * WINDOW_SECS, timestamp: START + 4 * WINDOW_SECS, ..Writer::new(1) };
+    node.commitment(9, &lone(2));
     node.commitment(9, &beyond.block().0);
-    assert_eq!(stages(&node), [Stage::Seen]);
+    assert_eq!(stages(&node), [Stage::Seen, Stage::Valid]);
     let (first, mut other) = (writer.block().0, Writer::new(2));
     node.commitment(9, &first);
     other.hand_over(2);
@@ -80,11 +103,11 @@ fn lag_is_not_0_while_a_signed_block_waits_for_its_parent() {
     node.connect(9);
     let blocks: Vec<_> = (0..3).map(|_| writer.block()).collect();
     node.block(9, &blocks[0]);
-    assert_eq!((node.status().lag, stages(&node)), (0, vec![Stage::Ready]));
+    assert_eq!((node.status().lag, stages(&node)), (Some(0), vec![Stage::Ready]));
     node.block(9, &blocks[2]);
-    assert_eq!((node.status().lag, stages(&node)), (2, vec![Stage::Ready, Stage::Missing, Stage::Valid]));
+    assert_eq!((node.status().lag, stages(&node)), (Some(2), vec![Stage::Ready, Stage::Missing, Stage::Valid]));
     node.block(9, &blocks[1]);
-    assert_eq!((node.status().lag, stages(&node)), (0, vec![Stage::Ready; 3]));
+    assert_eq!((node.status().lag, stages(&node)), (Some(0), vec![Stage::Ready; 3]));
 }
 
 proptest! {
@@ -94,32 +117,127 @@ proptest! {
         let (mut node, mut writer) = node();
         let blocks: Vec<_> = (0..4).map(|_| writer.block()).collect();
         claims(&mut node, 9, 4);
-        let mut before = vec![Stage::Missing; 4];
+        let mut before = Vec::new();
         for message in messages {
             // Two messages a block.
             let (signed, txlist) = &blocks[message / 2];
             drop(if message % 2 == 0 { node.commitment(9, signed) } else { node.txlist(9, txlist) });
             let after = stages(&node);
             let gaps = after.iter().filter(|stage| **stage < Stage::Ready).count() as u64;
-            prop_assert_eq!(node.status().lag, gaps, "{:?}", after);
+            // Before the first commitment nobody has said where the chain is.
+            prop_assert_eq!(node.status().lag, (!after.is_empty()).then_some(gaps), "{:?}", after);
             prop_assert!(after.iter().zip(&before).all(|(after, before)| after >= before), "{:?} became {:?}", before, after);
             before = after;
         }
-        prop_assert_eq!((node.status().lag, before), (0, vec![Stage::Ready; 4]));
+        prop_assert_eq!((node.status().lag, before), (Some(0), vec![Stage::Ready; 4]));
     }
 }
 
 #[test]
-fn a_claim_without_end_is_listed_in_pages() {
+fn a_chain_far_above_is_listed_in_pages() {
     // P10.1, P11.1
     let (mut node, mut writer) = node();
-    claims(&mut node, 9, u64::MAX);
+    let best = u64::MAX - 1;
+    let asked = claims(&mut node, 9, u64::MAX);
+    let probe = asked.iter().find(|asked| asked.2 == Protocol::GetCommitments && start_and_count(asked) == (best, 1)).expect("a probe");
+    serves(&mut node, probe, &[lone(best)]);
     node.block(9, &writer.block());
     let health = node.core.health(node.now, 0);
     assert_eq!((health.len(), health[0].stage, health[1].stage), (MAX_HEALTH_BLOCKS, Stage::Ready, Stage::Missing));
     let next = node.core.health(node.now, MAX_HEALTH_BLOCKS as u64 + 1);
     assert_eq!((next.len(), next[0].block_number), (MAX_HEALTH_BLOCKS, MAX_HEALTH_BLOCKS as u64 + 1));
     assert_eq!(node.core.health(node.now, u64::MAX - 1).len(), 1, "the highest head that a claim can have");
+}
+
+#[test]
+fn p11_1_what_a_peer_claims_is_probed_and_is_no_figure_before_it_is_backed() {
+    let mut node = Node::new();
+    assert_eq!(node.status().lag, None, "nobody has said anything");
+    let asked = claims(&mut node, 9, 1_000);
+    assert_eq!((asked[0].1, start_and_count(&asked[0])), (peer(9), (1_000, 1)), "before any page");
+    let (status, info) = (node.status(), node.core.peers(node.now)[0]);
+    assert_eq!((status.best, status.lag, status.unbacked_claims), (0, None, 1));
+    assert_eq!((info.claimed_head, info.backed_head), (Some(1_000), None));
+    assert!(node.core.health(node.now, 0).is_empty());
+    serves(&mut node, &asked[0], &[lone(1_000)]);
+    let (status, info) = (node.status(), node.core.peers(node.now)[0]);
+    assert_eq!((status.best, status.lag, status.unbacked_claims, info.backed_head), (1_000, Some(1_000), 0, Some(1_000)));
+    assert_eq!((stages(&node).len(), stages(&node)[999]), (1_000, Stage::Valid));
+    // Its pages stay out for longer than anything is held: there is a gap all the same.
+    node.wait(Duration::from_secs(100));
+    assert_eq!(node.status().lag, Some(1_000));
+    node.update(Update::Disconnect { peer: peer(9) }).unwrap();
+    node.input(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(1) });
+    assert_eq!((node.status().best, node.status().lag), (0, Some(0)), "it lasts as long as its peer is here");
+}
+
+#[test]
+fn p11_1_a_height_that_nobody_elected_has_signed_is_not_backed() {
+    let forged = Writer { number: 999, key: key(2), ..Writer::new(1) }.block().0;
+    let unscheduled =
+        Writer { number: 999, window_end: START + 50 * WINDOW_SECS, timestamp: START + 49 * WINDOW_SECS, ..Writer::new(1) }.block().0;
+    for (page, score) in [(vec![forged], -1_000_000), (vec![unscheduled], 0), (vec![], 0)] {
+        let mut node = Node::new();
+        let asked = claims(&mut node, 9, 1_000);
+        let before = node.score(9);
+        serves(&mut node, &asked[0], &page);
+        assert_eq!((node.status().best, node.core.peers(node.now)[0].backed_head), (0, None));
+        assert!(node.score(9) - before <= 50_000 && (score == 0 || node.score(9) < 0), "{}", node.score(9));
+    }
+}
+
+#[test]
+fn p11_1_fifty_silent_claimants_of_everything_own_no_figure_and_hide_no_gap() {
+    let (mut node, mut writer) = (Node::new(), Writer::new(1));
+    let honest = 100;
+    // Whoever is asked: strangers claim everything and say nothing more, one peer has a chain of 300.
+    let mut chain: Vec<SignedCommitment> = (0..300).map(|_| writer.block().0).collect();
+    let answers = |node: &mut Node, chain: &[SignedCommitment], mut asked: Vec<Asked>| {
+        while let Some(request) = asked.pop() {
+            let outputs = match request.2 {
+                Protocol::GetHead => {
+                    let head = if request.1 == peer(honest) { chain.len() as u64 } else { u64::MAX };
+                    asked.extend(tells(node, &request, head));
+                    continue;
+                }
+                Protocol::GetCommitments if request.1 == peer(honest) => {
+                    let (start, count) = start_and_count(&request);
+                    let page: Vec<_> = chain.iter().skip(start as usize - 1).take(count as usize).cloned().collect();
+                    serves(node, &request, &page)
+                }
+                Protocol::GetCommitments | Protocol::GetTxList => continue,
+            };
+            asked.extend(requests(&outputs));
+        }
+    };
+    for name in 1..=50 {
+        node.open(name);
+        let (_, mut outputs) = node.command(Command::GetHead { peer: Some(peer(name)) }).unwrap();
+        outputs.extend(node.drain());
+        answers(&mut node, &chain, requests(&outputs));
+    }
+    let status = node.status();
+    assert_eq!((status.best, status.lag, status.unbacked_claims), (0, None, 50));
+    let mut known_after = None;
+    for second in 0..120_u64 {
+        if second == 5 {
+            node.open(honest);
+            let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(honest)) }).unwrap();
+            answers(&mut node, &chain, requests(&outputs));
+        }
+        if second > 60 {
+            let next = writer.block();
+            node.block(honest, &next);
+            chain.push(next.0);
+        }
+        let outputs = node.wait(Duration::from_secs(1));
+        answers(&mut node, &chain, requests(&outputs));
+        let status = node.status();
+        assert!(status.best <= chain.len() as u64 && status.lag.is_none_or(|lag| lag <= chain.len() as u64), "{second}: {status:?}");
+        assert!(second < 6 || status.lag != Some(0), "{second}: no list is here, so there is a gap: {status:?}");
+        known_after = known_after.or(status.lag.map(|_| second));
+    }
+    assert_eq!((known_after, node.status().best), (Some(5), chain.len() as u64), "the honest peer is asked as soon as it claims");
 }
 
 #[test]
@@ -136,7 +254,7 @@ fn what_a_reorg_takes_back_is_no_longer_executed() {
     node.update(Update::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: hash(0) })).unwrap();
     assert_eq!(stages(&node), [Stage::Ready, Stage::Ready], "both must be executed again");
     node.update(Update::MoveSyncTip(SyncTip { block_number: 1, preconfirmation_hash: Some(B256::repeat_byte(3)) })).unwrap();
-    assert_eq!((stages(&node), node.status().lag), (vec![], 0));
+    assert_eq!((stages(&node), node.status().lag), (vec![], Some(0)));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn p9_3_a_tip_below_all_that_is_kept_keeps_the_chain() {
     }
     assert_eq!((node.head(), node.status().ready_to, node.status().commitments), (Some(20), 20, 8));
     let outputs = moves_tip(&mut node, 5, None);
-    assert_eq!((node.head(), node.status().ready_to, node.status().lag), (Some(20), 20, 0));
+    assert_eq!((node.head(), node.status().ready_to, node.status().lag), (Some(20), 20, Some(0)));
     assert!(!executes_again(&outputs) && ready(&outputs).is_empty());
     assert_eq!(ready(&node.block(9, &writer.block())), [21], "what comes next links");
 }
@@ -133,7 +133,7 @@ fn p6_9_a_page_that_no_schedule_covers_leaves_out_its_peer_and_nobody_else() {
     assert_eq!((beyond[0].1, first_and_count(&beyond[0])), (peer(9), (4, 1)));
     let garbage = CommitmentsPage::encode([&beyond_every_schedule(&chain[1], 3)].into_iter());
     let outputs = node.input(Input::ResponseReceived { request: to_liar[0].0, body: garbage });
-    assert_eq!(node.status().lag, 2, "it knows that it is behind (P11.1)");
+    assert_eq!((node.status().lag, node.status().unbacked_claims), (Some(0), 2), "nobody has backed what it claims yet (P11.1)");
     let mut asked = only(Protocol::GetCommitments, &outputs);
     assert!(!asked.is_empty(), "the honest peer is asked at once");
     asked.extend(beyond);
@@ -152,7 +152,7 @@ fn p6_9_a_peer_that_was_ahead_of_the_schedule_is_asked_again_when_the_schedule_c
     let first = only(Protocol::GetCommitments, &claims(&mut node, &head, 2));
     let outputs = serves(&mut node, &first[0], &chain);
     assert!(only(Protocol::GetCommitments, &outputs).is_empty(), "not again and again");
-    assert_eq!((node.head(), node.status().lag, node.score(9) >= 0), (None, 2, true));
+    assert_eq!((node.head(), node.status().lag, node.score(9) >= 0), (None, None, true));
     let outputs = node.update(Update::Schedule(windows(&[1]))).unwrap();
     let again = only(Protocol::GetCommitments, &outputs);
     serves(&mut node, &again[0], &chain);
@@ -232,7 +232,7 @@ fn p9_3_a_txlist_that_a_tip_made_needless_is_looked_for_again_when_the_tip_goes_
     assert_eq!(node.status().missing_txlists, 0);
     let outputs = moves_tip(&mut node, 1, None);
     assert!(outputs.contains(&Output::App(Event::ExecuteAgain { from: 2 })));
-    assert_eq!((node.status().missing_txlists, node.status().lag), (1, 2));
+    assert_eq!((node.status().missing_txlists, node.status().lag), (1, Some(2)));
     let outputs = answering(&mut node, outputs, SECOND, &[&chain[1].1]);
     assert_eq!(only(Protocol::GetTxList, &outputs).len(), 1);
     assert_eq!((ready(&outputs), node.status().missing_txlists), (vec![2, 3], 0));
@@ -360,7 +360,7 @@ fn p6_9_a_page_across_the_end_of_the_schedule_is_used_up_to_there() {
     let head = greets(&mut node, 9);
     let page = only(Protocol::GetCommitments, &claims(&mut node, &head, 4));
     serves(&mut node, &page[0], &chain);
-    assert_eq!((node.head(), node.status().lag), (Some(2), 4));
+    assert_eq!((node.head(), node.status().lag), (Some(2), Some(2)));
     assert_eq!(charges(&node, 9), [0_i64; 0], "our schedule is no fault of its");
     let outputs = node.update(Update::Schedule(windows(&[1, 2]))).unwrap();
     let rest = only(Protocol::GetCommitments, &outputs);

@@ -142,6 +142,7 @@ pub(crate) fn peer(info: &PeerInfo) -> Value {
         },
         "subscribed": info.subscribed,
         "claimed_head": info.claimed_head,
+        "backed_head": info.backed_head,
     })
 }
 
@@ -156,6 +157,7 @@ pub(crate) fn status(status: &NetworkStatus, addresses: &[Multiaddr]) -> Value {
         "executed_to": node.executed_to,
         "best": node.best,
         "lag": node.lag,
+        "unbacked_claims": node.unbacked_claims,
         "syncing": node.syncing,
         "peers": node.peers,
         "accepted": stats.accepted,

@@ -51,7 +51,7 @@ async fn a_commitment_and_a_txlist_of_2_mib_reach_the_other_node<A: Runtime, B: 
 
     let status = bob.handle.status().await.expect("a running node");
     assert_eq!(status.node.head.map(|(number, _)| number), Some(TIP + 1));
-    assert_eq!((status.node.ready_to, status.node.lag, status.node.peers), (TIP + 1, 0, 1));
+    assert_eq!((status.node.ready_to, status.node.lag, status.node.peers), (TIP + 1, Some(0), 1));
     let peers = bob.handle.peers().await.expect("a running node");
     assert_eq!(peers.iter().map(|peer| peer.peer).collect::<Vec<_>>(), [from]);
     alice.stop().await;

@@ -411,6 +411,9 @@ pub struct Must {
     pub may_fork: bool,
     /// No honest node is behind the others for longer, while nothing is broken.
     pub behind_s: Option<u64>,
+    /// P11.1: no honest node names a height that nobody elected has signed, none says that it lags behind nothing while it has been behind, or
+    /// that it does not know while it has had honest peers, for more than a few seconds.
+    pub honest_figures: bool,
     /// One block in a hundred may take longer to a node.
     pub propagation_p99_ms: Option<f64>,
     /// No honest node charges another for more than absence (P7.2a), at any time.

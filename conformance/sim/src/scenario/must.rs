@@ -14,6 +14,10 @@ const RECOVERY: Duration = Duration::from_secs(40);
 /// Peers with which a node counts as found by the others. Ours: what ten real processes must come to, too.
 const ENOUGH: usize = 4;
 
+/// How long a node's figures may be behind what it could know, in seconds. Ours: two rounds of asking for heads while the chain moves, and the
+/// patience with which a claim is probed.
+const FIGURES_S: u64 = 5;
+
 /// Keeps an eye on what must hold.
 pub(crate) struct Keeper {
     must: Must,
@@ -24,6 +28,8 @@ pub(crate) struct Keeper {
     behind_since: Vec<Option<Time>>,
     /// Since when each has had too few peers, while it is up.
     lonely_since: Vec<Option<Time>>,
+    /// Since when each has said something of itself that does not hold.
+    wrong_since: Vec<Option<Time>>,
     /// The best head a second ago: what everybody has had time to hear of.
     best: u64,
 }
@@ -55,6 +61,7 @@ impl Keeper {
             troubled: troubled(scenario, begins),
             behind_since: vec![None; honest],
             lonely_since: vec![None; honest],
+            wrong_since: vec![None; honest],
             best: 0,
         }
     }
@@ -76,6 +83,7 @@ impl Keeper {
                     return Some(format!("txlist_mib: node {node} keeps {bytes} bytes of txlists, {mib} MiB are allowed"));
                 }
             }
+            best = best.max(world.status(node).sync_tip.block_number);
             let Some(most) = self.must.behind_s else { continue };
             if head >= self.best || is_troubled {
                 self.behind_since[node] = None;
@@ -86,7 +94,40 @@ impl Keeper {
                 return Some(format!("behind_s: node {node} is at {head}, others were at {} {:?} ago", self.best, now.since(since)));
             }
         }
+        let told = if self.must.honest_figures { self.wrong_figure(world, best, is_troubled) } else { None };
         self.best = best;
+        told
+    }
+
+    /// Somebody who says of the chain what nobody can know, or does not say what it could (P11.1).
+    fn wrong_figure(&mut self, world: &World, best: u64, is_troubled: bool) -> Option<String> {
+        let now = world.now();
+        for node in 0..self.honest {
+            let status = world.is_up(node).then(|| world.status(node));
+            if let Some(status) = &status
+                && status.best > best
+            {
+                return Some(format!("honest_figures: node {node} says {}, the best that anybody has signed is {best}", status.best));
+            }
+            let has_peers = || world.neighbours(node).into_iter().any(|peer| world.is_honest(peer));
+            let is_wrong = status.is_some_and(|status| match status.lag {
+                Some(lag) => lag == 0 && world.head(node) < self.best,
+                None => has_peers(),
+            });
+            if !is_wrong || is_troubled {
+                self.wrong_since[node] = None;
+                continue;
+            }
+            let since = *self.wrong_since[node].get_or_insert(now);
+            if now.since(since) > Duration::from_secs(FIGURES_S) {
+                let lag = world.status(node).lag;
+                return Some(format!(
+                    "honest_figures: node {node} is at {} and says lag {lag:?}; others were at {}",
+                    world.head(node),
+                    self.best
+                ));
+            }
+        }
         None
     }
 
