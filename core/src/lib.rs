@@ -166,7 +166,7 @@ pub use peer::gater::{ConnectionGater, GaterConfig, GaterFull, GaterRefusal, MAX
 pub use peer::ledger::{Cause, Change, Ledger, MAX_SCORE_CHANGES, Reason};
 pub use peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, MAX_LIMIT, RateLimit};
 pub use peer::outbound_limiter::OutboundLimiter;
-pub use peer::score::Standing;
+pub use peer::score::{Standing, application_score};
 pub use peer::subnet::{Cidr, Neighbours};
 pub use record::{OwnCommitment, Record};
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};

@@ -138,7 +138,7 @@ pub enum Action {
         /// The peer.
         peer: PeerId,
     },
-    /// Mirror a peer's score to gossipsub as its application score (P7.5).
+    /// Mirror a peer's score to gossipsub, as [`application_score`](crate::application_score) gives it (P7.5).
     SetScore {
         /// The peer.
         peer: PeerId,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use preconf_core::{
     Action, Bytes, ChannelId, ConnectionId, Event, Fault, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Source, Standing,
-    Update, message_id, preconfirmation_hash,
+    Update, application_score, message_id, preconfirmation_hash,
 };
 
 use super::check::{Failure, Violation};
@@ -55,6 +55,7 @@ impl World {
             Action::CancelRequest { .. } => {} // a late answer changes nothing
             Action::SetScore { peer, score } => {
                 if let Some(other) = node_of(&peer) {
+                    let score = application_score(score);
                     self.nodes[node].gossip.set_application_score(other, score);
                     if score < 0 && self.nodes[node].gossip.mesh.contains(&other) {
                         self.beat_soon(node);

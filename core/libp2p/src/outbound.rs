@@ -8,7 +8,7 @@ use libp2p_swarm::dial_opts::DialOpts;
 use multiaddr::Multiaddr;
 use preconf_core::{
     Action, DialFailure, DialId, Input, MAX_GOSSIP_BYTES, MessageId, PeerId, Protocol, PublishOutcome, RequestFailure, RequestId, Topic,
-    Verdict, message_id,
+    Verdict, application_score, message_id,
 };
 
 use crate::behaviour::points;
@@ -76,7 +76,7 @@ impl Net {
             }
             Action::SetScore { peer, score } => {
                 if let Some(peer) = to_libp2p(peer) {
-                    self.swarm.behaviour_mut().gossipsub.set_application_score(&peer, points(score)); // P7.5
+                    self.swarm.behaviour_mut().gossipsub.set_application_score(&peer, points(application_score(score))); // P7.5
                 }
             }
         }

@@ -38,6 +38,20 @@ const BAN_AT: i64 = -5 * POINT;
 /// How long on end a score must be that low. Source: P7.4.
 const BAN_AFTER: Duration = Duration::from_secs(30);
 
+/// The application score that gossipsub is given for a peer's score, both in millionths of a point (P7.5).
+///
+/// Gossipsub keeps whoever is below zero out of its mesh, and refuses them for a minute after that. The page wants it of the pruned alone (P7.4):
+/// a peer that was restarted, and owes nothing but its absence (P7.2a), would else hear no gossip for minutes. So a smaller debt is none there.
+///
+/// ```
+/// use preconf_core::{POINT, application_score};
+/// assert_eq!([POINT, -POINT / 4, -2 * POINT].map(application_score), [POINT, 0, 0]);
+/// assert_eq!(application_score(-2 * POINT - 1), -2 * POINT - 1, "pruned");
+/// ```
+pub const fn application_score(score: i64) -> i64 {
+    if score < 0 && score >= PRUNED_BELOW { 0 } else { score }
+}
+
 /// How do we deal with a peer (P7.4)?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
