@@ -40,7 +40,7 @@ use crate::time::Time;
 use crate::txlists::TxLists;
 
 const CONNECTED: usize = entry::<PeerId, Connected>()
-    + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, ConnectionInfo>() + entry::<Cidr, usize>())
+    + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, ConnectionInfo>() + entry::<Cidr, usize>() + TIMER)
     + 3 * TIMER;
 /// A dial under way.
 const DIAL: usize = entry::<DialId, [u64; 16]>();

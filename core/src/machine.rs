@@ -141,7 +141,10 @@ impl Core {
         }
         match input {
             Input::ConnectionOpened { peer, connection, direction, address, dial } => {
-                self.connection_opened(now, Opened { peer, connection, info: ConnectionInfo { direction, address }, dial });
+                self.connection_opened(
+                    now,
+                    Opened { peer, connection, info: ConnectionInfo { direction, address, since: now.mono }, dial },
+                );
             }
             Input::ConnectionClosed { peer, connection } => self.connection_closed(now, peer, connection),
             Input::DialFailed { dial, failure } => self.dial_failed(now, dial, failure),
@@ -261,6 +264,7 @@ impl Core {
                 Timer::MissingParent => self.parents_due(),
                 Timer::Ban(peer) => self.check_ban(peer),
                 Timer::NoCommonProtocol(peer) => self.use_checked(now, peer),
+                Timer::Replaced(peer, connection) => self.close_replaced(peer, connection),
                 Timer::Execute => self.execute_again(),
                 Timer::Decay => self.decay_scores(),
                 Timer::Redial(peer) => self.redial_due(now, peer),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 
-use crate::id::{CommandId, HeldId, PeerId, RequestId};
+use crate::id::{CommandId, ConnectionId, HeldId, PeerId, RequestId};
 
 /// Microseconds since the node started, by a clock that never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +107,8 @@ pub enum Timer {
     Ban(PeerId),
     /// A peer that speaks none of our protocols has had time to join a topic (P2.5).
     NoCommonProtocol(PeerId),
+    /// A connection of a peer that has a newer one has had its time (P8.5a).
+    Replaced(PeerId, ConnectionId),
     /// A block that the host could not execute is told again (P10.4).
     Execute,
     /// Scores decay (P7.3).

@@ -140,7 +140,10 @@ impl Executor {
             self.digest.write_u64(id);
             self.digest.write_u64(preconf_interpose::now());
             preconf_interpose::set_unix_offset(self.offsets.get(&task.node).copied().unwrap_or(0));
-            let is_done = task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready();
+            let is_done = {
+                let _of_whom = tracing::info_span!("node", id = task.node).entered();
+                task.future.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready()
+            };
             preconf_interpose::set_unix_offset(0);
             if is_done {
                 self.tasks.remove(&id);

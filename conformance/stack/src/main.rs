@@ -12,6 +12,8 @@ use std::{env, fs, thread};
 
 use clap::Parser;
 use preconf_stack::{Change, Report, Scenario, scenario};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 #[derive(Parser)]
 #[command(version, about = "Plays the shipped node, real libp2p included, in virtual time from one seed")]
@@ -49,6 +51,9 @@ struct Args {
     /// Write every event of every node, a line each.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "all"])]
     events: Option<PathBuf>,
+    /// Print log lines with their virtual time and node, of these targets: `info`, or `libp2p_gossipsub=debug,preconf_node=trace`.
+    #[arg(long, value_name = "TARGETS", conflicts_with_all = ["seeds", "all"])]
+    log: Option<Targets>,
     /// Play it again from the same seed with another file's events beside, and name the first that differs.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "all", "events"])]
     diff: Option<PathBuf>,
@@ -111,6 +116,13 @@ fn run(args: &Args) -> Result<ExitCode, String> {
 fn play_here(args: &Args, name: &str, seed: u64) -> Result<ExitCode, String> {
     preconf_interpose::fix_addresses().map_err(|error| format!("this program could not start itself anew: {error}"))?;
     let scenario = Scenario::find(name).map_err(|error| error.to_string())?;
+    if let Some(targets) = &args.log {
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(std::io::stderr)
+            .with_filter(targets.clone().with_target("preconf_stack", tracing::Level::INFO));
+        tracing_subscriber::registry().with(lines).init();
+    }
     let keeps_lines = args.events.is_some() || args.diff.is_some();
     let change = Change { nodes: args.nodes.map(|nodes| nodes as usize), seconds: args.seconds, keeps_lines };
     let played = scenario.play(seed, &change)?;

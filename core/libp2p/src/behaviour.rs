@@ -18,6 +18,7 @@ use preconf_core::{ChainId, ConnectionLimits, MAX_GOSSIP_BYTES, Neighbours, Prot
 use crate::codec::Codec;
 use crate::config::{GossipScores, NetConfig};
 use crate::net::NetError;
+use crate::newest::Newest;
 use crate::pending;
 
 /// How nodes of this protocol call their family in identify. Ours: nothing is decided by it.
@@ -42,11 +43,12 @@ pub(crate) struct Behaviour {
     pub(crate) blocked: libp2p_allow_block_list::Behaviour<BlockedPeers>,
     ping: libp2p_ping::Behaviour,
     identify: libp2p_identify::Behaviour,
-    pub(crate) gossipsub: Gossipsub,
     // One behaviour a protocol: a request to a behaviour with three of them goes to whichever the peer picks.
     get_head: Exchange,
     get_commitments: Exchange,
     get_txlist: Exchange,
+    // Last, since it forgets a peer's older connections for a newer one that nobody else refuses.
+    pub(crate) gossipsub: Newest<Gossipsub>,
 }
 
 impl Behaviour {
@@ -60,10 +62,10 @@ impl Behaviour {
             blocked: libp2p_allow_block_list::Behaviour::default(),
             ping: libp2p_ping::Behaviour::default(),
             identify: libp2p_identify::Behaviour::new(identify),
-            gossipsub: gossipsub(config, keypair, topics)?,
             get_head: exchange(config, Protocol::GetHead)?,
             get_commitments: exchange(config, Protocol::GetCommitments)?,
             get_txlist: exchange(config, Protocol::GetTxList)?,
+            gossipsub: Newest::new(gossipsub(config, keypair, topics)?),
         })
     }
 

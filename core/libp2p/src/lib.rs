@@ -43,6 +43,7 @@ mod config;
 mod ids;
 mod inbound;
 mod net;
+mod newest;
 mod outbound;
 mod pending;
 

@@ -228,7 +228,7 @@ mod tests {
                     reputation.disconnect(now, name);
                 }
                 1 | 2 => {
-                    let info = ConnectionInfo { direction: Direction::Inbound, address: None };
+                    let info = ConnectionInfo { direction: Direction::Inbound, address: None, since: Time::ZERO };
                     peers.open(now, name, (ConnectionId(who), info), false);
                     reputation.connect(cx, name);
                     let protocols = SupportedProtocols { get_head: who % 4 != 0, get_commitments: true, get_txlist: true, gossip: true };

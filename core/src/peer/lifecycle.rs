@@ -61,6 +61,8 @@ impl Core {
         }
         if is_leaving {
             self.cx.act(Action::CloseConnection { connection }); // the order to leave stands
+        } else if !is_first && is_new {
+            self.replace_older(now, &peer, connection); // P8.5a
         } else if is_first {
             self.make_room(now); // P8.4
             self.plan_exchange(now); // P8.10
@@ -71,6 +73,7 @@ impl Core {
     pub(crate) fn connection_closed(&mut self, now: Now, peer: PeerId, connection: ConnectionId) {
         let disconnected_by_us = self.peers.get(&peer).is_some_and(Connected::is_leaving);
         let Some((info, was_last)) = self.peers.close(now.mono, peer, connection) else { return };
+        self.cx.timers.cancel(Timer::Replaced(peer, connection));
         if let Some(ip) = info.address {
             self.gater.closed(ip);
         }

@@ -17,6 +17,7 @@ pub(crate) mod operator;
 pub(crate) mod outbound_limiter;
 pub(crate) mod pruning;
 pub(crate) mod remembered;
+pub(crate) mod replacing;
 pub(crate) mod reputation;
 pub(crate) mod score;
 pub(crate) mod subnet;

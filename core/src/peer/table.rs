@@ -46,6 +46,7 @@ pub(crate) struct ConnectionInfo {
     pub(crate) direction: Direction,
     /// The other end's address, if it has one.
     pub(crate) address: Option<IpAddr>,
+    pub(crate) since: Time,
 }
 
 /// Who opened the connections with a peer; in the order in which they leave (P8.4).
@@ -144,6 +145,14 @@ impl Peers {
     /// Is this connection of the peer's known already?
     pub(crate) fn has_connection(&self, peer: &PeerId, connection: ConnectionId) -> bool {
         self.connected.get(peer).is_some_and(|connected| connected.connections.contains_key(&connection))
+    }
+
+    /// A peer's other connections, oldest first, and since when each stands.
+    pub(crate) fn older_connections(&self, peer: &PeerId, newest: ConnectionId) -> Vec<(ConnectionId, Time)> {
+        let connections = self.connected.get(peer).into_iter().flat_map(|connected| &connected.connections);
+        let mut older: Vec<_> = connections.filter(|(id, _)| **id != newest).map(|(id, info)| (*id, info.since)).collect();
+        older.sort_by_key(|(id, since)| (*since, *id));
+        older
     }
 
     /// Of how many it is known what they may ask, the connected ones included.

@@ -9,7 +9,7 @@ use crate::id::ConnectionId;
 use crate::input::{Direction, SupportedProtocols};
 use crate::output::Output;
 use crate::peer::table::ConnectionInfo;
-use crate::time::Now;
+use crate::time::{Now, Time};
 
 fn peer(name: u8) -> PeerId {
     PeerId::from_bytes(&[0, 1, name]).expect("three bytes")
@@ -36,7 +36,7 @@ impl Bench {
         cx.config.max_requests_per_peer = max_per_peer;
         let (mut peers, mut reputation) = (Peers::new(&cx.config), Reputation::new(&cx.config));
         for name in names {
-            let info = ConnectionInfo { direction: Direction::Inbound, address: None };
+            let info = ConnectionInfo { direction: Direction::Inbound, address: None, since: Time::ZERO };
             peers.open(cx.now.mono, peer(*name), (ConnectionId(u64::from(*name)), info), false);
             reputation.connect(&mut cx, peer(*name));
             peers.identified(&peer(*name), SupportedProtocols { get_head: true, get_commitments: true, get_txlist: true, gossip: true });

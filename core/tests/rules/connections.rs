@@ -345,3 +345,54 @@ fn p7_1_a_remembered_peer_that_cannot_be_reached_is_charged_unless_the_lack_is_o
         assert_eq!(last(2), None, "a stranger is not remembered for being away");
     }
 }
+
+fn closed(outputs: &[Output]) -> Vec<ConnectionId> {
+    let close = |action| if let Action::CloseConnection { connection } = action { Some(connection) } else { None };
+    actions(outputs).into_iter().filter_map(close).collect()
+}
+
+#[test]
+fn p8_5a_a_peer_that_comes_again_keeps_its_newest_connection() {
+    let mut node = Node::new();
+    let (old, _) = node.link(peer(1), None, None);
+    node.wait(Duration::from_secs(5));
+    let (new, outputs) = node.link(peer(1), None, None);
+    assert_eq!(closed(&outputs), [], "what is asked over the old one has its time");
+    assert!(matches!(node.core.poll_timeout(), Some((at, _)) if at <= node.now.mono.after(Duration::from_secs(10))));
+    assert_eq!(closed(&node.wait(Duration::from_secs(9))), []);
+    assert_eq!(closed(&node.wait(SECOND)), [old]);
+    node.unlink(peer(1), old);
+    assert_eq!(closed(&node.wait(Duration::from_secs(60))), [], "the newest stays");
+    assert_eq!(node.status().peers, 1);
+    node.unlink(peer(1), new);
+}
+
+#[test]
+fn p8_5a_two_ends_that_dial_each_other_at_one_time_lose_neither_connection() {
+    let mut node = Node::new();
+    node.link(peer(1), None, None);
+    node.wait(Duration::from_secs(4));
+    node.link(peer(1), None, None);
+    assert_eq!(closed(&node.wait(Duration::from_secs(60))), []);
+}
+
+#[test]
+fn p8_5a_the_newest_is_never_refused_for_an_older_one_and_the_last_is_never_closed() {
+    let mut config = Config::new(CHAIN);
+    config.connections.per_peer = 3;
+    let mut node = Node::with(config);
+    let (first, _) = node.link(peer(1), None, None);
+    let (second, outputs) = node.link(peer(1), None, None);
+    assert_eq!(closed(&outputs), [], "there is room for a third");
+    let (third, outputs) = node.link(peer(1), None, None);
+    assert_eq!(closed(&outputs), [first], "and now for the next");
+    node.unlink(peer(1), first);
+    node.wait(Duration::from_secs(5));
+    node.link(peer(1), None, None);
+    node.unlink(peer(1), second);
+    let (fifth, _) = node.link(peer(1), None, None);
+    node.unlink(peer(1), fifth);
+    node.unlink(peer(1), third);
+    assert_eq!(closed(&node.wait(Duration::from_secs(60))), [], "one is left, whatever it had to make room for");
+    assert_eq!(node.status().peers, 1);
+}
