@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// How many there are of each key.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(bound(deserialize = "K: serde::Deserialize<'de> + Ord")))]
 pub(crate) struct Counts<K>(BTreeMap<K, usize>);
 
 impl<K> Default for Counts<K> {

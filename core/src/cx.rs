@@ -23,6 +23,7 @@ pub(crate) const MAX_OUTPUTS_WAITING: usize = 4 * MAX_OUTPUTS_PER_STEP;
 
 /// The ids that the machine hands out.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Mints {
     pub(crate) commands: Mint,
     pub(crate) requests: Mint,
@@ -36,6 +37,7 @@ pub(crate) struct Mints {
 
 /// What is lent to a part for one call.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Cx {
     pub(crate) config: Config,
     /// Both clocks, as this call brought them; the monotonic one never goes back.
@@ -44,8 +46,10 @@ pub(crate) struct Cx {
     pub(crate) dice: Dice,
     pub(crate) mint: Mints,
     pub(crate) stats: Stats,
+    #[cfg_attr(feature = "serde", serde(skip))]
     outputs: VecDeque<Output>,
     /// How many outputs waited when this call began.
+    #[cfg_attr(feature = "serde", serde(skip))]
     waited: usize,
 }
 

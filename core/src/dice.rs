@@ -50,6 +50,24 @@ impl Dice {
     }
 }
 
+/// Its seed, and how far it has come.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Dice {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (self.0.get_seed(), self.0.get_word_pos()).serialize(to)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Dice {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (seed, at): ([u8; 32], u128) = serde::Deserialize::deserialize(from)?;
+        let mut dice = Self::new(seed);
+        dice.0.set_word_pos(at);
+        Ok(dice)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -125,7 +125,7 @@ pub enum RequestError {
 
 /// Why a stranger's message is not accepted, by the rule that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Refusal {
     /// C1, T1, P6.4: not the container that it should be.
     #[error("malformed: {0}")]
@@ -328,6 +328,10 @@ mod tests {
         ];
         for (refusal, rule, verdict) in rows {
             assert_eq!((refusal.rule(), refusal.verdict()), (rule, verdict), "{refusal:?}");
+            #[cfg(feature = "serde")]
+            for name in [rule, refusal.row().label] {
+                assert_eq!(crate::serialize::find_name(name), Some(name), "a snapshot reads back what it counted");
+            }
         }
     }
 }

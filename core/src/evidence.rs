@@ -243,6 +243,7 @@ impl fmt::Display for Which {
 /// Invariant: `positions` holds the positions of `found`. The oldest falls off at the bound; only a signer that keeps on failing could be told
 /// again after that.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct EvidenceBook {
     found: VecDeque<((Address, u64, u64), Arc<Evidence>)>,
     positions: BTreeSet<(Address, u64, u64)>,

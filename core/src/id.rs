@@ -168,6 +168,7 @@ counted! {
 
 /// Hands out ids in order, from 1.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Mint(u64);
 
 impl Mint {

@@ -126,6 +126,8 @@ mod schedule;
 mod serialize;
 mod settle;
 mod settle_requests;
+#[cfg(feature = "serde")]
+mod snapshot;
 mod stats;
 mod status;
 mod sync;
@@ -170,6 +172,8 @@ pub use peer::score::{Standing, application_score};
 pub use peer::subnet::{Cidr, Neighbours};
 pub use record::{OwnCommitment, Record};
 pub use schedule::{EPOCH_SECS, LookaheadEntry, LookaheadEpoch, MAX_WINDOWS, ScheduleError, Window, windows_from_lookahead};
+#[cfg(feature = "serde")]
+pub use snapshot::Snapshot;
 pub use stats::{DiscoveryStats, Stats};
 pub use status::{PeerInfo, Status};
 pub use time::{Now, Time, Timer, UnixTime};

@@ -53,6 +53,7 @@ use crate::txlists::TxLists;
 /// # Ok::<(), preconf_core::ConfigError>(())
 /// ```
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Core {
     pub(crate) cx: Cx,
     pub(crate) schedule: Schedule,

@@ -7,6 +7,7 @@ use crate::output::Source;
 
 /// How something came to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Origin {
     /// By gossip. The message is named until its verdict is given.
     Gossip { peer: PeerId, message: Option<MessageId> },

@@ -74,6 +74,7 @@ pub(crate) enum Standing {
 
 /// The windows that are known.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Schedule {
     by_end: BTreeMap<u64, Window>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// Counters since the start, and a few levels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Stats {
     /// Gossip messages accepted.
     pub accepted: u64,
@@ -15,6 +16,7 @@ pub struct Stats {
     /// Gossip messages rejected.
     pub rejected: u64,
     /// Messages refused, by the label of their [`Refusal`](crate::Refusal), from gossip and responses.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serialize::by_name"))]
     pub refusals: BTreeMap<&'static str, u64>,
     /// Jobs started.
     pub jobs: u64,
@@ -29,6 +31,7 @@ pub struct Stats {
     /// Requests of peers dropped without an answer.
     pub requests_refused: u64,
     /// Connections that the gater refused once they stood, by the label of the [`GaterRefusal`](crate::GaterRefusal) (P8.1).
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serialize::by_name"))]
     pub connections_refused: BTreeMap<&'static str, u64>,
     /// Peers that had to leave because there were too many (P8.4).
     pub peers_pruned: u64,
@@ -52,6 +55,7 @@ pub struct Stats {
 
 /// Counters of discovery since the start, and a level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DiscoveryStats {
     /// Look-ups begun (P8.6).
     pub lookups: u64,

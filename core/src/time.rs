@@ -79,7 +79,7 @@ fn micros(span: Duration) -> u64 {
 
 /// Why the machine wants to be woken. A driver needs only the time; the reason is for logs and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Timer {
     /// A request of ours has had its time (P6.5).
     Request(RequestId),
@@ -123,11 +123,30 @@ pub enum Timer {
     Exchange,
 }
 
-/// The one table of deadlines.
-#[derive(Debug, Default)]
+/// The one table of deadlines. It is written down by timer; the order of the times follows.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "BTreeMap<Timer, Time>", into = "BTreeMap<Timer, Time>")
+)]
 pub(crate) struct Timers {
     by_time: BTreeSet<(Time, Timer)>,
     by_timer: BTreeMap<Timer, Time>,
+}
+
+#[cfg(feature = "serde")]
+impl From<BTreeMap<Timer, Time>> for Timers {
+    fn from(by_timer: BTreeMap<Timer, Time>) -> Self {
+        Self { by_time: by_timer.iter().map(|(timer, at)| (*at, *timer)).collect(), by_timer }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Timers> for BTreeMap<Timer, Time> {
+    fn from(timers: Timers) -> Self {
+        timers.by_timer
+    }
 }
 
 impl Timers {

@@ -15,6 +15,7 @@ const MAX_HEARD: usize = 4096;
 
 /// The first word of each elected signer at each number of a window.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Heard {
     words: BTreeMap<(u64, u64, Address), Said>,
 }

@@ -20,6 +20,7 @@ use crate::id::{HeldId, PeerId};
 
 /// What a held commitment waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Wait {
     /// Windows that cover its time.
     Schedule,
@@ -38,6 +39,7 @@ impl Wait {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Entry {
     pending: PendingCommitment,
     wait: Wait,
@@ -45,6 +47,7 @@ struct Entry {
 
 /// How many may be held.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Bounds {
     pub(crate) all: usize,
     pub(crate) per_peer: usize,
@@ -53,6 +56,7 @@ pub(crate) struct Bounds {
 
 /// The commitments that wait.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Held {
     bounds: Bounds,
     by_id: BTreeMap<HeldId, Entry>,

@@ -25,6 +25,7 @@ pub(crate) const MAX_FORKS: usize = 256;
 
 /// The linked commitments.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(try_from = "Written"))]
 pub(crate) struct LinkedChain {
     tip: SyncTip,
     by_hash: BTreeMap<B256, Arc<Accepted>>,
@@ -37,6 +38,55 @@ pub(crate) struct LinkedChain {
     ended: BTreeMap<(u64, Address), (u64, B256)>,
     next_ready: u64,
     max: usize,
+}
+
+/// How it is written down: each commitment once.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Written {
+    tip: SyncTip,
+    canonical: Vec<Arc<Accepted>>,
+    forks: Vec<Arc<Accepted>>,
+    by_position: BTreeMap<(u64, u64, Address), B256>,
+    ended: BTreeMap<(u64, Address), (u64, B256)>,
+    next_ready: u64,
+    max: usize,
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for LinkedChain {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { tip, canonical, forks, by_position, ended, next_ready, max, by_hash: _ } = self;
+        Written {
+            tip: *tip,
+            canonical: canonical.values().cloned().collect(),
+            forks: forks.values().cloned().collect(),
+            by_position: by_position.clone(),
+            ended: ended.clone(),
+            next_ready: *next_ready,
+            max: *max,
+        }
+        .serialize(to)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Written> for LinkedChain {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let Written { tip, canonical, forks, by_position, ended, next_ready, max } = written;
+        if canonical.windows(2).any(|pair| pair[0].block_number.checked_add(1) != Some(pair[1].block_number)) {
+            return Err("a chain with a gap");
+        }
+        let by_hash: BTreeMap<B256, Arc<Accepted>> = canonical.iter().chain(&forks).map(|one| (one.hash, one.clone())).collect();
+        if by_position.values().chain(ended.values().map(|(_, hash)| hash)).any(|hash| !by_hash.contains_key(hash)) {
+            return Err("a position of a commitment that is not kept");
+        }
+        let canonical = canonical.into_iter().map(|one| (one.block_number, one)).collect();
+        let forks = forks.into_iter().map(|one| ((one.block_number, one.hash), one)).collect();
+        Ok(Self { tip, by_hash, canonical, forks, by_position, ended, next_ready, max })
+    }
 }
 
 /// How a commitment stands to what is there (C9).

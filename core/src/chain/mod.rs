@@ -58,6 +58,7 @@ use crate::wire::v1::SignedCommitment;
 
 /// What is looked at once more, because something changed under it.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum Again {
     /// It waited for the schedule, and windows came.
     ForSchedule(HeldId),
@@ -72,6 +73,7 @@ enum Again {
 
 /// The commitments of a node: which hold, which are on their way to a verdict.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ChainState {
     linked: LinkedChain,
     verifying: Verifying,

@@ -12,6 +12,7 @@ use crate::wire::v1::SignedCommitment;
 
 /// A commitment on its way to a verdict.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct PendingCommitment {
     pub(crate) signed: Arc<SignedCommitment>,
     /// Its preconfirmation hash.

@@ -17,6 +17,7 @@ use crate::chain::pending::PendingCommitment;
 
 /// Our own commitments whose records are being written.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Recording {
     by_hash: BTreeMap<B256, PendingCommitment>,
     /// What builds on them, first come first.

@@ -73,6 +73,7 @@ pub(crate) struct Proven {
 
 /// A commitment is concluded, and so is all that waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Completed {
     /// Where that first one came from.
     pub(crate) origin: Origin,

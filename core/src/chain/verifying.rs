@@ -18,6 +18,7 @@ use crate::origin::Origin;
 pub(crate) const MAX_VERIFYING: usize = 1024;
 
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Entry {
     pending: PendingCommitment,
     /// What the job found: `Some(None)` when nobody can have signed it.
@@ -26,6 +27,7 @@ struct Entry {
 
 /// Commitments whose signers are being recovered.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Verifying {
     by_job: BTreeMap<JobId, Entry>,
     gossip_of: Counts<PeerId>,

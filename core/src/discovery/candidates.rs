@@ -32,6 +32,7 @@ pub(crate) const MAX_FAILURES: u32 = 8;
 
 /// A node that we might connect to.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Candidate {
     pub(crate) record: NodeRecord,
     /// Where each of its addresses lies, as far as that counts (P8.3).
@@ -99,6 +100,7 @@ pub(crate) enum Taken {
 
 /// The candidates.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Candidates {
     max_per_neighbourhood: usize,
     by_peer: BTreeMap<PeerId, Candidate>,

@@ -22,6 +22,7 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(60);
 
 /// The look-ups.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Lookups {
     under_way: Option<LookupId>,
     /// When the last one began.

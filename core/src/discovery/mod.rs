@@ -36,6 +36,7 @@ use crate::time::Time;
 
 /// What the machine knows of nodes that it might connect to.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Discovery {
     pub(crate) lookups: Lookups,
     pub(crate) candidates: Candidates,

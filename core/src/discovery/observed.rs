@@ -36,6 +36,7 @@ const ADVERTISE_EVERY: Duration = Duration::from_secs(300);
 
 /// What peers said.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ObservedAddresses {
     observations: BTreeMap<Cidr, Observation>,
     /// When an address was advertised last, for each family.
@@ -45,6 +46,7 @@ pub(crate) struct ObservedAddresses {
 
 /// What a neighbourhood said last.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Observation {
     at: Time,
     address: IpAddr,

@@ -16,6 +16,7 @@ const RETH_UNIT: i64 = POINT / 16;
 
 /// Something that a peer did and that changes its score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Conduct {
     /// Sent gossip that we accepted.
     GossipAccepted,

@@ -50,6 +50,7 @@ const STEADY: Duration = Duration::from_secs(60);
 
 /// A dial under way.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Dial {
     peer: PeerId,
     /// Our user's command, if it was one.
@@ -69,6 +70,7 @@ enum Pause {
 
 /// A peer that we stay connected to.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Static {
     /// Tried in turn.
     addresses: Vec<String>,
@@ -80,6 +82,7 @@ struct Static {
 
 /// What we dial.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Dials {
     by_id: BTreeMap<DialId, Dial>,
     statics: BTreeMap<PeerId, Static>,

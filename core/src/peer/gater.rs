@@ -155,6 +155,7 @@ pub struct PeerState {
 
 /// An operator's lists, and the counts behind P8.1 and P8.3.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnectionGater {
     redial_limit: Option<u32>,
     redial_period: Duration,
@@ -170,6 +171,7 @@ pub struct ConnectionGater {
 
 /// Dials of one address in the period that started then.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Dials {
     start: Time,
     count: u32,

@@ -20,6 +20,7 @@ pub const MAX_SCORE_CHANGES: usize = 64;
 
 /// What caused a change of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Cause {
     /// A gossip message.
     Message(MessageId),
@@ -31,6 +32,7 @@ pub enum Cause {
 
 /// Why a score changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Reason {
     /// The peer did something.
     Conduct(Conduct),
@@ -63,13 +65,18 @@ impl Reason {
     }
 }
 
+/// A rule's number.
+type Name = &'static str;
+
 /// One change of a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Change {
     /// When.
     pub at: Time,
     /// Number of the rule in the [`protocol`](crate::protocol): the one that was broken, where one was.
-    pub rule: &'static str,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serialize::named"))]
+    pub rule: Name,
     /// Why.
     pub reason: Reason,
     /// What caused it.
@@ -102,6 +109,7 @@ pub struct Change {
 /// assert_eq!(ledger.explain(now).iter().map(|line| line.delta).sum::<i64>(), -7_600_000);
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ledger {
     rules: Arc<ScoreRules>,
     score: Score,
@@ -111,6 +119,7 @@ pub struct Ledger {
 
 /// The score right after the last change that is no longer kept.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Opening {
     at: Time,
     score: i64,

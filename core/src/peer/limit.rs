@@ -72,12 +72,14 @@ impl RateLimit {
 /// assert_eq!(limiter.next_admit_at(now), Time::from_millis(1_255));
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limiter {
     rule: RateLimit,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 enum State {
     /// Credit at a time. One event costs `window` in microseconds, one microsecond brings `limit`.
     Bucket { credit: u128, at: Time },
@@ -175,6 +177,7 @@ impl ByteLimit {
 
 /// One key's state under a [`ByteLimit`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ByteBudget {
     rule: ByteLimit,
     start: Option<Time>,

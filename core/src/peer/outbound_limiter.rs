@@ -25,6 +25,7 @@ use crate::time::Time;
 /// assert_eq!(limiter.next_admit_at(Time::from_millis(80)), Some(Time::from_millis(10_080)));
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OutboundLimiter {
     slots: usize,
     window: Duration,

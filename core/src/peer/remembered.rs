@@ -21,6 +21,7 @@ pub(crate) const MAX_REMEMBERED: usize = 4096;
 
 /// What is remembered of each peer.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Remembered<T> {
     connected: BTreeMap<PeerId, Entry<T>>,
     away: BTreeMap<PeerId, Entry<T>>,
@@ -29,6 +30,7 @@ pub(crate) struct Remembered<T> {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Entry<T> {
     what: T,
     last_seen: Time,

@@ -31,6 +31,7 @@ use crate::time::{Time, Timer, UnixTime};
 
 /// What is known of a peer's conduct.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Account {
     ledger: Ledger,
     /// The score that gossipsub was told last.
@@ -48,6 +49,7 @@ pub(crate) struct StandingChange {
 
 /// The reputation of all remembered peers.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Reputation {
     rules: Arc<ScoreRules>,
     trusted: BTreeSet<PeerId>,

@@ -54,7 +54,7 @@ pub const fn application_score(score: i64) -> i64 {
 
 /// How do we deal with a peer (P7.4)?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Standing {
     /// Like with any other.
     Healthy,
@@ -80,6 +80,7 @@ impl Standing {
 
 /// A peer's points at `as_of`, and what decides the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Score {
     pub(crate) points: i64,
     pub(crate) as_of: Time,
@@ -91,6 +92,7 @@ pub(crate) struct Score {
 
 /// What one window has seen so far (P7.2). One window counts both ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Window {
     start: Time,
     taken: i64,

@@ -88,6 +88,7 @@ impl fmt::Debug for Cidr {
 /// How many connections lead to each neighbourhood (P8.3)? At most one entry for each that is counted: the machine counts those that stand,
 /// the glue those that are in their handshake.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Neighbours {
     max: u32,
     exempt_private: bool,

@@ -24,6 +24,7 @@ use crate::wire::topics::{Protocol, Topic};
 
 /// What is known of a connected peer.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Connected {
     connections: BTreeMap<ConnectionId, ConnectionInfo>,
     pub(crate) protocols: SupportedProtocols,
@@ -42,6 +43,7 @@ pub(crate) struct Connected {
 
 /// A connection's direction and address.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ConnectionInfo {
     pub(crate) direction: Direction,
     /// The other end's address, if it has one.
@@ -68,6 +70,7 @@ pub(crate) struct Staying {
 
 /// What a peer may still ask of us, and we of it.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Allowances {
     /// What it may ask over the limit before that is a fault, by protocol (P6.6).
     over_limit: [Limiter; 3],
@@ -89,6 +92,7 @@ const OVER_LIMIT_WINDOW: Duration = Duration::from_secs(60);
 
 /// The limits of a configuration.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Limits {
     requests: RateLimit,
     responses: ByteLimit,
@@ -115,6 +119,7 @@ impl Limits {
 
 /// The peers.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Peers {
     limits: Limits,
     pub(super) max_requests_per_peer: usize,

@@ -31,6 +31,7 @@ const WORDS_OF_WINDOW: usize = 1024;
 
 /// What was said about one block number of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Said {
     /// The preconfirmation hash.
     pub(crate) hash: B256,
@@ -67,6 +68,7 @@ pub(crate) fn contradicts_in_window<T>(
 
 /// One word of one of our keys.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Word {
     said: Said,
     parent: B256,
@@ -93,6 +95,7 @@ pub(crate) struct Settled {
 
 /// What our own keys have committed to, in this process and in those before it that were restored.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct OwnCommitments {
     /// By window's end, block number and signer: what is forgotten first comes first.
     words: BTreeMap<(u64, u64, Address), Word>,

@@ -32,6 +32,7 @@ pub(crate) const MAX_INQUIRY_ITEMS: usize = ANSWERS * ITEMS as usize;
 
 /// A window that is being asked about.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Open {
     window_end: u64,
     /// The first block that is asked for next: behind the last full page.
@@ -44,6 +45,7 @@ struct Open {
 
 /// A commitment of ours that waits until peers have said what they hold of its window.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Waiting {
     pub(crate) window_end: u64,
     /// The first block that they are asked for.
@@ -56,6 +58,7 @@ pub(crate) struct Waiting {
 
 /// What waits, and the window that is asked about.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Inquiry {
     open: Option<Open>,
     /// The outbox bounds how many there are.

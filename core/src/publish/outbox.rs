@@ -38,6 +38,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A message of ours on its way out.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Outgoing {
     data: Bytes,
     /// With gossip right now; otherwise it waits, or is out.
@@ -54,6 +55,7 @@ impl Outgoing {
 
 /// A block whose txlist we publish with its commitment.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct OwnBlock {
     pub(crate) signed: Box<SignedCommitment>,
     /// Is the record of it on disk already (P5.9a)?
@@ -64,6 +66,7 @@ pub(crate) struct OwnBlock {
 
 /// Our own messages on their way out, by the command that wants each.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Outbox {
     /// A command has one message, or two: the commitment is tried before its txlist (T5).
     outgoing: BTreeMap<(CommandId, Topic), Outgoing>,

@@ -20,6 +20,7 @@ const MAX_PEERS: usize = 32;
 
 /// One publication, and who has shown it.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Publication {
     command: CommandId,
     block_number: u64,
@@ -29,6 +30,7 @@ struct Publication {
 
 /// The latest publications of ours.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Receipts {
     publications: VecDeque<Publication>,
 }

@@ -53,6 +53,7 @@ const REQUEST: usize = entry::<RequestId, Sent>() + size_of::<[u64; 8]>()
 
 /// A request that is with a peer, or waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Sent {
     pub(crate) peer: PeerId,
     pub(crate) protocol: Protocol,
@@ -63,6 +64,7 @@ pub(crate) struct Sent {
 
 /// A request of our user's that waits for its peer (P6.7).
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Waiting {
     sent: Sent,
     body: Bytes,
@@ -86,6 +88,7 @@ pub(crate) struct Askable<'a> {
 
 /// The table of what we asked.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Requests {
     sent: BTreeMap<RequestId, Sent>,
     /// In the order in which they came, since ids ascend.

@@ -28,6 +28,7 @@ const SERVED: usize = entry::<[u64; 8], [u64; 8]>();
 
 /// Requests of others that are being answered.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Serving {
     channels: BTreeMap<ChannelId, PeerId>,
     per_peer: Counts<PeerId>,

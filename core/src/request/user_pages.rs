@@ -20,6 +20,7 @@ use crate::wire::v1::{MAX_COMMITMENTS_PER_RESPONSE, SignedCommitment};
 
 /// A page for our user whose signers are being recovered.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Page {
     peer: PeerId,
     command: CommandId,
@@ -41,6 +42,7 @@ pub(crate) struct Checked {
 
 /// The pages for our user that are being checked.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct UserPages {
     pages: BTreeMap<RequestId, Page>,
     by_job: BTreeMap<JobId, (RequestId, usize)>,

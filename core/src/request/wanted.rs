@@ -35,6 +35,7 @@ impl Whom {
 
 /// Why we ask, and so who gets the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) enum Purpose {
     /// A peer's head, for catch-up (P6.9) or for our user.
     Head { command: Option<CommandId> },

@@ -21,6 +21,7 @@ const MAX_HEAD: u64 = u64::MAX - 1;
 
 /// What one peer claims.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct ClaimedHead {
     head: u64,
     /// The highest number of a commitment of its that passed C7; never above `head`.
@@ -35,6 +36,7 @@ struct ClaimedHead {
 
 /// The claimed heads of connected peers.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct ClaimedHeads {
     of: BTreeMap<PeerId, ClaimedHead>,
 }

@@ -30,6 +30,7 @@ pub(crate) struct PeerCount {
 
 /// Who is asked for its head.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct HeadQueries {
     /// When our head moved last.
     moved: Option<Time>,

@@ -60,6 +60,7 @@ const PARENT_GRACE: Duration = Duration::from_millis(100);
 
 /// What we know of others' heads, and the catch-up that follows from it.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct CatchUp {
     claims: ClaimedHeads,
     queries: HeadQueries,

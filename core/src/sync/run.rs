@@ -17,6 +17,7 @@ const MAX_BARRED: usize = 1024;
 
 /// Where a page is.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Page {
     /// It waits for a peer.
     Wanted,
@@ -44,6 +45,7 @@ impl Page {
 
 /// One page: its length and how far it is.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Slot {
     pub(super) count: u32,
     pub(super) page: Page,
@@ -58,6 +60,7 @@ impl Slot {
 
 /// Why a peer is not asked again for a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum Bar {
     /// It did not answer.
     Unanswered,
@@ -67,6 +70,7 @@ pub(super) enum Bar {
 
 /// A catch-up under way.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Run {
     /// Our head when it began.
     pub(super) from: u64,

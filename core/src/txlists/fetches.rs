@@ -32,6 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A txlist that an accepted commitment refers to and that is not here.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Fetch {
     number: u64,
     /// Who sent the commitment: asked first (P5.6).
@@ -44,6 +45,7 @@ struct Fetch {
 
 /// The txlists that are missing.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Fetches {
     by_hash: BTreeMap<B256, Fetch>,
     due: BTreeSet<(u64, B256)>,

@@ -22,6 +22,7 @@ pub(crate) const MAX_HASHING_BYTES: usize = 64 << 20;
 
 /// A txlist whose hash is being computed.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Unhashed {
     /// The hash that it is said to have.
     pub(crate) hash: B256,
@@ -33,6 +34,7 @@ pub(crate) struct Unhashed {
 
 /// The txlists whose hashes are being computed.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Hashing {
     by_job: BTreeMap<JobId, Unhashed>,
     bytes: usize,

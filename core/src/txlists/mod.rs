@@ -75,6 +75,7 @@ pub(crate) struct TxListRuling {
 
 /// The txlists of a node: here, being hashed, or missing.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct TxLists {
     store: TxListStore,
     hashing: Hashing,
@@ -84,6 +85,18 @@ pub(crate) struct TxLists {
 }
 
 impl TxLists {
+    /// What a snapshot names and does not hold.
+    #[cfg(feature = "serde")]
+    pub(crate) fn named(&self) -> impl Iterator<Item = (B256, &Bytes)> {
+        self.store.named()
+    }
+
+    /// Gives the lists of a snapshot their bytes back, or names one that is missing.
+    #[cfg(feature = "serde")]
+    pub(crate) fn fill(&mut self, find: impl FnMut(&B256) -> Option<Bytes>) -> Result<(), B256> {
+        self.store.fill(find)
+    }
+
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             store: TxListStore::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),

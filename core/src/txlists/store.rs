@@ -24,9 +24,27 @@ struct Stored {
     orphan_of: Option<PeerId>,
 }
 
+/// What a commitment refers to was hashed, so its name is enough, and whoever takes a snapshot has its bytes beside it; an orphan's are in it.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Stored {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let orphan = self.orphan_of.map(|peer| (peer, &self.txlist));
+        orphan.serialize(to)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Stored {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let orphan: Option<(PeerId, Bytes)> = serde::Deserialize::deserialize(from)?;
+        Ok(orphan.map_or(Self { txlist: Bytes::new(), orphan_of: None }, |(peer, txlist)| Self { txlist, orphan_of: Some(peer) }))
+    }
+}
+
 /// The numbers of the kept commitments that refer to a hash, and how many there are at each (T6). The lowest that is still needed decides who
 /// falls off first.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct References(BTreeMap<u64, usize>);
 
 impl References {
@@ -42,6 +60,7 @@ impl References {
 
 /// The bytes of txlists.
 #[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct TxListStore {
     lists: BTreeMap<B256, Stored>,
     references: BTreeMap<B256, References>,
@@ -54,6 +73,21 @@ pub(crate) struct TxListStore {
 }
 
 impl TxListStore {
+    /// What a snapshot names and does not hold.
+    #[cfg(feature = "serde")]
+    pub(crate) fn named(&self) -> impl Iterator<Item = (B256, &Bytes)> {
+        self.lists.iter().filter(|(_, stored)| stored.orphan_of.is_none()).map(|(hash, stored)| (*hash, &stored.txlist))
+    }
+
+    /// Gives a store of a snapshot its bytes back, or names those that are missing.
+    #[cfg(feature = "serde")]
+    pub(crate) fn fill(&mut self, mut find: impl FnMut(&B256) -> Option<Bytes>) -> Result<(), B256> {
+        for (hash, stored) in self.lists.iter_mut().filter(|(_, stored)| stored.orphan_of.is_none()) {
+            stored.txlist = find(hash).ok_or(*hash)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn new(max_referenced_bytes: usize, max_orphan_bytes: usize, max_orphan_bytes_per_peer: usize) -> Self {
         Self {
             lists: BTreeMap::new(),

@@ -29,7 +29,7 @@ pub const MAX_GOSSIP_BYTES: usize = 10 << 20;
 
 /// Why bytes are not the container that they should be (P3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum DecodeError {
     /// A container of a fixed size has another one.
     #[error("{len} bytes where {expected} are needed")]

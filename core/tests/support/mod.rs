@@ -16,6 +16,8 @@ pub(crate) struct Node {
     pub(crate) now: Now,
     /// Is every record confirmed as soon as it comes out?
     pub(crate) disk_works: bool,
+    host_rules: Vec<HostRule>,
+    drains: u32,
     connections: u64,
     channels: u64,
 }
@@ -39,7 +41,9 @@ impl Node {
 
     pub(crate) fn unscheduled(config: Config) -> Self {
         let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(START + 1) };
-        Self { core: Core::new(config, [7; 32], now).expect("a good configuration"), now, disk_works: true, connections: 0, channels: 0 }
+        let host_rules = config.parent_rules.host.clone();
+        let core = Core::new(config, [7; 32], now).expect("a good configuration");
+        Self { core, now, disk_works: true, host_rules, drains: 0, connections: 0, channels: 0 }
     }
 
     /// Connected to peers that speak everything and have joined both topics; its disk has been there for ever.
@@ -129,8 +133,29 @@ impl Node {
                 Output::Net(_) | Output::App(_) => outputs.push(output),
             }
         }
+        self.drains += 1;
+        if self.drains < 16 || self.drains.is_power_of_two() {
+            self.go_on_from_a_snapshot(); // some moments of every life, and each of a short one
+        }
         outputs
     }
+
+    /// Whatever a test shows of a machine holds for one that goes on from a snapshot of it.
+    #[cfg(feature = "serde")]
+    pub(crate) fn go_on_from_a_snapshot(&mut self) {
+        let Some(snapshot) = self.core.snapshot() else { return };
+        let bytes = postcard::to_allocvec(&snapshot).expect("values of known lengths");
+        let lists: std::collections::BTreeMap<B256, Bytes> =
+            self.core.snapshot_txlists().map(|(hash, list)| (hash, list.clone())).collect();
+        let mut from = postcard::Deserializer::from_bytes(&bytes);
+        let core =
+            Core::from_snapshot(&mut from, self.host_rules.clone(), |hash| lists.get(hash).cloned()).expect("what was written is read");
+        assert_eq!(postcard::to_allocvec(&core.snapshot().expect("nothing waits")).expect("likewise"), bytes, "one machine, one snapshot");
+        self.core = core;
+    }
+
+    #[cfg(not(feature = "serde"))]
+    pub(crate) fn go_on_from_a_snapshot(&mut self) {}
 
     pub(crate) fn gossip(&mut self, from: u8, topic: Topic, data: impl Into<Bytes>) -> Vec<Output> {
         let input = gossip(from, topic, data);

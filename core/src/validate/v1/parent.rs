@@ -8,9 +8,11 @@ use alloy_primitives::U256;
 
 use crate::wire::v1::Preconfirmation;
 
+type HostName = &'static str;
+
 /// The parent rule that a child breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ParentRule {
     /// Its number is not the parent's plus one.
     BlockNumber,
@@ -25,7 +27,7 @@ pub enum ParentRule {
     /// Its window lies before the parent's.
     Window,
     /// A rule of the host's, by its name.
-    Host(&'static str),
+    Host(#[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serialize::named"))] HostName),
 }
 
 /// A rule of the host's: a name, and a pure function of parent and child that says whether it holds.
