@@ -296,6 +296,7 @@ pub fn ending(ending: Ending) -> String {
         Ending::Closed => "the node ended".to_owned(),
         Ending::Full => "the trace was full; the node went on".to_owned(),
         Ending::Oversized => "a step was too large for the trace; the node went on".to_owned(),
+        Ending::Continued => "the node went on, and the next segment has what followed".to_owned(),
         Ending::Broken => "the machine did not come back from the last step".to_owned(),
         Ending::Cut { offset } => format!("cut: the record at byte {offset} is not whole"),
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use preconf_core::{Change, Now, PeerId};
+use preconf_core::{B256, Bytes, Change, Now, PeerId};
 use preconf_replay::{Parting, Relived, words};
 use preconf_report::{Reliving, Report, RunKind, Summary};
 use preconf_trace::Replay;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// `preconf-conformance replay`.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The trace, as `preconf run --record FILE` or the simulator writes it.
+    /// The trace, as `preconf run --record FILE` or the simulator writes it, or a segment of `preconf run --record-ring DIR` in its place.
     file: PathBuf,
     /// Stop after this step and show it.
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
@@ -45,7 +45,9 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
 
 fn open(path: &Path) -> Result<Replay<BufReader<File>>, Box<dyn Error>> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(Replay::open(BufReader::new(file)).map_err(|error| format!("{}: {error}", path.display()))?)
+    // What a segment of a ring names lies beside it.
+    let txlist = |hash: &B256| std::fs::read(path.with_file_name("txlists").join(hash.to_string())).ok().map(Bytes::from);
+    Ok(Replay::segment(BufReader::new(file), &[], txlist).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> String {
@@ -76,6 +78,9 @@ fn relive(args: &ReplayArgs) -> Result<bool, Box<dyn Error>> {
     }
     let header = replay.header();
     println!("chain {}, recorded by version {}, started at {}", header.config.chain_id.0, header.build, words::now(header.start));
+    if replay.steps_before() > 0 {
+        println!("{} steps of this node's life are in segments before it", replay.steps_before());
+    }
     match (&relived.difference, &relived.error) {
         (Some(difference), _) => println!("{} steps match, then the machine says something else:\n{difference}", relived.steps - 1),
         (None, Some(error)) => println!("{} steps match, then: {error}", relived.steps),

@@ -10,6 +10,7 @@ mod faults;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,10 +20,12 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, join3, ready, select};
 use multiaddr::Multiaddr;
-use preconf_core::{Action, Command, CommandId, ConnectionId, Event, Input, JobDone, Outcome, Output, PeerId, Record, Storage, Update};
+use preconf_core::{
+    Action, Command, CommandId, Config, ConnectionId, Core, Event, Input, JobDone, Outcome, Output, PeerId, Record, Storage, Update,
+};
 use preconf_libp2p::{Net, NetEvent, Transport};
 use preconf_store::{Done, Store};
-use preconf_trace::Recorder;
+use preconf_trace::{Recorder, Segments};
 
 use crate::clock::{Alarm, Clock};
 use crate::config::NetworkConfig;
@@ -32,7 +35,8 @@ use crate::events::{self, EventSender, NetworkEvent, NetworkEvents};
 use crate::handle::{self, CommandQueue, NetworkCommand, NetworkHandle, NetworkStatus, PeerLists};
 use crate::jobs::{JobRunner, Jobs, MAX_UNDER_WAY};
 use crate::machine::Machine;
-use crate::record;
+use crate::record::{self, Behind, RecordConfig};
+use crate::ring::Ring;
 
 /// Steps before other tasks of the same thread get their turn. Ours: it bounds their number, not their time. Most steps take microseconds; one
 /// that recovers two signatures here, or names a gossip message of megabytes, takes far longer.
@@ -97,16 +101,7 @@ impl NetworkDriver {
         let seed = config.seed.map_or_else(random_seed, Ok).map_err(StartError::Entropy)?;
         let max_jobs = config.core.max_jobs_per_peer.min(MAX_UNDER_WAY);
         let runner: Arc<dyn JobRunner> = environment.jobs.into();
-        let record = config.record.map(|record| match record.open() {
-            Ok(file) => Ok(record::tape(file, record.max_bytes, Arc::clone(&runner))),
-            Err(source) => Err(StartError::Record { path: record.path, source }),
-        });
-        let (tape, rest) = record.transpose()?.unzip();
-        let core = Recorder::start(config.core, seed, environment.clock.now(), tape)?;
-        let mut machine = Machine::new(core, rest, environment.clock);
-        for records in pieces(environment.records) {
-            machine.update(Update::Restore(records)).expect("what was kept is always taken back");
-        }
+        let machine = start(config.core, seed, config.record, &runner, environment.clock, environment.records)?;
         let mut net = Net::new(config.net, config.keypair, environment.transport, environment.executor)?;
         for address in config.listen {
             net.listen(address.clone()).map_err(|source| StartError::Listen { address, source: Box::new(source) })?;
@@ -416,6 +411,41 @@ enum Next {
     Event(NetEvent),
     /// Nobody has anything to say, and small jobs wait.
     Idle,
+}
+
+/// Starts the machine, gives back to it what was kept, and records it if it is to be.
+fn start(
+    config: Config,
+    seed: [u8; 32],
+    record: Option<RecordConfig>,
+    runner: &Arc<dyn JobRunner>,
+    clock: Box<dyn Clock>,
+    records: Vec<Record>,
+) -> Result<Machine, StartError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::Record { path, source }
+    };
+    let now = clock.now();
+    let kept = pieces(records).into_iter().map(Update::Restore);
+    if let Some(record) = record.as_ref().filter(|record| record.is_ring) {
+        // What was kept is in the first snapshot: as a step it would fill the ring with txlists that are there already.
+        let mut core = Core::new(config.clone(), seed, now)?;
+        kept.into_iter().for_each(|update| core.handle_update(now, update).expect("what was kept is always taken back"));
+        let ring = Ring::open(&record.path, record.max_bytes).map_err(failed(&record.path))?;
+        let (to, rest) = record::behind(ring, Arc::clone(runner));
+        let segments = Segments { bytes: record.segment_bytes(), begin: Behind::begin_segment };
+        return Ok(Machine::new(Recorder::in_segments(core, &config, seed, to, segments), Some(rest), clock));
+    }
+    let tape = record.map(|record| {
+        let file = record.open().map_err(failed(&record.path))?;
+        Ok::<_, StartError>(record::tape(file, record.max_bytes, Arc::clone(runner)))
+    });
+    let (tape, rest) = tape.transpose()?.unzip();
+    let core = Recorder::start(config, seed, now, tape)?;
+    let mut machine = Machine::new(core, rest, clock);
+    kept.for_each(|update| machine.update(update).expect("what was kept is always taken back"));
+    Ok(machine)
 }
 
 /// Gives other tasks of the same thread their turn, under any executor.

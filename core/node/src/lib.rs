@@ -90,6 +90,7 @@ mod jobs;
 mod machine;
 mod record;
 mod resolve;
+mod ring;
 mod signer;
 
 pub use clock::Clock;

@@ -4,7 +4,11 @@
 //! the threads that slow work has. A disk that stays more than [`MAX_BEHIND_BYTES`] behind, or fails, ends the recording with one warning;
 //! the node goes on.
 //!
-//! Every start of a node begins a new file, because only a start brings a machine into the state of its trace. The file before becomes
+//! A *ring* ([`RecordConfig::ring`]) has the last of what happened, in segments that each begin with a snapshot of the machine, across
+//! starts: what was last night is there in the morning. What ends a segment early, a disk that is full or behind, costs what happens until the
+//! next one is begun.
+//!
+//! Else every start of a node begins a new file, and only a start brings a machine into the state of its trace. The file before becomes
 //! `FILE.1`, that one `FILE.2`, and so on; the oldest goes. So what is on the disk always replays from its beginning, and what one setting
 //! of `keep` leaves is never more than `max_bytes * (keep + 1)`; files of an earlier, larger `keep` are not touched. A node that fills its file
 //! goes on unrecorded.
@@ -14,6 +18,7 @@
 //! is kept for each peer: a step that is left out would leave the rest without a replay. So a trace shows the time from a start until it is
 //! full, with one warning in the log where it ends; it is no evidence that nothing came after.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -22,10 +27,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::oneshot;
-use preconf_core::ConfigError;
-use preconf_trace::Tape;
+use preconf_core::{B256, Bytes, ConfigError};
+use preconf_trace::{NamedTxLists, Tape};
 
 use crate::jobs::JobRunner;
+use crate::ring::Ring;
 
 /// Most bytes that may wait for the disk. Ours: sixteen of the longest txlists.
 const MAX_BEHIND_BYTES: usize = 32 << 20;
@@ -39,11 +45,13 @@ const MAX_BEHIND_BYTES: usize = 32 << 20;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordConfig {
-    /// The file. One that is there becomes `FILE.1`.
+    /// The file; one that is there becomes `FILE.1`. Of a ring: the folder.
     pub path: PathBuf,
+    /// Is it a ring of segments, which is never full? Default: no.
+    pub is_ring: bool,
     /// How many earlier files are kept. Default 3. Ours: those of a node that crashes a few times before somebody looks.
     pub keep: u32,
-    /// Most bytes of one file. Default 256 MiB. Ours: hours of a calm network; a flood fills it in minutes or less, since what
+    /// Most bytes of one file; of a ring, of all that is in its folder, txlists included. Default 256 MiB, of a ring 1 GiB. Ours: hours of a calm network; a flood fills it in minutes or less, since what
     /// strangers send is in it whole, and a full file ends the recording until the next start.
     pub max_bytes: u64,
 }
@@ -51,7 +59,17 @@ pub struct RecordConfig {
 impl RecordConfig {
     /// Records to this file, with the defaults.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), keep: 3, max_bytes: 256 << 20 }
+        Self { path: path.into(), is_ring: false, keep: 3, max_bytes: 256 << 20 }
+    }
+
+    /// Records the last of what happens to this folder, with the defaults. Ours: 1 GiB, of which the txlists of a full node are 256 MiB.
+    pub fn ring(path: impl Into<PathBuf>) -> Self {
+        Self { is_ring: true, max_bytes: 1 << 30, ..Self::new(path) }
+    }
+
+    /// When a segment of a ring is ended. Ours: so that one in sixteen of what is kept goes at a time.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        (self.max_bytes / 16).min(64 << 20)
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -85,15 +103,63 @@ fn with_number(path: &Path, number: u32) -> PathBuf {
 
 /// Begins to write behind the loop's back. What still waits when everything else is over, [`Remainder`] writes.
 pub(crate) fn tape(to: impl Write + Send + 'static, max_bytes: u64, runner: Arc<dyn JobRunner>) -> (Tape<Behind>, Remainder) {
-    let shared = Arc::new(Shared { waiting: Mutex::default(), file: Mutex::new(Box::new(to)) });
+    let (to, rest) = behind(One(to), runner);
+    (Tape { to, max_bytes }, rest)
+}
+
+/// The same for any sink.
+pub(crate) fn behind(to: impl Sink + Send + 'static, runner: Arc<dyn JobRunner>) -> (Behind, Remainder) {
+    let shared = Arc::new(Shared { waiting: Mutex::default(), sink: Mutex::new(Box::new(to)) });
     let rest = Remainder { shared: Some(Arc::clone(&shared)), runner: Arc::clone(&runner) };
-    (Tape { to: Behind { shared, runner }, max_bytes }, rest)
+    (Behind { shared, runner }, rest)
+}
+
+impl Behind {
+    /// What is written from here on is of a new segment. What failed before it is forgotten.
+    pub(crate) fn begin_segment(&mut self, txlists: NamedTxLists) -> io::Result<()> {
+        let mut waiting = self.shared.waiting();
+        waiting.failed = None;
+        let at = waiting.bytes.len();
+        waiting.segments.push_back((at, txlists));
+        Ok(())
+    }
 }
 
 /// Takes a trace into memory and sees that it gets to its file.
 pub(crate) struct Behind {
     shared: Arc<Shared>,
     runner: Arc<dyn JobRunner>,
+}
+
+/// A file, or files, one after the other.
+pub(crate) trait Sink: Write {
+    /// What is written from here on is of a new segment, which names these txlists.
+    fn begin(&mut self, txlists: &[(B256, Bytes)]) -> io::Result<()>;
+}
+
+impl Sink for Ring {
+    fn begin(&mut self, txlists: &[(B256, Bytes)]) -> io::Result<()> {
+        Self::begin(self, txlists)
+    }
+}
+
+/// Only a ring has segments.
+struct One<W>(W);
+
+impl<W: Write> Write for One<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: Write> Sink for One<W> {
+    fn begin(&mut self, _: &[(B256, Bytes)]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// What nobody has written yet. To be finished, or dropped, after the recorder.
@@ -128,13 +194,15 @@ impl Drop for Remainder {
 struct Shared {
     waiting: Mutex<Waiting>,
     /// Locked only by whoever writes, and before `waiting`.
-    file: Mutex<Box<dyn Write + Send>>,
+    sink: Mutex<Box<dyn Sink + Send>>,
 }
 
 /// What the file does not have yet.
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
+    /// Before which of these bytes a segment begins, and the txlists that it names.
+    segments: VecDeque<(usize, NamedTxLists)>,
     /// Is a piece of work on its way to write it?
     is_fetched: bool,
     /// The disk said no; told once.
@@ -149,30 +217,50 @@ impl Shared {
     /// Is there nothing left to do? A disk that failed gets no more.
     fn is_written(&self) -> bool {
         let waiting = self.waiting();
-        !waiting.is_fetched && (waiting.bytes.is_empty() || waiting.failed.is_some())
+        !waiting.is_fetched && (waiting.is_empty() || waiting.failed.is_some())
     }
 
     /// Writes until nothing waits.
     fn write_out(&self) {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bytes = Vec::new();
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut bytes, mut segments) = (Vec::new(), VecDeque::new());
         loop {
             bytes.clear();
             {
                 let mut waiting = self.waiting();
-                if waiting.bytes.is_empty() || waiting.failed.is_some() {
+                if waiting.is_empty() || waiting.failed.is_some() {
                     waiting.is_fetched = false;
                     return;
                 }
                 mem::swap(&mut bytes, &mut waiting.bytes);
+                mem::swap(&mut segments, &mut waiting.segments);
             }
-            if let Err(error) = file.write_all(&bytes).and_then(|()| file.flush()) {
+            if let Err(error) = write(&mut **sink, &bytes, segments.drain(..)) {
                 let mut waiting = self.waiting();
                 waiting.failed = Some(error);
                 waiting.bytes = Vec::new(); // nobody will write it
+                waiting.segments.clear();
             }
         }
     }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.segments.is_empty()
+    }
+}
+
+/// Writes these bytes, and begins a segment wherever one begins among them.
+fn write(sink: &mut (dyn Sink + Send), bytes: &[u8], segments: impl Iterator<Item = (usize, NamedTxLists)>) -> io::Result<()> {
+    let mut done = 0;
+    for (at, txlists) in segments {
+        sink.write_all(&bytes[done..at])?;
+        sink.begin(&txlists)?;
+        done = at;
+    }
+    sink.write_all(&bytes[done..])?;
+    sink.flush()
 }
 
 impl Write for Behind {
@@ -190,7 +278,7 @@ impl Write for Behind {
 
     fn flush(&mut self) -> io::Result<()> {
         let mut waiting = self.shared.waiting();
-        if waiting.bytes.is_empty() || mem::replace(&mut waiting.is_fetched, true) {
+        if waiting.is_empty() || mem::replace(&mut waiting.is_fetched, true) {
             return Ok(());
         }
         drop(waiting); // a runner may do the work on the spot
@@ -202,8 +290,6 @@ impl Write for Behind {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use futures::FutureExt;
 
     use super::*;

@@ -69,6 +69,11 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
+    /// What was not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Nothing may be left over.
     pub(crate) fn end(self) -> Result<(), Flaw> {
         if self.rest.is_empty() { Ok(()) } else { Err(Flaw::Leftover { bytes: self.rest.len() }) }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use preconf_core::ConfigError;
+use preconf_core::{B256, ConfigError};
 
 /// What is wrong with bytes of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +80,18 @@ pub enum TraceError {
     /// No machine starts with the recorded configuration.
     #[error("no machine starts with the recorded configuration: {0}")]
     Config(#[from] ConfigError),
+    /// It begins with a machine amid its life, and that cannot be.
+    #[error("no machine goes on from the snapshot that it begins with: {reason}")]
+    Snapshot {
+        /// Why not.
+        reason: String,
+    },
+    /// A txlist that its snapshot names is not there, or has other bytes.
+    #[error("txlist {hash}, which its snapshot names, is missing or damaged; it lies beside the segments, in the folder txlists")]
+    TxList {
+        /// Which.
+        hash: B256,
+    },
     /// The recorded node had a parent rule of its host's that is not given.
     #[error("the recorded host had the parent rule {name:?}, which is not given to the replay")]
     HostRule {

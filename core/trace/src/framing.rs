@@ -48,10 +48,16 @@ pub(crate) struct FrameWriter<W> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    pub(crate) fn new(mut to: W) -> io::Result<Self> {
-        to.write_all(&MAGIC)?;
-        to.write_all(&FORMAT_VERSION.to_le_bytes())?;
-        Ok(Self { to, before: 0, written: PREFIX_BYTES })
+    pub(crate) fn new(to: W) -> Self {
+        Self { to, before: 0, written: 0 }
+    }
+
+    /// Begins as every trace does.
+    pub(crate) fn prefix(&mut self) -> io::Result<()> {
+        self.to.write_all(&MAGIC)?;
+        self.to.write_all(&FORMAT_VERSION.to_le_bytes())?;
+        self.written = PREFIX_BYTES;
+        Ok(())
     }
 
     /// Writes one record. Its payload is no longer than [`MAX_PAYLOAD_BYTES`].
@@ -65,6 +71,10 @@ impl<W: Write> FrameWriter<W> {
         self.to.write_all(&self.before.to_le_bytes())?;
         self.written += payload.len() as u64 + FRAME_BYTES;
         Ok(())
+    }
+
+    pub(crate) fn into_inner(self) -> W {
+        self.to
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {

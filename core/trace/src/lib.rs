@@ -15,10 +15,11 @@
 //!   their digest. What strangers sent is in it whole, since nothing else brings it back.
 //! - **Strict.** One value has one encoding, postcard's. Each record has a checksum over itself and all before it: a damaged byte is found, with its
 //!   place. A trace that is cut anywhere replays up to its cut, and [`Ending`] says so.
-//! - **Bounded.** It ends at a size that its owner names, with a trailer; what is on the disk always replays from its start. A trace cannot
-//!   begin in the middle, because only its start brings the machine into the state of the step after. For the same reason no kind of step
-//!   has a share of its own: what strangers send counts like all else, so a flood ends a trace early. Who must not lose the end gives it more
-//!   room than strangers can fill in the time.
+//! - **Bounded.** It ends at a size that its owner names, with a trailer. No kind of step has a share of its own, because a step that is left
+//!   out would leave the rest without a replay: what strangers send counts like all else, so a flood ends such a trace early.
+//! - **Or never full.** [`Recorder::in_segments`] goes on for as long as the node does. Each [segment](Segments) begins with a snapshot of the
+//!   machine and replays by itself, so its owner keeps the last of them and lets the others go. Txlists are in a snapshot by their hashes, and
+//!   their bytes beside the segments, each once. A snapshot that was damaged or made up is an error, also where its machine would panic.
 //! - **No secrets.** No key ever reaches the core. A trace does tell what its log would tell: addresses of peers, and what they sent. The
 //!   seed of a node that still runs tells its dice; whoever reads it can foresee which peer is asked next.
 //!
@@ -36,6 +37,7 @@ mod outputs;
 mod reader;
 mod recorder;
 mod replay;
+mod snapshot;
 mod writer;
 
 pub use call::Call;
@@ -43,7 +45,7 @@ pub use error::{Flaw, TraceError};
 pub use framing::FORMAT_VERSION;
 pub use outputs::{Answer, Mark, StepDigest};
 pub use reader::{Reader, Step};
-pub use recorder::{Recorder, Tape};
+pub use recorder::{NamedTxLists, RETRY, Recorder, Segments, Tape};
 pub use replay::{Replay, Replayed};
 pub use writer::{Ending, Header, PROTOCOL_VERSION, Writer};
 

@@ -2,13 +2,14 @@
 
 use std::io::Read;
 
-use preconf_core::Now;
+use preconf_core::{B256, Now};
 
 use crate::call::{Call, decode_call};
 use crate::encoding::Cursor;
 use crate::error::{Flaw, TraceError};
-use crate::framing::{Frame, FrameReader};
+use crate::framing::{FRAME_BYTES, Frame, FrameReader};
 use crate::outputs::Mark;
+use crate::snapshot::{LAST_PIECE, MAX_SNAPSHOT_BYTES, PIECE, Preface};
 use crate::writer::{DRAINED, Delta, Ending, HEADER, Header, KIND, Last, RETURNED, STEP, TRAILER};
 
 /// One step as it was recorded.
@@ -35,6 +36,10 @@ pub struct Reader<R> {
     steps: u64,
     ending: Option<Ending>,
     failed: bool,
+    /// The machine amid its life that a segment begins with, and what stands before its bytes.
+    snapshot: Option<(Preface, Vec<u8>)>,
+    /// The first record behind the header, where it is no snapshot's.
+    ahead: Option<Result<Frame, Flaw>>,
 }
 
 impl<R: Read> Reader<R> {
@@ -51,7 +56,52 @@ impl<R: Read> Reader<R> {
             Err(flaw) => Err(flaw),
         };
         let header = header.map_err(|flaw| TraceError::Corrupt { offset, step: 0, flaw })?;
-        Ok(Self { frames, last: header.start, header, steps: 0, ending: None, failed: false })
+        let mut reader = Self { frames, last: header.start, header, steps: 0, ending: None, failed: false, snapshot: None, ahead: None };
+        reader.read_snapshot()?;
+        Ok(reader)
+    }
+
+    fn read_snapshot(&mut self) -> Result<(), TraceError> {
+        let mut bytes = Vec::new();
+        loop {
+            let offset = self.frames.offset;
+            let corrupt = |flaw| TraceError::Corrupt { offset, step: 0, flaw };
+            let frame = self.frames.record()?;
+            let is_last = match &frame {
+                Ok(Frame::Whole(payload)) if payload.first() == Some(&PIECE) => false,
+                Ok(Frame::Whole(payload)) if payload.first() == Some(&LAST_PIECE) => true,
+                _ if bytes.is_empty() => {
+                    self.ahead = Some(frame);
+                    return Ok(());
+                }
+                Ok(Frame::Cut) => return Err(TraceError::NoHeader),
+                Ok(Frame::Whole(payload)) => return Err(corrupt(Flaw::Tag { tag: payload.first().copied().unwrap_or(0) })),
+                Err(flaw) => return Err(corrupt(*flaw)),
+            };
+            if let Ok(Frame::Whole(payload)) = frame {
+                bytes.extend_from_slice(&payload[1..]);
+            }
+            if bytes.len() > MAX_SNAPSHOT_BYTES {
+                return Err(corrupt(Flaw::Length));
+            }
+            if is_last {
+                let mut from = Cursor::new(&bytes);
+                let preface = from.take().map_err(corrupt)?;
+                let state = from.rest().to_vec();
+                self.snapshot = Some((preface, state));
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does it begin amid the machine's life, after so many steps? Then with a snapshot, which names these txlists.
+    pub fn begins_after(&self) -> Option<(u64, &[B256])> {
+        self.snapshot.as_ref().map(|(preface, _)| (preface.steps, &preface.txlists[..]))
+    }
+
+    /// The machine's bytes, once.
+    pub(crate) fn take_snapshot(&mut self) -> Option<Vec<u8>> {
+        self.snapshot.as_mut().map(|(_, bytes)| std::mem::take(bytes))
     }
 
     /// What the machine was started with.
@@ -83,9 +133,18 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_step(&mut self) -> Result<Option<Step>, TraceError> {
-        let (offset, number) = (self.frames.offset, self.steps + 1);
+        let (mut offset, number) = (self.frames.offset, self.steps + 1);
+        let frame = match self.ahead.take() {
+            Some(frame) => {
+                if let Ok(Frame::Whole(payload)) = &frame {
+                    offset -= payload.len() as u64 + FRAME_BYTES;
+                }
+                frame
+            }
+            None => self.frames.record()?,
+        };
         let corrupt = |flaw| TraceError::Corrupt { offset, step: number, flaw };
-        let payload = match self.frames.record()?.map_err(corrupt)? {
+        let payload = match frame.map_err(corrupt)? {
             Frame::Whole(payload) => payload,
             Frame::Cut => {
                 self.ending = Some(Ending::Cut { offset });

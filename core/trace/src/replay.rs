@@ -7,13 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::panic::{self, AssertUnwindSafe};
 
-use preconf_core::{Core, HostRule, Input, Job, JobId, Output};
+use preconf_core::{B256, Bytes, Core, HostRule, Input, Job, JobId, Output};
 
 use crate::call::Call;
 use crate::error::TraceError;
 use crate::outputs::{Answer, Mark, StepDigest};
 use crate::reader::{Reader, Step};
+use crate::snapshot;
 use crate::writer::{Ending, Header};
 
 /// A trace, and a machine that relives it.
@@ -22,6 +24,9 @@ pub struct Replay<R> {
     reader: Reader<R>,
     core: Core,
     jobs: BTreeMap<JobId, Job>,
+    /// It began with a snapshot, which may be of a machine that never was.
+    is_segment: bool,
+    is_broken: bool,
 }
 
 /// One step, relived.
@@ -60,15 +65,29 @@ impl<R: Read> Replay<R> {
     /// # Errors
     /// The reader's; no machine starts with the configuration; a rule that the host had is not among these.
     pub fn with_rules(trace: R, rules: &[HostRule]) -> Result<Self, TraceError> {
-        let reader = Reader::new(trace)?;
+        Self::segment(trace, rules, |_| None)
+    }
+
+    /// Like [`with_rules`](Self::with_rules), also of a trace that begins amid the machine's life; `find` has the txlists that lie beside it, by
+    /// their hashes.
+    ///
+    /// # Errors
+    /// Those of `with_rules`; a snapshot that is none; a txlist that it names is missing, or has another hash.
+    pub fn segment(trace: R, rules: &[HostRule], find: impl FnMut(&B256) -> Option<Bytes>) -> Result<Self, TraceError> {
+        let mut reader = Reader::new(trace)?;
+        let snapshot = reader.take_snapshot();
         let Header { config, host_rules, seed, start, .. } = reader.header();
         let mut config = config.clone();
         for name in host_rules {
             let rule = rules.iter().find(|rule| rule.name == name).ok_or_else(|| TraceError::HostRule { name: name.clone() })?;
             config.parent_rules.host.push(*rule);
         }
-        let core = Core::new(config, *seed, *start)?;
-        Ok(Self { reader, core, jobs: BTreeMap::new() })
+        let is_segment = snapshot.is_some();
+        let core = match snapshot {
+            Some(bytes) => snapshot::machine(&bytes, config.parent_rules.host, find)?,
+            None => Core::new(config, *seed, *start)?,
+        };
+        Ok(Self { reader, core, jobs: BTreeMap::new(), is_segment, is_broken: false })
     }
 
     /// Relives the next step; `None` at the end, of which [`Replay::ending`] then tells more.
@@ -76,7 +95,24 @@ impl<R: Read> Replay<R> {
     /// # Errors
     /// The reader's.
     pub fn step(&mut self) -> Result<Option<Replayed>, TraceError> {
+        if self.is_broken {
+            return Ok(None);
+        }
         let Some(step) = self.reader.step()? else { return Ok(None) };
+        if !self.is_segment {
+            return Ok(Some(self.relive(step)));
+        }
+        // A stranger may have made up a machine whose parts contradict each other. That is the trace's fault, and nobody is to fall over it.
+        match panic::catch_unwind(AssertUnwindSafe(|| self.relive(step))) {
+            Ok(relived) => Ok(Some(relived)),
+            Err(_) => {
+                self.is_broken = true;
+                Err(TraceError::Snapshot { reason: format!("it does not come back from step {}", self.reader.steps()) })
+            }
+        }
+    }
+
+    fn relive(&mut self, step: Step) -> Replayed {
         let (now, mut unasked) = (step.now, None);
         let mut digest = StepDigest::default();
         let answer = match step.call.clone() {
@@ -104,7 +140,12 @@ impl<R: Read> Replay<R> {
         let (outputs, drained) = self.take_outputs(step.mark);
         outputs.iter().for_each(|output| digest.output(output));
         let mark = digest.end(self.core.poll_timeout(), drained);
-        Ok(Some(Replayed { step, answer, outputs, mark, unasked }))
+        Replayed { step, answer, outputs, mark, unasked }
+    }
+
+    /// Steps in the segments before this one; 0 where it begins with the machine's start.
+    pub fn steps_before(&self) -> u64 {
+        self.reader.begins_after().map_or(0, |(steps, _)| steps)
     }
 
     /// What the recorded machine was started with.

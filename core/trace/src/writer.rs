@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! header  = 0x10, build, protocol, config, host rules, seed, start
+//! piece   = 0x50, bytes of a snapshot; 0x51 for its last; only of a segment, and before its steps
 //! step    = 0x20 | kind of call | DRAINED | RETURNED, time, call, (outputs, digest) if RETURNED
 //! trailer = 0x40, ending, steps
 //! ```
@@ -18,6 +19,7 @@ use crate::call::{Call, CallRef};
 use crate::encoding::encode;
 use crate::framing::{FRAME_BYTES, FrameWriter, MAX_PAYLOAD_BYTES};
 use crate::outputs::Mark;
+use crate::snapshot::{LAST_PIECE, PIECE, PIECE_BYTES};
 
 /// Version of the protocol whose rules the recorded machine follows: that of the wire types and the rule set.
 pub const PROTOCOL_VERSION: u64 = 1;
@@ -74,6 +76,8 @@ pub enum Ending {
     Oversized,
     /// The machine never came back from the last step: a panic.
     Broken,
+    /// The node went on, and so does its trace, in the next segment.
+    Continued,
     /// The process ended without a word, or the rest is lost: the record that begins at this byte is not whole, or not there.
     Cut {
         /// Where it begins, in bytes from the start of the trace.
@@ -88,6 +92,7 @@ pub(crate) enum Last {
     Full,
     Oversized,
     Broken,
+    Continued,
 }
 
 impl From<Last> for Ending {
@@ -97,6 +102,7 @@ impl From<Last> for Ending {
             Last::Full => Self::Full,
             Last::Oversized => Self::Oversized,
             Last::Broken => Self::Broken,
+            Last::Continued => Self::Continued,
         }
     }
 }
@@ -127,11 +133,41 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// The writer's.
     pub fn new(to: W, header: &Header, max_bytes: u64) -> io::Result<Self> {
-        let mut frames = FrameWriter::new(to)?;
-        let mut payload = vec![HEADER];
-        put(header, &mut payload)?;
-        frames.record(&payload)?;
-        Ok(Self { frames, last: header.start, steps: 0, max_bytes, payload })
+        let mut writer = Self::unbegun(to, max_bytes);
+        writer.header(header).map(|()| writer)
+    }
+
+    /// One that has written nothing yet.
+    pub(crate) fn unbegun(to: W, max_bytes: u64) -> Self {
+        Self { frames: FrameWriter::new(to), last: Now::default(), steps: 0, max_bytes, payload: Vec::new() }
+    }
+
+    pub(crate) fn header(&mut self, header: &Header) -> io::Result<()> {
+        self.frames.prefix()?;
+        self.payload.push(HEADER);
+        put(header, &mut self.payload)?;
+        self.frames.record(&self.payload)?;
+        self.last = header.start;
+        Ok(())
+    }
+
+    /// Has it begin with a machine amid its life.
+    pub(crate) fn snapshot(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut pieces = bytes.chunks(PIECE_BYTES).peekable();
+        while let Some(piece) = pieces.next() {
+            self.payload.clear();
+            self.payload.push(if pieces.peek().is_some() { PIECE } else { LAST_PIECE });
+            self.payload.extend_from_slice(piece);
+            self.frames.record(&self.payload)?;
+        }
+        self.payload.clear();
+        self.payload.shrink_to(KEPT_BYTES);
+        Ok(())
+    }
+
+    /// What it wrote to.
+    pub(crate) fn into_inner(self) -> W {
+        self.frames.into_inner()
     }
 
     /// Writes one whole step. Without a mark the machine did not come back from it.

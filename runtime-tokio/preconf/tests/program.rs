@@ -203,6 +203,46 @@ fn a_node_records_each_of_its_lives_to_a_file_of_its_own() {
     assert!(!folder.join("node.trace.2").exists(), "the first one's file is gone");
 }
 
+#[test]
+#[cfg(unix)]
+fn a_node_records_the_last_of_its_lives_to_a_ring_whose_segments_replay_each_by_itself() {
+    let (folder, block) = (directory("run-ring"), block("run-ring"));
+    let (ring, data) = (folder.join("ring"), folder.join("data"));
+    let args = ["--record-ring", ring.to_str().expect("UTF-8"), "--record-mib", "16", "--data-dir", data.to_str().expect("UTF-8")];
+    for life in 0..2 {
+        let mut node = Node::start(&block.schedule, &args);
+        if life == 0 {
+            // Nobody is there to hear it, so it is not answered; but it is this node's.
+            node.send(json!({"command": "publish_block", "ssz": hex_of(block.signed.as_bytes()), "txlist": hex_of(&block.txlist)}));
+            node.event("block_ready");
+        }
+        // Both lives together are told more than fits.
+        let window = |n: u64| json!({"start": 9_000_000_000 + n, "end": 9_000_000_001 + n, "preconfer": format!("0x{}", "77".repeat(20))});
+        let wish = json!({"command": "update_schedule", "windows": (0..4_000).map(window).collect::<Vec<_>>()});
+        (0..80).for_each(|_| assert!(node.ask(wish.clone())["error"].is_null()));
+        assert_eq!(node.interrupt(), Some(0));
+    }
+    let mut segments: Vec<PathBuf> = std::fs::read_dir(&ring).expect("a folder").map(|entry| entry.expect("read").path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|kind| kind == "trace"));
+    segments.sort();
+    assert!(segments.len() > 1, "{segments:?}");
+    assert!(!ring.join("00000001.trace").exists(), "the oldest is gone");
+    let mut endings = Vec::new();
+    for segment in &segments {
+        let beside = |hash: &B256| std::fs::read(ring.join("txlists").join(hash.to_string())).ok().map(Bytes::from);
+        let trace = BufReader::new(File::open(segment).expect("a segment"));
+        let mut replay = Replay::segment(trace, &[], beside).expect("it replays by itself");
+        while let Some(step) = replay.step().expect("whole") {
+            assert!(step.matches(), "{}: {step:#?}", segment.display());
+        }
+        endings.push(replay.ending());
+    }
+    assert_eq!(endings.last(), Some(&Some(Ending::Closed)), "{endings:?}");
+    let files = |folder: &Path| std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("read").metadata().expect("there"));
+    let bytes: u64 = files(&ring).chain(files(&ring.join("txlists"))).filter(std::fs::Metadata::is_file).map(|file| file.len()).sum();
+    assert!(bytes <= 16 << 20, "{bytes}");
+}
+
 #[cfg(all(feature = "devnet", feature = "async-std"))]
 #[test]
 fn a_devnet_agrees_on_async_std_and_on_both_runtimes_mixed() {

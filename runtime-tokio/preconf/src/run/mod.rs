@@ -102,11 +102,16 @@ pub(crate) struct RunArgs {
     slasher: Option<Address>,
     /// Record every step to this file, for `preconf-conformance replay`. A file that is there becomes FILE.1. It tells what a log would:
     /// addresses of peers and what they sent; no key.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "recorded")]
     record: Option<PathBuf>,
-    /// MiB after which the recording ends; the node goes on. What strangers send counts too: a flood can fill the file and so end it early.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 20), requires = "record")]
-    record_mib: u64,
+    /// Record the last of what happens to this folder, for as long as the node runs and across its starts: segments that each replay by
+    /// themselves, the oldest gone when there are --record-mib of all. Like --record, it tells what a log would.
+    #[arg(long, value_name = "DIR", group = "recorded")]
+    record_ring: Option<PathBuf>,
+    /// With --record: MiB after which the recording ends, by default 256; what strangers send counts too, so a flood can end it early. With
+    /// --record-ring: MiB of all that is in the folder, by default 1024; txlists that the node keeps count, up to 256. The node goes on.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20), requires = "recorded")]
+    record_mib: Option<u64>,
     /// Files of earlier starts to keep, as FILE.1 to FILE.N.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1000), requires = "record")]
     record_keep: u32,
@@ -222,7 +227,11 @@ impl RunArgs {
         let mut config = NetworkConfig::new(core, key.identity().clone());
         config.seed = self.seed.map(|seed| keccak256(seed.to_be_bytes()).0);
         config.listen.clone_from(&self.listen);
-        config.record = self.record.clone().map(|path| RecordConfig { path, keep: self.record_keep, max_bytes: self.record_mib << 20 });
+        let once = self.record.as_ref().map(|file| RecordConfig { keep: self.record_keep, ..RecordConfig::new(file) });
+        config.record = once.or(self.record_ring.as_ref().map(RecordConfig::ring));
+        if let (Some(record), Some(mib)) = (&mut config.record, self.record_mib) {
+            record.max_bytes = mib << 20;
+        }
         Ok(config)
     }
 }
