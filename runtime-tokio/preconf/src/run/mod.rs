@@ -20,7 +20,9 @@ use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multiaddr::Multiaddr;
-use preconf_core::{Address, B256, ChainId, Cidr, Config, ConnectionLimits, DiscoveryConfig, PeerId, Record, Storage, SyncTip, keccak256};
+use preconf_core::{
+    Address, B256, ChainId, Cidr, Config, ConnectionLimits, DiscoveryConfig, PeerId, Record, Storage, SyncTip, Update, keccak256,
+};
 use preconf_tokio::{
     Discv5Error, HandleError, NetworkConfig, NetworkDriver, NetworkEvent, NetworkEvents, NetworkHandle, RecordConfig, StartError,
 };
@@ -257,14 +259,13 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     }
     let (driver, handle, mut events) = NetworkDriver::new(config, environment).map_err(Box::new)?;
     let life = args.runtime.run(driver);
-    if let Some(windows) = windows {
-        handle.update_schedule(windows).await?;
-    }
-    if let Some(block_number) = args.sync_tip {
-        handle.move_sync_tip(SyncTip { block_number, preconfirmation_hash: None }).await?;
+    let mut early = Vec::new();
+    let tip = args.sync_tip.map(|block_number| Update::MoveSyncTip(SyncTip { block_number, preconfirmation_hash: None }));
+    for update in windows.map(Update::Schedule).into_iter().chain(tip) {
+        tell(&handle, update, &mut events, &mut early).await?;
     }
     let (out, writer) = writer();
-    let early = addresses(&mut events, args.listen.len(), &out).await?;
+    let early = addresses(&mut events, early, args.listen.len(), &out).await?;
     let mut session = Session { stop, handle: handle.clone(), events, out, domain };
     let result = session.serve(early, args.publish_from_stdin).await;
     tracing::info!("shutting down");
@@ -276,12 +277,34 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     result.and(if ended { Ok(()) } else { Err(RunError::Ended) })
 }
 
-/// Prints one address for each listener, at least, and gives back what else was told meanwhile.
-async fn addresses(events: &mut NetworkEvents, listeners: usize, out: &mpsc::Sender<String>) -> Result<Vec<NetworkEvent>, RunError> {
+/// Tells the node something at its start. What was kept may have it say more than may wait (P6.9), so its events are read meanwhile.
+async fn tell(handle: &NetworkHandle, update: Update, events: &mut NetworkEvents, early: &mut Vec<NetworkEvent>) -> Result<(), RunError> {
+    loop {
+        match handle.update(update.clone()).await {
+            Err(HandleError::EventsUnread { .. }) => early.push(events.recv().await.ok_or(RunError::Ended)?),
+            told => return Ok(told?),
+        }
+        while let Some(event) = events.try_recv() {
+            early.push(event);
+        }
+    }
+}
+
+/// Prints one address for each listener, at least, and gives back what else was told early and meanwhile.
+async fn addresses(
+    events: &mut NetworkEvents,
+    early: Vec<NetworkEvent>,
+    listeners: usize,
+    out: &mpsc::Sender<String>,
+) -> Result<Vec<NetworkEvent>, RunError> {
     let gather = async {
-        let (mut others, mut found) = (Vec::new(), 0);
-        while found < listeners {
-            match events.recv().await.ok_or(RunError::Ended)? {
+        let (mut others, mut found, mut early) = (Vec::new(), 0, early.into_iter());
+        while found < listeners || early.len() > 0 {
+            let next = match early.next() {
+                Some(event) => Some(event),
+                None => events.recv().await,
+            };
+            match next.ok_or(RunError::Ended)? {
                 NetworkEvent::Listening { address } => {
                     found += 1;
                     // A reader that is gone is noticed where the events are told.
