@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::id::MessageId;
 use crate::wire::topics::{ChainId, Topic};
 use crate::wire::v1::{
-    COMMITMENT_BYTES, MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfCommitment, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
+    COMMITMENT_BYTES, MAX_TXLIST_BYTES, PreconfCommitment, SIGNED_COMMITMENT_BYTES, SignedCommitment, TXLIST_HEADER_BYTES,
 };
 
 /// The signing domain that a chain has until it chooses its own (P4.2).
@@ -122,12 +122,13 @@ fn has_possible_shape(topic: Topic, data: &[u8]) -> bool {
     }
 }
 
-/// The content of a raw snappy block that fits the gossip cap. A length that only a bomb would announce is not followed (P4.5).
+/// The content of a raw snappy block that is no longer than a message of ours can be, so that naming one costs no more than hashing the longest
+/// of those. A length that only a bomb would announce is not followed either (P4.5).
 fn unsnap(data: &[u8]) -> Option<Vec<u8>> {
     /// A snappy copy tag of three bytes yields at most 64: no block grows by more than this factor. Source: the snappy format description.
     const MAX_EXPANSION: usize = 64;
     let len = snap::raw::decompress_len(data).ok()?;
-    if len > MAX_GOSSIP_BYTES || len > data.len().saturating_mul(MAX_EXPANSION) {
+    if len > TXLIST_HEADER_BYTES + MAX_TXLIST_BYTES || len > data.len().saturating_mul(MAX_EXPANSION) {
         return None;
     }
     snap::raw::Decoder::new().decompress_vec(data).ok()

@@ -47,8 +47,45 @@ fn p4_5_a_snappy_block_is_named_by_its_content() {
     assert_eq!(message_id(CHAIN, Topic::TxLists, &block), name(&[&[1, 0, 0, 0], &plain]));
 }
 
+/// A snappy block that is valid, unpacks to so many bytes, and has the shape of a txlist message: one literal of 60 bytes, then copies of it.
+fn block_of(len: usize) -> Vec<u8> {
+    let mut block: Vec<u8> = Vec::new();
+    let mut rest = len;
+    loop {
+        let byte = (rest & 0x7f) as u8;
+        rest >>= 7;
+        block.push(if rest > 0 { byte | 0x80 } else { byte });
+        if rest == 0 {
+            break;
+        }
+    }
+    block.push(59 << 2);
+    let at = block.len();
+    block.resize(at + 60, 0);
+    block[32] = 36;
+    let mut left = len - 60;
+    while left > 0 {
+        let copied = left.min(60);
+        block.extend([((copied - 1) << 2) as u8 | 2, 60, 0]);
+        left -= copied;
+    }
+    block
+}
+
 #[test]
-fn p4_5_a_block_that_announces_more_than_the_gossip_cap_is_not_unpacked() {
+fn p4_5_a_block_that_unpacks_to_more_than_any_message_of_ours_is_not_unpacked() {
+    let longest = 36 + MAX_TXLIST_BYTES;
+    let unpacked = snap::raw::Decoder::new().decompress_vec(&block_of(longest)).expect("a valid block");
+    assert_eq!(message_id(CHAIN, Topic::TxLists, &block_of(longest)), name(&[&[1, 0, 0, 0], &unpacked]));
+    for len in [longest + 1, 10_000_000, MAX_GOSSIP_BYTES] {
+        let block = block_of(len);
+        assert!(snap::raw::Decoder::new().decompress_vec(&block).is_ok_and(|plain| plain.len() == len), "it could be unpacked");
+        assert_eq!(message_id(CHAIN, Topic::TxLists, &block), name(&[&[0; 4], &block]), "{len} bytes");
+    }
+}
+
+#[test]
+fn p4_5_a_block_that_announces_more_than_it_can_hold_is_not_unpacked() {
     let mut bomb = vec![0; 66];
     let announced = MAX_GOSSIP_BYTES as u32 + 1;
     for (i, byte) in bomb.iter_mut().take(4).enumerate() {
