@@ -32,7 +32,7 @@ use crate::publish::inquiry::MAX_INQUIRY_ITEMS;
 use crate::publish::outbox::Outbox;
 use crate::publish::receipts::Receipts;
 use crate::request::Requests;
-use crate::request::serve::Serving;
+use crate::request::room::Room;
 use crate::request::user_pages::UserPages;
 use crate::schedule::{MAX_WINDOWS, Window};
 use crate::sync::{CatchUp, MAX_PAGE_ITEMS, MAX_PAGE_ITEMS_JUDGED};
@@ -88,7 +88,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + config.max_commitments * entry::<B256, ()>() // txlists that came from storage
         + Requests::max_bytes(config)
         + 2 * config.max_requests * UserPages::PAGE
-        + Serving::max_bytes(config)
+        + Room::max_bytes(config)
         + CatchUp::max_bytes(MAX_CONNECTED)
         + MAX_WINDOWS * entry::<u64, Window>()
         + MAX_REMEMBERED * (ACCOUNT + allowances(config))
@@ -113,7 +113,7 @@ impl Core {
             + self.restored_txlists.len() * entry::<B256, ()>()
             + self.requests.bytes()
             + self.user_pages.len() * UserPages::PAGE
-            + self.serving.bytes()
+            + self.room.bytes()
             + self.catch_up.bytes()
             + self.schedule.len() * entry::<u64, Window>()
             + self.reputation.len() * ACCOUNT

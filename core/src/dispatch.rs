@@ -86,8 +86,8 @@ impl Core {
             let Some(wanted) = self.catch_up.next_wanted(&mut self.cx, &view, above) else { return };
             let Purpose::Page { start, .. } = wanted.purpose else { return };
             above = start;
-            if let Some((_, request)) = self.send_wanted(wanted) {
-                self.catch_up.page_asked(start, request);
+            if let Some((peer, request)) = self.send_wanted(wanted) {
+                self.catch_up.page_asked(start, request, peer);
             }
         }
     }

@@ -124,6 +124,7 @@ mod restore;
 mod schedule;
 #[cfg(feature = "serde")]
 mod serialize;
+mod serving;
 mod settle;
 mod settle_requests;
 #[cfg(feature = "serde")]

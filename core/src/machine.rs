@@ -29,7 +29,7 @@ use crate::publish::inquiry::Inquiry;
 use crate::publish::outbox::Outbox;
 use crate::publish::receipts::Receipts;
 use crate::request::Requests;
-use crate::request::serve::Serving;
+use crate::request::room::Room;
 use crate::request::user_pages::UserPages;
 use crate::schedule::Schedule;
 use crate::stats::Stats;
@@ -63,7 +63,7 @@ pub struct Core {
     pub(crate) reputation: Reputation,
     pub(crate) requests: Requests,
     pub(crate) user_pages: UserPages,
-    pub(crate) serving: Serving,
+    pub(crate) room: Room,
     pub(crate) catch_up: CatchUp,
     pub(crate) outbox: Outbox,
     pub(crate) own: OwnCommitments,
@@ -113,7 +113,7 @@ impl Core {
             reputation: Reputation::new(config),
             requests: Requests::default(),
             user_pages: UserPages::default(),
-            serving: Serving::default(),
+            room: Room::new(config),
             catch_up: CatchUp::default(),
             outbox: Outbox::default(),
             own: OwnCommitments::new(config, now.unix),
@@ -161,7 +161,7 @@ impl Core {
             Input::GossipReceived { peer, message, topic, data } => self.gossip_received(peer, message, topic, &data),
             Input::RequestReceived { peer, channel, protocol, body } => self.serve(peer, channel, protocol, &body),
             Input::RequestBroken { peer } => self.broken_request(peer),
-            Input::ChannelClosed { channel } => self.serving.end(channel),
+            Input::ChannelClosed { channel } => self.channel_closed(channel),
             Input::ResponseReceived { request, body } => self.response_received(request, &body),
             Input::RequestFailed { request, failure } => self.request_failed(request, failure),
             Input::PublishFinished { publish, outcome } => {
@@ -272,6 +272,7 @@ impl Core {
                 Timer::LookUp => self.look_up_due(now),
                 Timer::DialFound => self.found_peers_due(now),
                 Timer::Exchange => self.exchange_due(now),
+                Timer::Serve => self.serve_waiting(),
             }
         }
         self.end();

@@ -3,7 +3,7 @@
 //! | it came | accepted | refused |
 //! |---|---|---|
 //! | by gossip | gossip may forward it, and the peer is paid (C10, T5) | gossip is told; the peer is charged where the verdict is *reject* |
-//! | in a page | the page is paid for as a whole (P6.4) | catch-up decides: a broken page costs a failure, another one moves on |
+//! | in a page | the page is paid for as a whole, at the first of its commitments that passes C7 (P6.4) | catch-up decides: a broken page costs a failure, another one moves on |
 //! | in an answer | the peer is paid, a command that waits for it ends | the peer is charged, the fetch or the command fails |
 //! | from our application | it goes out (P5.7) | its command ends |
 //! | it was here before | nothing | nothing: peers that have another chain bring it again |
@@ -98,6 +98,11 @@ impl Core {
         let Ruling { origin, conclusion, backed, proven, parent_wanted_for, completed } = ruling;
         if let Some(number) = backed {
             self.catch_up.height_backed(origin.peer().as_ref(), number); // P11.1
+            if let Origin::Response { peer, request, .. } = origin
+                && self.catch_up.is_first_good(request)
+            {
+                self.pay_for_answer(peer, request); // P6.4: not before a signature in it is checked
+            }
         }
         if let Some(Proven { evidence, signer, block_number }) = proven {
             self.cx.stats.evidence += 1;

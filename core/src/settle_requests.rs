@@ -1,22 +1,21 @@
-//! What follows from an answer to a request of ours, from its failure, and from a request of another's?
+//! What follows from an answer to a request of ours, and from its failure?
 //!
 //! | asked for | a good answer | a broken one (P6.4) | none (P6.5) |
 //! |---|---|---|---|
-//! | a head | the peer is paid, its claim counts, a command that waits ends | a failure; the command fails | the command fails |
+//! | a head | its claim counts, a command that waits ends; the peer is paid if it is between our head and the best that is backed | a failure; the command fails | the command fails |
 //! | commitments, by our user | once their signers are recovered and are the elected ones, the peer is paid and the command ends | a failure; the command fails | the command fails |
-//! | a page | the peer is paid, items are judged | one failure; its good items are judged, another peer has the rest | another peer is asked |
-//! | what backs a peer's claim | the peer is paid, it is judged (P11.1); nothing there: the claim falls | one failure | the claim is a word |
-//! | the parent of a child | the peer is paid, it is judged | one failure | nothing: the next child asks again |
-//! | what there is of our own window | the peer is paid, items are judged before what waits for them (P5.9b) | one failure | another peer is asked |
+//! | a page | items are judged; the peer is paid at the first that passes C7 | one failure; its good items are judged, another peer has the rest | another peer is asked |
+//! | what backs a peer's claim | likewise (P11.1); nothing there: the claim falls | one failure | the claim is a word |
+//! | the parent of a child | likewise | one failure | nothing: the next child asks again |
+//! | what there is of our own window | likewise, before what waits for them (P5.9b) | one failure | another peer is asked |
 //! | a txlist | it is hashed, and settled then; not found costs nothing | a failure; the fetch moves on, the command fails | likewise, uncharged |
 //!
-//! Who did not answer is charged by how: in time, by closing, with a broken frame; not for what it cannot help. A request of another's gains
-//! its peer nothing (P7.8); a broken one is a bad message and gets no answer.
+//! Who did not answer is charged by how: in time, by closing, with a broken frame; not for what it cannot help.
 
 use bytes::Bytes;
 
 use crate::error::{Refusal, RequestError};
-use crate::id::{ChannelId, PeerId, RequestId};
+use crate::id::{PeerId, RequestId};
 use crate::input::RequestFailure;
 use crate::machine::Core;
 use crate::origin::Origin;
@@ -26,12 +25,10 @@ use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
 use crate::peer::table::Connected;
 use crate::request::response::{PageRead, read_head, read_page, read_txlist};
-use crate::request::serve::answer;
 use crate::request::user_pages::Checked;
 use crate::request::wanted::Purpose;
 use crate::request::{Ended, Sent};
 use crate::verdict::Verdict;
-use crate::wire::topics::Protocol;
 use crate::wire::v1::{PreconfHead, RawTxList, SignedCommitment};
 
 impl Core {
@@ -91,7 +88,10 @@ impl Core {
         let Some(Checked { request, peer, command, items }) = checked else { return };
         match items {
             Ok(commitments) => {
-                self.answered_well(peer, request);
+                self.cx.stats.requests_answered += 1;
+                if !commitments.is_empty() {
+                    self.pay_for_answer(peer, request);
+                }
                 self.cx.finish(command, Outcome::Commitments { peer, commitments });
             }
             Err(refusal) => {
@@ -105,12 +105,16 @@ impl Core {
     }
 
     fn head_received(&mut self, request: RequestId, Sent { peer, purpose, .. }: Sent, head: PreconfHead) {
-        self.answered_well(peer, request);
+        self.cx.stats.requests_answered += 1;
         if self.peers.get(&peer).is_some() {
             let is_pruned = self.reputation.standing(self.cx.now.mono, &peer) >= Standing::Pruned;
             let number = u64::try_from(head.block_number).unwrap_or(u64::MAX);
             self.receipts.head_shown(&mut self.cx, peer, number);
             let best = self.best(self.cx.now);
+            // P7.1: neither a claim that nothing backs nor a head that was passed long ago is worth anything.
+            if (self.chain.head_number()..=best).contains(&number) {
+                self.pay_for_answer(peer, request);
+            }
             self.catch_up.head_claimed(peer, number, best, is_pruned);
             self.plan_catch_up();
         }
@@ -119,14 +123,15 @@ impl Core {
         }
     }
 
-    /// Pays for commitments that catch-up asked for, or charges. The good ones, and whether a bad one ended them.
+    /// Commitments that catch-up asked for: the good ones, and whether a bad one ended them, which is charged. What they are worth is known
+    /// when their signatures are checked.
     fn commitments_received(&mut self, request: RequestId, peer: PeerId, read: PageRead) -> (Vec<SignedCommitment>, bool) {
         for item in &read.items {
             self.receipts.commitment_shown(&mut self.cx, peer, item);
         }
         match read.broken {
             Some(refusal) => self.blame_once(peer, request, refusal),
-            None => self.answered_well(peer, request),
+            None => self.cx.stats.requests_answered += 1,
         }
         (read.items, read.broken.is_some())
     }
@@ -211,8 +216,8 @@ impl Core {
         }
     }
 
-    fn answered_well(&mut self, peer: PeerId, request: RequestId) {
-        self.cx.stats.requests_answered += 1;
+    /// P7.1: a good answer to what we asked for.
+    pub(crate) fn pay_for_answer(&mut self, peer: PeerId, request: RequestId) {
         self.charge(self.cx.now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
     }
 
@@ -265,44 +270,5 @@ impl Core {
         if self.catch_up.item_refused(request, peer, refusal, self.chain.head_number()) {
             self.dispatch_soon();
         }
-    }
-
-    /// A peer asks something of us.
-    pub(crate) fn serve(&mut self, peer: PeerId, channel: ChannelId, protocol: Protocol, body: &Bytes) {
-        let (now, peers) = (self.cx.now.mono, &mut self.peers);
-        let standing = self.reputation.standing(now, &peer);
-        let admitted = self.serving.admit(&self.cx.config, &peer, standing, || peers.admit_request(now, peer, protocol));
-        let answered = admitted.and_then(|()| answer(protocol, body, &self.chain, &self.txlists, &self.cx.config));
-        match answered {
-            Ok((response, len)) if self.peers.admit_response(now, peer, len) => {
-                self.cx.stats.requests_served += 1;
-                self.serving.begin(peer, channel);
-                self.cx.act(Action::Respond { channel, response });
-            }
-            Ok(_) => self.drop_request(peer, channel, protocol, Refusal::RateLimited),
-            Err(refusal) => self.drop_request(peer, channel, protocol, refusal),
-        }
-    }
-
-    fn drop_request(&mut self, peer: PeerId, channel: ChannelId, protocol: Protocol, refusal: Refusal) {
-        self.cx.stats.requests_refused += 1;
-        self.cx.act(Action::DropRequest { channel });
-        let is_flood = refusal == Refusal::RateLimited && self.peers.is_flood(self.cx.now.mono, peer, protocol);
-        self.blame_request(peer, refusal, is_flood);
-    }
-
-    /// A peer sent a request that is no frame (P3.4).
-    pub(crate) fn broken_request(&mut self, peer: PeerId) {
-        self.blame_request(peer, Refusal::BadFrame, false);
-    }
-
-    fn blame_request(&mut self, peer: PeerId, refusal: Refusal, is_flood: bool) {
-        self.note_refusal(peer, None, refusal);
-        let conduct = match refusal.verdict() {
-            _ if is_flood => Conduct::RateLimited, // P6.6
-            Verdict::Reject => Conduct::BadMessage,
-            Verdict::Accept | Verdict::Ignore => return,
-        };
-        self.charge(self.cx.now, peer, refusal.rule(), conduct, Cause::Neither);
     }
 }

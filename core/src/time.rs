@@ -121,6 +121,8 @@ pub enum Timer {
     DialFound,
     /// A peer makes room for somebody new (P8.10).
     Exchange,
+    /// A request of another's has waited for its answer for long enough, or there may be room for it now (P6.6).
+    Serve,
 }
 
 /// The one table of deadlines. It is written down by timer; the order of the times follows.

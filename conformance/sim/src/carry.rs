@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, ChannelId, ConnectionId, Event, Fault, Input, Limiter, Protocol, RateLimit, RequestFailure, RequestId, Source, Standing,
-    Update, application_score, message_id, preconfirmation_hash,
+    Action, Bytes, ChannelId, ConnectionId, Event, Fault, Input, Limiter, Protocol, RateLimit, Refusal, RequestFailure, RequestId, Source,
+    Standing, Update, application_score, message_id, preconfirmation_hash,
 };
 
 use super::check::{Failure, Violation};
@@ -111,6 +111,10 @@ impl World {
             Event::CommandFinished { command, outcome } => self.offer_ended(node, *command, outcome),
             Event::StandingChanged { peer, standing, .. } if *standing >= Standing::Pruned => {
                 self.put_out.extend(node_of(peer).map(|peer| (node, peer)));
+            }
+            Event::MessageRefused { peer, refusal: Refusal::Crowded, .. } => {
+                let is_honest = node_of(peer).is_some_and(|peer| self.is_honest(peer));
+                self.nodes[node].crowded += u64::from(is_honest);
             }
             Event::EvidenceFound { evidence, signer, block_number } => {
                 self.nodes[node].evidence += 1;

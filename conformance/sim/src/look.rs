@@ -121,6 +121,11 @@ impl World {
         self.nodes[node].evidence
     }
 
+    /// Requests of honest nodes that found no room at a node in time, in all its lives (P6.6).
+    pub fn crowded_out(&self, node: NodeId) -> u64 {
+        self.nodes[node].crowded
+    }
+
     /// Numbers and hashes of the blocks that became ready, in that order, in the node's present life.
     pub fn ready(&self, node: NodeId) -> Vec<(u64, B256)> {
         self.nodes[node].ready.iter().map(|ready| (ready.number, ready.hash)).collect()

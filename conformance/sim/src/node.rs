@@ -111,6 +111,8 @@ pub(crate) struct Node {
     pub(crate) to_execute: Option<u64>,
     /// Faults of preconfers that it proved.
     pub(crate) evidence: u64,
+    /// Requests of honest nodes that found no room here in time (P6.6).
+    pub(crate) crowded: u64,
     /// How often it was started. What was under way for an earlier life is lost.
     pub(crate) life: u32,
     pub(crate) booted: Time,
@@ -140,6 +142,7 @@ impl Node {
             has_turn: false,
             to_execute: None,
             evidence: 0,
+            crowded: 0,
             life: 1,
             booted: now,
             wake: None,
@@ -155,7 +158,7 @@ impl Node {
         let new = Self::new(Mind::Machine(Box::new(core)), self.setup.take(), now);
         let (linked, disk) = (std::mem::take(&mut self.linked), std::mem::take(&mut self.disk));
         // Its machine says again whom it has banned, from what was kept (P7.7).
-        *self = Self { life: self.life + 1, linked, disk, ip: self.ip, evidence: self.evidence, ..new };
+        *self = Self { life: self.life + 1, linked, disk, ip: self.ip, evidence: self.evidence, crowded: self.crowded, ..new };
     }
 
     /// A peer refused it a request for asking too much. Only a node that was restarted may run into that, since it cannot know what it asked

@@ -19,6 +19,8 @@ use super::check::Violation;
 /// How long the jobs of a message may hold its verdict up beyond P5.1. Ours: a job of the simulated worlds takes at most 30 ms, and few wait
 /// for one another.
 const JOBS_TAKE: Duration = Duration::from_secs(1);
+/// How long a request of another's may wait for its answer. Source: P6.6.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Something that a machine said, or owes, and that never came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +43,7 @@ pub enum Lost {
         /// From this peer.
         peer: PeerId,
     },
-    /// P6.6: a request was neither answered nor dropped.
+    /// P6.6: a request was neither answered nor dropped in time.
     #[error("P6.6: the request on channel {channel} is neither answered nor dropped")]
     Answer {
         /// Where it would be answered.
@@ -82,8 +84,9 @@ pub(crate) struct Owed {
     /// When each copy of a message must have its verdict, oldest first.
     verdicts: BTreeMap<(MessageId, PeerId), VecDeque<Time>>,
     verdicts_due: VecDeque<(Time, MessageId, PeerId)>,
-    /// What the step that is under way must answer.
-    channel: Option<ChannelId>,
+    /// Requests of others that must be answered or dropped, and until when.
+    channels: BTreeMap<ChannelId, Time>,
+    channels_due: VecDeque<(Time, ChannelId)>,
     requests: BTreeMap<RequestId, PeerId>,
     requests_due: VecDeque<(Time, RequestId)>,
     writing: BTreeMap<PersistId, B256>,
@@ -110,7 +113,12 @@ impl Owed {
                 self.verdicts_due.push_back((due, *message, *peer));
             }
             Input::Persisted { id } => self.recorded.extend(self.writing.remove(id)),
-            Input::RequestReceived { channel, .. } => self.channel = Some(*channel),
+            Input::RequestReceived { channel, .. } => {
+                let due = now.after(ANSWERED_WITHIN);
+                self.channels.insert(*channel, due);
+                self.channels_due.push_back((due, *channel));
+            }
+            Input::ChannelClosed { channel } => drop(self.channels.remove(channel)),
             Input::ResponseReceived { request, .. } | Input::RequestFailed { request, .. } => drop(self.requests.remove(request)),
             // What a peer was asked ends with its connection; no link of a world has two.
             Input::ConnectionClosed { peer, .. } => self.requests.retain(|_, asked| asked != peer),
@@ -157,11 +165,11 @@ impl Owed {
             }
             Action::Respond { channel, .. } => {
                 self.taken.served += 1;
-                self.channel = self.channel.filter(|owed| owed != channel);
+                self.channels.remove(channel);
             }
             Action::DropRequest { channel } => {
                 self.taken.refused += 1;
-                self.channel = self.channel.filter(|owed| owed != channel);
+                self.channels.remove(channel);
             }
             Action::SendRequest { request, peer, .. } => {
                 self.requests.insert(*request, *peer);
@@ -191,18 +199,27 @@ impl Owed {
             ("requests answered", stats.requests_served, served),
             ("requests dropped", stats.requests_refused, refused),
         ];
-        let lost = counts
-            .into_iter()
-            .find(|(_, counted, taken)| counted != taken)
-            .map(|(what, counted, taken)| Lost::Counted { what, counted, taken })
-            .or_else(|| self.channel.take().map(|channel| Lost::Answer { channel }));
+        let lost = counts.into_iter().find(|(_, counted, taken)| counted != taken).map(|(what, counted, taken)| Lost::Counted {
+            what,
+            counted,
+            taken,
+        });
         lost.map_or_else(|| self.overdue(now), |lost| Err(Violation::OutputLost(lost)))
     }
 
     /// Time has passed, whether or not the machine noticed.
     pub(crate) fn overdue(&mut self, now: Time) -> Result<(), Violation> {
-        let lost = self.late_verdict(now).or_else(|| self.endless_request(now));
+        let lost = self.late_verdict(now).or_else(|| self.endless_request(now)).or_else(|| self.late_answer(now));
         lost.map_or(Ok(()), |lost| Err(Violation::OutputLost(lost)))
+    }
+
+    fn late_answer(&mut self, now: Time) -> Option<Lost> {
+        while let Some((_, channel)) = self.channels_due.pop_front_if(|(due, _)| *due < now) {
+            if self.channels.get(&channel).is_some_and(|due| *due < now) {
+                return Some(Lost::Answer { channel });
+            }
+        }
+        None
     }
 
     fn late_verdict(&mut self, now: Time) -> Option<Lost> {
@@ -281,11 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn p6_6_a_request_that_is_neither_answered_nor_dropped_is_noticed_at_once() {
+    fn p6_6_a_request_that_is_neither_answered_nor_dropped_in_time_is_noticed() {
         let (mut owed, channel) = (owed(), ChannelId(3));
         let asked = Input::RequestReceived { peer: peer_id(1), channel, protocol: Protocol::GetHead, body: Bytes::new() };
         owed.told(Time::ZERO, &asked);
-        assert_eq!(lost(owed.balance(Time::ZERO, &Stats::default())), Lost::Answer { channel });
+        assert_eq!(owed.balance(Time::from_millis(5_000), &Stats::default()), Ok(()), "it may wait");
+        assert_eq!(lost(owed.balance(Time::from_millis(5_001), &Stats::default())), Lost::Answer { channel });
         owed.told(Time::ZERO, &asked);
         owed.said(Time::ZERO, &Output::Net(Action::DropRequest { channel })).expect("it may");
         assert_eq!(owed.balance(Time::ZERO, &Stats { requests_refused: 1, ..Stats::default() }), Ok(()));

@@ -11,7 +11,7 @@ use preconf_sim::scenario::{self, Change, Scenario, ScenarioError};
 use preconf_sim::{at_scale, seeds};
 
 /// The scenarios with hostile peers, or hostile disks: each has a defence that can be switched off.
-const HOSTILE: [&str; 9] = [
+const HOSTILE: [&str; 10] = [
     "storage_faults",
     "equivocating_preconfer",
     "txlist_withheld",
@@ -19,6 +19,7 @@ const HOSTILE: [&str; 9] = [
     "valid_txlist_flood",
     "slow_readers",
     "lying_heads",
+    "strangers",
     "sybil_and_eclipse",
     "eclipse_by_records",
 ];
@@ -71,6 +72,7 @@ scenarios! {
     t5_a_flood_of_valid_txlists_finds_little_room "valid_txlist_flood"
     p6_6_slow_readers_hold_up_nobody_else "slow_readers"
     p6_9_lying_heads_are_found_out "lying_heads"
+    p11_1_p6_6_strangers_own_no_figure_and_hold_up_nobody "strangers"
     p8_3_sybils_do_not_surround_a_newcomer "sybil_and_eclipse"
     c9_a_handover_at_the_worst_moment_ends_in_one_chain "handover_at_worst_moment"
     p8_6_a_network_forms_from_one_boot_node "cold_start"
@@ -94,7 +96,8 @@ undefended! {
     p7_1_without_charges_a_flood_goes_on "malformed_flood"
     t5_without_quota_and_bound_a_flood_of_txlists_fills_the_memory "valid_txlist_flood"
     p6_6_without_a_share_for_each_peer_slow_readers_take_all "slow_readers"
-    p6_4_without_charges_lying_heads_are_believed_for_ever "lying_heads"
+    p6_4_without_charges_lying_heads_are_put_out_by_nobody "lying_heads"
+    p6_6_without_a_share_for_each_neighbourhood_strangers_take_all "strangers"
     p8_3_without_neighbourhoods_a_newcomer_is_surrounded "sybil_and_eclipse"
     p8_10_without_kept_places_and_exchange_hostile_records_eclipse_somebody "eclipse_by_records"
 }

@@ -114,8 +114,12 @@ pub struct Config {
     pub response_limit: ByteLimit,
     /// Requests of one peer that we are answering. Default 4 (P6.6).
     pub max_served_per_peer: usize,
-    /// Requests of all peers that we are answering. Default 64 (P6.6).
+    /// Requests of one neighbourhood (P8.3) that we are answering. Default 16 (P6.6).
+    pub max_served_per_neighbourhood: usize,
+    /// Requests of all peers that we are answering; a quarter of them is for `get_head` and for trusted peers alone. Default 64 (P6.6).
     pub max_served: usize,
+    /// Bytes of our answers to all peers, flowing back evenly. Default 64 MiB per 10 s (P6.6).
+    pub response_limit_in_all: ByteLimit,
     /// Bytes of one response with commitments. Default 256 of them (P6.2).
     pub response_budget_bytes: usize,
 
@@ -181,7 +185,9 @@ impl Config {
             request_limit: RateLimit::default(),
             response_limit: ByteLimit { bytes: 16 << 20, window: Duration::from_secs(10) },
             max_served_per_peer: 4,
+            max_served_per_neighbourhood: 16,
             max_served: 64,
+            response_limit_in_all: ByteLimit { bytes: 64 << 20, window: Duration::from_secs(10) },
             response_budget_bytes: 4 + 256 * 382,
             score: ScoreRules::default(),
             trusted: Vec::new(),
@@ -254,7 +260,9 @@ impl Config {
         )?;
         self.txlist_quota.check("txlist_quota", self.txlist_cap)?;
         count("max_served_per_peer", self.max_served_per_peer, 64, "1 to 64")?;
+        count("max_served_per_neighbourhood", self.max_served_per_neighbourhood, 1024, "1 to 1024")?;
         count("max_served", self.max_served, 1024, "1 to 1024")?;
+        self.response_limit_in_all.check("response_limit_in_all", self.txlist_cap + TXLIST_HEADER_BYTES)?;
         self.score.check()?;
         self.connections.check()?;
         self.gater.check()?;

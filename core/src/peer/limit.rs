@@ -27,6 +27,8 @@ pub enum LimitKind {
     TokenBucket,
     /// All at once: a window starts at the first event after the last one ended.
     FixedWindow,
+    /// As either of the two would have it, each of which counts what it admits itself (P6.6).
+    Either,
 }
 
 /// At most so many events per window.
@@ -42,9 +44,9 @@ pub struct RateLimit {
 }
 
 impl Default for RateLimit {
-    /// Requests of one peer in one protocol: 8 per 10 s as a token bucket (P6.6).
+    /// Requests of one peer in one protocol: 8 per 10 s, as either kind admits them (P6.6).
     fn default() -> Self {
-        Self { limit: 8, window: Duration::from_secs(10), kind: LimitKind::TokenBucket }
+        Self { limit: 8, window: Duration::from_secs(10), kind: LimitKind::Either }
     }
 }
 
@@ -85,6 +87,8 @@ enum State {
     Bucket { credit: u128, at: Time },
     /// Events since the window's start; `None` before the first one.
     Window { start: Option<Time>, count: u32 },
+    /// Both at once.
+    Either { credit: u128, at: Time, start: Option<Time>, count: u32 },
 }
 
 impl Limiter {
@@ -93,6 +97,7 @@ impl Limiter {
         let state = match rule.kind {
             LimitKind::TokenBucket => State::Bucket { credit: full(&rule), at: Time::ZERO },
             LimitKind::FixedWindow => State::Window { start: None, count: 0 },
+            LimitKind::Either => State::Either { credit: full(&rule), at: Time::ZERO, start: None, count: 0 },
         };
         Self { rule, state }
     }
@@ -102,9 +107,16 @@ impl Limiter {
         let (seen, room) = self.look(now);
         self.state = seen;
         if room {
+            let price = cost(&self.rule);
             match &mut self.state {
-                State::Bucket { credit, .. } => *credit = credit.saturating_sub(cost(&self.rule)),
+                State::Bucket { credit, .. } => *credit = credit.saturating_sub(price),
                 State::Window { start, count } => (*start, *count) = (Some(start.unwrap_or(now)), count.saturating_add(1)),
+                State::Either { credit, start, count, .. } => {
+                    *credit = if *credit >= price { *credit - price } else { *credit };
+                    if *count < self.rule.limit {
+                        (*start, *count) = (Some(start.unwrap_or(now)), count.saturating_add(1));
+                    }
+                }
             }
         }
         room
@@ -114,14 +126,18 @@ impl Limiter {
     pub fn next_admit_at(&self, now: Time) -> Time {
         let (seen, room) = self.look(now);
         match seen {
-            State::Bucket { at, .. } if room => at,
-            State::Bucket { credit, at } => {
-                let micros = cost(&self.rule).saturating_sub(credit).div_ceil(u128::from(self.rule.limit).max(1));
-                at.after(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
-            }
+            State::Bucket { at, .. } | State::Either { at, .. } if room => at,
+            State::Bucket { credit, at } => self.token_at(credit, at),
             State::Window { start, .. } if room => now.max(start.unwrap_or(now)),
             State::Window { start, .. } => start.unwrap_or(now).after(self.rule.window),
+            State::Either { credit, at, start, .. } => self.token_at(credit, at).min(start.unwrap_or(now).after(self.rule.window)),
         }
+    }
+
+    /// When there is a whole token, with so much credit at a time.
+    fn token_at(&self, credit: u128, at: Time) -> Time {
+        let micros = cost(&self.rule).saturating_sub(credit).div_ceil(u128::from(self.rule.limit).max(1));
+        at.after(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
 
     /// Would a new limiter say the same from `now` on? Then this one need not be remembered.
@@ -129,6 +145,7 @@ impl Limiter {
         match self.look(now).0 {
             State::Bucket { credit, .. } => credit == full(&self.rule),
             State::Window { start, .. } => start.is_none(),
+            State::Either { credit, start, .. } => credit == full(&self.rule) && start.is_none(),
         }
     }
 
@@ -136,18 +153,35 @@ impl Limiter {
     fn look(&self, now: Time) -> (State, bool) {
         match self.state {
             State::Bucket { credit, at } => {
-                let now = now.max(at);
-                let earned = u128::from(now.0 - at.0) * u128::from(self.rule.limit);
-                let credit = credit.saturating_add(earned).min(full(&self.rule));
-                (State::Bucket { credit, at: now }, self.rule.limit > 0 && credit >= cost(&self.rule))
+                let (credit, at) = self.flowed(credit, at, now);
+                (State::Bucket { credit, at }, self.has_token(credit))
             }
             State::Window { start, count } => {
-                let (start, count) = match start {
-                    Some(start) if now.since(start) < self.rule.window => (Some(start), count),
-                    Some(_) | None => (None, 0),
-                };
+                let (start, count) = self.window(start, count, now);
                 (State::Window { start, count }, count < self.rule.limit)
             }
+            State::Either { credit, at, start, count } => {
+                let (credit, at) = self.flowed(credit, at, now);
+                let (start, count) = self.window(start, count, at);
+                (State::Either { credit, at, start, count }, self.has_token(credit) || count < self.rule.limit)
+            }
+        }
+    }
+
+    fn flowed(&self, credit: u128, at: Time, now: Time) -> (u128, Time) {
+        let now = now.max(at);
+        let earned = u128::from(now.0 - at.0) * u128::from(self.rule.limit);
+        (credit.saturating_add(earned).min(full(&self.rule)), now)
+    }
+
+    fn has_token(&self, credit: u128) -> bool {
+        self.rule.limit > 0 && credit >= cost(&self.rule)
+    }
+
+    fn window(&self, start: Option<Time>, count: u32, now: Time) -> (Option<Time>, u32) {
+        match start {
+            Some(start) if now.since(start) < self.rule.window => (Some(start), count),
+            Some(_) | None => (None, 0),
         }
     }
 }
@@ -251,8 +285,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p6_6_a_bucket_gives_back_its_tokens_evenly() {
+    fn p6_6_what_either_kind_would_admit_is_admitted_and_each_counts_its_own() {
         let mut limiter = Limiter::new(RateLimit::default());
+        assert_eq!((0..9).filter(|_| limiter.admit(ms(0))).count(), 8);
+        assert_eq!(limiter.next_admit_at(ms(1_000)), ms(1_250), "the bucket's next token");
+        assert!(!limiter.admit(Time(1_249_999)) && limiter.admit(ms(1_250)));
+        // The bucket gave one; the window that begins now has all of its own.
+        assert_eq!((0..20).filter(|_| limiter.admit(ms(10_000))).count(), 8);
+        assert!(!limiter.is_fresh(ms(19_999)) && limiter.is_fresh(ms(20_000)));
+    }
+
+    #[test]
+    fn p6_6_a_bucket_gives_back_its_tokens_evenly() {
+        let mut limiter = Limiter::new(RateLimit { kind: LimitKind::TokenBucket, ..RateLimit::default() });
         assert_eq!((0..9).filter(|_| limiter.admit(ms(0))).count(), 8);
         assert_eq!(limiter.next_admit_at(ms(1_000)), ms(1_250));
         assert!(!limiter.admit(Time(1_249_999)));
@@ -272,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_time_that_goes_back_brings_no_room() {
-        for kind in [LimitKind::TokenBucket, LimitKind::FixedWindow] {
+        for kind in [LimitKind::TokenBucket, LimitKind::FixedWindow, LimitKind::Either] {
             let mut limiter = Limiter::new(RateLimit { limit: 1, kind, ..RateLimit::default() });
             assert!(limiter.admit(ms(50_000)));
             assert!(!limiter.admit(ms(0)));
@@ -284,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_idle_limiter_can_be_forgotten_once_its_room_is_back() {
-        for kind in [LimitKind::TokenBucket, LimitKind::FixedWindow] {
+        for kind in [LimitKind::TokenBucket, LimitKind::FixedWindow, LimitKind::Either] {
             let mut limiter = Limiter::new(RateLimit { kind, ..RateLimit::default() });
             (0..8).for_each(|_| assert!(limiter.admit(ms(1))));
             assert!(!limiter.is_fresh(ms(10_000)), "{kind:?}");
@@ -305,7 +350,7 @@ mod tests {
 
     #[test]
     fn even_unchecked_rules_neither_panic_nor_admit_past_their_limit() {
-        for kind in [LimitKind::TokenBucket, LimitKind::FixedWindow] {
+        for kind in [LimitKind::TokenBucket, LimitKind::FixedWindow, LimitKind::Either] {
             let mut never = Limiter::new(RateLimit { limit: 0, window: Duration::ZERO, kind });
             assert!(!never.admit(Time(u64::MAX)));
             let mut huge = Limiter::new(RateLimit { limit: u32::MAX, window: Duration::MAX, kind });
@@ -334,10 +379,9 @@ mod tests {
         fn p6_6_next_admit_at_is_exact(
             limit in 1u32..20,
             window_micros in 1u64..20_000_000,
-            bucket in any::<bool>(),
+            kind in prop::sample::select(vec![LimitKind::TokenBucket, LimitKind::FixedWindow, LimitKind::Either]),
             gaps in prop::collection::vec(0u64..3_000_000, 1..100),
         ) {
-            let kind = if bucket { LimitKind::TokenBucket } else { LimitKind::FixedWindow };
             let mut limiter = Limiter::new(RateLimit { limit, window: Duration::from_micros(window_micros), kind });
             let mut now = Time::ZERO;
             for gap in gaps {

@@ -304,9 +304,20 @@ impl Peers {
         self.allowances(now, peer).limiters[index(protocol)].admit(now)
     }
 
-    /// P6.6: may the peer have so many bytes of answers now?
-    pub(crate) fn admit_response(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
-        self.allowances(now, peer).response_bytes.admit(now, len)
+    /// P6.6: when may the peer have so many bytes of answers?
+    pub(crate) fn response_room_at(&self, now: Time, peer: &PeerId, len: usize) -> Time {
+        let budget = self.allowances.get(peer).map(|allowances| &allowances.response_bytes);
+        budget.map_or(Some(now), |budget| budget.next_admit_at(now, len)).unwrap_or(Time(u64::MAX))
+    }
+
+    /// It has them.
+    pub(crate) fn spend_response(&mut self, now: Time, peer: PeerId, len: usize) {
+        self.allowances(now, peer).response_bytes.admit(now, len);
+    }
+
+    /// Where a connected peer's newest connection comes from, or leads to.
+    pub(crate) fn address_of(&self, peer: &PeerId) -> Option<IpAddr> {
+        self.connected.get(peer)?.connections.values().rev().find_map(|info| info.canonical())
     }
 
     pub(super) fn allowances(&mut self, now: Time, peer: PeerId) -> &mut Allowances {

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | requests of our user's that the peer has room for now | id: the order in which they came |
 //!
-//! `wanted` is what parts say, `response` reads what comes back, `serve` answers others. [`Requests`] knows nothing of what an answer means.
+//! `wanted` is what parts say, `response` reads what comes back, `serve` answers others, and `room` says when. [`Requests`] knows nothing of what an answer means.
 //! The tables of peers are lent to it ([`Askable`]): whom to ask is their own choice (`peer::choice`), and they count what is under way with
 //! each.
 //!
@@ -21,6 +21,7 @@
 //! many of `sent` are with each, and which of `waiting` wait for it ([`Peers::wait_for`]). What is in neither table changes nothing (P6.5).
 
 pub(crate) mod response;
+pub(crate) mod room;
 pub(crate) mod serve;
 pub(crate) mod user_pages;
 pub(crate) mod wanted;

@@ -1,21 +1,14 @@
 //! What do we answer to others (P6.1–P6.3)?
 //!
-//! A request is admitted, and then answered from what is here; what is refused gets no answer. [`Serving`] counts the answers that are on
-//! their way, so that nobody has more than its share of them.
-
-use std::collections::BTreeMap;
+//! Pure: from what is here. Who is answered when is the question of [`Room`](super::room::Room).
 
 use alloy_primitives::U256;
 use bytes::Bytes;
 
 use crate::chain::ChainState;
 use crate::config::Config;
-use crate::cost::entry;
-use crate::counts::Counts;
 use crate::error::Refusal;
-use crate::id::{ChannelId, PeerId};
 use crate::output::Response;
-use crate::peer::score::Standing;
 use crate::txlists::TxLists;
 use crate::wire::topics::Protocol;
 use crate::wire::v1::{
@@ -23,62 +16,28 @@ use crate::wire::v1::{
     SIGNED_COMMITMENT_BYTES, TXLIST_HEADER_BYTES,
 };
 
-/// A request of another's that is being answered.
-const SERVED: usize = entry::<[u64; 8], [u64; 8]>();
-
-/// Requests of others that are being answered.
-#[derive(Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(crate) struct Serving {
-    channels: BTreeMap<ChannelId, PeerId>,
-    per_peer: Counts<PeerId>,
+/// Is it a request (P3.1)?
+pub(crate) fn well_formed(protocol: Protocol, body: &Bytes) -> Result<(), Refusal> {
+    let decoded = match protocol {
+        Protocol::GetHead => GetHeadRequest::decode(body).map(drop),
+        Protocol::GetCommitments => GetCommitmentsRequest::decode(body).map(drop),
+        Protocol::GetTxList => GetTxListRequest::decode(body).map(drop),
+    };
+    decoded.map_err(Refusal::Malformed)
 }
 
-impl Serving {
-    /// P6.6, P7.4: may a peer of this standing ask at all? `is_within_limit` counts the request, and is asked only where it matters.
-    pub(crate) fn admit(
-        &self,
-        config: &Config,
-        peer: &PeerId,
-        standing: Standing,
-        is_within_limit: impl FnOnce() -> bool,
-    ) -> Result<(), Refusal> {
-        if standing >= Standing::Pruned {
-            return Err(Refusal::Pruned);
+/// How long the answer to a request is at most, in bytes, without making it.
+pub(crate) fn answer_len(protocol: Protocol, body: &Bytes, txlists: &TxLists, config: &Config) -> usize {
+    match protocol {
+        Protocol::GetHead => PreconfHead::BYTES,
+        Protocol::GetCommitments => {
+            let asked = GetCommitmentsRequest::decode(body).map_or(0, |request| request.max_count as usize);
+            4 + asked.min(MAX_COMMITMENTS_PER_RESPONSE).min(budget(config.response_budget_bytes)) * SIGNED_COMMITMENT_BYTES
         }
-        if !is_within_limit() {
-            return Err(Refusal::RateLimited);
+        Protocol::GetTxList => {
+            let found = GetTxListRequest::decode(body).ok().and_then(|request| txlists.get(&request.hash));
+            TXLIST_HEADER_BYTES + found.map_or(0, Bytes::len)
         }
-        // P7.10: an honest peer behind a slow link gives its requests up before we have written our answers. No answer, and no charge: who
-        // asks too often meets the limit above. (ours)
-        if self.per_peer.of(peer) >= config.max_served_per_peer || self.channels.len() >= config.max_served {
-            return Err(Refusal::Crowded);
-        }
-        Ok(())
-    }
-
-    /// An answer goes out.
-    pub(crate) fn begin(&mut self, peer: PeerId, channel: ChannelId) {
-        if self.channels.insert(channel, peer).is_none() {
-            self.per_peer.raise(peer);
-        }
-    }
-
-    /// The answer is written, or its channel is gone.
-    pub(crate) fn end(&mut self, channel: ChannelId) {
-        if let Some(peer) = self.channels.remove(&channel) {
-            self.per_peer.lower(&peer);
-        }
-    }
-
-    /// The most bytes that it holds under a configuration.
-    pub(crate) fn max_bytes(config: &Config) -> usize {
-        config.max_served * SERVED
-    }
-
-    /// The bytes that it holds, counted likewise.
-    pub(crate) fn bytes(&self) -> usize {
-        self.channels.len() * SERVED
     }
 }
 
@@ -110,16 +69,32 @@ pub(crate) fn answer(
     }
 }
 
+/// The answer of a node that has nothing, but for its head: to a request that no room came for in time (P6.6).
+pub(crate) fn nothing(protocol: Protocol, body: &Bytes, chain: &ChainState) -> Response {
+    match protocol {
+        Protocol::GetHead => Response::Head(own_head(chain)),
+        Protocol::GetCommitments => Response::Commitments(CommitmentsPage::encode(std::iter::empty())),
+        Protocol::GetTxList => {
+            let hash = GetTxListRequest::decode(body).map(|request| request.hash).unwrap_or_default();
+            Response::TxList(RawTxList { hash, txlist: Bytes::new() })
+        }
+    }
+}
+
 /// P6.1: our head; without one, the sync tip with window end 0.
 fn own_head(chain: &ChainState) -> PreconfHead {
     let (number, window_end) = chain.head().map_or((chain.tip().block_number, 0), |head| (head.block_number, head.window_end));
     PreconfHead { block_number: U256::from(number), submission_window_end: U256::from(window_end) }
 }
 
+/// Commitments that so many bytes hold.
+fn budget(bytes: usize) -> usize {
+    bytes.saturating_sub(4) / SIGNED_COMMITMENT_BYTES
+}
+
 /// P6.2: canonical, ascending, gapless from the start; within count, 256, and the byte budget.
 fn commitments(request: GetCommitmentsRequest, chain: &ChainState, budget_bytes: usize) -> Bytes {
-    let budget = (budget_bytes - 4) / SIGNED_COMMITMENT_BYTES;
-    let count = (request.max_count as usize).min(MAX_COMMITMENTS_PER_RESPONSE).min(budget);
+    let count = (request.max_count as usize).min(MAX_COMMITMENTS_PER_RESPONSE).min(budget(budget_bytes));
     let start = u64::try_from(request.start_block_number);
     let found: Vec<_> = start.map(|start| chain.from(start).take(count).collect()).unwrap_or_default();
     CommitmentsPage::encode(found.iter().map(|commitment| &commitment.signed))
@@ -129,38 +104,6 @@ fn commitments(request: GetCommitmentsRequest, chain: &ChainState, budget_bytes:
 mod tests {
     use super::*;
     use crate::wire::topics::ChainId;
-
-    fn peer(name: u8) -> PeerId {
-        PeerId::from_bytes(&[0, 1, name]).expect("three bytes")
-    }
-
-    #[test]
-    fn p6_6_nobody_has_more_than_its_share_of_the_answers_and_a_channel_counts_once() {
-        let config = Config { max_served: 3, max_served_per_peer: 2, ..Config::new(ChainId(1)) };
-        let mut serving = Serving::default();
-        let admit = |serving: &Serving, name| serving.admit(&config, &peer(name), Standing::Healthy, || true);
-        for channel in [1, 1, 2] {
-            assert_eq!(admit(&serving, 1), Ok(()));
-            serving.begin(peer(1), ChannelId(channel));
-        }
-        assert_eq!((admit(&serving, 1), admit(&serving, 2)), (Err(Refusal::Crowded), Ok(())));
-        serving.begin(peer(2), ChannelId(3));
-        assert_eq!(admit(&serving, 2), Err(Refusal::Crowded), "all there is");
-        assert_eq!(serving.bytes(), Serving::max_bytes(&config));
-        serving.end(ChannelId(2));
-        serving.end(ChannelId(2));
-        assert_eq!(admit(&serving, 1), Ok(()));
-    }
-
-    #[test]
-    fn p7_4_who_is_pruned_is_refused_before_it_is_counted_and_the_limit_comes_before_the_crowd() {
-        let config = Config { max_served: 0, ..Config::new(ChainId(1)) };
-        let serving = Serving::default();
-        let uncounted = || panic!("counted");
-        assert_eq!(serving.admit(&config, &peer(1), Standing::Pruned, uncounted), Err(Refusal::Pruned));
-        assert_eq!(serving.admit(&config, &peer(1), Standing::Throttled, || false), Err(Refusal::RateLimited));
-        assert_eq!(serving.admit(&config, &peer(1), Standing::Throttled, || true), Err(Refusal::Crowded));
-    }
 
     #[test]
     fn p6_1_to_p6_3_a_node_that_has_nothing_says_so() {

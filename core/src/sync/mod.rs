@@ -69,6 +69,8 @@ pub(crate) struct CatchUp {
     missing_parents: BTreeMap<u64, PeerId>,
     /// Whose pages were broken, the latest ones.
     blamed: BTreeSet<RequestId>,
+    /// Whose pages had something good in them, the latest ones.
+    paid: BTreeSet<RequestId>,
     /// Set while the run waits for something else than peers: room in the chain.
     paused: bool,
     /// When a paused run and those set aside are tried again at the latest.
@@ -197,6 +199,15 @@ impl CatchUp {
         is_first
     }
 
+    /// A commitment in a response passed C7. Says whether it is the first one of it: the response is paid for once (P6.4).
+    pub(crate) fn is_first_good(&mut self, request: RequestId) -> bool {
+        let is_first = self.paid.insert(request);
+        if self.paid.len() > MAX_BLAMED {
+            self.paid.pop_first();
+        }
+        is_first
+    }
+
     /// Is a catch-up under way?
     pub(crate) fn is_running(&self) -> bool {
         self.run.is_some()
@@ -218,7 +229,7 @@ impl CatchUp {
             + MAX_PAGE_ITEMS * size_of::<SignedCommitment>()
             + Run::MAX_BYTES
             + MAX_MISSING_PARENTS * entry::<u64, PeerId>()
-            + MAX_BLAMED * entry::<RequestId, ()>()
+            + 2 * MAX_BLAMED * entry::<RequestId, ()>()
     }
 
     /// The bytes that it holds, counted likewise.
@@ -227,6 +238,6 @@ impl CatchUp {
         self.claims.len() * ClaimedHeads::ENTRY
             + self.run.as_ref().map_or(0, of_run)
             + self.missing_parents.len() * entry::<u64, PeerId>()
-            + self.blamed.len() * entry::<RequestId, ()>()
+            + (self.blamed.len() + self.paid.len()) * entry::<RequestId, ()>()
     }
 }

@@ -1,5 +1,8 @@
 //! Which pages does a catch-up want, and what follows from what comes (P6.9, P6.4)?
 //!
+//! A page goes to those who claim no more than a page above what is backed, if there are such: whoever claims every block there can be, and
+//! brings none, is asked when nobody else is left, and what it is being asked goes to others as soon as they are there.
+//!
 //! Pages go out in the order of their numbers, so that what lies next above our head, which all others wait for, is asked for first.
 //!
 //! | a page | follows |
@@ -21,7 +24,7 @@ use crate::id::{PeerId, RequestId};
 use crate::output::Event;
 use crate::request::wanted::{Purpose, Wanted, Whom};
 use crate::sync::CatchUp;
-use crate::sync::run::{Bar, Page, Slot};
+use crate::sync::run::{Bar, Page, Run, Slot};
 use crate::wire::topics::Protocol;
 use crate::wire::v1::{GetCommitmentsRequest, SignedCommitment};
 
@@ -40,6 +43,7 @@ impl CatchUp {
     /// Which page is wanted next, above a number: those up to there found nobody who can be asked now. Ends the run where nothing is left to
     /// be had.
     pub(crate) fn next_wanted(&mut self, cx: &mut Cx, view: &View<'_>, mut above: u64) -> Option<Wanted> {
+        self.take_back(cx, view);
         loop {
             self.set_pages(cx, view.head);
             let run = self.run.as_ref()?;
@@ -48,7 +52,10 @@ impl CatchUp {
                 return None; // what an ended run left behind is still being judged; each of its results brings us here again
             }
             let may_bring = |peer: &PeerId| !run.is_barred(start, peer) && (view.serves_pages)(peer);
-            let whom: Vec<PeerId> = self.claims.followed_to(start).filter(may_bring).collect();
+            let mut whom: Vec<PeerId> = self.claims.followed_to(start).filter(may_bring).collect();
+            if whom.iter().any(|peer| self.is_in_reach(cx, peer, view.head)) {
+                whom.retain(|peer| self.is_in_reach(cx, peer, view.head));
+            }
             if whom.is_empty() {
                 self.drop_claims(start, view);
                 above = 0; // who is set aside backs no other page either
@@ -58,6 +65,31 @@ impl CatchUp {
             let (protocol, purpose) = (Protocol::GetCommitments, Purpose::Page { start, count });
             return Some(Wanted { protocol, body, purpose, whom: Whom::OneOf(whom) });
         }
+    }
+
+    /// P6.9: does a peer claim no more than what is backed, or what lies right above it? Whoever claims more and has not shown it is asked where
+    /// nobody else can be.
+    fn is_in_reach(&self, cx: &Cx, peer: &PeerId, head: u64) -> bool {
+        let best = self.claims.best_backed().max(head);
+        self.claims.of(peer).is_some_and(|claim| claim <= best.saturating_add(u64::from(cx.config.page_near)))
+    }
+
+    /// Pages that are with peers out of reach go to others, as soon as there are such.
+    fn take_back(&mut self, cx: &Cx, view: &View<'_>) {
+        let Some(mut run) = self.run.take() else { return };
+        let others = |start: u64| {
+            let may_bring = |peer: &PeerId| self.is_in_reach(cx, peer, view.head) && (view.serves_pages)(peer);
+            self.claims.followed_to(start).filter(may_bring).collect::<Vec<_>>()
+        };
+        let passed_over = |run: &Run, start: u64, peer: &PeerId| {
+            !self.is_in_reach(cx, peer, view.head) && others(start).iter().any(|other| !run.is_barred(start, other))
+        };
+        for (start, peer) in run.asked().collect::<Vec<_>>() {
+            if passed_over(&run, start, &peer) {
+                run.take_back(start, peer);
+            }
+        }
+        self.run = Some(run);
     }
 
     /// Sets pages up to the best claim that is followed, or ends the run.
@@ -93,10 +125,10 @@ impl CatchUp {
         }
     }
 
-    /// The page that starts there went to a peer.
-    pub(crate) fn page_asked(&mut self, start: u64, request: RequestId) {
+    /// The page that starts there went to this peer.
+    pub(crate) fn page_asked(&mut self, start: u64, request: RequestId, peer: PeerId) {
         if let Some(slot) = self.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
-            slot.page = Page::Asked { request };
+            slot.page = Page::Asked { request, peer };
         }
     }
 

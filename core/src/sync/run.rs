@@ -22,7 +22,7 @@ pub(super) enum Page {
     /// It waits for a peer.
     Wanted,
     /// It is with a peer.
-    Asked { request: RequestId },
+    Asked { request: RequestId, peer: PeerId },
     /// It came, and waits for those before it to be judged.
     Here { request: RequestId, peer: PeerId, items: Vec<SignedCommitment> },
     /// Its items are being judged; so many have no conclusion yet.
@@ -122,6 +122,20 @@ impl Run {
         self.pages.values().any(|slot| slot.page.is_under_way())
     }
 
+    /// Which pages are with which peers.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (u64, PeerId)> {
+        let asked = |(start, slot): (&u64, &Slot)| if let Page::Asked { peer, .. } = slot.page { Some((*start, peer)) } else { None };
+        self.pages.iter().filter_map(asked)
+    }
+
+    /// A page that is with this peer waits for somebody else again.
+    pub(super) fn take_back(&mut self, start: u64, peer: PeerId) {
+        self.bar(start, peer, Bar::Unanswered);
+        if let Some(slot) = self.pages.get_mut(&start) {
+            slot.page = Page::Wanted;
+        }
+    }
+
     /// The first page above this number that waits for a peer, and its length.
     pub(super) fn first_wanted_above(&self, number: u64) -> Option<(u64, u32)> {
         let mut above = self.pages.iter().filter(|(start, slot)| **start > number && matches!(slot.page, Page::Wanted));
@@ -157,7 +171,7 @@ impl Run {
     /// Where the page is that this request asked for.
     pub(super) fn start_of(&self, request: RequestId) -> Option<u64> {
         let is = |slot: &Slot| match &slot.page {
-            Page::Asked { request: id } | Page::Here { request: id, .. } | Page::Judging { request: id, .. } => *id == request,
+            Page::Asked { request: id, .. } | Page::Here { request: id, .. } | Page::Judging { request: id, .. } => *id == request,
             Page::Wanted => false,
         };
         self.pages.iter().find(|(_, slot)| is(slot)).map(|(start, _)| *start)
@@ -206,7 +220,7 @@ mod tests {
         let mut run = Run::begin(0);
         run.set_pages(100, 4);
         for slot in run.pages.values_mut().take(2) {
-            slot.page = Page::Asked { request: RequestId(1) };
+            slot.page = Page::Asked { request: RequestId(1), peer: peer(1) };
         }
         run.drop_needless(0, 2);
         assert_eq!(run.pages.keys().copied().collect::<Vec<_>>(), [1, 5]);

@@ -64,9 +64,9 @@ impl Bench {
 
     /// The first page that is wanted goes out.
     fn ask(&mut self) -> RequestId {
-        let (start, ..) = self.next(0).expect("a page is wanted");
+        let (start, _, whom) = self.next(0).expect("a page is wanted");
         self.requests += 1;
-        self.catch_up.page_asked(start, RequestId(self.requests));
+        self.catch_up.page_asked(start, RequestId(self.requests), whom[0]);
         RequestId(self.requests)
     }
 

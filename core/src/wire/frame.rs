@@ -8,7 +8,7 @@
 //!    \--not minimal, over 32 bits, over cap--> Failed (for good)
 //! ```
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::topics::Protocol;
 use super::v1::{
@@ -75,7 +75,7 @@ pub struct FrameDecoder {
 #[derive(Debug)]
 enum State {
     Length { bytes: [u8; MAX_LENGTH_BYTES], len: usize },
-    Body { body: BytesMut, missing: usize },
+    Body { body: Vec<u8>, missing: usize },
     Failed(FrameError),
 }
 
@@ -103,7 +103,7 @@ impl FrameDecoder {
                     if byte & 0x80 == 0 {
                         let read = read_length(&bytes[..*len], self.max);
                         self.state = match read {
-                            Ok(missing) => State::Body { body: BytesMut::new(), missing },
+                            Ok(missing) => State::Body { body: Vec::new(), missing },
                             Err(error) => State::Failed(error),
                         };
                     } else if *len == MAX_LENGTH_BYTES {
@@ -120,9 +120,10 @@ impl FrameDecoder {
                     if *missing > 0 {
                         return Ok(None);
                     }
-                    let frame = std::mem::take(body).freeze();
+                    let mut frame = std::mem::take(body);
+                    frame.shrink_to_fit(); // P10.3: a list is kept for long, and counted by its own length
                     self.state = START;
-                    return Ok(Some(frame));
+                    return Ok(Some(frame.into()));
                 }
             }
         }
@@ -150,12 +151,12 @@ impl FrameDecoder {
     }
 }
 
-/// Makes room for `take` more bytes: doubling from the first step, never past the announced end.
-fn grow(body: &mut BytesMut, take: usize, missing: usize) {
+/// Makes room for `take` more bytes: doubling from the first step, never past the announced end, nor by what a vector adds of its own.
+fn grow(body: &mut Vec<u8>, take: usize, missing: usize) {
     if take > body.capacity() - body.len() {
         let whole = body.len() + missing;
         let wanted = (body.len() + take).max(2 * body.capacity()).max(FIRST_STEP_BYTES).min(whole);
-        body.reserve(wanted - body.len());
+        body.reserve_exact(wanted - body.len());
     }
 }
 

@@ -299,3 +299,35 @@ fn p5_3_an_eop_with_a_txlist_is_executed_before_the_handoff() {
     assert_eq!(told(&node.commitment(9, &eop)), [""; 0], "there is something to be executed first");
     assert_eq!(told(&node.txlist(9, &txlist)), ["ready", "handoff"]);
 }
+
+#[test]
+fn p7_1_p7_8_points_are_earned_by_what_is_shown() {
+    let chain: Vec<_> = {
+        let mut writer = Writer::new(1);
+        (0..3).map(|_| writer.block().0).collect()
+    };
+    let mut node = Node::connected_to(&[9]);
+    chain[..2].iter().for_each(|signed| drop(node.commitment(9, signed)));
+    let asks = |node: &mut Node| requests(&node.command(Command::GetHead { peer: Some(peer(8)) }).unwrap().1);
+    node.connect(8);
+    // Idle: it answers, and says nothing that anybody could use.
+    for _ in 0..3 {
+        let head = asks(&mut node);
+        tells(&mut node, &head[0], 0);
+    }
+    assert_eq!(node.score(8), 0);
+    let head = asks(&mut node);
+    tells(&mut node, &head[0], 2);
+    assert_eq!(node.score(8), 50_000, "our head is the best that is backed");
+    // What it claims above that is worth nothing until it is shown, and then it is paid for once.
+    let head = asks(&mut node);
+    let page = tells(&mut node, &head[0], 3);
+    assert_eq!(node.score(8), 50_000);
+    serves(&mut node, &page[0], &chain[2..]);
+    assert_eq!((node.score(8), node.head()), (100_000, Some(3)));
+    // P7.8: nor is being served.
+    for _ in 0..4 {
+        node.asked(8, Protocol::GetHead, GetHeadRequest::BYTES.to_vec());
+    }
+    assert_eq!(node.score(8), 100_000);
+}

@@ -164,19 +164,152 @@ fn p6_6_requests_in_flight_are_bounded_per_peer_and_in_all() {
         node.input(Input::RequestReceived { peer: peer(name), channel: ChannelId(channel), protocol: Protocol::GetHead, body })
     };
     for channel in 1..=4 {
-        assert!(!dropped(&ask(&mut node, 9, channel)));
+        assert_eq!(answered(&ask(&mut node, 9, channel)), [channel]);
     }
-    assert_eq!(refusals(&ask(&mut node, 9, 5)), [Refusal::Crowded]);
-    assert_eq!(node.score(9), 0, "a slow link is no fault (P7.10)");
-    node.input(Input::ChannelClosed { channel: ChannelId(1) });
-    assert!(!dropped(&ask(&mut node, 9, 6)));
+    assert!(ask(&mut node, 9, 5).is_empty(), "it waits");
+    assert_eq!(answered(&node.input(Input::ChannelClosed { channel: ChannelId(1) })), [5]);
+    assert!(ask(&mut node, 9, 6).is_empty());
     for name in 10..25 {
         node.connect(name);
         (0..4).for_each(|i| drop(ask(&mut node, name, 100 * u64::from(name) + i)));
     }
     node.connect(30);
-    assert_eq!(refusals(&ask(&mut node, 30, 1)), [Refusal::Crowded]);
-    assert_eq!(node.score(30), 0, "not its fault");
+    assert!(ask(&mut node, 30, 1_000_000).is_empty());
+    let outputs = node.wait(Duration::from_secs(5));
+    assert_eq!((answered(&outputs), dropped(&outputs)), (vec![6, 1_000_000], false), "and ends, with our head, after five seconds");
+    assert_eq!(refusals(&outputs), [Refusal::Crowded; 2]);
+    assert_eq!((node.score(9), node.score(30)), (0, 0), "a slow link is no fault (P7.10)");
+}
+
+/// The channels that are answered, in order.
+fn answered(outputs: &[Output]) -> Vec<u64> {
+    let channel = |output: &Output| match output {
+        Output::Net(Action::Respond { channel, .. }) => Some(channel.0),
+        _ => None,
+    };
+    outputs.iter().filter_map(channel).collect()
+}
+
+/// A node with one txlist of this length, and the body of a request for it.
+fn holder_of(len: usize) -> (Node, Bytes) {
+    let (mut node, mut writer) = (Node::connected_to(&[200]), Writer::new(1));
+    let list = Bytes::from(vec![7; len]);
+    node.commitment(200, &writer.write(|preconf| preconf.raw_tx_list_hash = keccak256(&list)));
+    node.txlist(200, &list);
+    (node, GetTxListRequest { hash: keccak256(&list) }.encode())
+}
+
+fn asks(node: &mut Node, peer: PeerId, channel: u64, protocol: Protocol, body: &Bytes) -> Vec<Output> {
+    node.input(Input::RequestReceived { peer, channel: ChannelId(channel), protocol, body: body.clone() })
+}
+
+/// Bytes of the txlists that go out.
+fn list_bytes(outputs: &[Output]) -> usize {
+    responses(outputs).iter().map(|response| if let Response::TxList(list) = response { list.txlist.len() } else { 0 }).sum()
+}
+
+#[test]
+fn p6_6_sixteen_strangers_who_do_not_read_starve_nobody() {
+    let (mut node, body) = holder_of(1 << 20);
+    (1..=30).for_each(|name| node.connect(name));
+    let (mut channel, mut unread) = (0, std::collections::BTreeMap::<u64, Vec<ChannelId>>::new());
+    let mut heads = 0;
+    for second in 0..600_u64 {
+        let mut outputs = node.wait(Duration::from_secs(1));
+        for stale in unread.remove(&second).unwrap_or_default() {
+            outputs.extend(node.input(Input::ChannelClosed { channel: stale })); // nobody has read a byte of it for 10 s
+        }
+        if second % 10 == 0 {
+            for stranger in 1..=16 {
+                for _ in 0..4 {
+                    channel += 1;
+                    outputs.extend(asks(&mut node, peer(stranger), 1_000_000 + channel, Protocol::GetTxList, &body));
+                }
+            }
+        }
+        unread.entry(second + 10).or_default().extend(answered(&outputs).into_iter().map(ChannelId));
+        // Ten honest peers ask for the head, each every 10 s.
+        heads += responses(&node.asked(20 + (second % 10) as u8, Protocol::GetHead, Bytes::from_static(&GetHeadRequest::BYTES))).len();
+    }
+    assert_eq!(heads, 600);
+}
+
+#[test]
+fn p6_6_one_neighbourhood_has_its_share_of_the_answers_and_not_its_neighbours() {
+    let (mut node, body) = holder_of(1_000);
+    let stranger = |n: u8| PeerId::from_bytes(&[0, 2, 9, n]).unwrap();
+    for n in 1..=8 {
+        node.link(stranger(n), Some(&format!("203.0.113.{n}")), None);
+    }
+    let outputs: Vec<_> =
+        (0..32).flat_map(|i| asks(&mut node, stranger(1 + i / 4), 1_000 + u64::from(i), Protocol::GetTxList, &body)).collect();
+    assert_eq!(answered(&outputs).len(), 16, "sixteen of a neighbourhood, whoever asks there");
+    let elsewhere = stranger(100);
+    node.link(elsewhere, Some("198.51.100.1"), None);
+    assert_eq!(answered(&asks(&mut node, elsewhere, 1, Protocol::GetTxList, &body)), [1]);
+    let outputs = node.input(Input::ChannelClosed { channel: ChannelId(1_000) });
+    assert_eq!(answered(&outputs).len(), 1, "the next one has the place");
+    let outputs = node.wait(Duration::from_secs(5));
+    let not_found =
+        responses(&outputs).iter().filter(|response| matches!(response, Response::TxList(list) if list.txlist.is_empty())).count();
+    assert_eq!(not_found, 15, "what waited for too long ends");
+    assert!((1..=8).all(|n| node.core.explain(node.now, stranger(n)).is_empty()), "and nobody is charged");
+}
+
+#[test]
+fn p6_6_fifty_strangers_do_not_order_more_than_there_is_and_who_asks_now_and_then_is_first() {
+    let (mut node, body) = holder_of(2 << 20);
+    // Four of each neighbourhood, and one peer in one of its own.
+    let stranger = |n: u8| PeerId::from_bytes(&[0, 2, 9, n]).unwrap();
+    for n in 0..50 {
+        node.link(stranger(n), Some(&format!("203.0.{}.{n}", n / 4)), None);
+    }
+    node.link(stranger(100), Some("198.51.100.1"), None);
+    let (mut bytes, mut channel, mut waited) = (0, 0, Vec::new());
+    let mut outputs = Vec::new();
+    for second in 0..60_u64 {
+        for n in 0..50 {
+            channel += 1;
+            outputs.extend(asks(&mut node, stranger(n), channel, Protocol::GetTxList, &body));
+        }
+        let honest = 1_000_000 + second;
+        if second % 12 == 11 {
+            outputs.extend(asks(&mut node, stranger(100), honest, Protocol::GetTxList, &body));
+        }
+        for tenth in 0..10 {
+            while !outputs.is_empty() {
+                bytes += list_bytes(&outputs);
+                for channel in answered(&std::mem::take(&mut outputs)) {
+                    if channel >= 1_000_000 {
+                        waited.push(tenth);
+                    }
+                    outputs.extend(node.input(Input::ChannelClosed { channel: ChannelId(channel) })); // a good line
+                }
+            }
+            outputs.extend(node.wait(Duration::from_millis(100)));
+        }
+    }
+    assert!(bytes <= 7 * (64 << 20), "{} MiB in 60 s", bytes >> 20);
+    assert!(waited.len() == 5 && waited.iter().all(|tenths| *tenths <= 4), "tenths of a second: {waited:?}");
+}
+
+#[test]
+fn p6_6_among_those_who_wait_the_newest_of_whoever_has_most_ends_first() {
+    let (mut node, body) = holder_of(1_000);
+    (1..=90).for_each(|name| node.connect(name));
+    let mut channel = 0;
+    let mut ended = Vec::new();
+    for name in (1..=90).chain(1..=80) {
+        for _ in 0..4 {
+            channel += 1;
+            let outputs = asks(&mut node, peer(name), channel, Protocol::GetTxList, &body);
+            ended.extend(refusals(&outputs));
+        }
+    }
+    assert!(!ended.is_empty() && ended.iter().all(|refusal| *refusal == Refusal::Crowded));
+    let outputs = node.wait(Duration::from_secs(6));
+    let last = responses(&outputs).len();
+    assert_eq!(last, 256, "as many wait, and no more");
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn every_value_within_a_step_has_its_place() {
         ["Began", "Committed", "Peer", "Known", "Schedule", "SyncTip", "Commitment", "ChainDropped", "TxList", "Evidence"]
     );
     assert_eq!(variants::<ChainLabel>(), ["Missing", "Chain", "Unreadable"]);
-    assert_eq!(variants::<LimitKind>(), ["TokenBucket", "FixedWindow"]);
+    assert_eq!(variants::<LimitKind>(), ["TokenBucket", "FixedWindow", "Either"]);
 }
 
 /// The variants of an enum, by what its own reader asks for.

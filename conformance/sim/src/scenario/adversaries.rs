@@ -225,6 +225,35 @@ impl Puppet for SlowReader {
     }
 }
 
+/// Says that it has every block there can be and shows none, asks as much as it may and hardly reads it, and gossips lists of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Stranger {
+    asks: SlowReader,
+    turns: u64,
+}
+
+impl Puppet for Stranger {
+    fn answer(&mut self, protocol: Protocol, body: &Bytes) -> Answer {
+        nothing(protocol, body, u64::MAX)
+    }
+
+    fn hear(&mut self, from: NodeId, topic: Topic, data: &Bytes, hands: &mut Hands<'_>) {
+        self.asks.hear(from, topic, data, hands);
+    }
+
+    fn turn(&mut self, hands: &mut Hands<'_>) {
+        self.asks.turn(hands);
+        self.turns += 1;
+        // Once more for a list: as many as either limiter admits.
+        let hash = self.asks.ear.txlists.last().copied().unwrap_or_default();
+        for to in hands.peers.iter().copied() {
+            hands.ask(to, Protocol::GetTxList, GetTxListRequest { hash }.encode());
+        }
+        let junk = [self.turns.to_le_bytes(), (hands.me as u64).to_le_bytes()].concat();
+        hands.gossip(Topic::TxLists, &gossip_of(&junk.into()));
+    }
+}
+
 /// Claims a head that nobody has, and backs it with a page whose numbers are right and whose links are not.
 #[derive(Debug, Default)]
 pub(crate) struct Liar {

@@ -336,6 +336,15 @@ pub enum Adversary {
         #[serde(deserialize_with = "values::positive")]
         bytes_per_s: u64,
     },
+    /// Claim every block there can be and bring none, ask a lot and hardly read it, and gossip lists that belong to nothing: from few
+    /// neighbourhoods, four of each.
+    Strangers {
+        /// How many peers.
+        count: usize,
+        /// How fast they read.
+        #[serde(deserialize_with = "values::positive")]
+        bytes_per_s: u64,
+    },
     /// Claim heads that nobody has, and back them with broken pages.
     LyingHeads {
         /// How many peers.
@@ -374,6 +383,8 @@ pub struct Tuning {
     pub bad_message: Option<f64>,
     /// P6.6
     pub max_served_per_peer: Option<usize>,
+    /// P6.6
+    pub max_served_per_neighbourhood: Option<usize>,
     /// P8.3
     pub max_per_neighbourhood: Option<u32>,
     /// P8.4
@@ -414,6 +425,11 @@ pub struct Must {
     /// P11.1: no honest node names a height that nobody elected has signed, none says that it lags behind nothing while it has been behind, or
     /// that it does not know while it has had honest peers, for more than a few seconds.
     pub honest_figures: bool,
+    /// At most so many requests of honest nodes find no room at honest nodes in time (P6.6).
+    pub crowded_out: Option<u64>,
+    /// At most this share of the hostile peers has a score above 0 at some honest node in the end (P7.1).
+    #[serde(deserialize_with = "values::some_share")]
+    pub hostile_paid: Option<f64>,
     /// One block in a hundred may take longer to a node.
     pub propagation_p99_ms: Option<f64>,
     /// No honest node charges another for more than absence (P7.2a), at any time.
@@ -447,6 +463,7 @@ impl Tuning {
             gossip_rejected: over.gossip_rejected.or(self.gossip_rejected),
             bad_message: over.bad_message.or(self.bad_message),
             max_served_per_peer: over.max_served_per_peer.or(self.max_served_per_peer),
+            max_served_per_neighbourhood: over.max_served_per_neighbourhood.or(self.max_served_per_neighbourhood),
             max_per_neighbourhood: over.max_per_neighbourhood.or(self.max_per_neighbourhood),
             target_peers: over.target_peers.or(self.target_peers),
             reserved_outbound: over.reserved_outbound.or(self.reserved_outbound),
@@ -476,6 +493,9 @@ impl Tuning {
         }
         if let Some(most) = self.max_served_per_peer {
             config.max_served_per_peer = most;
+        }
+        if let Some(most) = self.max_served_per_neighbourhood {
+            config.max_served_per_neighbourhood = most;
         }
         if let Some(most) = self.max_per_neighbourhood {
             config.gater.max_per_neighbourhood = most;

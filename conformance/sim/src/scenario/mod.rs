@@ -51,6 +51,7 @@ committed! {
     "valid_txlist_flood"
     "slow_readers"
     "lying_heads"
+    "strangers"
     "sybil_and_eclipse"
     "handover_at_worst_moment"
     "cold_start"

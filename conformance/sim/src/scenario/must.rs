@@ -7,7 +7,7 @@ use std::time::Duration;
 use preconf_core::Time;
 
 use super::file::{Fault, Must, Scenario};
-use crate::{NodeId, World};
+use crate::{NodeId, World, peer_id};
 
 /// How long after a fault a node may still be behind. Ours: two rounds of asking for heads, and the catch-up.
 const RECOVERY: Duration = Duration::from_secs(40);
@@ -187,6 +187,16 @@ impl Keeper {
         let eclipsed = share((0..self.honest).filter(alone).count(), self.honest);
         if let Some(most) = self.must.eclipsed.filter(|most| eclipsed > *most) {
             broken.push(format!("eclipsed: {eclipsed:.3} of the honest nodes, at most {most:.3} may be"));
+        }
+        let crowded: u64 = (0..self.honest).map(|node| world.crowded_out(node)).sum();
+        if let Some(most) = self.must.crowded_out.filter(|most| crowded > *most) {
+            broken.push(format!("crowded_out: {crowded} requests of honest nodes, at most {most} may be"));
+        }
+        let up = (0..self.honest).filter(|node| world.is_up(*node));
+        let liked: Vec<_> = up.flat_map(|node| world.peers(node)).filter(|info| info.score > 0).map(|info| info.peer).collect();
+        let paid = share(hostile.iter().filter(|peer| liked.contains(&peer_id(**peer))).count(), hostile.len());
+        if let Some(most) = self.must.hostile_paid.filter(|most| paid > *most) {
+            broken.push(format!("hostile_paid: {paid:.3} of the hostile peers, at most {most:.3} may be"));
         }
         let p99 = world.propagation().p99.unwrap_or(f64::INFINITY); // nothing that arrives is no speed
         if let Some(most) = self.must.propagation_p99_ms.filter(|most| p99 > *most) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use preconf_core::{ChainId, ChainLabel, DiscoveryConfig, NodeRecord};
 
-use super::adversaries::{Equivocator, Flood, Liar, SlowReader, Sybil, TxListFlood, Withholder};
+use super::adversaries::{Equivocator, Flood, Liar, SlowReader, Stranger, Sybil, TxListFlood, Withholder};
 use super::file::{Adversary, Fault, Finding, Links, Scenario, Tail};
 use crate::{CHAIN, Dice, DiskTerms, Election, Failure, JobOrder, NodeId, Setup, Terms, World, peer_id};
 
@@ -160,6 +160,13 @@ fn add(world: &mut World, dice: &mut Dice, adversary: &Adversary, honest: usize,
             added.extend((0..count).map(|_| world.add_puppet(TxListFlood::new(per_s, kib << 10))));
         }
         Adversary::SlowReaders { count, .. } => added.extend((0..count).map(|_| world.add_puppet(SlowReader::default()))),
+        Adversary::Strangers { count, .. } => {
+            for index in 0..count {
+                let node = world.add_puppet(Stranger::default());
+                world.place(node, std::net::Ipv4Addr::new(198, 18, (index / 4) as u8, (index % 4) as u8 + 1));
+                added.push(node);
+            }
+        }
         Adversary::LyingHeads { count } => added.extend((0..count).map(|_| world.add_puppet(Liar::default()))),
         Adversary::HostileRecords { share } => {
             for _ in 0..(honest as f64 * share / (1.0 - share)).round() as usize {
@@ -184,7 +191,9 @@ fn add(world: &mut World, dice: &mut Dice, adversary: &Adversary, honest: usize,
         seats.extend(&added);
     }
     let terms = match *adversary {
-        Adversary::SlowReaders { bytes_per_s, .. } => Terms { bandwidth: Some(bytes_per_s), ..terms.clone() },
+        Adversary::SlowReaders { bytes_per_s, .. } | Adversary::Strangers { bytes_per_s, .. } => {
+            Terms { bandwidth: Some(bytes_per_s), ..terms.clone() }
+        }
         _ => terms.clone(),
     };
     for node in added {
