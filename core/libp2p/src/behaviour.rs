@@ -31,6 +31,12 @@ const FOREIGN_MESSAGE: &[u8] = b"foreign topic";
 /// still takes all that the machine can decide in one step (1024 held messages, P5.1).
 const MAX_QUEUED: usize = 1024;
 
+/// Gossip's control messages that are taken, in bytes of one RPC: reference nodes send 5000 ids at a time. Source: P2.7.
+const MAX_CONTROL_BYTES: usize = 128 << 10;
+/// Ids that are sent at a time, in one IHAVE or IWANT. Source: P2.7; with their 20 bytes and the frame of each they stay under the 16 KiB that
+/// other nodes take, who end a stream for good when there is more.
+const MAX_IDS_SENT: usize = 512;
+
 pub(crate) type Gossipsub = libp2p_gossipsub::Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
 pub(crate) type Exchange = libp2p_request_response::Behaviour<Codec>;
 
@@ -159,6 +165,8 @@ fn settings(chain: ChainId, topics: &Topics) -> Result<libp2p_gossipsub::Config,
         .validation_mode(ValidationMode::Strict)
         .max_transmit_size(MAX_GOSSIP_BYTES)
         .connection_handler_queue_len(MAX_QUEUED)
+        .max_control_message_size(MAX_CONTROL_BYTES)
+        .max_control_messages_sent(MAX_IDS_SENT)
         // P4.6 and P7.10: gossipsub's own filter charges who hands us our own message, as an honest peer does after we restart. So they
         // come in, and inbound.rs ignores them without blame.
         .allow_self_origin(true)
@@ -230,6 +238,15 @@ mod tests {
             assert_eq!(settings.message_id(&message(&topic.name(chain))).0, message_id(chain, topic, &[0; 382]).0);
         }
         assert_eq!(settings.message_id(&message("/a/stranger's/topic")).0, FOREIGN_MESSAGE);
+    }
+
+    #[test]
+    fn p2_7_control_messages_are_taken_as_long_as_others_send_them_and_sent_as_long_as_others_take_them() {
+        let chain = ChainId(1);
+        let settings = settings(chain, &Topics::new(chain)).expect("the protocol's settings");
+        assert!(settings.max_control_message_size() >= 5_000 * 22 + 100, "a reference node's IHAVE: 5000 ids and their frames");
+        let topic = Topic::Commitments.name(ChainId(u64::MAX)).len();
+        assert!(settings.max_control_messages_sent() * 22 + topic + 16 <= 14 << 10, "and none of ours is over 14 KiB");
     }
 
     #[test]
