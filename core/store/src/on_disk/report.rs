@@ -104,7 +104,7 @@ pub enum Commitments {
     /// As it was left.
     Intact,
     /// Damaged. What is readable of it was given back; the file is not written to, and every commitment of ours fails with
-    /// [`StorageFailure::Damaged`](preconf_core::StorageFailure::Damaged), until the operator accepts it with
+    /// [`preconf_core::StorageFailure::Damaged`], until the operator accepts it with
     /// [`accept_damage`](crate::accept_damage).
     Damaged(Flaws),
 }
