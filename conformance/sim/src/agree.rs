@@ -3,7 +3,8 @@
 //! After every step that moves a machine's head, its canonical chain is compared with those of the honest nodes that it is connected with; so
 //! are the two chains of a connection that comes up. Where both are above their sync tips they must be the same, block for block, with one
 //! exception: two preconfers who did not see each other's last block are both honest (C9), in worlds that say so
-//! ([`World::allow_forks`]), and a hostile preconfer contradicts itself wherever it likes. Such a fork must be noticed in time: one of the
+//! ([`World::allow_forks`]), as is one that says in a later window what L1 has freed it to say (P5.9); and a hostile preconfer contradicts itself
+//! wherever it likes. Such a fork must be noticed in time: one of the
 //! two nodes reports it, or proves the fault (P5.4), or L1 settles it. The time runs while one of them is ahead: a head is told by its
 //! number alone (P6.1), so two that are level have nothing to ask each other.
 //!
@@ -29,8 +30,10 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(40);
 /// What is known of a block that some machine took for valid.
 #[derive(Clone, Copy, Debug)]
 struct Known {
+    number: u64,
     parent: B256,
     signer: Address,
+    window_end: u64,
 }
 
 /// One machine's canonical chain above its sync tip.
@@ -85,7 +88,8 @@ impl Agreement {
 
     fn meet(&mut self, block: &Accepted) {
         let parent = block.signed.preconf().parent_preconfirmation_hash;
-        self.known.entry(block.hash).or_insert(Known { parent, signer: block.signer });
+        let known = Known { number: block.block_number, parent, signer: block.signer, window_end: block.window_end };
+        self.known.entry(block.hash).or_insert(known);
     }
 
     /// Nothing passes between two nodes from now on: what they must notice, they need not until it does again.
@@ -160,6 +164,24 @@ impl Agreement {
     fn signer(&self, hash: &B256) -> Address {
         self.known.get(hash).map_or(Address::ZERO, |known| known.signer)
     }
+
+    /// Did their signer say these in two windows, the earlier of which binds it no more, since L1's chain has left what it said there (P5.9)?
+    fn were_said_anew(&self, blocks: [B256; 2], settled: impl Fn(u64) -> Option<B256>) -> bool {
+        let [Some(a), Some(b)] = blocks.map(|hash| self.known.get(&hash)) else { return false };
+        let earlier = if a.window_end < b.window_end { blocks[0] } else { blocks[1] };
+        a.window_end != b.window_end && self.has_left(earlier, settled)
+    }
+
+    /// Has L1 settled another block at this one's number, or at that of one before it?
+    fn has_left(&self, mut hash: B256, settled: impl Fn(u64) -> Option<B256>) -> bool {
+        while let Some(block) = self.known.get(&hash) {
+            if let Some(settled) = settled(block.number) {
+                return settled != hash;
+            }
+            hash = block.parent;
+        }
+        false
+    }
 }
 
 impl World {
@@ -189,7 +211,12 @@ impl World {
         let Some(root @ (number, left, right)) = self.agreement.root(ends) else { return Ok(()) };
         let signers = [left, right].map(|hash| self.agreement.signer(&hash));
         let is_known = ![left, right].iter().any(|word| self.words.is_forgotten(word));
-        let is_allowed = if signers[0] == signers[1] && is_known { self.is_hostile_seat(signers[0]) } else { self.agreement.may_fork };
+        let may_fork = self.agreement.may_fork;
+        let is_allowed = if signers[0] == signers[1] && is_known {
+            self.is_hostile_seat(signers[0]) || (may_fork && self.agreement.were_said_anew([left, right], |number| self.settled_at(number)))
+        } else {
+            may_fork
+        };
         if !is_allowed {
             let (node, other) = ends;
             return Err(self.failure(node, Violation::Disagree { other, number, hashes: Box::new([left, right]) }));
@@ -236,7 +263,9 @@ mod tests {
     fn agreement() -> Agreement {
         let mut agreement = Agreement::default();
         for (block, parent) in [(1, 0), (2, 1), (3, 2), (20, 1)] {
-            agreement.known.insert(hash(block), Known { parent: hash(parent), signer: Address::ZERO });
+            let number = u64::from(block % 18);
+            let known = Known { number, parent: hash(parent), signer: Address::ZERO, window_end: u64::from(block) };
+            agreement.known.insert(hash(block), known);
         }
         agreement.started(0);
         agreement
@@ -262,7 +291,7 @@ mod tests {
         }
         world.run_for(Duration::from_secs(1)).expect("nothing happens");
         for (block, parent) in [(1, 0), (2, 1), (20, 0)] {
-            let known = Known { parent: hash(parent), signer: Address::repeat_byte(block) };
+            let known = Known { number: 0, parent: hash(parent), signer: Address::repeat_byte(block), window_end: 0 };
             world.agreement.known.insert(hash(block), known);
         }
         let path =
@@ -291,6 +320,22 @@ mod tests {
         assert!(!agreement.has_noticed((0, 1), (2, hash(21), hash(2))), "that block lies on neither chain");
         agreement.paths[1].contradicting.insert(hash(22));
         assert!(agreement.has_noticed((0, 1), (2, hash(21), hash(2))), "the other chain holds a contradiction");
+    }
+
+    #[test]
+    fn p5_9_a_later_window_may_say_another_block_once_l1_has_left_the_first_and_no_sooner() {
+        let agreement = agreement();
+        // Block 3 stands on 2; 20 is another block 2, said in a later window.
+        let anew = |blocks: [u8; 2], settled: Option<(u64, u8)>| {
+            let at = |number| settled.filter(|(of, _)| *of == number).map(|(_, block)| hash(block));
+            agreement.were_said_anew(blocks.map(hash), at)
+        };
+        assert!(!anew([2, 20], None), "L1 says nothing yet");
+        assert!(!anew([20, 2], Some((1, 1))), "both stand on what it settled");
+        assert!(!anew([2, 20], Some((2, 2))), "the first is what it settled");
+        assert!(anew([2, 20], Some((2, 20))) && anew([20, 2], Some((2, 20))), "another is");
+        assert!(anew([2, 20], Some((1, 9))), "its parent was taken back");
+        assert!(!anew([2, 2], Some((2, 20))), "one window");
     }
 
     #[test]

@@ -178,6 +178,12 @@ impl World {
         (made.clone().count(), made.map(|made| made.number).max().unwrap_or(0))
     }
 
+    /// The block that L1 has settled at this number.
+    pub(crate) fn settled_at(&self, number: u64) -> Option<B256> {
+        let office = self.office.as_ref().filter(|office| number <= office.tip.block_number)?;
+        office.chain.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+    }
+
     /// Does this address belong to a preconfer that is no machine?
     pub(crate) fn is_hostile_seat(&self, signer: Address) -> bool {
         self.seat_of(signer).is_some_and(|seat| !self.is_honest(seat))
