@@ -96,6 +96,16 @@ impl Made {
 }
 
 impl Office {
+    /// L1 takes blocks for as long as one links to what it has: of several, the one that was made first.
+    fn take_what_links(&mut self) {
+        loop {
+            let (next, head) = (self.chain.len() as u64 + 1, self.chain.last().copied().unwrap_or_default());
+            let links = self.made.values().filter(|made| made.number == next && made.parent == head);
+            let Some(first) = links.min_by_key(|made| (made.at, made.hash)) else { return };
+            self.chain.push(first.hash);
+        }
+    }
+
     /// Is this block settled?
     pub(crate) fn has_settled(&self, hash: &B256) -> bool {
         self.chain.iter().take(self.tip.block_number as usize).any(|of_chain| of_chain == hash)
@@ -320,6 +330,7 @@ impl World {
                 office.chain.truncate(place.max(office.tip.block_number as usize));
             }
         }
+        office.take_what_links(); // another block may have been made there, which was too late before
     }
 
     /// A block was made; L1 takes it if it links to what it has.
@@ -327,11 +338,8 @@ impl World {
         self.mark(&Mark::Published { node, number: made.number, hash: made.hash });
         self.last_block = self.now;
         let Some(office) = &mut self.office else { return };
-        let next = office.chain.len() as u64 + 1;
-        if made.number == next && made.parent == office.chain.last().copied().unwrap_or_default() {
-            office.chain.push(made.hash);
-        }
         office.made.entry(made.hash).or_insert(made);
+        office.take_what_links();
     }
 }
 

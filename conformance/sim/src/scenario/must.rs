@@ -17,6 +17,8 @@ const ENOUGH: usize = 4;
 /// How long a node's figures may be behind what it could know, in seconds. Ours: two rounds of asking for heads while the chain moves, and the
 /// patience with which a claim is probed.
 const FIGURES_S: u64 = 5;
+/// The same for a node that has no block yet, whose chain does not move: it asks for heads every `heads_every` (P6.9), 12 s.
+const FIRST_FIGURES_S: u64 = 12 + FIGURES_S;
 
 /// Keeps an eye on what must hold.
 pub(crate) struct Keeper {
@@ -119,7 +121,8 @@ impl Keeper {
                 continue;
             }
             let since = *self.wrong_since[node].get_or_insert(now);
-            if now.since(since) > Duration::from_secs(FIGURES_S) {
+            let most = if world.head(node) == 0 { FIRST_FIGURES_S } else { FIGURES_S };
+            if now.since(since) > Duration::from_secs(most) {
                 let lag = world.status(node).lag;
                 return Some(format!(
                     "honest_figures: node {node} is at {} and says lag {lag:?}; others were at {}",
