@@ -31,18 +31,36 @@ const CHAIN: ChainId = ChainId(7);
 /// Lets writes through, or keeps them waiting.
 #[derive(Debug, Default)]
 struct Gate {
-    is_shut: Mutex<bool>,
-    opened: Condvar,
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    is_shut: bool,
+    /// Writes that wait.
+    waiting: usize,
 }
 
 impl Gate {
     fn shut(&self, is_shut: bool) {
-        *self.is_shut.lock().unwrap() = is_shut;
-        self.opened.notify_all();
+        self.state.lock().unwrap().is_shut = is_shut;
+        self.changed.notify_all();
     }
 
     fn pass(&self) {
-        drop(self.opened.wait_while(self.is_shut.lock().unwrap(), |is_shut| *is_shut).unwrap());
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        self.changed.notify_all();
+        let mut state = self.changed.wait_while(state, |state| state.is_shut).unwrap();
+        state.waiting -= 1;
+    }
+
+    /// Until a write waits.
+    fn has_caught(&self) {
+        let state = self.state.lock().unwrap();
+        let (_state, waited) = self.changed.wait_timeout_while(state, LIMIT, |state| state.waiting == 0).unwrap();
+        assert!(!waited.timed_out(), "nothing is written");
     }
 }
 
@@ -289,12 +307,13 @@ fn p10_4_a_node_whose_disk_hangs_ends_in_time_and_what_it_did_not_store_was_neve
         scene.gate.shut(true);
         let handle = node.handle.clone();
         let published = tokio::spawn(async move { handle.publish_block(commitment, txlist).await });
-        sleep(Duration::from_millis(200)).await;
+        let gate = scene.gate.clone();
+        tokio::task::spawn_blocking(move || gate.has_caught()).await.unwrap();
         assert_eq!((node.head_in_time().await, peer.head_in_time().await), (1, 1));
         node.ends_in_time().await;
         let outcome = timeout(END_LIMIT, published).await.expect("it is answered").unwrap();
         assert!(outcome.is_err(), "nobody is told that it was published: {outcome:?}");
-        sleep(Duration::from_millis(200)).await;
+        peer.find(|event| matches!(event, NetworkEvent::Core(Event::PeerDisconnected { .. })).then_some(())).await;
         assert_eq!(peer.head_in_time().await, 1, "the end lets nothing out either");
     });
 }
