@@ -213,7 +213,8 @@ impl World {
         let is_known = ![left, right].iter().any(|word| self.words.is_forgotten(word));
         let may_fork = self.agreement.may_fork;
         let is_allowed = if signers[0] == signers[1] && is_known {
-            self.is_hostile_seat(signers[0]) || (may_fork && self.agreement.were_said_anew([left, right], |number| self.settled_at(number)))
+            self.is_hostile_seat(signers[0])
+                || (may_fork && self.agreement.were_said_anew([left, right], |number| self.office.as_ref()?.l1.settled_at(number)))
         } else {
             may_fork
         };

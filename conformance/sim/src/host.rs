@@ -12,8 +12,8 @@
 use preconf_core::{B256, Bytes, Command, CommandId, Outcome, PublishError, Refusal, SignedCommitment, Time};
 
 use super::check::Failure;
+use super::l1::Made;
 use super::node::NodeId;
-use super::preconfer::Made;
 use super::world::World;
 
 /// Blocks that a host makes on top of what is not accepted yet. Ours: some seconds of them.

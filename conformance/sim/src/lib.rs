@@ -44,6 +44,7 @@ mod gossip;
 mod history;
 mod host;
 mod jobs;
+mod l1;
 mod link;
 mod load;
 mod look;
@@ -70,6 +71,7 @@ pub use dice::Dice;
 pub use disk::DiskTerms;
 pub use history::{Block, History, HistoryPlan};
 pub use jobs::JobOrder;
+pub use l1::{L1, Made};
 pub use link::Terms;
 pub use node::{NodeId, Setup, node_of, peer_id};
 pub use observe::{Call, Mark, Observer};
@@ -78,7 +80,7 @@ pub use preconf_writer::{CHAIN, START};
 pub use preconfer::{Election, block_of, gossip_of, txlist_of};
 pub use puppet::{Answer, Hands, Puppet, Server, Slot};
 pub use record::{TraceWriter, Traces, Unwritten};
-pub use seeds::{at_scale, each_seed, each_seed_on_all_cores, seeds};
+pub use seeds::{at_scale, each_seed, each_seed_on_all_cores, seed_range, seeds};
 pub use world::World;
 
 /// Do the examples of the README compile and run?

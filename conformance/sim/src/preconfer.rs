@@ -4,21 +4,18 @@
 //! for its predecessor's last word, and ends its window with an EOP. So forks, gaps and handovers come about as they do in life. What it makes
 //! it offers its node (see `host`); a block counts as made when the node gives its commitment to gossip.
 //!
-//! L1 takes the first block that links to what it has, and settles it a while later; every node hears of it at a time of its own (P9.3). So
-//! where preconfers who did not see each other's blocks have both been honest, the sync tip says who was first.
+//! What L1 makes of them says `l1`; every node hears of it at a time of its own (P9.3).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use preconf_core::{
-    Address, B256, Bytes, RawTxList, SecretKey, SignedCommitment, SyncTip, Time, Update, Window, address_of, keccak256,
-    preconfirmation_hash,
-};
+use preconf_core::{Address, B256, Bytes, RawTxList, SecretKey, SignedCommitment, SyncTip, Time, Update, Window, address_of, keccak256};
 use preconf_writer::{START, Writer};
 
 use super::check::Failure;
 use super::host::{MAX_OFFERS, Offer};
+use super::l1::{L1, Made};
 use super::node::NodeId;
 use super::observe::Mark;
 use super::puppet::Slot;
@@ -51,65 +48,17 @@ pub struct Election {
     pub news_of_windows: BTreeMap<NodeId, Duration>,
 }
 
-/// A block that was made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Made {
-    pub(crate) number: u64,
-    pub(crate) hash: B256,
-    pub(crate) parent: B256,
-    pub(crate) timestamp: u64,
-    pub(crate) window_end: u64,
-    pub(crate) eop: bool,
-    pub(crate) at: Time,
-}
-
 /// An election under way, and L1.
 #[derive(Debug)]
 pub(crate) struct Office {
     election: Election,
     keys: Vec<SecretKey>,
-    made: BTreeMap<B256, Made>,
-    /// What L1 has, in order.
-    chain: Vec<B256>,
-    tip: SyncTip,
+    pub(crate) l1: L1,
     /// No block is made before this.
     resumes: Time,
     /// L1 settles nothing before this.
     settles_again: Time,
     pub(crate) refused: u64,
-}
-
-impl Made {
-    /// The block of a commitment.
-    pub(crate) fn of(signed: &SignedCommitment, at: Time) -> Self {
-        let preconf = signed.preconf();
-        Self {
-            number: preconf.block_number.saturating_to(),
-            hash: preconfirmation_hash(signed),
-            parent: preconf.parent_preconfirmation_hash,
-            timestamp: preconf.timestamp.saturating_to(),
-            window_end: preconf.submission_window_end.saturating_to(),
-            eop: preconf.eop,
-            at,
-        }
-    }
-}
-
-impl Office {
-    /// L1 takes blocks for as long as one links to what it has: of several, the one that was made first.
-    fn take_what_links(&mut self) {
-        loop {
-            let (next, head) = (self.chain.len() as u64 + 1, self.chain.last().copied().unwrap_or_default());
-            let links = self.made.values().filter(|made| made.number == next && made.parent == head);
-            let Some(first) = links.min_by_key(|made| (made.at, made.hash)) else { return };
-            self.chain.push(first.hash);
-        }
-    }
-
-    /// Is this block settled?
-    pub(crate) fn has_settled(&self, hash: &B256) -> bool {
-        self.chain.iter().take(self.tip.block_number as usize).any(|of_chain| of_chain == hash)
-    }
 }
 
 impl World {
@@ -145,16 +94,7 @@ impl World {
             self.after(L1_SLOT, Happening::L1Block);
         }
         self.schedule = windows;
-        self.office = Some(Office {
-            election,
-            keys,
-            made: BTreeMap::new(),
-            chain: Vec::new(),
-            tip: SyncTip::default(),
-            resumes: self.now,
-            settles_again: self.now,
-            refused: 0,
-        });
+        self.office = Some(Office { election, keys, l1: L1::default(), resumes: self.now, settles_again: self.now, refused: 0 });
         Ok(())
     }
 
@@ -171,8 +111,8 @@ impl World {
         let again = self.now.after(span);
         if let Some(office) = &mut self.office {
             office.settles_again = again;
-            let number = office.tip.block_number.saturating_sub(depth);
-            self.new_tip(number);
+            let tip = office.l1.move_tip(office.l1.tip().block_number.saturating_sub(depth));
+            self.spread_tip(tip);
         }
     }
 
@@ -184,14 +124,8 @@ impl World {
 
     /// How many blocks were made, and the highest of them.
     pub fn made_blocks(&self) -> (usize, u64) {
-        let made = self.office.iter().flat_map(|office| office.made.values());
-        (made.clone().count(), made.map(|made| made.number).max().unwrap_or(0))
-    }
-
-    /// The block that L1 has settled at this number.
-    pub(crate) fn settled_at(&self, number: u64) -> Option<B256> {
-        let office = self.office.as_ref().filter(|office| number <= office.tip.block_number)?;
-        office.chain.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+        let numbers: Vec<u64> = self.office.iter().flat_map(|office| office.l1.blocks()).map(|made| made.number).collect();
+        (numbers.len(), numbers.into_iter().max().unwrap_or(0))
     }
 
     /// Does this address belong to a preconfer that is no machine?
@@ -219,7 +153,7 @@ impl World {
 
     pub(crate) fn tip_arrives(&mut self, node: NodeId, tip: SyncTip) -> Result<(), Failure> {
         // A node hears of L1 in L1's order, and of what is news to it only.
-        if self.office.as_ref().is_some_and(|office| office.tip == tip) && self.nodes[node].up && self.status(node).sync_tip != tip {
+        if self.office.as_ref().is_some_and(|office| office.l1.tip() == tip) && self.nodes[node].up && self.status(node).sync_tip != tip {
             self.update(node, Update::MoveSyncTip(tip))?.expect("a sync tip is never refused");
         }
         Ok(())
@@ -227,7 +161,7 @@ impl World {
 
     /// A node that starts asks L1 first.
     pub(crate) fn tip_of_start(&mut self, node: NodeId) -> Result<(), Failure> {
-        match self.office.as_ref().map(|office| office.tip) {
+        match self.office.as_ref().map(|office| office.l1.tip()) {
             Some(tip) => self.tip_arrives(node, tip),
             None => Ok(()),
         }
@@ -236,20 +170,14 @@ impl World {
     pub(crate) fn l1_block(&mut self) {
         self.after(L1_SLOT, Happening::L1Block);
         let now = self.now;
-        let Some(office) = self.office.as_ref().filter(|office| office.settles_again <= now) else { return };
+        let Some(office) = self.office.as_mut().filter(|office| office.settles_again <= now) else { return };
         let Some(age) = office.election.settles_after else { return };
-        let settled =
-            office.chain.iter().take_while(|hash| office.made.get(*hash).is_some_and(|made| made.at.after(age) <= now)).count() as u64;
-        if settled != office.tip.block_number {
-            self.new_tip(settled);
+        if let Some(tip) = office.l1.settle(age, now) {
+            self.spread_tip(tip);
         }
     }
 
-    fn new_tip(&mut self, number: u64) {
-        let Some(office) = &mut self.office else { return };
-        let hash = number.checked_sub(1).and_then(|index| office.chain.get(index as usize)).copied();
-        let tip = SyncTip { block_number: number, preconfirmation_hash: hash };
-        office.tip = tip;
+    fn spread_tip(&mut self, tip: SyncTip) {
         for node in 0..self.nodes.len() {
             if self.is_honest(node) {
                 let after = self.dice.span(&L1_NEWS);
@@ -294,9 +222,9 @@ impl World {
             }
             status.head.unwrap_or((status.sync_tip.block_number, status.sync_tip.preconfirmation_hash.unwrap_or_default()))
         } else {
-            (office.chain.len() as u64, office.chain.last().copied().unwrap_or_default())
+            office.l1.head()
         };
-        let before = offered.or_else(|| office.made.get(&parent));
+        let before = offered.or_else(|| office.l1.block(&parent));
         if before.is_some_and(|before| before.window_end == window.end && before.eop) {
             return None; // it has handed over
         }
@@ -323,23 +251,18 @@ impl World {
 
     /// Blocks that nobody has any more: L1 never saw them.
     pub(crate) fn blocks_lost(&mut self, blocks: &[B256]) {
-        let Some(office) = &mut self.office else { return };
-        for hash in blocks {
-            office.made.remove(hash);
-            if let Some(place) = office.chain.iter().position(|of_chain| of_chain == hash) {
-                office.chain.truncate(place.max(office.tip.block_number as usize));
-            }
+        if let Some(office) = &mut self.office {
+            office.l1.lost(blocks);
         }
-        office.take_what_links(); // another block may have been made there, which was too late before
     }
 
     /// A block was made; L1 takes it if it links to what it has.
     pub(crate) fn made(&mut self, node: NodeId, made: Made) {
         self.mark(&Mark::Published { node, number: made.number, hash: made.hash });
         self.last_block = self.now;
-        let Some(office) = &mut self.office else { return };
-        office.made.entry(made.hash).or_insert(made);
-        office.take_what_links();
+        if let Some(office) = &mut self.office {
+            office.l1.made(made);
+        }
     }
 }
 

@@ -12,6 +12,17 @@ pub fn seeds(seeds: Range<u64>) -> Range<u64> {
     from_env("SIM_SEED").map_or(seeds, |seed: u64| seed..seed + 1)
 }
 
+/// Reads `A..B`, every seed from A up to B, without B, as the programs are given it.
+///
+/// # Errors
+/// What is wrong with the text, in words.
+pub fn seed_range(text: &str) -> Result<Range<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("not of the form A..B")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let range = number(from)?..number(to)?;
+    if range.is_empty() { Err("no seed lies in it".to_owned()) } else { Ok(range) }
+}
+
 /// Runs a scenario twice for each seed and demands the same digest both times. `SIM_SEED=n` runs that seed only.
 ///
 /// # Errors

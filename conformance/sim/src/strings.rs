@@ -4,8 +4,8 @@ use preconf_core::{Bytes, Input, RequestId, Topic, message_id};
 
 use super::carry::ends;
 use super::check::Failure;
+use super::l1::Made;
 use super::node::{Mind, NodeId, peer_id};
-use super::preconfer::Made;
 use super::puppet::{Hands, Order, Puppet, Slot};
 use super::queue::Happening;
 use super::world::World;

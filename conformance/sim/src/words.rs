@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use preconf_core::{B256, Bytes, Fault, SignedCommitment, preconfirmation_hash};
 
 use super::check::{Failure, Violation};
+use super::l1::Made;
 use super::node::NodeId;
-use super::preconfer::Made;
 use super::world::World;
 
 /// One word, as it was published.
@@ -77,7 +77,7 @@ impl World {
     pub(crate) fn words_lost(&mut self, node: NodeId) {
         let mut words = std::mem::take(&mut self.words);
         let others = || (0..self.nodes.len()).filter(|other| *other != node && self.is_honest(*other));
-        let is_settled = |hash: &B256| self.office.as_ref().is_some_and(|office| office.has_settled(hash));
+        let is_settled = |hash: &B256| self.office.as_ref().is_some_and(|office| office.l1.has_settled(hash));
         // Who is down shows nothing; three are asked.
         let lacks = |other: &NodeId, number: u64, hash: &B256| !self.nodes[*other].up || !self.agreement.has(*other, number, hash);
         let is_shown = |number: u64, hash: &B256| is_settled(hash) || others().filter(|other| lacks(other, number, hash)).count() < 3;
@@ -93,14 +93,14 @@ impl World {
 
     /// Has L1 settled this block, whoever has heard of it?
     pub(crate) fn has_settled(&self, hash: &B256) -> bool {
-        self.office.as_ref().is_some_and(|office| office.has_settled(hash))
+        self.office.as_ref().is_some_and(|office| office.l1.has_settled(hash))
     }
 
     /// A machine gives a commitment to gossip: the block is made now, and not before.
     pub(crate) fn says(&mut self, node: NodeId, data: &Bytes) -> Result<(), Failure> {
         let Ok(signed) = SignedCommitment::decode(data) else { return Ok(()) };
         let Self { words, office, .. } = self;
-        let is_settled = |hash: &B256| office.as_ref().is_some_and(|office| office.has_settled(hash));
+        let is_settled = |hash: &B256| office.as_ref().is_some_and(|office| office.l1.has_settled(hash));
         if words.say(node, &signed, is_settled).map_err(|violation| self.failure(node, violation))? {
             self.made(node, Made::of(&signed, self.now));
         }

@@ -15,6 +15,9 @@ use twox_hash::XxHash3_64;
 
 use crate::NodeId;
 
+/// Polls while time stands still. Ours: a thousand times what a message of all nodes to all nodes takes in the largest scenario.
+const MAX_POLLS_AT_ONCE: u64 = 50_000_000;
+
 /// What wakers and tasks reach from outside.
 #[derive(Default)]
 struct Shared {
@@ -131,12 +134,17 @@ impl Executor {
     }
 
     /// Runs until nothing can go on. Time stands still.
+    ///
+    /// # Panics
+    /// Tasks wake each other for ever: on a real machine that is a core that is never idle again.
     pub(crate) fn run_until_idle(&mut self) {
         self.start_spawned();
+        let most = self.polls + MAX_POLLS_AT_ONCE;
         while let Some(id) = self.choose() {
             let Some(task) = self.tasks.get_mut(&id) else { continue };
             task.state.is_queued.store(false, Ordering::Release);
             self.polls += 1;
+            assert!(self.polls < most, "node {} and others wake each other for ever, at {} ns", task.node, preconf_interpose::now());
             self.digest.write_u64(id);
             self.digest.write_u64(preconf_interpose::now());
             preconf_interpose::set_unix_offset(self.offsets.get(&task.node).copied().unwrap_or(0));

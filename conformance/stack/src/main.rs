@@ -34,7 +34,7 @@ struct Args {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..u64::MAX))]
     seed: u64,
     /// Every seed from A up to B, without B.
-    #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with = "seed")]
+    #[arg(long, value_name = "A..B", value_parser = preconf_sim::seed_range, conflicts_with = "seed")]
     seeds: Option<Range<u64>>,
     /// Seconds of its own time, in place of the scenario's own.
     #[arg(long)]
@@ -57,13 +57,6 @@ struct Args {
     /// Play it again from the same seed with another file's events beside, and name the first that differs.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "all", "events"])]
     diff: Option<PathBuf>,
-}
-
-fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let (from, to) = text.split_once("..").ok_or("not of the form A..B")?;
-    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
-    let range = number(from)?..number(to)?;
-    if range.is_empty() { Err("no seed lies in it".to_owned()) } else { Ok(range) }
 }
 
 fn shard(text: &str) -> Result<(u64, u64), String> {

@@ -115,10 +115,7 @@ impl Machine {
         let (desk, around, seat) = (handle.clone(), around.clone(), self.seat);
         spawner.spawn(Box::pin(async move {
             // What a host asks L1 for when it starts: the schedule, and what is settled.
-            let (windows, tip) = {
-                let office = office(&around.office);
-                (office.windows.clone(), office.tip())
-            };
+            let (windows, tip) = (office(&around.office).windows.clone(), seen(&around.seen).l1.tip());
             if desk.update(Update::Schedule(windows)).await.is_err() {
                 return; // it is shutting down
             }

@@ -1,8 +1,7 @@
 //! Who makes the blocks, and what does L1 make of them?
 //!
 //! Preconfers take windows in turn. Each looks at its own clock and at its own node's head, waits a while for its predecessor's last word, and
-//! ends its window with an EOP: so forks, gaps and handovers come about as they do in life. L1 takes the first block that links to what it has,
-//! and settles it a while later.
+//! ends its window with an EOP: so forks, gaps and handovers come about as they do in life. L1 is the simulator's.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +10,14 @@ use std::time::{Duration, SystemTime};
 use futures::future::{BoxFuture, Either, FutureExt, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures_timer::Delay;
-use preconf_core::{B256, Bytes, MessageId, PublishError, SecretKey, SignedCommitment, SyncTip, Window, address_of, keccak256};
+use preconf_core::{B256, Bytes, MessageId, PublishError, SecretKey, SignedCommitment, Time, Window, address_of, keccak256};
 use preconf_node::{HandleError, NetworkHandle};
+use preconf_sim::Made;
 use preconf_sim::scenario::Blocks;
-use preconf_writer::{GENESIS, START, Writer};
+use preconf_writer::{START, Writer};
 
 use crate::NodeId;
-use crate::watch::{Made, SharedSeen, lock as seen};
+use crate::watch::{SharedSeen, lock as seen};
 
 /// Where the first window begins, in seconds after the start of time. Ours: connections and meshes come up before.
 pub(crate) const BEGINS_S: u64 = 5;
@@ -25,7 +25,7 @@ pub(crate) const BEGINS_S: u64 = 5;
 /// Blocks that a host makes on top of what is not published yet. Ours: some seconds of them.
 const MAX_OFFERS: usize = 8;
 
-/// The schedule, and L1.
+/// The schedule, and what becomes of the blocks.
 pub(crate) struct Office {
     pub(crate) blocks: Blocks,
     pub(crate) windows: Vec<Window>,
@@ -33,9 +33,6 @@ pub(crate) struct Office {
     pub(crate) refused: BTreeMap<String, u64>,
     /// Nobody makes a block before this, in nanoseconds.
     pub(crate) resumes: u64,
-    /// What L1 has, in order.
-    chain: Vec<Made>,
-    tip: SyncTip,
 }
 
 /// The office, as preconfers share it.
@@ -60,30 +57,7 @@ impl Office {
             settled: true,
         };
         let windows = (0..count).map(window).collect();
-        Self { blocks, windows, refused: BTreeMap::new(), resumes: 0, chain: Vec::new(), tip: SyncTip::default() }
-    }
-
-    /// What L1 has settled.
-    pub(crate) fn tip(&self) -> SyncTip {
-        self.tip
-    }
-
-    /// L1 takes in what links, and settles what is old enough. The new tip, if it moved.
-    pub(crate) fn l1_block(&mut self, now: u64, made: &[Made]) -> Option<SyncTip> {
-        let after = self.blocks.settles_after_s?;
-        loop {
-            let (head, number) = self.chain.last().map_or((GENESIS, 0), |last| (last.hash, last.number));
-            let next = made.iter().find(|made| made.number == number + 1 && (number == 0 || made.parent == head));
-            let Some(next) = next else { break };
-            self.chain.push(*next);
-        }
-        let is_old = |made: &&Made| made.at + after * 1_000_000_000 <= now;
-        let last = self.chain.iter().take_while(is_old).last()?;
-        let tip = SyncTip { block_number: last.number, preconfirmation_hash: Some(last.hash) };
-        (tip.block_number > self.tip.block_number).then(|| {
-            self.tip = tip;
-            tip
-        })
+        Self { blocks, windows, refused: BTreeMap::new(), resumes: 0 }
     }
 }
 
@@ -188,17 +162,15 @@ impl Desk {
         if timestamp > window.end || (head.window_end == window.end && head.eop) {
             return None;
         }
-        let mut writer = Writer { key: self.key, window_end: window.end, timestamp: timestamp - 1, number: head.number, ..Writer::new(1) };
-        if head.number > 0 {
-            writer.parent = head.hash;
-        }
+        let (number, parent) = (head.number, head.hash);
+        let mut writer = Writer { key: self.key, window_end: window.end, timestamp: timestamp - 1, number, parent, ..Writer::new(1) };
         let number = head.number + 1;
         let mut txlist = vec![self.node as u8; len.max(24)];
         txlist[..8].copy_from_slice(&number.to_le_bytes());
         txlist[8..24].copy_from_slice(&unix.as_nanos().to_le_bytes());
         let eop = unix + every >= Duration::from_secs(window.end);
         let signed = writer.write(|preconf| (preconf.raw_tx_list_hash, preconf.eop) = (keccak256(&txlist), eop));
-        let made = Made::of(&signed, preconf_interpose::now(), self.node);
+        let made = Made::of(&signed, Time(preconf_interpose::now() / 1_000));
         Some(Offer { made, signed, txlist: txlist.into(), again: false })
     }
 
@@ -206,11 +178,9 @@ impl Desk {
     async fn head(&mut self) -> Option<Head> {
         let status = self.handle.status().await.ok()?.node;
         let Some((number, hash)) = status.head else {
-            let office = lock(&self.office);
-            let is_tip = |made: &&Made| Some(made.hash) == status.sync_tip.preconfirmation_hash;
-            return match status.sync_tip.block_number {
-                0 => Some(Head::default()),
-                _ => office.chain.iter().find(is_tip).map(Head::from),
+            return match status.sync_tip.preconfirmation_hash {
+                None => Some(Head::default()),
+                Some(hash) => seen(&self.watch).l1.block(&hash).map(Head::from),
             };
         };
         let watch = seen(&self.watch);

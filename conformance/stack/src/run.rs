@@ -233,7 +233,7 @@ fn judge(world: &mut World, scenario: &Scenario, seed: u64) -> Played {
     }
     let refused = office(&world.office).refused.clone();
     let watch = seen(&world.seen);
-    let highest = watch.made.iter().map(|made| made.number).max().unwrap_or(0);
+    let highest = watch.l1.blocks().map(|made| made.number).max().unwrap_or(0);
     let must = &scenario.pure.must;
     if let Some(least) = must.blocks_a_minute {
         let rate = highest as f64 * 60.0 / scenario.pure.seconds as f64;
@@ -242,9 +242,10 @@ fn judge(world: &mut World, scenario: &Scenario, seed: u64) -> Played {
         }
     }
     let mut took: Vec<f64> = Vec::new();
-    for block in &watch.made {
-        let ready = watch.nodes.iter().filter(|(node, _)| **node != block.by).filter_map(|(_, seen)| seen.ready_at.get(&block.hash));
-        took.extend(ready.map(|at| at.saturating_sub(block.at) as f64 / 1e6));
+    for block in watch.l1.blocks() {
+        let others = watch.nodes.iter().filter(|(node, _)| watch.makers.get(&block.hash) != Some(node));
+        let ready = others.filter_map(|(_, seen)| seen.ready_at.get(&block.hash));
+        took.extend(ready.map(|at| at.saturating_sub(block.at.0 * 1_000) as f64 / 1e6));
     }
     let latency = Latencies::of(took);
     if let (Some(most), Some(p99)) = (must.propagation_p99_ms, latency.p99)

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use preconf_core::{Accepted, B256, Event, PeerId, SignedCommitment, Source, Standing, preconfirmation_hash};
+use preconf_core::{Accepted, B256, Event, PeerId, Source, Standing, Time};
 use preconf_node::NetworkEvent;
+use preconf_sim::{L1, Made};
 use twox_hash::XxHash3_64;
 
 use crate::NodeId;
@@ -17,8 +18,10 @@ use crate::NodeId;
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) nodes: BTreeMap<NodeId, NodeSeen>,
-    /// Blocks, in the order in which they were made.
-    pub(crate) made: Vec<Made>,
+    /// L1, and all blocks: one is made when its preconfer's own node accepts it, since from then on it may be anywhere (P5.7).
+    pub(crate) l1: L1,
+    /// Whose each block is.
+    pub(crate) makers: BTreeMap<B256, NodeId>,
     /// What is wrong, in words.
     pub(crate) violations: Vec<String>,
     /// Which id is which honest node's.
@@ -27,37 +30,6 @@ pub(crate) struct Seen {
     /// Every event in words, where somebody wants them.
     pub(crate) lines: Option<Vec<String>>,
     events: u64,
-}
-
-/// A block that a preconfer's own node accepted: from then on it may be anywhere (P5.7).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Made {
-    pub(crate) number: u64,
-    pub(crate) hash: B256,
-    pub(crate) parent: B256,
-    pub(crate) timestamp: u64,
-    pub(crate) window_end: u64,
-    pub(crate) eop: bool,
-    /// When, in nanoseconds.
-    pub(crate) at: u64,
-    pub(crate) by: NodeId,
-}
-
-impl Made {
-    /// The block of a commitment.
-    pub(crate) fn of(signed: &SignedCommitment, at: u64, by: NodeId) -> Self {
-        let preconf = signed.preconf();
-        Self {
-            number: preconf.block_number.saturating_to(),
-            hash: preconfirmation_hash(signed),
-            parent: preconf.parent_preconfirmation_hash,
-            timestamp: preconf.timestamp.saturating_to(),
-            window_end: preconf.submission_window_end.saturating_to(),
-            eop: preconf.eop,
-            at,
-            by,
-        }
-    }
 }
 
 /// What one application has seen.
@@ -131,7 +103,7 @@ impl Seen {
     }
 
     fn take(&mut self, now: u64, node: NodeId, event: &Event) -> Result<(), String> {
-        let Self { nodes, honest, made, .. } = self;
+        let Self { nodes, honest, l1, makers, .. } = self;
         let seen = nodes.entry(node).or_default();
         match event {
             Event::PeerConnected { peer } => drop(seen.peers.insert(*peer)),
@@ -147,10 +119,11 @@ impl Seen {
                 match source {
                     Source::Gossip(_) => seen.came.push((now, true)),
                     Source::Response(_) => seen.came.push((now, false)),
-                    Source::Own if made.iter().all(|made| made.hash != commitment.hash) => {
-                        made.push(Made::of(&commitment.signed, now, node))
+                    Source::Own => {
+                        l1.made(Made::of(&commitment.signed, Time(now / 1_000)));
+                        makers.entry(commitment.hash).or_insert(node);
                     }
-                    Source::Own | Source::Kept => {}
+                    Source::Kept => {}
                 }
             }
             Event::TxListStored { len_bytes, .. } => seen.useful_bytes += *len_bytes as u64,

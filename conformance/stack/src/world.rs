@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_timer::Delay;
-use preconf_core::UnixTime;
+use preconf_core::{Time, UnixTime};
 use preconf_interpose as interpose;
 use preconf_node::{Keypair, NetworkHandle, NetworkStatus};
 use preconf_sim::scenario::{Links, Tail};
@@ -146,7 +146,9 @@ impl World {
 
     /// L1 has another block: nodes hear of what it settles, each at a time of its own.
     pub(crate) fn l1_block(&mut self) {
-        let Some(tip) = office(&self.office).l1_block(interpose::now(), &seen(&self.seen).made) else { return };
+        let Some(age) = office(&self.office).blocks.settles_after_s else { return };
+        let now = Time(interpose::now() / 1_000);
+        let Some(tip) = seen(&self.seen).l1.settle(Duration::from_secs(age), now) else { return };
         for (id, handle) in &self.up {
             let after = self.dice.span(&(Duration::ZERO..L1_NEWS));
             let told = tell_tip(*id, handle.clone(), tip, after, self.seen.clone());
