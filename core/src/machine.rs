@@ -155,6 +155,7 @@ impl Core {
             Input::AddressObserved { peer, address } => self.address_observed(now, peer, address),
             Input::PeerSubscribed { peer, topic } => {
                 self.peers.subscribed(&peer, topic, true);
+                self.greeted(peer);
                 self.outbox.send_waiting(&mut self.cx, Some(topic)); // P5.8
             }
             Input::PeerUnsubscribed { peer, topic } => self.peers.subscribed(&peer, topic, false),
@@ -265,7 +266,8 @@ impl Core {
                 Timer::MissingParent => self.parents_due(),
                 Timer::Ban(peer) => self.check_ban(peer),
                 Timer::NoCommonProtocol(peer) => self.use_checked(now, peer),
-                Timer::Replaced(peer, connection) => self.close_replaced(peer, connection),
+                Timer::Replaced(peer, connection) => self.close_replaced(now, peer, connection),
+                Timer::Ungreeted(peer) => self.not_greeted(peer),
                 Timer::Execute => self.execute_again(),
                 Timer::Decay => self.decay_scores(),
                 Timer::Redial(peer) => self.redial_due(now, peer),

@@ -23,7 +23,6 @@ use crate::output::{Action, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
 use crate::peer::score::Standing;
-use crate::peer::table::Connected;
 use crate::request::response::{PageRead, read_head, read_page, read_txlist};
 use crate::request::user_pages::Checked;
 use crate::request::wanted::Purpose;
@@ -115,7 +114,7 @@ impl Core {
             if (self.chain.head_number()..=best).contains(&number) {
                 self.pay_for_answer(peer, request);
             }
-            self.catch_up.head_claimed(peer, number, best, is_pruned);
+            self.catch_up.head_claimed(peer, number, is_pruned);
             self.plan_catch_up();
         }
         if let Some(command) = purpose.command() {
@@ -157,7 +156,7 @@ impl Core {
     /// A request of ours has no answer.
     pub(crate) fn request_failed(&mut self, request: RequestId, failure: RequestFailure) {
         let peer = self.requests.peer_of(request).and_then(|peer| self.peers.get(&peer));
-        let disconnected_by_us = peer.is_some_and(Connected::is_leaving);
+        let disconnected_by_us = peer.is_some_and(|peer| peer.is_closed_by_us(self.cx.now.mono));
         self.request_ended(request, failure, disconnected_by_us);
     }
 

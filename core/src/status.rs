@@ -30,7 +30,7 @@ pub struct Status {
     /// The best height that is backed: our own head, or a higher one at which the elected preconfer has signed a commitment (P11.1). What peers
     /// only claim is told of each ([`PeerInfo::claimed_head`]).
     pub best: u64,
-    /// From `ready_to` to `best`; not 0 while there is a gap, and `None` before anybody has said where the chain is (P11.1).
+    /// From `ready_to` to `best`; not 0 while there is a gap, and `None` while nobody is connected, or nobody has said where the chain is (P11.1).
     pub lag: Option<u64>,
     /// Connected peers that claim a head above `best`, and have not backed it.
     pub unbacked_claims: usize,
@@ -86,7 +86,7 @@ impl Core {
             ready_to,
             executed_to: self.executed,
             best,
-            lag: self.catch_up.has_heard(best).then(|| best.saturating_sub(ready_to)),
+            lag: (self.peers.len() > 0 && self.catch_up.has_heard(best)).then(|| best.saturating_sub(ready_to)),
             unbacked_claims: self.catch_up.claims().above(best),
             peers: self.peers.len(),
             syncing: self.catch_up.is_running(),

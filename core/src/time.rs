@@ -121,6 +121,8 @@ pub enum Timer {
     DialFound,
     /// A peer makes room for somebody new (P8.10).
     Exchange,
+    /// A peer that came again has had time to say which topics it is on (P8.5a).
+    Ungreeted(PeerId),
     /// A request of another's has waited for its answer for long enough, or there may be room for it now (P6.6).
     Serve,
 }

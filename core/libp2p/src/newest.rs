@@ -5,10 +5,10 @@
 //! gossip until the old one is found dead, and for a minute after that. So gossipsub is told that an older connection is closed *before* the
 //! newer one comes to it. The machine closes the old one soon after.
 //!
-//! Two that were opened at one time are those of two ends that dialed each other; both are alive, and gossipsub has both.
+//! Two of opposite directions that were opened at one time are those of two ends that dialed each other; both are alive, and gossipsub has both.
 //!
-//! Invariant: `known` holds the connections that gossipsub knows of. Whoever it knew by a connection that is gone, while others stand that it
-//! was told are closed, is disconnected: nothing could be said to it.
+//! Invariant: `known` holds the connections that gossipsub has, newest last. If the last of a peer's is closed while older ones stand, which
+//! gossipsub was told are closed, the peer is disconnected: gossipsub has no way to it, and would not greet it again.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
@@ -51,11 +51,11 @@ impl<B: NetworkBehaviour> Newest<B> {
         clippy::disallowed_methods,
         reason = "libp2p asks before the machine hears of a connection; it decides whom gossip greets, and no step of a trace"
     )]
-    fn comes(&mut self, peer_id: PeerId, id: ConnectionId, point: ConnectedPoint) {
+    fn forget_older(&mut self, peer_id: PeerId, id: ConnectionId, point: ConnectedPoint) {
         let since = Instant::now();
         let known = self.known.entry(peer_id).or_default();
-        let (young, old): (Vec<_>, Vec<_>) =
-            std::mem::take(known).into_iter().partition(|known| since.duration_since(known.since) < AT_ONE_TIME);
+        let is_twin = |known: &Known| known.point.is_dialer() != point.is_dialer() && since.duration_since(known.since) < AT_ONE_TIME;
+        let (young, old): (Vec<_>, Vec<_>) = std::mem::take(known).into_iter().partition(is_twin);
         let (mut left, of_before) = (young.len() + old.len(), old.len());
         *known = young;
         known.push(Known { id, point, since });
@@ -134,7 +134,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Newest<B> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.comes(peer, id, ConnectedPoint::Listener { local_addr: local.clone(), send_back_addr: remote.clone() });
+        self.forget_older(peer, id, ConnectedPoint::Listener { local_addr: local.clone(), send_back_addr: remote.clone() });
         self.inner.handle_established_inbound_connection(id, peer, local, remote)
     }
 
@@ -146,7 +146,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Newest<B> {
         role_override: Endpoint,
         port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.comes(peer, id, ConnectedPoint::Dialer { address: address.clone(), role_override, port_use });
+        self.forget_older(peer, id, ConnectedPoint::Dialer { address: address.clone(), role_override, port_use });
         self.inner.handle_established_outbound_connection(id, peer, address, role_override, port_use)
     }
 
@@ -166,10 +166,13 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Newest<B> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        match self.unreachable.pop_front() {
-            Some(peer_id) => Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All }),
-            None => self.inner.poll(context),
+        while let Some(peer_id) = self.unreachable.pop_front() {
+            // Or it has come again meanwhile.
+            if !self.known.contains_key(&peer_id) {
+                return Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
+            }
         }
+        self.inner.poll(context)
     }
 }
 
@@ -202,12 +205,13 @@ mod tests {
 
         fn handle_established_outbound_connection(
             &mut self,
-            _: ConnectionId,
+            id: ConnectionId,
             _: PeerId,
             _: &Multiaddr,
             _: Endpoint,
             _: PortUse,
         ) -> Result<THandler<Self>, ConnectionDenied> {
+            self.0.push(("handled", id, 0));
             Ok(dummy::ConnectionHandler)
         }
 
@@ -244,6 +248,18 @@ mod tests {
         fn open(&mut self, id: usize) {
             let connection_id = ConnectionId::new_unchecked(id);
             self.newest.handle_established_inbound_connection(connection_id, self.peer, &self.at, &self.at).expect("nobody refuses");
+            self.opened(id);
+        }
+
+        fn dial(&mut self, id: usize) {
+            let (connection_id, port) = (ConnectionId::new_unchecked(id), PortUse::Reuse);
+            let dialed = self.newest.handle_established_outbound_connection(connection_id, self.peer, &self.at, Endpoint::Dialer, port);
+            dialed.expect("nobody refuses");
+            self.opened(id);
+        }
+
+        fn opened(&mut self, id: usize) {
+            let connection_id = ConnectionId::new_unchecked(id);
             let endpoint = ConnectedPoint::Listener { local_addr: self.at.clone(), send_back_addr: self.at.clone() };
             let event = ConnectionEstablished {
                 peer_id: self.peer,
@@ -304,14 +320,23 @@ mod tests {
     fn p8_5a_two_ends_that_dial_each_other_at_one_time_share_both_connections() {
         let mut lines = Lines::new();
         lines.open(1);
-        lines.open(2);
+        lines.dial(2);
         lines.close(1);
         let expected = [("handled", 1, 0), ("opened", 1, 0), ("handled", 2, 0), ("opened", 2, 1), ("closed", 1, 1)];
         assert_eq!((lines.told(), lines.disconnects()), (expected.to_vec(), false));
     }
 
     #[test]
-    fn p8_5a_whom_only_an_older_connection_leads_to_is_dialed_anew() {
+    fn p8_5a_a_peer_that_dials_twice_within_seconds_has_come_again() {
+        let mut lines = Lines::new();
+        lines.open(1);
+        lines.open(2);
+        let expected = [("handled", 1, 0), ("opened", 1, 0), ("closed", 1, 0), ("handled", 2, 0), ("opened", 2, 0)];
+        assert_eq!(lines.told(), expected);
+    }
+
+    #[test]
+    fn p8_5a_whom_only_a_forgotten_connection_leads_to_is_disconnected_unless_it_came_again() {
         let mut lines = Lines::new();
         lines.open(1);
         lines.age();
@@ -319,7 +344,11 @@ mod tests {
         lines.close(2);
         assert_eq!(lines.told().last(), Some(&("closed", 2, 0)));
         assert!(lines.disconnects() && !lines.disconnects(), "once");
-        lines.close(1);
-        assert_eq!(lines.told(), []);
+        lines.open(3);
+        lines.age();
+        lines.open(4);
+        lines.close(4);
+        lines.open(5);
+        assert!(!lines.disconnects(), "it has come again");
     }
 }

@@ -7,6 +7,7 @@ use crate::input::{DialFailure, Direction, SupportedProtocols};
 use crate::machine::Core;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
+use crate::peer::gater::GaterRefusal;
 use crate::peer::ledger::Cause;
 use crate::peer::reputation::StandingChange;
 use crate::peer::score::Standing;
@@ -33,6 +34,7 @@ impl Core {
         let refused = match self.gater.ask_connection(peer, info.address, self.peer_state(now.mono, &peer)) {
             Ok(()) if self.peers.has_room_for(&peer) => None,
             Ok(()) => Some((Outcome::NotConnected(DialFailure::Denied), "no_room")), // P10.1
+            Err(GaterRefusal::NeighbourhoodFull { .. }) if self.is_replacement(&peer, info.address) => None, // P8.5a
             Err(refusal) => Some((Outcome::Gated(refusal), refusal.label())),
         };
         if let Some((outcome, label)) = refused {
@@ -62,7 +64,7 @@ impl Core {
         if is_leaving {
             self.cx.act(Action::CloseConnection { connection }); // the order to leave stands
         } else if !is_first && is_new {
-            self.replace_older(now, &peer, connection); // P8.5a
+            self.replace_older(now, peer, connection, &info); // P8.5a
         } else if is_first {
             self.make_room(now); // P8.4
             self.plan_exchange(now); // P8.10
@@ -80,6 +82,7 @@ impl Core {
         if was_last {
             self.reputation.disconnect(now.mono, peer);
             self.cx.timers.cancel(Timer::NoCommonProtocol(peer));
+            self.cx.timers.cancel(Timer::Ungreeted(peer));
             self.catch_up.peer_left(&peer);
             self.cx.tell(Event::PeerDisconnected { peer });
             self.requests_end_with(peer, disconnected_by_us);

@@ -39,6 +39,8 @@ pub(crate) struct Connected {
     pub(super) is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     pub(super) is_leaving: bool,
+    /// We are closing one of its connections until then (P8.5a).
+    closes_until: Time,
 }
 
 /// A connection's direction and address.
@@ -152,12 +154,19 @@ impl Peers {
         self.connected.get(peer).is_some_and(|connected| connected.connections.contains_key(&connection))
     }
 
-    /// A peer's other connections, oldest first, and since when each stands.
-    pub(crate) fn older_connections(&self, peer: &PeerId, newest: ConnectionId) -> Vec<(ConnectionId, Time)> {
+    /// A peer's other connections, oldest first.
+    pub(crate) fn other_connections(&self, peer: &PeerId, than: ConnectionId) -> Vec<(ConnectionId, ConnectionInfo)> {
         let connections = self.connected.get(peer).into_iter().flat_map(|connected| &connected.connections);
-        let mut older: Vec<_> = connections.filter(|(id, _)| **id != newest).map(|(id, info)| (*id, info.since)).collect();
-        older.sort_by_key(|(id, since)| (*since, *id));
-        older
+        let mut others: Vec<_> = connections.filter(|(id, _)| **id != than).map(|(id, info)| (*id, *info)).collect();
+        others.sort_by_key(|(id, info)| (info.since, *id));
+        others
+    }
+
+    /// We close one of a peer's connections: until then, what ends with it is no fault of the peer's.
+    pub(crate) fn closes_one(&mut self, peer: &PeerId, until: Time) {
+        if let Some(connected) = self.connected.get_mut(peer) {
+            connected.closes_until = until;
+        }
     }
 
     /// Of how many it is known what they may ask, the connected ones included.
@@ -182,6 +191,7 @@ impl Peers {
                 is_unresponsive: false,
                 is_protected,
                 is_leaving: false,
+                closes_until: Time::ZERO,
             };
             self.connected.insert(peer, connected);
         }
@@ -330,6 +340,21 @@ impl Connected {
     pub(super) fn side(&self) -> Side {
         let ours = self.connections.values().any(|info| info.direction == Direction::Outbound);
         if ours { Side::Outbound } else { Side::Inbound }
+    }
+
+    /// Where its connections lead to.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Option<IpAddr>> {
+        self.connections.values().map(|info| info.address)
+    }
+
+    /// Is it we who close its connections, or one of them?
+    pub(crate) fn is_closed_by_us(&self, now: Time) -> bool {
+        self.is_leaving || now < self.closes_until
+    }
+
+    /// Is it on any of our topics?
+    pub(crate) fn is_on_any(&self) -> bool {
+        !self.topics.is_empty()
     }
 
     /// Has the peer been told to leave?

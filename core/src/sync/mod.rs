@@ -75,7 +75,7 @@ pub(crate) struct CatchUp {
     paused: bool,
     /// When a paused run and those set aside are tried again at the latest.
     resume_at: Time,
-    /// Somebody has said where the chain is (P11.1).
+    /// An elected preconfer's signature has said where the chain is (P11.1).
     has_heard: bool,
 }
 
@@ -87,10 +87,9 @@ impl CatchUp {
         is_wanted.then(|| HeadQueries::wanted(Whom::Only(peer)))
     }
 
-    /// A connected peer said what its head is, while this is the best that is backed. The caller plans.
-    pub(crate) fn head_claimed(&mut self, peer: PeerId, head: u64, best: u64, is_pruned: bool) {
+    /// A connected peer said what its head is. The caller plans.
+    pub(crate) fn head_claimed(&mut self, peer: PeerId, head: u64, is_pruned: bool) {
         self.claims.claim(peer, head, is_pruned);
-        self.has_heard |= head <= best && !is_pruned;
     }
 
     /// A peer's score changed, and so perhaps whether its claim counts (P7.4).

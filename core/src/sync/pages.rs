@@ -101,7 +101,7 @@ impl CatchUp {
         if head >= target && !run.is_under_way() {
             self.run = None;
             // Whoever claims more and backs nothing does not decide whether we are where the chain is (P11.1).
-            let is_known = self.has_heard || self.claims.above(head) == 0;
+            let is_known = self.has_heard(head) || self.claims.above(head) == 0;
             if head >= self.claims.best_backed() && is_known {
                 cx.tell(Event::Synced { head });
             }

@@ -38,7 +38,7 @@ impl Bench {
         let mut cx = Cx::for_tests();
         (cx.config.page_near, cx.config.page_far) = (5, 5);
         let mut bench = Self { cx, catch_up: CatchUp::default(), head: 0, has_room: true, useless: Vec::new(), requests: 0 };
-        heads.iter().for_each(|(name, head)| bench.catch_up.head_claimed(peer(*name), *head, 0, false));
+        heads.iter().for_each(|(name, head)| bench.catch_up.head_claimed(peer(*name), *head, false));
         assert!(bench.catch_up.plan(&mut bench.cx, 0));
         bench
     }
@@ -311,7 +311,7 @@ fn p6_9_a_new_peer_is_asked_for_its_head_while_few_are_known() {
     bench.cx.config.heads_from = 2;
     let ask = |bench: &mut Bench, name| bench.catch_up.peer_identified(&mut bench.cx, peer(name), COUNT).map(|wanted| wanted.whom);
     assert_eq!((ask(&mut bench, 1), ask(&mut bench, 2)), (None, Some(Whom::Only(peer(2)))));
-    bench.catch_up.head_claimed(peer(2), 0, 0, false);
+    bench.catch_up.head_claimed(peer(2), 0, false);
     assert_eq!(ask(&mut bench, 3), None, "two are enough");
     bench.catch_up.peer_left(&peer(1));
     assert_eq!(ask(&mut bench, 3), Some(Whom::Only(peer(3))));
@@ -339,7 +339,7 @@ fn p10_1_what_it_holds_is_bounded() {
     let mut bench = Bench::claiming(&[]);
     (bench.cx.config.page_near, bench.cx.config.page_far) = (256, 256);
     for name in 1..=100 {
-        bench.catch_up.head_claimed(peer(name), 1 << 40, 0, false);
+        bench.catch_up.head_claimed(peer(name), 1 << 40, false);
     }
     bench.catch_up.plan(&mut bench.cx, 0);
     for number in 0..10_000 {

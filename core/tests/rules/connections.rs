@@ -369,18 +369,29 @@ fn p8_5a_a_peer_that_comes_again_keeps_its_newest_connection() {
 
 #[test]
 fn p8_5a_two_ends_that_dial_each_other_at_one_time_lose_neither_connection() {
-    let mut node = Node::new();
+    for per_peer in [2, 4] {
+        let mut node = Node::with(config_with(per_peer));
+        let (id, _) = dial(&mut node, at("192.0.2.1", 1)).unwrap();
+        node.link(peer(1), Some("192.0.2.1"), None);
+        node.wait(Duration::from_secs(4));
+        let (_, outputs) = node.link(peer(1), Some("192.0.2.1"), Some(id));
+        assert_eq!(closed(&outputs), [], "the other end may choose the other one, and none would be left");
+        assert_eq!(closed(&node.wait(Duration::from_secs(60))), []);
+    }
+}
+
+#[test]
+fn p8_5a_a_peer_that_dials_twice_within_seconds_has_come_again() {
+    let mut node = Node::with(config_with(4));
+    let (old, _) = node.link(peer(1), None, None);
+    node.wait(SECOND);
     node.link(peer(1), None, None);
-    node.wait(Duration::from_secs(4));
-    node.link(peer(1), None, None);
-    assert_eq!(closed(&node.wait(Duration::from_secs(60))), []);
+    assert_eq!(closed(&node.wait(Duration::from_secs(10))), [old]);
 }
 
 #[test]
 fn p8_5a_the_newest_is_never_refused_for_an_older_one_and_the_last_is_never_closed() {
-    let mut config = Config::new(CHAIN);
-    config.connections.per_peer = 3;
-    let mut node = Node::with(config);
+    let mut node = Node::with(config_with(3));
     let (first, _) = node.link(peer(1), None, None);
     let (second, outputs) = node.link(peer(1), None, None);
     assert_eq!(closed(&outputs), [], "there is room for a third");
@@ -395,4 +406,53 @@ fn p8_5a_the_newest_is_never_refused_for_an_older_one_and_the_last_is_never_clos
     node.unlink(peer(1), third);
     assert_eq!(closed(&node.wait(Duration::from_secs(60))), [], "one is left, whatever it had to make room for");
     assert_eq!(node.status().peers, 1);
+}
+
+#[test]
+fn p8_5a_a_peer_that_came_again_and_does_not_greet_is_disconnected_so_that_both_greet_anew() {
+    // It never went away: its gossip greets on a first connection only, and ours has forgotten what it said on that.
+    for greets in [false, true] {
+        let mut node = Node::connected_to(&[1]);
+        node.wait(Duration::from_secs(6));
+        node.link(peer(1), None, None);
+        if greets {
+            node.input(Input::PeerSubscribed { peer: peer(1), topic: Topic::Commitments });
+        }
+        assert_eq!(disconnected(&node.wait(Duration::from_secs(5))).is_empty(), greets);
+    }
+}
+
+#[test]
+fn p8_5a_what_ends_with_a_connection_that_we_close_is_no_fault_of_the_peers() {
+    let mut node = Node::connected_to(&[1]);
+    node.wait(Duration::from_secs(6));
+    node.link(peer(1), None, None);
+    node.input(Input::PeerSubscribed { peer: peer(1), topic: Topic::Commitments });
+    node.wait(Duration::from_secs(9));
+    let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(1)) }).unwrap();
+    let request = requests(&outputs)[0].0;
+    assert_eq!(closed(&node.wait(SECOND)).len(), 1);
+    let score = |node: &Node| node.core.peers(node.now)[0].score;
+    let before = score(&node);
+    node.input(Input::RequestFailed { request, failure: RequestFailure::Closed });
+    assert_eq!(score(&node), before);
+}
+
+#[test]
+fn p8_5a_a_replacement_takes_no_new_place_in_its_neighbourhood() {
+    let mut node = Node::new();
+    for name in 1..=8 {
+        node.link(peer(name), Some(&format!("45.0.0.{name}")), None);
+    }
+    node.wait(Duration::from_secs(6));
+    let (ninth, outputs) = node.link(peer(9), Some("45.0.0.9"), None);
+    assert_eq!(closed(&outputs), [ninth], "P8.3: it is full");
+    let (_, outputs) = node.link(peer(1), Some("45.0.0.200"), None);
+    assert_eq!(closed(&outputs), [], "and this one has its place there");
+}
+
+fn config_with(per_peer: u32) -> Config {
+    let mut config = Config::new(CHAIN);
+    config.connections.per_peer = per_peer;
+    config
 }

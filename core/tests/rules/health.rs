@@ -168,7 +168,18 @@ fn p11_1_what_a_peer_claims_is_probed_and_is_no_figure_before_it_is_backed() {
     assert_eq!(node.status().lag, Some(1_000));
     node.update(Update::Disconnect { peer: peer(9) }).unwrap();
     node.input(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(1) });
-    assert_eq!((node.status().best, node.status().lag), (0, Some(0)), "it lasts as long as its peer is here");
+    assert_eq!((node.status().best, node.status().lag), (0, None), "whoever is alone does not know where the chain is");
+}
+
+#[test]
+fn p11_1_one_word_that_the_chain_stands_still_lasts_as_long_as_its_peer() {
+    let mut node = Node::new();
+    claims(&mut node, 9, 0);
+    node.open(8);
+    assert_eq!(node.status().lag, Some(0));
+    node.update(Update::Disconnect { peer: peer(9) }).unwrap();
+    node.input(Input::ConnectionClosed { peer: peer(9), connection: ConnectionId(1) });
+    assert_eq!((node.status().peers, node.status().lag), (1, None), "the one that is left has said nothing");
 }
 
 #[test]
