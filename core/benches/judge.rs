@@ -55,7 +55,7 @@ fn stateless(bytes: &Signed) -> (B256, Address) {
 fn scene(chain: &[Signed]) -> (Core, Vec<Input>) {
     let peer = PeerId::from_bytes(&[0, 4, 1, 2, 3, 4]).expect("six bytes");
     let mut core = Core::new(Config::new(CHAIN), [7; 32], NOW).expect("the defaults are allowed");
-    let window = Window { start: 0, end: WINDOW_END, preconfer: address_of(&key(7)), settled: true };
+    let window = Window { start: 0, end: WINDOW_END, preconfer: address_of(&key(7)), settled_at: Some(0) };
     core.handle_update(NOW, Update::Schedule(vec![window])).expect("a window");
     let opened = Input::ConnectionOpened { peer, connection: ConnectionId(1), direction: Direction::Inbound, address: None, dial: None };
     core.handle_input(NOW, opened);

@@ -63,9 +63,7 @@ const ACCOUNT: usize =
 
 /// What a remembered peer may still ask of us, and we of it.
 fn allowances(config: &Config) -> usize {
-    let limits = 3 * (2 * size_of::<Limiter>() + OutboundLimiter::max_bytes(&config.request_limit))
-        + 2 * size_of::<ByteBudget>()
-        + size_of::<Limiter>();
+    let limits = 3 * (2 * size_of::<Limiter>() + OutboundLimiter::max_bytes(&config.request_limit)) + 2 * size_of::<ByteBudget>();
     2 * limits + entry::<PeerId, [u64; 4]>() + entry::<(bool, Time, PeerId), ()>()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 
-use crate::chain::ruling::TipMoved;
+use crate::chain::ruling::Changed;
 use crate::error::{CommandError, UpdateError};
 use crate::id::{CommandId, PeerId};
 use crate::machine::Core;
@@ -57,8 +57,11 @@ impl Core {
     /// P9.1
     pub(crate) fn update_schedule(&mut self, windows: &[Window]) -> Result<(), UpdateError> {
         self.schedule.update(windows)?;
-        self.chain.schedule_changed();
-        self.settle_rulings();
+        let changed = self.chain.schedule_changed(&self.schedule);
+        if changed.dropped_from.is_some() {
+            self.catch_up.chain_changed(true);
+        }
+        self.chain_changed(changed);
         self.cx.persist(Record::Schedule(self.schedule.iter().copied().collect()));
         self.resume();
         Ok(())
@@ -67,27 +70,32 @@ impl Core {
     /// P9.3
     pub(crate) fn move_sync_tip(&mut self, tip: SyncTip) {
         self.cx.persist(Record::SyncTip(tip));
-        let TipMoved { has_dropped, execute_from } = self.chain.tip_moved(tip);
-        if has_dropped {
-            self.cx.persist(Record::ChainDropped);
-        }
-        self.catch_up.tip_moved(has_dropped);
+        let changed = self.chain.tip_moved(tip);
+        self.catch_up.chain_changed(changed.dropped_from.is_some());
         self.own_tip_moved(tip);
+        self.chain_changed(changed);
+        if let Some(tip_block) = self.chain.at(tip.block_number) {
+            // What ended before the settled chain's last block is of no more use; nodes that are behind still need its neighbours.
+            self.schedule.prune(tip_block.window_end.saturating_sub(self.cx.config.late_grace.as_secs()));
+        }
+        self.resume();
+    }
+
+    /// The host is told what it must execute again, and what was dropped links anew where it still does.
+    fn chain_changed(&mut self, Changed { dropped_from, execute_from }: Changed) {
+        if let Some(from) = dropped_from {
+            self.cx.persist(Record::ChainDropped { from });
+        }
         if let Some(from) = execute_from {
             self.executed = self.executed.min(from.saturating_sub(1));
             self.cx.tell(Event::ExecuteAgain { from });
         }
         self.settle_rulings();
-        if let Some(tip_block) = self.chain.at(tip.block_number) {
-            // What ended before the settled chain's last block is of no more use; nodes that are behind still need its neighbours.
-            self.schedule.prune(tip_block.window_end.saturating_sub(self.cx.config.late_grace.as_secs()));
-        }
         self.txlists.end_fetches_below(&mut self.cx, self.chain.next_ready());
         if execute_from.is_some() {
             self.want_txlists_again();
         }
         self.emit_ready();
-        self.resume();
     }
 
     /// P11.1: blocks are executed in the order in which they became ready.

@@ -13,7 +13,7 @@ use crate::job::{Job, Work};
 use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::record::Record;
 use crate::stats::Stats;
-use crate::time::{Now, Time, Timers};
+use crate::time::{Now, Time, Timers, UnixTime};
 
 /// The last time at which the machine can be called, in effect.
 const LAST: Time = Time(u64::MAX - 1);
@@ -80,6 +80,11 @@ impl Cx {
         debug_assert!(self.outputs.len() - self.waited <= MAX_OUTPUTS_PER_STEP, "one step emitted more than MAX_OUTPUTS_PER_STEP");
     }
 
+    /// What L1 settled before this time is known to everybody by now (C7, P9.1).
+    pub(crate) fn settled_before(&self) -> UnixTime {
+        UnixTime(self.now.unix.0.saturating_sub(u64::try_from(self.config.settled_grace.as_micros()).unwrap_or(u64::MAX)))
+    }
+
     /// Orders something of the network.
     pub(crate) fn act(&mut self, action: Action) {
         self.emit(Output::Net(action));
@@ -136,7 +141,6 @@ impl Cx {
 impl Cx {
     /// As the machine lends it at the start of a node with the defaults.
     pub(crate) fn for_tests() -> Self {
-        use crate::time::{Time, UnixTime};
         use crate::wire::topics::ChainId;
         Self::new(Config::new(ChainId(1)), [0; 32], Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_010) })
     }

@@ -157,6 +157,9 @@ pub enum Refusal {
         /// Whether L1 can no longer change the window (P9.1).
         settled: bool,
     },
+    /// C6a: its window had not begun when its verdict was due, or is too far ahead to wait for it.
+    #[error("its window has not begun")]
+    Early,
     /// C7, P4.4.
     #[error("the signature is in its high-s form")]
     HighS,
@@ -251,6 +254,7 @@ impl Refusal {
             Self::Late => ("C5", Ignore, "late"),
             Self::ScheduleUnknown => ("C6", Ignore, "schedule_unknown"),
             Self::WrongWindow { settled } => ("C6", by_window(settled), "wrong_window"),
+            Self::Early => ("C6a", Ignore, "early"),
             Self::HighS => ("C7", Ignore, "high_s"),
             Self::BadSignature => ("C7", Reject, "bad_signature"),
             Self::WrongSigner { settled } => ("C7", by_window(settled), "wrong_signer"),
@@ -310,6 +314,7 @@ mod tests {
             (Refusal::WrongSigner { settled: false }, "C7", Ignore),
             (Refusal::Equivocation, "C8", Ignore),
             (Refusal::AfterEop, "C8", Ignore),
+            (Refusal::Early, "C6a", Ignore),
             (Refusal::ParentUnknown, "C9", Ignore),
             (Refusal::ParentRule(ParentRule::BlockNumber), "C9", Ignore),
             (Refusal::Fork, "C9", Ignore),

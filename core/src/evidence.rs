@@ -13,6 +13,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, U256};
 
 use crate::crypto;
+use crate::validate::v1::parent::ParentRules;
 use crate::wire::v1::SignedCommitment;
 
 /// What a preconfer did.
@@ -25,6 +26,8 @@ pub enum Fault {
     AfterEop,
     /// Inside one window, it signed a block that does not follow its own block before (C9).
     BrokenLink,
+    /// It signed a block that breaks a rule of the protocol's towards its own parent (C9, [`ParentRules::default`]).
+    BrokenRule,
 }
 
 impl Fault {
@@ -34,12 +37,13 @@ impl Fault {
             Self::Equivocation => "equivocation",
             Self::AfterEop => "block_after_eop",
             Self::BrokenLink => "broken_link",
+            Self::BrokenRule => "broken_rule",
         }
     }
 
     /// The fault with this label.
     pub fn from_label(label: &str) -> Option<Self> {
-        [Self::Equivocation, Self::AfterEop, Self::BrokenLink].into_iter().find(|fault| fault.label() == label)
+        [Self::Equivocation, Self::AfterEop, Self::BrokenLink, Self::BrokenRule].into_iter().find(|fault| fault.label() == label)
     }
 }
 
@@ -159,6 +163,12 @@ pub enum NoProof {
     /// The second names the first as its parent, as it should.
     #[error("the second commitment names the first as its parent")]
     Linked,
+    /// The second names another parent: whether it keeps the rules towards that one is not known.
+    #[error("the second commitment does not name the first as its parent")]
+    NotLinked,
+    /// A child as it should be.
+    #[error("the second commitment keeps every rule of a child of the first")]
+    RulesKept,
 }
 
 impl Evidence {
@@ -199,6 +209,8 @@ fn contradict(fault: Fault, first: &SignedCommitment, second: &SignedCommitment)
         }
         Fault::BrokenLink if other.parent_preconfirmation_hash == crypto::preconfirmation_hash(first) => Err(NoProof::Linked),
         Fault::BrokenLink => one_window,
+        Fault::BrokenRule if other.parent_preconfirmation_hash != crypto::preconfirmation_hash(first) => Err(NoProof::NotLinked),
+        Fault::BrokenRule => ParentRules::default().check(one, other).err().map(drop).ok_or(NoProof::RulesKept),
     }
 }
 
@@ -224,6 +236,9 @@ impl fmt::Display for Proof {
             Fault::AfterEop => write!(f, "{signer} signed block {number} after it had ended the window until {window} with block {before}"),
             Fault::BrokenLink => {
                 write!(f, "{signer} signed block {number}, which does not follow its own block {before} of the same window until {window}")
+            }
+            Fault::BrokenRule => {
+                write!(f, "{signer} signed block {number}, which breaks a rule towards its own block {before}, its parent")
             }
         }
     }
@@ -298,7 +313,7 @@ mod tests {
 
     #[test]
     fn labels_name_their_fault() {
-        for fault in [Fault::Equivocation, Fault::AfterEop, Fault::BrokenLink] {
+        for fault in [Fault::Equivocation, Fault::AfterEop, Fault::BrokenLink, Fault::BrokenRule] {
             assert_eq!(Fault::from_label(fault.label()), Some(fault));
         }
         assert_eq!(Fault::from_label("Equivocation"), None);

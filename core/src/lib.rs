@@ -25,7 +25,7 @@
 //!
 //! // One window, one preconfer, one block.
 //! let key = SecretKey::from_secret_bytes([1; 32]).unwrap();
-//! let window = Window { start: 1_000, end: 1_012, preconfer: address_of(&key), settled: true };
+//! let window = Window { start: 1_000, end: 1_012, preconfer: address_of(&key), settled_at: Some(0) };
 //! let preconf = Preconfirmation {
 //!     block_number: U256::from(1),
 //!     timestamp: U256::from(1_001),

@@ -275,6 +275,10 @@ impl Core {
                 Timer::DialFound => self.found_peers_due(now),
                 Timer::Exchange => self.exchange_due(now),
                 Timer::Serve => self.serve_waiting(),
+                Timer::WindowBegins(id) => {
+                    self.chain.window_begins(id);
+                    self.settle_rulings();
+                }
             }
         }
         self.end();

@@ -16,6 +16,7 @@ use crate::job::Job;
 use crate::peer::gater::GaterRefusal;
 use crate::peer::score::Standing;
 use crate::record::Record;
+use crate::validate::v1::parent::ParentRule;
 use crate::verdict::Verdict;
 use crate::wire::topics::{Protocol, Topic};
 use crate::wire::v1::{PreconfHead, RawTxList, SignedCommitment};
@@ -375,5 +376,17 @@ pub enum Event {
     ExecuteAgain {
         /// First number.
         from: u64,
+    },
+    /// A preconfer signed a block that may not follow its parent, and no evidence against one signer comes of it: another one signed the parent,
+    /// or the rule is this chain's own (C9). The block is not accepted.
+    RuleBroken {
+        /// The parent.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
+        parent: Arc<Accepted>,
+        /// The block.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::shared"))]
+        child: Arc<SignedCommitment>,
+        /// What it breaks.
+        rule: ParentRule,
     },
 }

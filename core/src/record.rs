@@ -49,8 +49,12 @@ pub enum Record {
     SyncTip(SyncTip),
     /// A commitment of the canonical chain. It replaces what was stored at its number.
     Commitment(#[cfg_attr(feature = "serde", serde(with = "crate::serialize::accepted"))] Arc<Accepted>),
-    /// None of the commitments that were stored so far is of the canonical chain any more (P9.3). Those that are again follow.
-    ChainDropped,
+    /// None of the commitments that were stored so far, from a number on, is of the canonical chain any more (P9.3, C7). Those that are again
+    /// follow.
+    ChainDropped {
+        /// The lowest of these numbers.
+        from: u64,
+    },
     /// A txlist that a commitment of the chain names, whose hash was checked.
     TxList {
         /// Its keccak-256.

@@ -30,7 +30,7 @@ impl Core {
                 Record::Schedule(windows) => schedule = windows,
                 Record::SyncTip(stored) => tip = Some(stored),
                 Record::Commitment(accepted) => drop(commitments.insert(accepted.block_number, accepted)),
-                Record::ChainDropped => commitments.clear(),
+                Record::ChainDropped { from } => drop(commitments.split_off(&from)),
                 Record::TxList { hash, txlist } => txlists.push((hash, txlist)),
                 Record::Evidence { evidence, signer } => self.chain.restore_evidence(signer, *evidence),
             }
@@ -44,7 +44,7 @@ impl Core {
         if self.schedule.len() == 0 {
             // Where this machine would not take it, it goes on without one.
             let _ = self.schedule.update(&schedule);
-            self.chain.schedule_changed();
+            self.chain.schedule_changed(&self.schedule);
         }
         let next_ready = |core: &Self| core.chain.next_ready();
         for accepted in self.chain.restore(commitments.into_values().collect(), tip) {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, U256};
 
+use crate::time::UnixTime;
+
 /// Most windows that are kept. Source: P9.1.
 pub const MAX_WINDOWS: usize = 4096;
 /// Slots of an L1 epoch. Source: P9.2.
@@ -27,8 +29,16 @@ pub struct Window {
     pub end: u64,
     /// Who is elected.
     pub preconfer: Address,
-    /// Can L1 no longer change it? Until then nodes may differ about it in good faith.
-    pub settled: bool,
+    /// When L1 made it final, in unix seconds: 0 for long ago, `None` while L1 may still change it. Until everybody had the time to learn of it,
+    /// nodes may differ about it in good faith.
+    pub settled_at: Option<u64>,
+}
+
+impl Window {
+    /// Was it final before this time (C6, C7)?
+    pub fn is_settled_before(&self, time: UnixTime) -> bool {
+        self.settled_at.is_some_and(|at| at == 0 || UnixTime::from_secs(at) < time)
+    }
 }
 
 /// Windows that cannot be a schedule.
@@ -66,8 +76,8 @@ pub enum ScheduleError {
 pub(crate) enum Standing {
     /// The time is not covered yet.
     NotCovered,
-    /// No window ends there, or the timestamp lies outside of it.
-    Wrong { settled: bool },
+    /// No window ends there, or the timestamp lies outside of it. This one is there instead.
+    Wrong(Window),
     /// This window.
     In(Window),
 }
@@ -133,7 +143,16 @@ impl Schedule {
         match self.containing(end) {
             None => Standing::NotCovered,
             Some(window) if window.end == end && within(window, timestamp) => Standing::In(*window),
-            Some(window) => Standing::Wrong { settled: window.settled },
+            Some(window) => Standing::Wrong(*window),
+        }
+    }
+
+    /// C7: has L1 settled that this signer was not elected for a commitment with this window end and timestamp?
+    pub(crate) fn refutes(&self, signer: Address, window_end: U256, timestamp: U256) -> bool {
+        match self.standing(window_end, timestamp) {
+            Standing::NotCovered => false,
+            Standing::Wrong(there) => there.settled_at.is_some(),
+            Standing::In(window) => window.settled_at.is_some() && window.preconfer != signer,
         }
     }
 
@@ -150,6 +169,11 @@ impl Schedule {
     /// How many windows are kept.
     pub(crate) fn len(&self) -> usize {
         self.by_end.len()
+    }
+
+    /// The window before the one that ends then, if it is known.
+    pub(crate) fn preceding(&self, end: u64) -> Option<&Window> {
+        self.by_end.range(..end).next_back().map(|(_, window)| window)
     }
 
     /// The window after the one that ends then, if it is known.
@@ -180,8 +204,8 @@ pub struct LookaheadEpoch {
     pub start: u64,
     /// Entries, ascending by timestamp.
     pub entries: Vec<LookaheadEntry>,
-    /// Can L1 no longer change it?
-    pub settled: bool,
+    /// When L1 made it final, in unix seconds: 0 for long ago, `None` while L1 may still change it.
+    pub settled_at: Option<u64>,
 }
 
 /// Turns L1 lookaheads into windows (P9.2). Epochs must be ascending and without a gap between them.
@@ -193,7 +217,7 @@ pub struct LookaheadEpoch {
 /// ```
 /// use preconf_core::{Address, LookaheadEntry, LookaheadEpoch, windows_from_lookahead};
 /// let entry = LookaheadEntry { timestamp: 1_200, preconfer: Address::repeat_byte(1), blacklisted: false };
-/// let epochs = [LookaheadEpoch { start: 1_000, entries: vec![entry], settled: true }];
+/// let epochs = [LookaheadEpoch { start: 1_000, entries: vec![entry], settled_at: Some(0) }];
 /// let windows = windows_from_lookahead(&epochs, Address::ZERO);
 /// assert_eq!((windows[0].start, windows[0].end), (988, 1_200));
 /// ```
@@ -203,7 +227,7 @@ pub fn windows_from_lookahead(epochs: &[LookaheadEpoch], fallback: Address) -> V
         let epoch_start = epoch.start.saturating_sub(SLOT_SECS);
         let epoch_end = epoch_start.saturating_add(EPOCH_SECS);
         if epoch.entries.is_empty() {
-            windows.push(Window { start: epoch_start, end: epoch_end, preconfer: fallback, settled: epoch.settled });
+            windows.push(Window { start: epoch_start, end: epoch_end, preconfer: fallback, settled_at: epoch.settled_at });
             continue;
         }
         let mut start = epoch_start;
@@ -213,7 +237,7 @@ pub fn windows_from_lookahead(epochs: &[LookaheadEpoch], fallback: Address) -> V
         }
         for entry in &epoch.entries {
             let preconfer = if entry.blacklisted { fallback } else { entry.preconfer };
-            windows.push(Window { start, end: entry.timestamp, preconfer, settled: epoch.settled });
+            windows.push(Window { start, end: entry.timestamp, preconfer, settled_at: epoch.settled_at });
             start = entry.timestamp;
         }
     }
@@ -226,7 +250,7 @@ mod tests {
     use super::*;
 
     fn window(start: u64, end: u64, who: u8) -> Window {
-        Window { start, end, preconfer: Address::repeat_byte(who), settled: true }
+        Window { start, end, preconfer: Address::repeat_byte(who), settled_at: Some(0) }
     }
 
     fn standing(schedule: &Schedule, end: u64, timestamp: u64) -> Standing {
@@ -239,9 +263,9 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.update(&[window(10, 20, 1), window(20, 30, 2)]).expect("ascending");
         assert_eq!(standing(&schedule, 20, 20), Standing::In(window(10, 20, 1)));
-        assert_eq!(standing(&schedule, 30, 20), Standing::Wrong { settled: true });
+        assert_eq!(standing(&schedule, 30, 20), Standing::Wrong(window(20, 30, 2)));
         assert_eq!(standing(&schedule, 30, 21), Standing::In(window(20, 30, 2)));
-        assert_eq!(standing(&schedule, 25, 21), Standing::Wrong { settled: true });
+        assert_eq!(standing(&schedule, 25, 21), Standing::Wrong(window(20, 30, 2)));
         assert_eq!(standing(&schedule, 31, 31), Standing::NotCovered);
         assert_eq!(standing(&schedule, 10, 10), Standing::NotCovered);
         assert_eq!(schedule.standing(U256::MAX, U256::MAX), Standing::NotCovered);
@@ -290,16 +314,16 @@ mod tests {
         let start = 10_000;
         let next = start + EPOCH_SECS;
         let epochs = [
-            LookaheadEpoch { start, entries: vec![entry(start + 36, 1, false), entry(start + 96, 2, true)], settled: true },
-            LookaheadEpoch { start: next, entries: vec![entry(next + 60, 3, false)], settled: true },
-            LookaheadEpoch { start: next + EPOCH_SECS, entries: vec![], settled: false },
+            LookaheadEpoch { start, entries: vec![entry(start + 36, 1, false), entry(start + 96, 2, true)], settled_at: Some(0) },
+            LookaheadEpoch { start: next, entries: vec![entry(next + 60, 3, false)], settled_at: Some(0) },
+            LookaheadEpoch { start: next + EPOCH_SECS, entries: vec![], settled_at: None },
         ];
         let windows = windows_from_lookahead(&epochs, Address::repeat_byte(0xff));
         let expected = [
             window(start - 12, start + 36, 1),
             window(start + 36, start + 96, 0xff),
             window(start + 96, next + 60, 3), // the tail belongs to the next epoch's first entry
-            Window { settled: false, ..window(next + EPOCH_SECS - 12, next + 2 * EPOCH_SECS - 12, 0xff) },
+            Window { settled_at: None, ..window(next + EPOCH_SECS - 12, next + 2 * EPOCH_SECS - 12, 0xff) },
         ];
         assert_eq!(windows, expected);
         Schedule::default().update(&windows).expect("windows of a lookahead are a schedule");

@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Accepted {
 }
 
 /// Labels of refusals, for what counts by them. A test sees to it that none is missing.
-const LABELS: [&str; 38] = [
+const LABELS: [&str; 39] = [
     "malformed",
     "wrong_slasher",
     "no_txlist_hash",
@@ -74,6 +74,7 @@ const LABELS: [&str; 38] = [
     "late",
     "schedule_unknown",
     "wrong_window",
+    "early",
     "high_s",
     "bad_signature",
     "wrong_signer",

@@ -17,7 +17,7 @@ use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
 use crate::accepted::Accepted;
-use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling};
+use crate::chain::ruling::{BrokenRule, Completed, Conclusion, Proven, Ruling};
 use crate::error::{Refusal, RequestError};
 use crate::id::{HeldId, JobId, MessageId, PeerId};
 use crate::machine::Core;
@@ -55,13 +55,14 @@ impl Core {
 
     /// A commitment that is well formed (C1–C3). `Ok` means that its ruling comes later.
     pub(crate) fn receive_commitment(&mut self, origin: Origin, signed: SignedCommitment) -> Result<(), Refusal> {
-        let (now, peers) = (self.cx.now.mono, &mut self.peers);
-        self.chain.receive(&mut self.cx, &self.schedule, origin, signed, |peer| peers.admit_recovery(now, peer))
+        let address = origin.peer().and_then(|peer| self.peers.address_of(&peer));
+        let neighbourhood = address.map(|address| self.gater.neighbourhood_or_address(address));
+        self.chain.receive(&mut self.cx, &self.schedule, (origin, neighbourhood), signed)
     }
 
     /// A commitment's signer came back.
     pub(crate) fn signer_found(&mut self, job: JobId, signer: Option<Address>) {
-        let checked = self.user_pages.signer_found(&self.schedule, job, signer);
+        let checked = self.user_pages.signer_found(&self.cx, &self.schedule, job, signer);
         self.user_page_checked(checked);
         self.chain.signer_found(job, signer);
         let was_full = self.chain.verifying_in_responses() >= MAX_PAGE_ITEMS_JUDGED;
@@ -95,7 +96,7 @@ impl Core {
 
     /// What follows from one ruling.
     fn settle(&mut self, ruling: Ruling) {
-        let Ruling { origin, conclusion, backed, proven, parent_wanted_for, completed } = ruling;
+        let Ruling { origin, conclusion, backed, proven, broken_rule, parent_wanted_for, completed } = ruling;
         if let Some(number) = backed {
             self.catch_up.height_backed(origin.peer().as_ref(), number); // P11.1
             if let Origin::Response { peer, request, .. } = origin
@@ -108,6 +109,9 @@ impl Core {
             self.cx.stats.evidence += 1;
             self.cx.persist(Record::Evidence { evidence: Box::new((*evidence).clone()), signer });
             self.cx.tell(Event::EvidenceFound { evidence, signer, block_number }); // P5.4
+        }
+        if let Some(BrokenRule { parent, child, rule }) = broken_rule {
+            self.cx.tell(Event::RuleBroken { parent, child, rule }); // C9
         }
         // P5.2. The peer may have left while the child's signer was being recovered.
         if let (Some(number), Some(peer)) = (parent_wanted_for, origin.peer().filter(|peer| self.peers.get(peer).is_some())) {

@@ -125,6 +125,8 @@ pub enum Timer {
     Ungreeted(PeerId),
     /// A request of another's has waited for its answer for long enough, or there may be room for it now (P6.6).
     Serve,
+    /// The window of a held commitment begins (C6a).
+    WindowBegins(HeldId),
 }
 
 /// The one table of deadlines. It is written down by timer; the order of the times follows.

@@ -1,7 +1,7 @@
 //! Recovery against another library, signing, and evidence that is altered.
 
 use preconf_core::{
-    Address, B256, DEFAULT_DOMAIN, Evidence, Fault, SignedCommitment, U256, is_high_s, keccak256, preconfirmation_hash, recover,
+    Address, B256, DEFAULT_DOMAIN, Evidence, Fault, Preconfirmation, SignedCommitment, U256, is_high_s, keccak256, preconfirmation_hash, recover,
     recover_any, sign, signing_hash,
 };
 
@@ -26,7 +26,7 @@ pub struct Signed {
 pub fn crypto(data: &[u8]) -> Signed {
     let mut dice = Dice::new(data);
     let domain = if dice.byte() == 0 { DEFAULT_DOMAIN } else { B256::repeat_byte(dice.byte()) };
-    let fault = [Fault::Equivocation, Fault::AfterEop, Fault::BrokenLink][dice.below(3)];
+    let fault = [Fault::Equivocation, Fault::AfterEop, Fault::BrokenLink, Fault::BrokenRule][dice.below(4)];
     let (Some(first), Some(second)) = (commitment(&mut dice), commitment(&mut dice)) else { return Signed::default() };
     let recovered = recovers(&first, domain).is_some() | recovers(&second, domain).is_some();
     let evidence = Evidence { fault, first, second };
@@ -84,6 +84,21 @@ fn rival(signed: &SignedCommitment, domain: B256) -> Option<Address> {
     Some(Address::from_slice(&keccak256(&point.as_bytes()[1..])[12..]))
 }
 
+/// C9 in other words: does the child keep the protocol's rules?
+fn follows(parent: &Preconfirmation, child: &Preconfirmation) -> bool {
+    let (from, to) = (parent.gas_limit, child.gas_limit);
+    let step = from.max(to) - from.min(to);
+    let in_range = to >= U256::from(10_000_000) && to <= U256::from(45_000_000);
+    in_range
+        && step.checked_mul(U256::from(5_000)).is_some_and(|step| step <= from)
+        && parent.block_number < U256::MAX
+        && parent.block_number + U256::ONE == child.block_number
+        && parent.timestamp < child.timestamp
+        && parent.anchor_block_number <= child.anchor_block_number
+        && parent.proposal_id <= child.proposal_id
+        && parent.submission_window_end <= child.submission_window_end
+}
+
 /// P5.4 in other words: could no honest preconfer have signed both?
 fn contradict(evidence: &Evidence) -> bool {
     let (one, other) = (evidence.first.preconf(), evidence.second.preconf());
@@ -98,5 +113,6 @@ fn contradict(evidence: &Evidence) -> bool {
                 let next = one.block_number < U256::MAX && one.block_number + U256::ONE == other.block_number;
                 one_window && next && other.parent_preconfirmation_hash != hash
             }
+            Fault::BrokenRule => other.parent_preconfirmation_hash == hash && !follows(one, other),
         }
 }

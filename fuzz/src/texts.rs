@@ -226,7 +226,7 @@ fn lookahead(dice: &mut Dice<'_>) -> bool {
             let timestamp = if wild { number(dice) } else { start.saturating_add(12 * slot) };
             entries.push(LookaheadEntry { timestamp, preconfer: Address::repeat_byte(at), blacklisted: at.is_multiple_of(3) });
         }
-        epochs.push(LookaheadEpoch { start, entries, settled: dice.byte().is_multiple_of(2) });
+        epochs.push(LookaheadEpoch { start, entries, settled_at: dice.byte().is_multiple_of(2).then_some(start) });
     }
     let windows = windows_from_lookahead(&epochs, Address::ZERO);
     assert!(windows.iter().all(|window| window.start < window.end), "P9.2: an empty window");
@@ -268,7 +268,7 @@ fn records(dice: &mut Dice<'_>) -> bool {
             }),
             4 => {
                 let start = number(dice);
-                Record::Schedule(vec![Window { start, end: number(dice), preconfer: Address::ZERO, settled: true }])
+                Record::Schedule(vec![Window { start, end: number(dice), preconfer: Address::ZERO, settled_at: Some(0) }])
             }
             5 => match Accepted::of(any_commitment(dice), Address::repeat_byte(dice.byte() % 2)) {
                 Some(accepted) => Record::Commitment(Arc::new(accepted)),

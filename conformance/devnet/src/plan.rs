@@ -107,7 +107,7 @@ impl Plan {
     fn window(&self, index: u64) -> Window {
         let start = self.start + index * self.blocks_per_window * self.step;
         let preconfer = address_of(&self.keys[self.preconfer_of(index)]);
-        Window { start, end: start + self.blocks_per_window * self.step, preconfer, settled: true }
+        Window { start, end: start + self.blocks_per_window * self.step, preconfer, settled_at: Some(0) }
     }
 
     fn window_of(&self, number: u64) -> u64 {

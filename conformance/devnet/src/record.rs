@@ -164,6 +164,9 @@ impl Record {
                 None => {}
             },
             Event::Forked { canonical, .. } => self.fault(node, format!("saw a fork at block {}", canonical.block_number)),
+            Event::RuleBroken { parent, rule, .. } => {
+                self.fault(node, format!("saw a child of block {} that breaks the rule {rule:?}", parent.block_number));
+            }
             Event::EvidenceFound { evidence, block_number, .. } => {
                 self.fault(node, format!("proved an honest preconfer's {} at block {block_number}", evidence.fault.label()));
             }

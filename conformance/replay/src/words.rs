@@ -156,7 +156,7 @@ fn record(record: &Record) -> String {
         Record::Schedule(windows) => format!("a schedule of {} windows", windows.len()),
         Record::SyncTip(tip) => format!("the sync tip at block {}", tip.block_number),
         Record::Commitment(accepted) => block(accepted),
-        Record::ChainDropped => "what was kept of the chain is not of it any more".to_owned(),
+        Record::ChainDropped { from } => format!("what was kept of the chain from block {from} on is not of it any more"),
         Record::TxList { hash, txlist } => format!("txlist {hash}, {} bytes", txlist.len()),
         Record::Evidence { evidence, signer } => format!("evidence of {} by {signer}", evidence.fault.label()),
     }
@@ -225,6 +225,9 @@ fn event(event: &Event) -> String {
         }
         Event::StorageFailed { failure } => format!("a record was not written: {failure}"),
         Event::ExecuteAgain { from } => format!("execute again from block {from} on"),
+        Event::RuleBroken { parent, child, rule } => {
+            format!("block {} breaks the rule {rule:?} towards {}", child.preconf().block_number, block(parent))
+        }
     }
 }
 

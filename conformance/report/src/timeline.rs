@@ -174,6 +174,9 @@ impl Timeline {
                 let text = format!("a fault of preconfer {signer} at block {block_number} is proven (P5.4)");
                 self.marks.incident(at, node, "evidence", &text);
             }
+            Event::RuleBroken { parent, rule, .. } => {
+                self.marks.incident(at, node, "rule", &format!("a child of block {} breaks the rule {rule:?} (C9)", parent.block_number));
+            }
             Event::Handoff { commitment, next } => {
                 let next = next.map_or_else(|| "nobody known yet".to_owned(), |next| next.to_string());
                 self.marks.incident(at, node, "handoff", &format!("block {} hands over to {next} (P5.3)", commitment.block_number));

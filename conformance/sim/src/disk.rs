@@ -105,7 +105,7 @@ impl Disk {
                     self.commitments.pop_first();
                 }
             }
-            Record::ChainDropped => self.commitments.clear(),
+            Record::ChainDropped { from } => drop(self.commitments.split_off(&from)),
             Record::TxList { hash, txlist } => {
                 self.txlists.push_back((hash, txlist));
                 if self.txlists.len() > MAX_OF_CHAIN {

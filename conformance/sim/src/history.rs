@@ -63,7 +63,7 @@ impl History {
             start: START + index * plan.window_secs,
             end: START + (index + 1) * plan.window_secs,
             preconfer: address_of(key_of(index)),
-            settled: true,
+            settled_at: Some(0),
         };
         let windows: Vec<Window> = (0..count).map(window).collect();
         let mut writer = Writer::new(1);

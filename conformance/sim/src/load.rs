@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use preconf_core::{Command, CommandError};
+use preconf_core::{Command, CommandError, UnixTime};
 
 use super::check::{Failure, Violation};
 use super::history::History;
@@ -30,6 +30,12 @@ impl World {
         let publisher = publishers[block.window % publishers.len()];
         if self.status(publisher).head.map_or(0, |(head, _)| head) + 1 < number {
             // It cannot build on a block that it does not have.
+            self.after(LOOK_EVERY, Happening::Block { load, number });
+            return Ok(());
+        }
+        let clock = self.nodes[publisher].now(self.now).unix;
+        if history.windows.first().is_some_and(|first| clock < UnixTime::from_secs(first.start)) {
+            // C6a: nobody publishes before the window begins; the later ones are handed over.
             self.after(LOOK_EVERY, Happening::Block { load, number });
             return Ok(());
         }

@@ -73,7 +73,7 @@ impl World {
             start: START + first + index * election.window_secs,
             end: START + first + (index + 1) * election.window_secs,
             preconfer: address_of(&keys[index as usize % keys.len()]),
-            settled: true,
+            settled_at: Some(0),
         };
         let windows: Vec<Window> = (0..election.windows).map(window).collect();
         for node in (0..self.nodes.len()).filter(|node| self.is_honest(*node)).collect::<Vec<_>>() {

@@ -166,7 +166,7 @@ fn two_first_blocks() -> (Vec<Window>, [Bytes; 2]) {
     let keys = [1, 2].map(|byte| SecretKey::from_secret_bytes([byte; 32]).unwrap());
     let windows = [0, 1].map(|place| {
         let start = START + 10 * place as u64;
-        Window { start, end: start + 10, preconfer: address_of(&keys[place]), settled: true }
+        Window { start, end: start + 10, preconfer: address_of(&keys[place]), settled_at: Some(0) }
     });
     let block = |place: usize| {
         let slot =

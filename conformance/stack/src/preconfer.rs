@@ -54,7 +54,7 @@ impl Office {
             start: START + BEGINS_S + index * blocks.window_s,
             end: START + BEGINS_S + (index + 1) * blocks.window_s,
             preconfer: address_of(&key_of(index as usize % preconfers)),
-            settled: true,
+            settled_at: Some(0),
         };
         let windows = (0..count).map(window).collect();
         Self { blocks, windows, refused: BTreeMap::new(), resumes: 0 }

@@ -31,7 +31,8 @@ pub(super) fn check_commitment(data: &Bytes, expected: Verdict) -> Result<(), Pr
     let signer = signed.and_then(|signed| recover_any(&signed, DEFAULT_DOMAIN));
     let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(place.timestamp) };
     let mut node = node(now);
-    let window = Window { start: place.timestamp - 1, end: place.window_end, preconfer: signer.unwrap_or(Address::ZERO), settled: true };
+    let window =
+        Window { start: place.timestamp - 1, end: place.window_end, preconfer: signer.unwrap_or(Address::ZERO), settled_at: Some(0) };
     let tip = SyncTip { block_number: place.number - 1, preconfirmation_hash: None };
     for update in [Update::Schedule(vec![window]), Update::MoveSyncTip(tip)] {
         node.handle_update(now, update).map_err(|_| Problem::Contradiction("a window that is none"))?;

@@ -50,7 +50,7 @@ pub fn windows(names: &[u8]) -> Vec<Window> {
         start: START + index * WINDOW_SECS,
         end: START + (index + 1) * WINDOW_SECS,
         preconfer: address_of(&key(*name)),
-        settled: true,
+        settled_at: Some(0),
     };
     (0..).zip(names).map(window).collect()
 }

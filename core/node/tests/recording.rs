@@ -97,7 +97,7 @@ fn when_a_node_has_shut_down_its_trace_is_whole() {
     let (threads, trace) = (ThreadPool::new().unwrap(), folder("shut_down").join("node.trace"));
     let (driver, handle, _events) = node(&threads, RecordConfig::new(&trace), Threads(threads.clone())).unwrap();
     threads.spawn_ok(driver.run());
-    let window = Window { start: 1, end: 9, preconfer: [1; 20].into(), settled: true };
+    let window = Window { start: 1, end: 9, preconfer: [1; 20].into(), settled_at: Some(0) };
     block_on(async {
         handle.update_schedule(vec![window]).await.unwrap();
         handle.shutdown().await;

@@ -1,13 +1,17 @@
-//! Which commitments wait, and for what (C6, C9, P5.1)?
+//! Which commitments wait, and for what (C6, C6a, C9, P5.1)?
 //!
 //! ```text
 //! received --schedule does not reach--> Wait::Schedule --windows arrive--> its signer is recovered
 //! concluded --parent not known--------> Wait::Parent ---parent accepted--> concluded again
+//! concluded --its window lies ahead---> Wait::Window ---begins, or the one before it is ended--> concluded again
 //! either --verdict_timeout--> verdict given (ignore), still held --hold_for--> gone
 //! ```
 //!
-//! Invariants: every index points at entries of `by_id` and at all that it should. Only `insert` and `remove` touch them. Bounds: in all,
-//! per peer, per position (window and number); the newest loses.
+//! Those whose signer is known to be the elected one, and those that wait for the schedule and whose signer therefore is not known, have
+//! room of their own: who signs nothing takes it from nobody who does.
+//!
+//! Invariants: every index points at entries of `by_id` and at all that it should. Only `insert` and `remove` touch them. Bounds of each
+//! room: in all, per peer, per neighbourhood, per position (window and number); the newest loses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +21,7 @@ use crate::chain::pending::PendingCommitment;
 use crate::counts::Counts;
 use crate::error::Refusal;
 use crate::id::{HeldId, PeerId};
+use crate::peer::subnet::Cidr;
 
 /// What a held commitment waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub(crate) enum Wait {
     Schedule,
     /// The commitment with this hash.
     Parent(B256),
+    /// The begin of its window, or the end of the one before it by an EOP.
+    Window,
 }
 
 impl Wait {
@@ -34,6 +41,7 @@ impl Wait {
         match self {
             Self::Schedule => Refusal::ScheduleUnknown,
             Self::Parent(_) => Refusal::ParentUnknown,
+            Self::Window => Refusal::Early,
         }
     }
 }
@@ -45,54 +53,99 @@ struct Entry {
     wait: Wait,
 }
 
+/// Most that wait for the schedule. Source: P5.1.
+pub(crate) const MAX_UNSCHEDULED: usize = 256;
+
 /// How many may be held.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Bounds {
     pub(crate) all: usize,
+    /// Of one peer, and of one neighbourhood.
     pub(crate) per_peer: usize,
     pub(crate) per_position: usize,
+}
+
+/// Room for commitments that wait.
+#[derive(Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Room {
+    bounds: Bounds,
+    len: usize,
+    of_peer: Counts<PeerId>,
+    of_neighbourhood: Counts<Cidr>,
+    of_position: Counts<(u64, u64)>,
+}
+
+impl Room {
+    fn new(bounds: Bounds) -> Self {
+        Self { bounds, len: 0, of_peer: Counts::default(), of_neighbourhood: Counts::default(), of_position: Counts::default() }
+    }
+
+    fn has_room_for(&self, pending: &PendingCommitment) -> bool {
+        let Bounds { all, per_peer, per_position } = self.bounds;
+        let of_peer = pending.origin.peer().map_or(0, |peer| self.of_peer.of(&peer));
+        let of_neighbourhood = pending.neighbourhood.map_or(0, |neighbourhood| self.of_neighbourhood.of(&neighbourhood));
+        self.len < all && of_peer.max(of_neighbourhood) < per_peer && self.of_position.of(&pending.position()) < per_position
+    }
+
+    fn enter(&mut self, pending: &PendingCommitment) {
+        self.len += 1;
+        pending.origin.peer().into_iter().for_each(|peer| self.of_peer.raise(peer));
+        pending.neighbourhood.into_iter().for_each(|neighbourhood| self.of_neighbourhood.raise(neighbourhood));
+        self.of_position.raise(pending.position());
+    }
+
+    fn leave(&mut self, pending: &PendingCommitment) {
+        self.len -= 1;
+        pending.origin.peer().iter().for_each(|peer| self.of_peer.lower(peer));
+        pending.neighbourhood.iter().for_each(|neighbourhood| self.of_neighbourhood.lower(neighbourhood));
+        self.of_position.lower(&pending.position());
+    }
 }
 
 /// The commitments that wait.
 #[derive(Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Held {
-    bounds: Bounds,
+    signed: Room,
+    unscheduled: Room,
     by_id: BTreeMap<HeldId, Entry>,
     by_parent: BTreeMap<B256, BTreeSet<HeldId>>,
     for_schedule: BTreeSet<HeldId>,
-    per_peer: Counts<PeerId>,
-    per_position: Counts<(u64, u64)>,
+    for_window: BTreeSet<HeldId>,
 }
 
 impl Held {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
-            bounds,
+            signed: Room::new(bounds),
+            unscheduled: Room::new(Bounds { all: MAX_UNSCHEDULED.min(bounds.all), ..bounds }),
             by_id: BTreeMap::new(),
             by_parent: BTreeMap::new(),
             for_schedule: BTreeSet::new(),
-            per_peer: Counts::default(),
-            per_position: Counts::default(),
+            for_window: BTreeSet::new(),
+        }
+    }
+
+    fn room(&mut self, wait: Wait) -> &mut Room {
+        match wait {
+            Wait::Schedule => &mut self.unscheduled,
+            Wait::Parent(_) | Wait::Window => &mut self.signed,
         }
     }
 
     /// Holds one, or says that there is no room for it.
     pub(crate) fn insert(&mut self, id: HeldId, pending: PendingCommitment, wait: Wait) -> Result<(), Refusal> {
-        let (peer, position) = (pending.origin.peer(), pending.position());
-        let of_peer = peer.map_or(0, |peer| self.per_peer.of(&peer));
-        let Bounds { all, per_peer, per_position } = self.bounds;
-        if self.by_id.len() >= all || of_peer >= per_peer || self.per_position.of(&position) >= per_position {
+        let room = self.room(wait);
+        if !room.has_room_for(&pending) {
             return Err(Refusal::NoRoom); // P5.1: the newest loses
         }
-        if let Some(peer) = peer {
-            self.per_peer.raise(peer);
-        }
-        self.per_position.raise(position);
+        room.enter(&pending);
         match wait {
             Wait::Schedule => drop(self.for_schedule.insert(id)),
             Wait::Parent(hash) => drop(self.by_parent.entry(hash).or_default().insert(id)),
+            Wait::Window => drop(self.for_window.insert(id)),
         }
         self.by_id.insert(id, Entry { pending, wait });
         Ok(())
@@ -101,10 +154,7 @@ impl Held {
     /// Holds it no longer.
     pub(crate) fn remove(&mut self, id: HeldId) -> Option<PendingCommitment> {
         let Entry { pending, wait } = self.by_id.remove(&id)?;
-        if let Some(peer) = pending.origin.peer() {
-            self.per_peer.lower(&peer);
-        }
-        self.per_position.lower(&pending.position());
+        self.room(wait).leave(&pending);
         match wait {
             Wait::Schedule => drop(self.for_schedule.remove(&id)),
             Wait::Parent(hash) => {
@@ -115,6 +165,7 @@ impl Held {
                     }
                 }
             }
+            Wait::Window => drop(self.for_window.remove(&id)),
         }
         Some(pending)
     }
@@ -132,6 +183,11 @@ impl Held {
     /// Who waits for the schedule, first come first.
     pub(crate) fn waiting_for_schedule(&self) -> Vec<HeldId> {
         self.for_schedule.iter().copied().collect()
+    }
+
+    /// Who waits for a window to begin, first come first.
+    pub(crate) fn waiting_for_window(&self) -> Vec<HeldId> {
+        self.for_window.iter().copied().collect()
     }
 
     /// Every one that waits for a parent, first come first.

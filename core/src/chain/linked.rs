@@ -100,7 +100,7 @@ pub(crate) enum Linkage {
     MissingParent,
 }
 
-/// What a move of the sync tip did (P9.3).
+/// What a move of the sync tip (P9.3), or a schedule that settled otherwise (C7), did.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
     /// Commitments that no longer link, lowest first.
@@ -363,6 +363,29 @@ impl LinkedChain {
             }
         }
         moved
+    }
+
+    /// C7: takes out the lowest commitment above the sync tip of which something is wrong, and all above it. If there is a wrong one, forks
+    /// included, the forks are no longer certain either.
+    pub(crate) fn drop_wrong(&mut self, is_wrong: impl Fn(&Accepted) -> bool) -> Option<Moved> {
+        let above = self.canonical.range(self.tip.block_number.saturating_add(1)..);
+        let first = above.map(|(number, accepted)| (*number, accepted)).find(|(_, accepted)| is_wrong(accepted)).map(|(number, _)| number);
+        let Some(first) = first else { return self.forks().any(|fork| is_wrong(fork)).then(Moved::default) };
+        let dropped: Vec<_> = self.canonical.split_off(&first).into_values().collect();
+        for commitment in &dropped {
+            self.unindex(commitment);
+        }
+        // Where all that is left has fallen off, it is all fetched again: what builds on it must find it.
+        let from = if self.canonical.is_empty() { self.tip.block_number.saturating_add(1) } else { first };
+        let execute_from = (self.next_ready > from).then_some(from);
+        self.next_ready = self.next_ready.min(from);
+        Some(Moved { dropped, execute_from })
+    }
+
+    /// C6a: was this window ended by a block of the canonical chain?
+    pub(crate) fn is_ended(&self, window_end: u64, preconfer: Address) -> bool {
+        let is_canonical = |(number, hash): &(u64, B256)| self.at(*number).is_some_and(|at| at.hash == *hash);
+        self.ended.get(&(window_end, preconfer)).is_some_and(is_canonical)
     }
 
     /// Takes the forks and hands them out, so that the caller can judge them again after the chain has changed under them.

@@ -18,6 +18,7 @@
 
 pub(crate) mod heard;
 pub(crate) mod held;
+pub(crate) mod in_vain;
 pub(crate) mod linked;
 pub(crate) mod pending;
 pub(crate) mod recording;
@@ -30,30 +31,35 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 
 use crate::accepted::Accepted;
 use crate::chain::heard::Heard;
 use crate::chain::held::{Bounds, Held, Wait};
+use crate::chain::in_vain::RecoveredInVain;
 use crate::chain::linked::{Linkage, LinkedChain, Moved};
 use crate::chain::pending::PendingCommitment;
 use crate::chain::recording::Recording;
-use crate::chain::ruling::{Completed, Conclusion, Proven, Ruling, TipMoved};
+use crate::chain::ruling::{BrokenRule, Changed, Completed, Conclusion, Proven, Ruling};
 use crate::chain::verifying::Verifying;
 use crate::config::Config;
 use crate::crypto;
 use crate::cx::Cx;
 use crate::error::Refusal;
 use crate::evidence::{Evidence, EvidenceBook, Fault};
-use crate::id::{HeldId, JobId, PeerId};
+use crate::id::{HeldId, JobId};
 use crate::job::Work;
 use crate::origin::Origin;
+use crate::peer::subnet::Cidr;
 use crate::publish::committed::{OwnCommitments, Said};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Window};
 use crate::time::Timer;
 use crate::tip::SyncTip;
 use crate::validate::v1::commitment;
+use crate::validate::v1::parent::{ParentRule, ParentRules};
+use crate::verdict::Verdict;
 use crate::wire::v1::SignedCommitment;
 
 /// What is looked at once more, because something changed under it.
@@ -66,7 +72,8 @@ enum Again {
     Kept(Arc<Accepted>),
     /// All that wait for a parent then, each by itself.
     AllForParents,
-    ForParent(HeldId),
+    /// It waited for its parent, or for its window to begin, and need not any more.
+    Held(HeldId),
     /// One of our own: its record is on disk, or it built on one whose record was waited for (P5.9a).
     Own(PendingCommitment),
 }
@@ -80,6 +87,7 @@ pub(crate) struct ChainState {
     held: Held,
     recording: Recording,
     heard: Heard,
+    in_vain: RecoveredInVain,
     evidence: EvidenceBook,
     again: VecDeque<Again>,
     /// What is concluded next, with its signer: first the one whose turn it is, then those that waited for it.
@@ -97,6 +105,7 @@ impl ChainState {
             held: Held::new(bounds),
             recording: Recording::default(),
             heard: Heard::default(),
+            in_vain: RecoveredInVain::default(),
             evidence: EvidenceBook::new(config.max_evidence),
             again: VecDeque::new(),
             released: VecDeque::new(),
@@ -104,15 +113,14 @@ impl ChainState {
         }
     }
 
-    /// C4–C7: everything that can be said before the signer is known. `Ok` means that the verdict comes later. `admits_late` says whether one
-    /// more signature may be recovered for a peer of what comes too late, since it may prove something (C5, C7).
+    /// C4–C7: everything that can be said before the signer is known. `Ok` means that the verdict comes later. Where it came from a peer,
+    /// `neighbourhood` is that peer's.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Cx,
         schedule: &Schedule,
-        origin: Origin,
+        (origin, neighbourhood): (Origin, Option<Cidr>),
         signed: SignedCommitment,
-        admits_late: impl FnOnce(PeerId) -> bool,
     ) -> Result<(), Refusal> {
         let hash = crypto::preconfirmation_hash(&signed);
         if self.linked.get(&hash).is_some() {
@@ -138,10 +146,9 @@ impl ChainState {
                 // C5: what comes too late to be accepted may still prove what its signer did, where there is something that it contradicts.
                 let number = u64::try_from(preconf.block_number).map_err(|_| refusal)?;
                 let window_end = u64::try_from(preconf.submission_window_end).map_err(|_| refusal)?;
-                let Origin::Gossip { peer, .. } = origin else { return Err(refusal) };
                 let position = (window_end, number);
                 let is_new = self.linked.has_rival(position, &hash) && !self.evidence.has_told(position);
-                if !is_new || !admits_late(peer) {
+                if !is_new || !matches!(origin, Origin::Gossip { .. }) {
                     return Err(refusal);
                 }
                 (number, Some(refusal))
@@ -151,7 +158,8 @@ impl ChainState {
         let window_end = u64::try_from(preconf.submission_window_end).map_err(|_| Refusal::ScheduleUnknown)?;
         let arrived = cx.now.mono;
         let signed = Arc::new(signed);
-        let pending = PendingCommitment { signed, hash, number, window_end, origin, arrived, signer: None, only_for_evidence };
+        let signer = None;
+        let pending = PendingCommitment { signed, hash, number, window_end, origin, neighbourhood, arrived, signer, only_for_evidence };
         self.verify(cx, schedule, pending).map_err(|refusal| only_for_evidence.unwrap_or(refusal))
     }
 
@@ -160,9 +168,27 @@ impl ChainState {
         self.verifying.signer_found(job, signer);
     }
 
-    /// New windows came: what waited for them has its signer recovered. What that refuses, [`ChainState::next_ruling`] hands out.
-    pub(crate) fn schedule_changed(&mut self) {
+    /// New windows came. What waited for them has its signer recovered; what waited for a window to begin, and what was accepted under one that
+    /// has settled on somebody else, with all that builds on it, is concluded anew by [`ChainState::next_ruling`] (C7). Says what it did.
+    pub(crate) fn schedule_changed(&mut self, schedule: &Schedule) -> Changed {
+        let is_wrong = |accepted: &Accepted| {
+            let preconf = accepted.signed.preconf();
+            schedule.refutes(accepted.signer, preconf.submission_window_end, preconf.timestamp)
+        };
+        let mut changed = Changed { dropped_from: None, execute_from: None };
+        if let Some(Moved { dropped: mut loose, execute_from }) = self.linked.drop_wrong(is_wrong) {
+            changed = Changed { dropped_from: loose.first().map(|first| first.block_number), execute_from };
+            loose.extend(self.linked.take_forks());
+            self.again.extend(loose.into_iter().map(Again::Kept));
+        }
         self.again.extend(self.held.waiting_for_schedule().into_iter().map(Again::ForSchedule));
+        self.again.extend(self.held.waiting_for_window().into_iter().map(Again::Held));
+        changed
+    }
+
+    /// C6a: the window of a held one begins.
+    pub(crate) fn window_begins(&mut self, id: HeldId) {
+        self.again.push_back(Again::Held(id));
     }
 
     /// Takes back the commitments that were kept before a restart, lowest first, and the sync tip with them. Says which of them link.
@@ -180,16 +206,16 @@ impl ChainState {
 
     /// P9.3: moves the sync tip. What no longer links, and all that waits for a parent, is concluded anew by [`ChainState::next_ruling`].
     /// Says what it did.
-    pub(crate) fn tip_moved(&mut self, tip: SyncTip) -> TipMoved {
+    pub(crate) fn tip_moved(&mut self, tip: SyncTip) -> Changed {
         let Moved { dropped: mut loose, execute_from } = self.linked.move_tip(tip);
-        let has_dropped = !loose.is_empty();
+        let dropped_from = loose.first().map(|first| first.block_number);
         if !loose.is_empty() || execute_from.is_some() {
             loose.extend(self.linked.take_forks());
         }
         // Lowest first, so that each finds its parent.
         self.again.extend(loose.into_iter().map(Again::Kept));
         self.again.push_back(Again::AllForParents);
-        TipMoved { has_dropped, execute_from }
+        Changed { dropped_from, execute_from }
     }
 
     /// P5.1: the verdict of a held message is due. It stays held, and nobody is charged.
@@ -246,16 +272,25 @@ impl ChainState {
                 }
                 Some(Again::Kept(accepted)) => {
                     let Accepted { signed, hash, signer, block_number: number, window_end } = Accepted::clone(&accepted);
-                    let (signed, origin, arrived, signer) = (Arc::new(signed), Origin::Kept, cx.now.mono, Some(signer));
-                    let pending = PendingCommitment { signed, hash, number, window_end, origin, arrived, signer, only_for_evidence: None };
-                    self.begin(pending, signer, Some(accepted));
+                    let pending = PendingCommitment {
+                        signed: Arc::new(signed),
+                        hash,
+                        number,
+                        window_end,
+                        origin: Origin::Kept,
+                        neighbourhood: None,
+                        arrived: cx.now.mono,
+                        signer: Some(signer),
+                        only_for_evidence: None,
+                    };
+                    self.begin(pending, Some(signer), Some(accepted));
                 }
                 Some(Again::AllForParents) => {
                     for id in self.held.waiting_for_parents().into_iter().rev() {
-                        self.again.push_front(Again::ForParent(id));
+                        self.again.push_front(Again::Held(id));
                     }
                 }
-                Some(Again::ForParent(id)) => {
+                Some(Again::Held(id)) => {
                     // It may have been released by another one before it.
                     let Some(pending) = self.release(cx, id) else { continue };
                     let signer = pending.signer;
@@ -290,11 +325,12 @@ impl ChainState {
 
     /// C6, then out for the signer; or held until the schedule reaches that far.
     fn verify(&mut self, cx: &mut Cx, schedule: &Schedule, pending: PendingCommitment) -> Result<(), Refusal> {
-        match (commitment::window(&pending.signed, schedule)?, pending.only_for_evidence) {
+        match (commitment::window(&pending.signed, schedule, cx.settled_before())?, pending.only_for_evidence) {
             (None, Some(refusal)) => Err(refusal),
-            (None, None) => self.hold(cx, pending, Wait::Schedule),
+            (None, None) => self.hold(cx, pending, Wait::Schedule).map(drop),
             (Some(_), _) if crypto::is_high_s(&pending.signed) => Err(Refusal::HighS), // C7, P4.4
             (Some(_), _) if !self.verifying.has_room_for(pending.origin, cx.config.max_jobs_per_peer) => Err(Refusal::NoRoom),
+            (Some(_), _) if !self.may_be_in_vain(cx, &pending) => Err(Refusal::NoRoom), // C7
             (Some(_), _) => {
                 let job = cx.start(Work::Recover { commitment: pending.signed.clone(), domain: cx.config.domain });
                 self.verifying.insert(job, pending);
@@ -312,12 +348,25 @@ impl ChainState {
         signer: Option<Address>,
         own: &OwnCommitments,
     ) -> Ruling {
-        let (origin, hash, only_for_evidence) = (pending.origin, pending.hash, pending.only_for_evidence);
-        let mut ruling =
-            Ruling { origin, conclusion: Conclusion::Held, backed: None, proven: None, parent_wanted_for: None, completed: None };
+        let (origin, neighbourhood, hash) = (pending.origin, pending.neighbourhood, pending.hash);
+        let only_for_evidence = pending.only_for_evidence;
+        let mut ruling = Ruling {
+            origin,
+            conclusion: Conclusion::Held,
+            backed: None,
+            proven: None,
+            broken_rule: None,
+            parent_wanted_for: None,
+            completed: None,
+        };
         let concluded = self.judge(cx, schedule, pending, signer, own, &mut ruling);
         // C4, C5: what is stale or late is ignored as such, whatever else it turns out to be.
         ruling.conclusion = concluded.unwrap_or_else(|refusal| Conclusion::Refused(only_for_evidence.unwrap_or(refusal)));
+        if let Origin::Gossip { peer, .. } = origin
+            && ruling.conclusion.refusal().is_some_and(|refusal| refusal.verdict() == Verdict::Ignore)
+        {
+            self.in_vain.note(cx.now.mono, peer, neighbourhood); // C7
+        }
         if let Origin::Response { request, .. } = origin
             && ruling.conclusion.refusal().is_some_and(|refusal| !matches!(refusal, Refusal::Duplicate | Refusal::Stale))
         {
@@ -327,7 +376,9 @@ impl ChainState {
             self.release_behind(&hash);
         }
         if self.linked.get(&hash).is_some() {
-            for id in self.held.waiting_for(&hash) {
+            let ended = matches!(&ruling.conclusion, Conclusion::Accepted { commitment, .. } if commitment.signed.preconf().eop); // C6a
+            let for_window = if ended { self.held.waiting_for_window() } else { Vec::new() };
+            for id in self.held.waiting_for(&hash).into_iter().chain(for_window) {
                 let Some(child) = self.release(cx, id) else { continue };
                 let signer = child.signer;
                 self.released.push_back((child, signer));
@@ -355,13 +406,13 @@ impl ChainState {
         if pending.number <= self.linked.floor() && pending.only_for_evidence.is_none() {
             return Err(Refusal::Stale); // C4
         }
-        let Some(window) = commitment::window(&pending.signed, schedule)? else {
+        let Some(window) = commitment::window(&pending.signed, schedule, cx.settled_before())? else {
             if let Some(refusal) = pending.only_for_evidence {
                 return Err(refusal);
             }
-            return self.hold(cx, pending, Wait::Schedule).map(|()| Conclusion::Held); // C6: the schedule went back
+            return self.hold(cx, pending, Wait::Schedule).map(|_| Conclusion::Held); // C6: the schedule went back
         };
-        let signer = commitment::elected(signer, &window)?; // C7
+        let signer = commitment::elected(signer, &window, cx.settled_before())?; // C7
         ruling.backed = Some(pending.number); // P11.1
         let is_own = matches!(pending.origin, Origin::Own { .. });
         if is_own {
@@ -384,19 +435,34 @@ impl ChainState {
                 _ if pending.only_for_evidence.is_some() => {}
                 Fault::Equivocation => return Err(Refusal::Equivocation), // C8
                 Fault::AfterEop => return Err(Refusal::AfterEop),         // C8
-                Fault::BrokenLink => {}                                   // C9: its signer may have shown others the parent that it names
+                Fault::BrokenLink | Fault::BrokenRule => {}               // C9: its signer may have shown others the parent that it names
             }
         }
         if let Some(refusal) = pending.only_for_evidence {
             return Err(refusal);
         }
         pending.signer = Some(signer);
-        match self.linked.linkage(&pending.signed, pending.number, &cx.config.parent_rules)? {
-            Linkage::MissingParent if is_own && self.recording.has(&pending.parent()) => {
+        let early_by = self.early_by(cx, schedule, &window, pending.origin);
+        if early_by.is_some_and(|by| by > cx.config.hold_for) {
+            return Err(Refusal::Early); // C6a
+        }
+        let linkage = self.linked.linkage(&pending.signed, pending.number, &cx.config.parent_rules);
+        if let Err(Refusal::ParentRule(rule)) = linkage
+            && !is_own
+        {
+            self.rule_broken(&pending, signer, rule, ruling);
+        }
+        match (linkage?, early_by) {
+            (Linkage::Extends | Linkage::Forks, Some(by)) => {
+                let begins = Timer::WindowBegins(self.hold(cx, pending, Wait::Window)?);
+                cx.timers.set(begins, cx.now.mono.after(by));
+                Ok(Conclusion::Held) // C6a
+            }
+            (Linkage::MissingParent, _) if is_own && self.recording.has(&pending.parent()) => {
                 self.recording.insert_behind(pending);
                 Ok(Conclusion::Held)
             }
-            Linkage::MissingParent => {
+            (Linkage::MissingParent, _) => {
                 let (origin, number, parent) = (pending.origin, pending.number, pending.parent());
                 let held = self.hold(cx, pending, Wait::Parent(parent));
                 let is_asked_for = match origin {
@@ -406,24 +472,24 @@ impl ChainState {
                     Origin::Own { .. } | Origin::Kept => false,
                 };
                 ruling.parent_wanted_for = is_asked_for.then_some(number);
-                held.map(|()| Conclusion::Held)
+                held.map(|_| Conclusion::Held)
             }
             // P5.7: nothing of ours is kept that is not sent, or it would speak against us later.
-            Linkage::Forks if is_own => Err(Refusal::Fork),
-            Linkage::Forks => {
+            (Linkage::Forks, _) if is_own => Err(Refusal::Fork),
+            (Linkage::Forks, _) => {
                 let mut fell_off = self.linked.make_room()?;
                 let commitment = accepted(pending, signer);
                 fell_off.extend(self.linked.insert_fork(commitment.clone()));
                 let canonical = self.linked.at(commitment.block_number).cloned();
                 Ok(Conclusion::Forked { canonical, commitment, fell_off })
             }
-            Linkage::Extends if pending.needs_record(cx.config.storage) => {
+            (Linkage::Extends, _) if pending.needs_record(cx.config.storage) => {
                 let (signed, hash) = (pending.signed.clone(), pending.hash);
                 let position = pending.position();
                 self.recording.insert(pending);
                 Ok(Conclusion::ToRecord { signer, position, hash, signed }) // P5.9a
             }
-            Linkage::Extends => {
+            (Linkage::Extends, _) => {
                 let fell_off = self.linked.make_room()?;
                 let commitment = accepted(pending, signer);
                 self.linked.extend(commitment.clone());
@@ -451,6 +517,32 @@ impl ChainState {
         if is_elsewhere && !own.is_overridden(pending.window_end) { Err(Refusal::Syncing) } else { Ok(()) }
     }
 
+    /// C7: may this signer be recovered, even if nothing comes of it?
+    fn may_be_in_vain(&self, cx: &Cx, pending: &PendingCommitment) -> bool {
+        match pending.origin {
+            Origin::Gossip { peer, .. } => self.in_vain.has_room(cx.now.mono, &peer, pending.neighbourhood),
+            Origin::Response { .. } | Origin::Own { .. } | Origin::Kept => true,
+        }
+    }
+
+    /// C6a: how long it is until the window of a commitment begins, unless the preconfer of the one before has handed over.
+    fn early_by(&self, cx: &Cx, schedule: &Schedule, window: &Window, origin: Origin) -> Option<Duration> {
+        let by = commitment::early_by(window, cx.now.unix, cx.config.early_grace)?;
+        let is_handed_over = schedule.preceding(window.end).is_some_and(|before| self.linked.is_ended(before.end, before.preconfer));
+        (!is_handed_over && !matches!(origin, Origin::Kept)).then_some(by) // what was accepted before was not early then
+    }
+
+    /// C9: a child that breaks a parent rule proves a fault where one signer signed both, and the rule is everybody's.
+    fn rule_broken(&mut self, pending: &PendingCommitment, signer: Address, rule: ParentRule, ruling: &mut Ruling) {
+        let Some(parent) = self.linked.get(&pending.parent()).cloned() else { return };
+        let is_proof = parent.signer == signer && ParentRules::default().check(parent.signed.preconf(), pending.signed.preconf()).is_err();
+        if is_proof {
+            ruling.proven = self.prove(pending, signer, Fault::BrokenRule, &parent).or(ruling.proven.take());
+        } else {
+            ruling.broken_rule = Some(BrokenRule { parent, child: pending.signed.clone(), rule });
+        }
+    }
+
     /// P5.4: a fault of the signer's, not of the peer's that carried it. `None` where it was told before.
     fn prove(&mut self, pending: &PendingCommitment, signer: Address, fault: Fault, first: &Accepted) -> Option<Proven> {
         let evidence = Evidence { fault, first: first.signed.clone(), second: (*pending.signed).clone() };
@@ -459,7 +551,7 @@ impl ChainState {
     }
 
     /// Lets one wait, if its origin may (P5.1).
-    fn hold(&mut self, cx: &mut Cx, pending: PendingCommitment, wait: Wait) -> Result<(), Refusal> {
+    fn hold(&mut self, cx: &mut Cx, pending: PendingCommitment, wait: Wait) -> Result<HeldId, Refusal> {
         let message = match pending.origin {
             Origin::Gossip { message, .. } => message,
             Origin::Own { is_recorded: true, .. } => None, // what was recorded before a restart waits until the node knows where it is
@@ -472,12 +564,13 @@ impl ChainState {
             cx.timers.set(Timer::Verdict(id), arrived.after(cx.config.verdict_timeout));
         }
         cx.timers.set(Timer::Hold(id), arrived.after(cx.config.hold_for));
-        Ok(())
+        Ok(id)
     }
 
     fn release(&mut self, cx: &mut Cx, id: HeldId) -> Option<PendingCommitment> {
         cx.timers.cancel(Timer::Verdict(id));
         cx.timers.cancel(Timer::Hold(id));
+        cx.timers.cancel(Timer::WindowBegins(id));
         self.held.remove(id)
     }
 }

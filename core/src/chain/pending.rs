@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256};
 use crate::config::Storage;
 use crate::error::Refusal;
 use crate::origin::Origin;
+use crate::peer::subnet::Cidr;
 use crate::time::Time;
 use crate::wire::v1::SignedCommitment;
 
@@ -20,6 +21,8 @@ pub(crate) struct PendingCommitment {
     pub(crate) number: u64,
     pub(crate) window_end: u64,
     pub(crate) origin: Origin,
+    /// Whose bounds it shares with others, where it came from a peer with an address (P5.1, C7).
+    pub(crate) neighbourhood: Option<Cidr>,
     pub(crate) arrived: Time,
     /// It came too late to be accepted, for this reason: it is looked at only for what it proves of its signer (C5).
     pub(crate) only_for_evidence: Option<Refusal>,

@@ -11,6 +11,7 @@ use crate::accepted::Accepted;
 use crate::error::Refusal;
 use crate::evidence::Evidence;
 use crate::origin::Origin;
+use crate::validate::v1::parent::ParentRule;
 use crate::wire::v1::SignedCommitment;
 
 /// What a commitment came to.
@@ -54,11 +55,11 @@ impl Conclusion {
     }
 }
 
-/// What a move of the sync tip did (P9.3).
+/// What a move of the sync tip (P9.3), or a schedule that settled otherwise (C7), did to the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TipMoved {
-    /// What was canonical is not any more; what of it links anew is accepted anew.
-    pub(crate) has_dropped: bool,
+pub(crate) struct Changed {
+    /// What was canonical from this number on is not any more; what of it links anew is accepted anew.
+    pub(crate) dropped_from: Option<u64>,
     /// From which block on the host must execute again.
     pub(crate) execute_from: Option<u64>,
 }
@@ -69,6 +70,14 @@ pub(crate) struct Proven {
     pub(crate) evidence: Arc<Evidence>,
     pub(crate) signer: Address,
     pub(crate) block_number: u64,
+}
+
+/// A child that breaks a parent rule, of which no evidence was found for the first time (C9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BrokenRule {
+    pub(crate) parent: Arc<Accepted>,
+    pub(crate) child: Arc<SignedCommitment>,
+    pub(crate) rule: ParentRule,
 }
 
 /// A commitment is concluded, and so is all that waited for it.
@@ -90,6 +99,8 @@ pub(crate) struct Ruling {
     pub(crate) backed: Option<u64>,
     /// What its signer did wrong.
     pub(crate) proven: Option<Proven>,
+    /// What is wrong and cannot be proven of one signer.
+    pub(crate) broken_rule: Option<BrokenRule>,
     /// Its number, if its parent should be asked of the peer that brought it (P5.2).
     pub(crate) parent_wanted_for: Option<u64>,
     /// Set where nothing is left that waited for the commitment with which this began. Blocks that became ready are told then, and not
@@ -100,6 +111,14 @@ pub(crate) struct Ruling {
 impl Ruling {
     /// One that refuses, and from which nothing else follows.
     pub(crate) fn refused(origin: Origin, refusal: Refusal) -> Self {
-        Self { origin, conclusion: Conclusion::Refused(refusal), backed: None, proven: None, parent_wanted_for: None, completed: None }
+        Self {
+            origin,
+            conclusion: Conclusion::Refused(refusal),
+            backed: None,
+            proven: None,
+            broken_rule: None,
+            parent_wanted_for: None,
+            completed: None,
+        }
     }
 }

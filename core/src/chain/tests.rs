@@ -5,7 +5,6 @@ use alloy_primitives::U256;
 use super::*;
 use crate::error::Refusal;
 use crate::id::{CommandId, MessageId, PeerId, RequestId};
-use crate::schedule::Window;
 use crate::time::{Now, Time, UnixTime};
 use crate::wire::v1::{PreconfCommitment, Preconfirmation};
 
@@ -37,7 +36,7 @@ impl Bench {
     }
 
     fn window(&mut self, start: u64, preconfer: Address) {
-        self.schedule.update(&[Window { start, end: start + 100, preconfer, settled: true }]).expect("in order");
+        self.schedule.update(&[Window { start, end: start + 100, preconfer, settled_at: Some(0) }]).expect("in order");
     }
 
     fn gossip(&mut self) -> Origin {
@@ -48,7 +47,7 @@ impl Bench {
 
     /// Hands one in. The job that recovers its signer, if there is one now.
     fn receive(&mut self, origin: Origin, signed: &SignedCommitment) -> Result<Option<JobId>, Refusal> {
-        self.chain.receive(&mut self.cx, &self.schedule, origin, signed.clone(), |_| true)?;
+        self.chain.receive(&mut self.cx, &self.schedule, (origin, None), signed.clone())?;
         Ok(self.cx.drain_jobs().pop())
     }
 
@@ -171,10 +170,11 @@ fn c6_what_waits_for_the_schedule_is_looked_at_again_when_windows_come() {
         let origin = bench.gossip();
         assert_eq!(bench.receive(origin, signed), Ok(None), "no job");
     }
-    bench.chain.schedule_changed();
+    bench.chain.schedule_changed(&bench.schedule);
     assert_eq!((bench.rulings(), bench.chain.held_count()), (vec![], 2), "nothing has come");
     bench.window(1_200, FIRST);
-    bench.chain.schedule_changed();
+    bench.cx.now.unix = UnixTime::from_secs(1_200);
+    bench.chain.schedule_changed(&bench.schedule);
     assert_eq!(told(&bench.rulings()), [Err(Some(Refusal::WrongWindow { settled: true }))]);
     let job = bench.cx.drain_jobs().pop().expect("the other one's signer is recovered");
     assert_eq!(told(&bench.found(job, FIRST)), [Ok(1)]);
@@ -227,6 +227,7 @@ fn c9_another_signers_block_at_one_number_is_a_fork_and_kept_beside() {
         preconf.timestamp = U256::from(1_150);
         preconf.submission_window_end = U256::from(1_200);
     });
+    bench.cx.now.unix = UnixTime::from_secs(1_100);
     let rulings = bench.take(&other, SECOND);
     let Conclusion::Forked { canonical: Some(canonical), commitment, fell_off } = &rulings[0].conclusion else { panic!("{rulings:?}") };
     assert_eq!((&canonical.signed, &commitment.signed, fell_off.len()), (&first, &other, 0));

@@ -9,12 +9,15 @@ use alloy_primitives::{Address, B256};
 use crate::accepted::Accepted;
 use crate::chain::ChainState;
 use crate::chain::heard::Heard;
+use crate::chain::held::MAX_UNSCHEDULED;
+use crate::chain::in_vain::RecoveredInVain;
 use crate::chain::pending::PendingCommitment;
 use crate::chain::verifying::MAX_VERIFYING;
 use crate::config::Config;
 use crate::cost::{TIMER, entry};
 use crate::evidence::Evidence;
 use crate::id::{HeldId, JobId, PeerId};
+use crate::peer::subnet::Cidr;
 use crate::tip::SyncTip;
 use crate::wire::v1::SignedCommitment;
 
@@ -30,15 +33,16 @@ const COMMITMENT: usize = size_of::<Accepted>()
 /// A proven fault, and its position in the book.
 const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64, u64), Arc<Evidence>>();
 const PENDING: usize = size_of::<PendingCommitment>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
-const HELD: usize = PENDING + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + 2 * TIMER;
+const HELD: usize = PENDING + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + entry::<Cidr, usize>() + 3 * TIMER;
 
 impl ChainState {
     /// The most bytes that it holds under a configuration, where so many commitments of responses may have their signers recovered at once.
     pub(crate) fn max_bytes(config: &Config, max_in_responses: usize) -> usize {
         config.max_commitments * COMMITMENT
-            + config.max_held * HELD
+            + (config.max_held + MAX_UNSCHEDULED.min(config.max_held)) * HELD
             + config.max_evidence * EVIDENCE
             + Heard::MAX_BYTES
+            + RecoveredInVain::MAX_BYTES
             + (MAX_VERIFYING + max_in_responses + config.max_unsent) * PENDING
     }
 
@@ -47,6 +51,7 @@ impl ChainState {
         self.linked.len() * COMMITMENT
             + self.held.len() * HELD
             + self.heard.bytes()
+            + self.in_vain.bytes()
             + self.evidence.iter().len() * EVIDENCE
             + (self.verifying.len() + self.recording.len()) * PENDING
     }

@@ -62,6 +62,10 @@ pub struct Config {
     pub max_blocks_ahead: u64,
     /// How long after its window's end a commitment is still taken from gossip. Default 12 s (C5).
     pub late_grace: Duration,
+    /// How long before its window begins a commitment is taken without waiting for that. Default 2 s (C6a).
+    pub early_grace: Duration,
+    /// How long after L1 made a window final a peer may not know of it. Default 60 s (C7).
+    pub settled_grace: Duration,
 
     /// When a held message gets *ignore*. Default 3 s, less than gossipsub's message cache (P5.1).
     pub verdict_timeout: Duration,
@@ -162,6 +166,8 @@ impl Config {
             txlist_cap: MAX_TXLIST_BYTES,
             max_blocks_ahead: 768,
             late_grace: Duration::from_secs(12),
+            early_grace: Duration::from_secs(2),
+            settled_grace: Duration::from_secs(60),
             verdict_timeout: Duration::from_secs(3),
             hold_for: Duration::from_secs(60),
             max_held: 1024,
@@ -214,6 +220,8 @@ impl Config {
         };
         let count = |key, value: usize, max: usize, allowed| rule((1..=max).contains(&value), key, || value.to_string(), allowed);
         span("late_grace", self.late_grace)?;
+        span("early_grace", self.early_grace)?;
+        span("settled_grace", self.settled_grace)?;
         span("verdict_timeout", self.verdict_timeout)?;
         span("hold_for", self.hold_for)?;
         span("orphan_for", self.orphan_for)?;

@@ -280,6 +280,11 @@ impl ConnectionGater {
         self.neighbours.neighbourhood(ip)
     }
 
+    /// Who shares the bounds that hold for a neighbourhood (P5.1, C7): in a range where none is counted, each address by itself.
+    pub(crate) fn neighbourhood_or_address(&self, ip: IpAddr) -> Cidr {
+        self.neighbourhood(ip).unwrap_or_else(|| Cidr::around(ip, u8::MAX))
+    }
+
     /// How many connections a neighbourhood has (P8.3).
     pub(crate) fn neighbourhood_count(&self, neighbourhood: Cidr) -> usize {
         self.neighbours.count(neighbourhood)

@@ -79,16 +79,12 @@ pub(super) struct Allowances {
     /// What it may ask of us, by protocol, and in bytes of answers (P6.6).
     limiters: [Limiter; 3],
     response_bytes: ByteBudget,
-    /// Recoveries of signers that end with neither accept nor charge (C7).
-    recoveries: Limiter,
     /// What we may ask of it, by protocol (P6.7).
     pub(super) outbound_limiters: [OutboundLimiter; 3],
     /// Bytes of txlists that it may gossip (T3).
     txlist_bytes: ByteBudget,
 }
 
-/// Recoveries for a peer that end with neither accept nor charge. Source: C7.
-const RECOVERIES: RateLimit = RateLimit { limit: 32, window: Duration::from_secs(10), kind: LimitKind::FixedWindow };
 /// The time over which requests over the limit are counted before they are a fault. Source: P6.6.
 const OVER_LIMIT_WINDOW: Duration = Duration::from_secs(60);
 
@@ -112,7 +108,6 @@ impl Limits {
             over_limit: std::array::from_fn(|_| Limiter::new(over_limit(self.requests))),
             limiters: std::array::from_fn(|_| Limiter::new(self.requests)),
             response_bytes: ByteBudget::new(self.responses),
-            recoveries: Limiter::new(RECOVERIES),
             outbound_limiters: std::array::from_fn(|_| OutboundLimiter::new(&self.requests)),
             txlist_bytes: ByteBudget::new(self.txlists),
         }
@@ -302,11 +297,6 @@ impl Peers {
     /// what was asked before it.
     pub(crate) fn is_flood(&mut self, now: Time, peer: PeerId, protocol: Protocol) -> bool {
         !self.allowances(now, peer).over_limit[index(protocol)].admit(now)
-    }
-
-    /// C7: may one more signer be recovered for the peer where nothing is accepted, and nobody charged?
-    pub(crate) fn admit_recovery(&mut self, now: Time, peer: PeerId) -> bool {
-        self.allowances(now, peer).recoveries.admit(now)
     }
 
     /// P6.6: may the peer ask this of us now?

@@ -72,7 +72,7 @@ impl UserPages {
         items: Vec<SignedCommitment>,
     ) -> Option<Checked> {
         // C6, P4.4: what can be said without a recovery is said first.
-        let flaw = items.iter().find_map(|item| match commitment::window(item, schedule) {
+        let flaw = items.iter().find_map(|item| match commitment::window(item, schedule, cx.settled_before()) {
             Err(refusal) => Some(refusal),
             Ok(_) if crypto::is_high_s(item) => Some(Refusal::HighS),
             Ok(_) => None,
@@ -89,11 +89,12 @@ impl UserPages {
     }
 
     /// A signer came back, or none. `Some` with the last one of a page.
-    pub(crate) fn signer_found(&mut self, schedule: &Schedule, job: JobId, signer: Option<Address>) -> Option<Checked> {
+    pub(crate) fn signer_found(&mut self, cx: &Cx, schedule: &Schedule, job: JobId, signer: Option<Address>) -> Option<Checked> {
         let (request, index) = self.by_job.remove(&job)?;
         let page = self.pages.get_mut(&request)?;
-        let elected = match commitment::window(&page.items[index], schedule) {
-            Ok(Some(window)) => commitment::elected(signer, &window).map(drop),
+        let known = cx.settled_before();
+        let elected = match commitment::window(&page.items[index], schedule, known) {
+            Ok(Some(window)) => commitment::elected(signer, &window, known).map(drop),
             Ok(None) => signer.map(drop).ok_or(Refusal::BadSignature), // nobody says any more, or yet, who was elected
             Err(refusal) => Err(refusal),
         };

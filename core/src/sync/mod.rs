@@ -170,8 +170,9 @@ impl CatchUp {
         !self.paused
     }
 
-    /// The sync tip moved: pages were set from the head as it was, and where it took blocks back, claims were made of another chain.
-    pub(crate) fn tip_moved(&mut self, has_dropped: bool) {
+    /// The sync tip moved, or blocks were dropped: pages were set from the head as it was, and where blocks are gone, claims were made of
+    /// another chain.
+    pub(crate) fn chain_changed(&mut self, has_dropped: bool) {
         self.run = None;
         if has_dropped {
             self.claims.back_anew();

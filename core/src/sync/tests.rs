@@ -266,7 +266,7 @@ fn p6_9_what_gossip_brought_meanwhile_needs_no_page() {
 fn p9_3_a_move_of_the_sync_tip_ends_the_run_and_the_next_plan_begins_from_there() {
     let mut bench = Bench::claiming(&[(1, 5)]);
     bench.ask();
-    bench.catch_up.tip_moved(false);
+    bench.catch_up.chain_changed(false);
     bench.head = 4;
     bench.catch_up.plan(&mut bench.cx, 4);
     assert_eq!(bench.wanted(), [(5, 1, peers(&[1]))]);

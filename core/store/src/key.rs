@@ -21,7 +21,8 @@ pub(crate) enum Key {
     Schedule,
     SyncTip,
     Commitment(u64),
-    ChainDropped,
+    /// From this number on.
+    ChainDropped(u64),
     TxList(B256),
     Evidence(B256),
     Peer(PeerId),
@@ -38,7 +39,7 @@ impl Key {
             Record::Schedule(_) => Self::Schedule,
             Record::SyncTip(_) => Self::SyncTip,
             Record::Commitment(accepted) => Self::Commitment(accepted.block_number),
-            Record::ChainDropped => Self::ChainDropped,
+            Record::ChainDropped { from } => Self::ChainDropped(*from),
             Record::TxList { hash, .. } => Self::TxList(*hash),
             Record::Evidence { evidence, .. } => {
                 let mut both = Vec::with_capacity(2 * SIGNED_COMMITMENT_BYTES + 1);
@@ -71,7 +72,7 @@ impl Key {
             Self::Evidence(_) => 6,
             Self::Peer(_) => 7,
             Self::Known(_) => 8,
-            Self::ChainDropped => 9,
+            Self::ChainDropped(_) => 9,
         }
     }
 }

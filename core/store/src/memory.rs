@@ -108,8 +108,9 @@ impl Store for MemoryStore {
 impl Shared {
     fn put(&mut self, record: Record) {
         let key = Key::of(&record);
-        if record == Record::ChainDropped {
-            let dropped: Vec<Key> = self.records.keys().filter(|key| matches!(key, Key::Commitment(_))).cloned().collect();
+        if let Record::ChainDropped { from } = record {
+            let dropped: Vec<Key> =
+                self.records.range(Key::Commitment(from)..=Key::Commitment(u64::MAX)).map(|(key, _)| key.clone()).collect();
             dropped.iter().for_each(|key| self.remove(key));
             return;
         }
@@ -138,7 +139,7 @@ impl Shared {
     fn trim(&mut self, key: &Key) {
         let limits = Limits::default();
         let max = match key {
-            Key::Began | Key::Schedule | Key::SyncTip | Key::ChainDropped => return,
+            Key::Began | Key::Schedule | Key::SyncTip | Key::ChainDropped(_) => return,
             Key::Committed { .. } => limits.own_at_most,
             Key::Commitment(_) | Key::TxList(_) | Key::Evidence(_) => limits.commitments,
             Key::Peer(_) | Key::Known(_) => limits.peers,

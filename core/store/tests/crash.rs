@@ -38,7 +38,7 @@ fn name(record: &Record) -> String {
         Record::Schedule(_) => "schedule".to_owned(),
         Record::SyncTip(_) => "tip".to_owned(),
         Record::Commitment(stored) => format!("block {}", stored.block_number),
-        Record::ChainDropped => "a drop of the chain".to_owned(),
+        Record::ChainDropped { from } => format!("a drop of the chain from {from} on"),
         Record::TxList { hash, .. } => format!("txlist {hash}"),
         Record::Evidence { evidence, .. } => format!("evidence {}", evidence.first.preconf().block_number),
         Record::Began { .. } | Record::Committed(_) => unreachable!("these are the other file's"),

@@ -220,7 +220,7 @@ fn p9_3_what_is_dropped_of_the_chain_is_not_given_back_and_pushes_nothing_out() 
     let options = Options { limits: Limits { commitments: 3, ..Limits::default() }, ..options() };
     let (mut driver, _) = dir.open_with(&options).expect("a directory of our own");
     driver.keep_all((10..13).map(|number| stored(number, 1)));
-    driver.keep_all([tip(4), Record::ChainDropped]); // L1 takes it back, deep
+    driver.keep_all([tip(4), Record::ChainDropped { from: 0 }]); // L1 takes it back, deep
     driver.keep_all((5..8).map(|number| stored(number, 2)));
     driver.close();
     let number = |record| if let Record::Commitment(accepted) = record { Some(accepted.block_number) } else { None };

@@ -185,6 +185,7 @@ fn p9_3_a_tip_on_a_fork_takes_the_chain_there() {
     let mut other = Writer::new(1);
     (other.parent, other.number, other.timestamp) = (writer.parent, 1, writer.timestamp);
     other.hand_over(2);
+    node.set_clock_to_window(1);
     let (ours, theirs) = (writer.block(), other.block());
     node.block(9, &ours);
     node.block(9, &theirs);
@@ -251,6 +252,7 @@ fn c9_a_catch_up_along_another_chain_finds_where_it_parts() {
     let first = ours.block();
     let mut theirs = Writer { parent: ours.parent, number: 1, ..Writer::new(1) };
     theirs.hand_over(2);
+    node.set_clock_to_window(1);
     let chain: Vec<_> = std::iter::once(first.0.clone()).chain((0..4).map(|_| theirs.block().0)).collect();
     node.block(9, &first);
     node.block(9, &ours.block());

@@ -102,11 +102,35 @@ fn c6_rejects_a_window_that_is_not_and_a_time_outside_of_it() {
 fn c6_only_ignores_a_mismatch_while_the_window_is_not_settled() {
     // P9.1
     let mut node = Node::unscheduled(Config::new(CHAIN));
-    let open = windows(&[2]).into_iter().map(|window| Window { settled: false, ..window }).collect();
+    let open = windows(&[2]).into_iter().map(|window| Window { settled_at: None, ..window }).collect();
     node.update(Update::Schedule(open)).unwrap();
     node.connect(9);
     let outputs = node.commitment(9, &Writer::new(1).block().0);
     assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Ignore], vec![Refusal::WrongSigner { settled: false }]));
+}
+
+#[test]
+fn c7_a_window_that_was_settled_lately_may_not_be_known_to_who_forwards() {
+    // P9.1, P7.10: the grace is 60 s from when L1 made it final.
+    let settled_at = START - 30;
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    node.update(Update::Schedule(vec![Window { settled_at: Some(settled_at), ..windows(&[2])[0] }])).unwrap();
+    node.connect(9);
+    let mut writer = Writer::new(1);
+    let no_window = Writer { window_end: START + WINDOW_SECS - 1, ..Writer::new(2) }.block().0;
+    for (signed, refusal) in
+        [(writer.block().0, Refusal::WrongSigner { settled: false }), (no_window.clone(), Refusal::WrongWindow { settled: false })]
+    {
+        let outputs = node.commitment(9, &signed);
+        assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Ignore], vec![refusal]));
+    }
+    node.wait(Duration::from_secs(29)); // the clock says START + 30
+    assert_eq!(verdicts(&node.commitment(9, &writer.block().0)), [Ignore], "the last moment of the grace");
+    node.wait(Duration::from_micros(1));
+    let outputs = node.commitment(9, &writer.block().0);
+    assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Reject], vec![Refusal::WrongSigner { settled: true }]));
+    let outputs = node.commitment(9, &no_window);
+    assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Reject], vec![Refusal::WrongWindow { settled: true }]));
 }
 
 #[test]
@@ -234,6 +258,7 @@ fn c9_keeps_a_fork_of_another_preconfer_beside_the_chain() {
     (other.parent, other.number, other.timestamp) = (writer.parent, writer.number, writer.timestamp);
     other.hand_over(2);
     node.block(9, &writer.block());
+    node.set_clock_to_window(1);
     let outputs = node.commitment(9, &other.block().0);
     assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Ignore], vec![Refusal::Fork]));
     assert!(outputs.iter().any(|output| matches!(output, Output::App(Event::Forked { .. }))));
@@ -263,4 +288,185 @@ fn results_of_jobs_in_any_order_conclude_the_same() {
     assert_eq!(in_order, (vec![Accept; 6], Some(6)));
     assert_eq!(run(&|jobs| jobs.reverse()), in_order);
     assert_eq!(run(&|jobs| jobs.swap(0, 3)), in_order);
+}
+
+/// Half a minute before the first window ends.
+fn before_the_handoff(names: &[u8]) -> (Node, Writer) {
+    let mut node = Node::connected_to(names);
+    node.now.unix = UnixTime::from_secs(START + WINDOW_SECS - 30);
+    (node, Writer::new(1))
+}
+
+/// The second window's preconfer builds on what the first one has said so far.
+fn taken_over(writer: &Writer) -> Writer {
+    let mut other = Writer { parent: writer.parent, number: writer.number, timestamp: writer.timestamp, ..Writer::new(1) };
+    other.hand_over(2);
+    other
+}
+
+#[test]
+fn c6a_who_is_elected_for_a_later_window_does_not_take_the_chain_before_it() {
+    let (mut node, mut writer) = before_the_handoff(&[8, 9]);
+    node.block(9, &writer.block());
+    let mut thief = taken_over(&writer);
+    let early = [thief.block().0, thief.block().0];
+    for signed in &early {
+        assert_eq!(verdicts(&node.commitment(8, signed)), [], "it waits");
+    }
+    assert_eq!((node.head(), node.status().held), (Some(1), 2));
+    let outputs = node.wait(Duration::from_secs(3));
+    assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Ignore, Ignore], vec![Refusal::Early, Refusal::ParentUnknown]));
+    assert_eq!(
+        node.block(9, &writer.block()).iter().filter(|output| matches!(output, Output::App(Event::CommitmentAccepted { .. }))).count(),
+        1
+    );
+    assert_eq!((node.head(), node.score(8)), (Some(2), 0), "the window's own preconfer goes on, and nobody is charged");
+}
+
+#[test]
+fn c6a_an_early_commitment_is_taken_two_seconds_before_its_window_begins() {
+    let (mut node, mut writer) = before_the_handoff(&[8, 9]);
+    node.commitment(9, &writer.block().0);
+    writer.hand_over(2);
+    let next = writer.block().0;
+    node.commitment(8, &next);
+    let begins = node.now.after(Duration::from_secs(28));
+    let mut wakes = Vec::new();
+    while let Some((at, timer)) = node.core.poll_timeout().filter(|(at, _)| *at <= begins.mono) {
+        wakes.extend(matches!(timer, Timer::WindowBegins(_)).then_some(at));
+        node.wait(at.since(node.now.mono));
+    }
+    assert_eq!((wakes, node.head()), (vec![begins.mono], Some(2)));
+}
+
+#[test]
+fn c6a_a_window_that_was_handed_over_is_the_next_ones_at_once() {
+    let (mut node, mut writer) = before_the_handoff(&[8, 9]);
+    let (first, eop) = (writer.block().0, writer.eop());
+    node.commitment(9, &first);
+    let mut thief = taken_over(&Writer { number: 1, parent: preconfirmation_hash(&first), ..writer.clone() });
+    let early = thief.block().0;
+    assert_eq!(verdicts(&node.commitment(8, &early)), []);
+    writer.hand_over(2);
+    let next = writer.block().0;
+    assert_eq!(verdicts(&node.commitment(9, &next)), [], "its parent is not here");
+    let asked = requests(&node.wait(Duration::from_millis(100)));
+    assert_eq!(
+        asked.iter().filter(|(.., protocol, _)| *protocol == Protocol::GetCommitments).count(),
+        1,
+        "the EOP is asked for at once (P5.2)"
+    );
+    // The EOP comes: what builds on it is accepted, what would have stood in its place is a fork.
+    let outputs = node.commitment(9, &eop);
+    assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Accept, Accept, Ignore], vec![Refusal::Fork]));
+    assert_eq!(node.head(), Some(3));
+}
+
+#[test]
+fn c6a_what_lies_further_ahead_than_anything_is_held_is_ignored() {
+    let (mut node, mut writer) = before_the_handoff(&[9]);
+    node.commitment(9, &writer.block().0);
+    node.now.unix = UnixTime(node.now.unix.0 - 32_000_001); // 62 s and a microsecond ahead: the grace, and as long as anything is held
+    let outputs = node.commitment(9, &taken_over(&writer).block().0);
+    assert_eq!((verdicts(&outputs), refusals(&outputs), node.status().held), (vec![Ignore], vec![Refusal::Early], 0));
+}
+
+#[test]
+fn c6a_our_own_early_commitment_is_refused_and_says_so() {
+    let (mut node, mut writer) = before_the_handoff(&[9]);
+    node.commitment(9, &writer.block().0);
+    let (command, outputs) = publish(&mut node, &taken_over(&writer).block().0).unwrap();
+    let refused = Outcome::NotPublished(PublishError::Refused(Refusal::Early));
+    assert_eq!(outcomes(&outputs), [(command, refused)]);
+    assert_eq!(PublishError::Refused(Refusal::Early).to_string(), "refused by rule C6a: its window has not begun");
+}
+
+#[test]
+fn c6a_a_clock_that_is_set_back_makes_it_wait_again() {
+    let (mut node, mut writer) = before_the_handoff(&[9]);
+    node.commitment(9, &writer.block().0);
+    let next = taken_over(&writer).block().0;
+    node.commitment(9, &next);
+    node.now.unix = UnixTime(node.now.unix.0 - 20_000_000);
+    node.wait(Duration::from_secs(28));
+    assert_eq!((node.head(), node.status().held), (Some(1), 1), "its timer is due, its window is not");
+    node.wait(Duration::from_secs(20));
+    assert_eq!(node.head(), Some(2));
+}
+
+/// Connects a peer from an address, and drops what comes of it.
+fn from(node: &mut Node, name: u8, address: &str) {
+    node.link(peer(name), Some(address), None);
+    node.drain();
+}
+
+/// Commitments in windows that no schedule covers, each at a number of its own.
+fn unscheduled(name: u8, count: u64) -> impl Iterator<Item = SignedCommitment> {
+    let window_end = START + 1_000 * WINDOW_SECS;
+    let numbers = u64::from(name) * 29..;
+    numbers.take(count as usize).map(move |number| Writer { window_end, number, timestamp: window_end - 9, ..Writer::new(name) }.block().0)
+}
+
+#[test]
+fn p5_1_what_waits_for_a_schedule_takes_nobody_elses_room() {
+    let mut node = Node::connected_to(&[9]);
+    for name in 10..26 {
+        node.connect(name);
+        unscheduled(name, 64).for_each(|signed| drop(node.commitment(name, &signed)));
+    }
+    assert_eq!(node.status().held, 256, "as many as wait for a schedule at most");
+    let mut writer = Writer::new(1);
+    let first = writer.block().0;
+    let children: Vec<_> = (0..64).map(|_| writer.block().0).collect();
+    for child in &children {
+        assert_eq!(refusals(&node.commitment(9, child)), []);
+    }
+    assert_eq!(node.status().held, 256 + 64);
+    node.commitment(9, &first);
+    assert_eq!(node.head(), Some(65));
+}
+
+#[test]
+fn p5_1_a_neighbourhood_holds_what_one_peer_may() {
+    let mut node = Node::connected_to(&[]);
+    for name in 1..=4 {
+        from(&mut node, name, &format!("203.0.113.{name}"));
+        unscheduled(name, 32).for_each(|signed| drop(node.commitment(name, &signed)));
+    }
+    assert_eq!(node.status().held, 64, "four peers of one /24");
+    from(&mut node, 5, "198.51.100.5");
+    unscheduled(5, 65).for_each(|signed| drop(node.commitment(5, &signed)));
+    assert_eq!(node.status().held, 128, "another one is not kept out");
+    // Where none is counted (P8.3), each address counts by itself.
+    from(&mut node, 6, "10.0.0.6");
+    from(&mut node, 7, "10.0.0.7");
+    unscheduled(6, 40).for_each(|signed| drop(node.commitment(6, &signed)));
+    unscheduled(7, 40).for_each(|signed| drop(node.commitment(7, &signed)));
+    assert_eq!(node.status().held, 208);
+}
+
+#[test]
+fn c7_signatures_that_cost_nobody_anything_are_not_recovered_without_end() {
+    // P9.1: under a window that some may not know yet, whoever signs is ignored, and neither pays.
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    let open = windows(&[1]).into_iter().map(|window| Window { settled_at: None, ..window }).collect();
+    node.update(Update::Schedule(open)).unwrap();
+    let flood = |node: &mut Node, name: u8| {
+        let before = node.core.stats().jobs;
+        for number in 0..100 {
+            node.commitment(name, &Writer { number, ..Writer::new(2) }.block().0);
+        }
+        node.core.stats().jobs - before
+    };
+    let floods: Vec<u64> = (1..=5)
+        .map(|name| {
+            from(&mut node, name, &format!("203.0.113.{name}"));
+            flood(&mut node, name)
+        })
+        .collect();
+    assert_eq!(floods, [32, 32, 32, 32, 0], "32 a peer and 128 a neighbourhood");
+    node.connect(9);
+    assert_eq!(verdicts(&node.commitment(9, &Writer::new(1).block().0)), [Accept], "and nobody else is kept out");
+    node.wait(Duration::from_secs(10));
+    assert_eq!(flood(&mut node, 5), 32);
 }

@@ -127,6 +127,7 @@ fn two_preconfers_who_did_not_see_each_other_are_both_honest() {
     node.commitment(9, &writer.block().0);
     let mut other = Writer { parent: writer.parent, number: writer.number, ..Writer::new(1) };
     other.hand_over(2);
+    node.set_clock_to_window(1);
     node.commitment(9, &writer.block().0);
     let outputs: Vec<_> = (0..3).flat_map(|_| node.commitment(9, &other.block().0)).collect();
     assert!(outputs.iter().any(|output| matches!(output, Output::App(Event::Forked { .. }))));
@@ -352,4 +353,57 @@ fn c9_a_parent_that_is_canonical_or_settled_is_no_broken_link() {
     let third = Writer { parent: settled, number: 2, timestamp: writer.timestamp, ..Writer::new(1) }.block().0;
     let outputs = node.commitment(9, &third);
     assert_eq!((found(&outputs), verdicts(&outputs)), (vec![], vec![Accept]));
+}
+
+#[test]
+fn c9_a_child_that_breaks_a_rule_towards_its_signers_own_block_is_evidence() {
+    // P5.4, P7.11: nobody who carries it is charged.
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let first = writer.block().0;
+    node.commitment(9, &first);
+    let broken = writer.write(|preconf| {
+        preconf.raw_tx_list_hash = keccak256(b"list");
+        preconf.gas_limit = U256::from(1);
+    });
+    let outputs = node.commitment(9, &broken);
+    let [proof] = found(&outputs)[..] else { panic!("one piece of evidence: {outputs:?}") };
+    assert_eq!((proof.fault, proof.signer), (Fault::BrokenRule, address_of(&key(1))));
+    assert_eq!((proof.first.hash, proof.second.hash), (preconfirmation_hash(&first), preconfirmation_hash(&broken)));
+    assert_eq!(proof.to_string(), format!("{} signed block 2, which breaks a rule towards its own block 1, its parent", proof.signer));
+    assert_eq!((verdicts(&outputs), refusals(&outputs)), (vec![Ignore], vec![Refusal::ParentRule(ParentRule::GasLimit)]));
+    assert_eq!((node.head(), node.score(9)), (Some(1), 50_000));
+}
+
+#[test]
+fn c9_a_child_that_breaks_a_rule_towards_anothers_block_is_told_and_proves_nothing() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    node.commitment(9, &writer.block().0);
+    node.wait(Duration::from_secs(WINDOW_SECS));
+    writer.hand_over(2);
+    let broken = writer.write(|preconf| {
+        preconf.raw_tx_list_hash = keccak256(b"list");
+        preconf.anchor_block_number = U256::ZERO;
+        preconf.gas_limit = U256::from(1);
+    });
+    let outputs = node.commitment(9, &broken);
+    assert_eq!(found(&outputs), []);
+    let told = |output: &Output| matches!(output, Output::App(Event::RuleBroken { parent, rule: ParentRule::GasLimit, .. }) if parent.block_number == 1);
+    assert_eq!(outputs.iter().filter(|output| told(output)).count(), 1);
+}
+
+#[test]
+fn c9_a_rule_of_this_chain_alone_is_told_and_proves_nothing_to_others() {
+    let mut config = Config::new(CHAIN);
+    config.parent_rules.host = vec![HostRule { name: "even gas", holds: |_, child| child.gas_limit.as_limbs()[0] % 2 == 0 }];
+    let mut node = Node::with(config);
+    node.connect(9);
+    let mut writer = Writer::new(1);
+    node.commitment(9, &writer.block().0);
+    let odd = writer.write(|preconf| {
+        preconf.raw_tx_list_hash = keccak256(b"list");
+        preconf.gas_limit += U256::ONE;
+    });
+    let outputs = node.commitment(9, &odd);
+    assert_eq!(found(&outputs), []);
+    assert!(outputs.iter().any(|output| matches!(output, Output::App(Event::RuleBroken { rule: ParentRule::Host("even gas"), .. }))));
 }

@@ -87,6 +87,7 @@ fn a_block_that_waits_for_the_schedule_is_seen_and_a_fork_is_valid() {
     let (first, mut other) = (writer.block().0, Writer::new(2));
     node.commitment(9, &first);
     other.hand_over(2);
+    node.set_clock_to_window(1);
     other.key = key(2);
     let fork = other.block().0;
     node.commitment(9, &fork);

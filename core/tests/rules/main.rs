@@ -24,6 +24,7 @@ mod regressions;
 mod reputation_vectors;
 mod requests;
 mod schedule;
+mod settled_otherwise;
 mod signatures;
 mod stalls;
 mod txlists;

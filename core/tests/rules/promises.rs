@@ -442,7 +442,7 @@ fn c5_what_was_told_already_costs_no_recovery_again() {
 #[test]
 fn c5_c7_a_stranger_does_not_make_us_recover_late_signatures_at_will() {
     let mut node = Node::connected_to(&[9]);
-    let open: Vec<_> = windows(&[1, 2, 1, 2]).into_iter().map(|window| Window { settled: false, ..window }).collect();
+    let open: Vec<_> = windows(&[1, 2, 1, 2]).into_iter().map(|window| Window { settled_at: None, ..window }).collect();
     node.update(Update::Schedule(open)).unwrap();
     node.commitment(9, &Writer::new(1).block().0);
     node.wait(Duration::from_secs(WINDOW_SECS + 60));

@@ -174,6 +174,7 @@ fn the_last_word_for_a_block_number_replaces_nothing() {
     node.block(9, &parent);
     let mut fork = Writer { parent: writer.parent, number: 1, ..Writer::new(1) };
     fork.hand_over(2);
+    node.set_clock_to_window(1);
     let mut twice = Writer { parent: writer.parent, number: 1, timestamp: writer.timestamp, ..Writer::new(1) };
     let first = writer.block();
     node.block(9, &first);

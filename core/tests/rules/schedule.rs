@@ -51,9 +51,9 @@ fn a_blacklisted_entrys_window_is_the_fallbacks_and_moves_no_other() {
 #[test]
 fn a_window_is_settled_when_its_epoch_is() {
     // P9.1
-    let epochs = [epoch(0, vec![entry(24, 1)]), LookaheadEpoch { settled: false, ..epoch(1, vec![entry(24, 2)]) }];
-    let settled: Vec<_> = windows_from_lookahead(&epochs, FALLBACK).iter().map(|window| window.settled).collect();
-    assert_eq!(settled, [true, false]);
+    let epochs = [epoch(0, vec![entry(24, 1)]), LookaheadEpoch { settled_at: None, ..epoch(1, vec![entry(24, 2)]) }];
+    let settled: Vec<_> = windows_from_lookahead(&epochs, FALLBACK).iter().map(|window| window.settled_at).collect();
+    assert_eq!(settled, [Some(0), None]);
 }
 
 proptest! {
@@ -83,7 +83,7 @@ fn windows(epochs: &[LookaheadEpoch]) -> Vec<(u64, u64, Address)> {
 fn epoch(n: u64, entries: Vec<LookaheadEntry>) -> LookaheadEpoch {
     let start = START + n * EPOCH_SECS;
     let entries = entries.into_iter().map(|entry| LookaheadEntry { timestamp: start + entry.timestamp, ..entry }).collect();
-    LookaheadEpoch { start, entries, settled: true }
+    LookaheadEpoch { start, entries, settled_at: Some(0) }
 }
 
 fn at_slots(n: u64, slots: impl Iterator<Item = u64>) -> LookaheadEpoch {
@@ -105,7 +105,7 @@ fn p9_2_a_host_that_feeds_epochs_as_they_come_takes_no_tail_away() {
     let entry = |timestamp, name| LookaheadEntry { timestamp, preconfer: address_of(&key(name)), blacklisted: false };
     let epoch = |index: u64, at, name| {
         let start = start + index * EPOCH_SECS;
-        LookaheadEpoch { start, entries: vec![entry(start + at, name)], settled: true }
+        LookaheadEpoch { start, entries: vec![entry(start + at, name)], settled_at: Some(0) }
     };
     let epochs = [epoch(0, 96, 1), epoch(1, 60, 2), epoch(2, 60, 1)];
     let mut node = Node::unscheduled(Config::new(CHAIN));

@@ -264,6 +264,7 @@ fn p5_7_an_eop_of_our_own_that_is_refused_as_a_fork_leaves_nothing_behind() {
     // We hand our window over on block 1, not knowing that block 2 is there.
     let mut ours = Writer { parent: theirs.parent, number: 1, timestamp: theirs.timestamp, ..Writer::new(1) };
     ours.hand_over(2);
+    node.set_clock_to_window(1);
     node.block(9, &theirs.block());
     let (command, outputs) = node.command(Command::PublishCommitment(Box::new(ours.eop()))).unwrap();
     assert_eq!(outcomes(&outputs), [(command, Outcome::NotPublished(PublishError::Refused(Refusal::Fork)))]);
@@ -356,6 +357,7 @@ fn p6_9_a_page_across_the_end_of_the_schedule_is_used_up_to_there() {
     node.update(Update::Schedule(windows(&[1]))).unwrap();
     let mut chain = blocks(&mut writer, 2);
     writer.hand_over(2);
+    node.set_clock_to_window(1);
     chain.extend(blocks(&mut writer, 2));
     let head = greets(&mut node, 9);
     let page = only(Protocol::GetCommitments, &claims(&mut node, &head, 4));
@@ -390,6 +392,7 @@ fn p9_3_a_fork_whose_txlist_is_here_is_ready_as_soon_as_the_tip_moves_there() {
     node.block(9, &ours.block());
     let mut theirs = Writer { parent: ours.parent, number: 1, timestamp: ours.timestamp, ..Writer::new(1) };
     theirs.hand_over(2);
+    node.set_clock_to_window(1);
     blocks(&mut ours, 2).iter().for_each(|block| drop(node.block(9, block)));
     let fork = blocks(&mut theirs, 2);
     fork.iter().for_each(|block| drop(node.block(9, block)));

@@ -99,6 +99,11 @@ impl Node {
         outputs
     }
 
+    /// The clock is set to the begin of one of the windows of the scene.
+    pub(crate) fn set_clock_to_window(&mut self, index: u64) {
+        self.now.unix = UnixTime::from_secs(START + index * WINDOW_SECS);
+    }
+
     pub(crate) fn quiet(&mut self, input: Input) {
         self.core.handle_input(self.now, input);
     }

@@ -97,7 +97,7 @@ mod tests {
     fn machine_amid_its_life(config: &Config) -> Core {
         let mut core = Core::new(config.clone(), [7; 32], at(0)).expect("the defaults are allowed");
         let key = SecretKey::from_secret_bytes([1; 32]).expect("a key");
-        let window = Window { start: 1_000, end: 1_100, preconfer: address_of(&key), settled: true };
+        let window = Window { start: 1_000, end: 1_100, preconfer: address_of(&key), settled_at: Some(0) };
         core.handle_update(at(0), Update::Schedule(vec![window])).expect("a window");
         let peer = PeerId::from_bytes(&[0, 1, 9]).expect("three bytes");
         let opened =

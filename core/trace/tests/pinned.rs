@@ -79,7 +79,7 @@ fn decided() -> Vec<Update> {
         Record::Schedule(vec![block().2]),
         Record::SyncTip(SyncTip { block_number: 3, preconfirmation_hash: Some(hash) }),
         Record::Commitment(Arc::new(Accepted::of(block().0, Address::repeat_byte(4)).unwrap())),
-        Record::ChainDropped,
+        Record::ChainDropped { from: 7 },
         Record::TxList { hash, txlist: block().1 },
         Record::Evidence { evidence: Box::new(evidence), signer: Address::repeat_byte(4) },
     ];
@@ -162,7 +162,7 @@ fn every_value_within_a_step_has_its_place() {
     assert_eq!(variants::<DialFailure>(), ["Unreachable", "WrongPeer", "Undialable", "Denied"]);
     assert_eq!(variants::<StorageFailure>(), ["NoSpace", "ReadOnly", "Gone", "Damaged", "Io"]);
     assert_eq!(variants::<Storage>(), ["Durable", "Absent", "Ephemeral"]);
-    assert_eq!(variants::<Fault>(), ["Equivocation", "AfterEop", "BrokenLink"]);
+    assert_eq!(variants::<Fault>(), ["Equivocation", "AfterEop", "BrokenLink", "BrokenRule"]);
     assert_eq!(variants::<PublishOutcome>(), ["Sent", "NoPeers", "Busy", "Duplicate", "Refused"]);
     assert_eq!(variants::<Found>(), ["Signer", "Hash"]);
     assert_eq!(

@@ -232,7 +232,7 @@ impl Bench {
             0 => {}
             1 => windows.truncate(2),
             2 => windows.truncate(1),
-            3 => windows.iter_mut().for_each(|window| window.settled = false),
+            3 => windows.iter_mut().for_each(|window| window.settled_at = None),
             4 => windows = vec![Window { start: far, end: far + 6_000, ..windows[0] }],
             5 => windows.iter_mut().for_each(|window| window.preconfer = Material::get().nobody),
             6 => windows.swap(0, 1),

@@ -91,6 +91,12 @@ fn core_event(event: &Event, domain: B256) -> Value {
         Event::Forked { canonical, other, windows_adjoin } => json!({
             "event": "forked", "canonical": accepted(canonical), "other": accepted(other), "windows_adjoin": windows_adjoin,
         }),
+        Event::RuleBroken { parent, child, rule } => json!({
+            "event": "rule_broken",
+            "rule": format!("{rule:?}"),
+            "parent": accepted(parent),
+            "child": commitment(child),
+        }),
         Event::EvidenceFound { evidence, signer, block_number } => json!({
             "event": "evidence_found",
             "fault": evidence.fault.label(),

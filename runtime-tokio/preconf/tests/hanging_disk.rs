@@ -164,7 +164,7 @@ impl Scene {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hanging-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         let (key, now) = (SecretKey::from_secret_bytes([7; 32]).unwrap(), UNIX_EPOCH.elapsed().unwrap().as_secs());
-        let window = Window { start: now - 100, end: now + 3_600, preconfer: address_of(&key), settled: true };
+        let window = Window { start: now - 100, end: now + 3_600, preconfer: address_of(&key), settled_at: Some(0) };
         Self { dir, gate: Arc::default(), window, key }
     }
 

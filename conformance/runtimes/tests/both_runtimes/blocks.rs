@@ -17,7 +17,7 @@ pub(crate) struct Chain {
 impl Chain {
     pub(crate) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let window = Window { start: now - 1800, end: now + 1800, preconfer: address_of(&key(0x42)), settled: true };
+        let window = Window { start: now - 1800, end: now + 1800, preconfer: address_of(&key(0x42)), settled_at: Some(0) };
         let writer = Writer { number: TIP, timestamp: window.start + 1, window_end: window.end, ..Writer::new(0x42) };
         Self { window, writer }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use preconf_core::{Accepted, Address, B256, Record, Status, SyncTip, U256, Window, preconfirmation_hash};
+use preconf_core::{Accepted, Address, B256, Config, Now, Record, Status, SyncTip, U256, Window, preconfirmation_hash};
 
 use super::verdict::Copy;
 use super::{Disagreement, differ};
@@ -46,7 +46,7 @@ impl Chain {
                 Record::Schedule(windows) => self.update_schedule(windows),
                 Record::SyncTip(tip) => self.tip = *tip,
                 Record::Commitment(block) => drop(by_number.insert(block.block_number, block.clone())),
-                Record::ChainDropped => by_number.clear(),
+                Record::ChainDropped { from } => drop(by_number.split_off(from)),
                 Record::TxList { hash, .. } => self.stored(*hash),
                 _ => {}
             }
@@ -84,11 +84,10 @@ impl Chain {
         self.windows.iter()
     }
 
-    /// Is a time within what the schedule says? `None` when it is not; else whether what it says there is settled.
-    pub(super) fn covering(&self, time: U256) -> Option<bool> {
+    /// The window at a time, or the one after it. `None` when the schedule does not reach that far.
+    pub(super) fn covering(&self, time: U256) -> Option<&Window> {
         let last = self.windows.last().filter(|last| time <= U256::from(last.end))?;
-        let there = self.windows.iter().find(|window| time <= U256::from(window.end)).unwrap_or(last);
-        Some(there.settled)
+        Some(self.windows.iter().find(|window| time <= U256::from(window.end)).unwrap_or(last))
     }
 
     /// P9.1
@@ -98,6 +97,43 @@ impl Chain {
             self.windows.push(*new);
         }
         self.windows.sort_by_key(|window| window.end);
+        // C7: what was accepted under a window that has settled on somebody else goes, and all that builds on it.
+        let settled: Vec<Window> = self.windows.iter().filter(|window| window.settled_at.is_some()).copied().collect();
+        let is_wrong = |block: &Accepted| {
+            let preconf = block.signed.preconf();
+            let time = preconf.timestamp;
+            let at = settled.iter().find(|window| block.window_end > window.start && block.window_end <= window.end);
+            at.is_some_and(|window| {
+                let is_in = time > U256::from(window.start) && time <= U256::from(window.end);
+                window.end != block.window_end || !is_in || window.preconfer != block.signer
+            })
+        };
+        let tip = self.tip.block_number;
+        let from = self.canonical.iter().find(|block| block.block_number > tip && is_wrong(block)).map(|block| block.block_number);
+        if from.is_some() || self.forks.iter().any(|fork| is_wrong(fork)) {
+            self.unsure.extend(self.forks.drain(..).map(|fork| fork.block_number));
+        }
+        if let Some(from) = from {
+            let kept = self.canonical.iter().take_while(|block| block.block_number < from).count();
+            self.unsure.extend(self.canonical.drain(kept..).map(|block| block.block_number));
+            self.next_ready = self.next_ready.min(if kept == 0 { tip + 1 } else { from });
+        }
+    }
+
+    /// C6a: has an accepted block ended the window before this one?
+    fn is_handed_over(&self, window: &Window) -> bool {
+        let before = self.windows.iter().rev().find(|before| before.end < window.end);
+        before.is_some_and(|before| {
+            let mut of_before = self.canonical.iter().filter(|block| block.window_end == before.end && block.signer == before.preconfer);
+            of_before.any(|block| block.signed.preconf().eop)
+        })
+    }
+
+    /// C6a: does this window lie so far ahead, and how far is that?
+    pub(super) fn is_early(&self, config: &Config, now: Now, window_end: U256) -> Option<bool> {
+        let window = self.windows.iter().find(|window| U256::from(window.end) == window_end)?;
+        let ahead = (window.start * 1_000_000).checked_sub(now.unix.0 + config.early_grace.as_micros() as u64)?;
+        (ahead > 0 && !self.is_handed_over(window)).then_some(ahead > config.hold_for.as_micros() as u64)
     }
 
     fn at(&self, number: u64) -> Option<&Arc<Accepted>> {

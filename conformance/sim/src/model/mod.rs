@@ -189,9 +189,9 @@ impl Model {
 
     fn event(&mut self, now: Now, event: &Event) -> Result<(), Disagreement> {
         match event {
-            Event::CommitmentAccepted { commitment, source } => self.accept(commitment, *source),
+            Event::CommitmentAccepted { commitment, source } => self.accept(now, commitment, *source),
             Event::Forked { other, .. } => {
-                let found = verdict::of_commitment(&self.config, &self.chain, &other.signed, Some(Some(other.signer)), false);
+                let found = verdict::of_commitment(&self.config, &self.chain, now, &other.signed, Some(Some(other.signer)), false);
                 self.chain.fork(other.clone());
                 let is_one = matches!(found, Expect::Rule("C9", Verdict::Ignore)) || self.is_unsure_of(&other.signed);
                 if is_one { Ok(()) } else { Err(differ("C9", ("a fork", other.block_number), found)) }
@@ -289,17 +289,20 @@ impl Model {
         let Some(signed) = &copy.signed else { return copy.early.clone() };
         let signer = self.signers.get(&signed.as_bytes()[..]).copied();
         let is_over = now.mono >= copy.arrived.after(self.config.verdict_timeout);
-        verdict::of_commitment(&self.config, &self.chain, signed, signer, is_over)
+        verdict::of_commitment(&self.config, &self.chain, now, signed, signer, is_over)
     }
 
     /// C10: what is accepted passes every rule, here as there.
-    fn accept(&mut self, accepted: &Arc<Accepted>, source: Source) -> Result<(), Disagreement> {
+    fn accept(&mut self, now: Now, accepted: &Arc<Accepted>, source: Source) -> Result<(), Disagreement> {
         let signer = match source {
             Source::Kept => Some(Some(accepted.signer)),
             Source::Gossip(_) | Source::Response(_) | Source::Own => self.signers.get(&accepted.signed.as_bytes()[..]).copied(),
         };
-        let found = verdict::of_commitment(&self.config, &self.chain, &accepted.signed, signer, false);
-        if found != Expect::Open {
+        let found = verdict::of_commitment(&self.config, &self.chain, now, &accepted.signed, signer, false);
+        // C6a: what is linked anew was not early when it came.
+        let was_early =
+            source == Source::Kept && self.chain.is_early(&self.config, now, accepted.signed.preconf().submission_window_end).is_some();
+        if found != Expect::Open && !was_early {
             return Err(differ("C10", ("accepted", accepted.block_number, accepted.hash), found));
         }
         if signer.flatten() != Some(accepted.signer) {

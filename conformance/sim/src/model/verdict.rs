@@ -2,7 +2,7 @@
 
 use preconf_core::{
     Address, B256, Bytes, Config, MessageId, Now, PeerId, Preconfirmation, RawTxList, Refusal, SignedCommitment, Time, Topic, U256,
-    Verdict, is_high_s, keccak256, preconfirmation_hash,
+    Verdict, Window, is_high_s, keccak256, preconfirmation_hash,
 };
 
 use super::chain::Chain;
@@ -67,23 +67,26 @@ pub(super) fn at_first_sight(config: &Config, chain: &Chain, head: u64, now: Now
     if U256::from(now.unix.0) > U256::from(end) * U256::from(1_000_000) + grace {
         return ignore("C5");
     }
-    in_schedule(chain, preconf).err().unwrap_or_else(|| if is_high_s(&signed) { ignore("C7") } else { Expect::Open })
+    in_schedule(config, chain, now, preconf).err().unwrap_or_else(|| if is_high_s(&signed) { ignore("C7") } else { Expect::Open })
 }
 
-/// C6: the window's preconfer, and whether it is settled.
-fn in_schedule(chain: &Chain, preconf: &Preconfirmation) -> Result<(Address, bool), Expect> {
+/// C6: the window's preconfer, and whether everybody must know it by now (C7).
+fn in_schedule(config: &Config, chain: &Chain, now: Now, preconf: &Preconfirmation) -> Result<(Address, bool), Expect> {
+    let is_known = |window: &Window| {
+        window.settled_at.is_some_and(|at| at == 0 || now.unix.0 > at * 1_000_000 + config.settled_grace.as_micros() as u64)
+    };
     let is_in = |time: U256, start: u64, end: u64| time > U256::from(start) && time <= U256::from(end);
     if let Some(window) = chain.windows().find(|window| U256::from(window.end) == preconf.submission_window_end) {
         return if is_in(preconf.timestamp, window.start, window.end) {
-            Ok((window.preconfer, window.settled))
-        } else if window.settled {
+            Ok((window.preconfer, is_known(window)))
+        } else if is_known(window) {
             Err(reject("C6"))
         } else {
             Err(ignore("C6"))
         };
     }
     // No window ends there. Covered or not is a question of how far the schedule reaches.
-    Err(match chain.covering(preconf.submission_window_end) {
+    Err(match chain.covering(preconf.submission_window_end).map(is_known) {
         None => Expect::Wait,
         Some(true) => reject("C6"),
         Some(false) => ignore("C6"),
@@ -94,6 +97,7 @@ fn in_schedule(chain: &Chain, preconf: &Preconfirmation) -> Result<(Address, boo
 pub(super) fn of_commitment(
     config: &Config,
     chain: &Chain,
+    now: Now,
     signed: &SignedCommitment,
     signer: Option<Option<Address>>,
     is_over: bool,
@@ -103,7 +107,7 @@ pub(super) fn of_commitment(
         return ignore("C4");
     }
     let wait = |rule| if is_over { ignore(rule) } else { Expect::Wait };
-    let (preconfer, settled) = match in_schedule(chain, preconf) {
+    let (preconfer, settled) = match in_schedule(config, chain, now, preconf) {
         Ok(window) => window,
         Err(Expect::Wait) => return wait("C6"),
         Err(other) => return other,
@@ -121,6 +125,10 @@ pub(super) fn of_commitment(
     if chain.contradicts(preconfer, number, preconf.submission_window_end) {
         return ignore("C8");
     }
+    let early = chain.is_early(config, now, preconf.submission_window_end);
+    if early == Some(true) {
+        return ignore("C6a");
+    }
     let parent = preconf.parent_preconfirmation_hash;
     if let Some(known) = chain.get(&parent) {
         if !follows(config, known.signed.preconf(), preconf) {
@@ -129,7 +137,11 @@ pub(super) fn of_commitment(
     } else if !chain.is_behind_tip(&parent, number) {
         return if chain.tip_hash() == Some(parent) { ignore("C9") } else { wait("C9") };
     }
-    if chain.links(&parent, number) { Expect::Open } else { ignore("C9") }
+    match early {
+        Some(_) => wait("C6a"),
+        None if chain.links(&parent, number) => Expect::Open,
+        None => ignore("C9"),
+    }
 }
 
 /// C9: the rules between a parent and its child.

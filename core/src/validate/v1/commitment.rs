@@ -50,20 +50,27 @@ pub(crate) fn timely(window_end: U256, now: UnixTime, grace: Duration) -> Result
     if u128::from(now.0) > limit { Err(Refusal::Late) } else { Ok(()) }
 }
 
-/// C6: the window that it names. `Ok(None)` when the schedule does not reach that far yet.
-pub(crate) fn window(signed: &SignedCommitment, schedule: &Schedule) -> Result<Option<Window>, Refusal> {
+/// C6: the window that it names. `Ok(None)` when the schedule does not reach that far yet. What was settled before `known` is known to everybody.
+pub(crate) fn window(signed: &SignedCommitment, schedule: &Schedule, known: UnixTime) -> Result<Option<Window>, Refusal> {
     let preconf = signed.preconf();
     match schedule.standing(preconf.submission_window_end, preconf.timestamp) {
         Standing::NotCovered => Ok(None),
-        Standing::Wrong { settled } => Err(Refusal::WrongWindow { settled }),
+        Standing::Wrong(there) => Err(Refusal::WrongWindow { settled: there.is_settled_before(known) }),
         Standing::In(window) => Ok(Some(window)),
     }
 }
 
 /// C7, once the signer is recovered.
-pub(crate) fn elected(signer: Option<Address>, window: &Window) -> Result<Address, Refusal> {
+pub(crate) fn elected(signer: Option<Address>, window: &Window, known: UnixTime) -> Result<Address, Refusal> {
     let signer = signer.ok_or(Refusal::BadSignature)?;
-    if signer == window.preconfer { Ok(signer) } else { Err(Refusal::WrongSigner { settled: window.settled }) }
+    if signer == window.preconfer { Ok(signer) } else { Err(Refusal::WrongSigner { settled: window.is_settled_before(known) }) }
+}
+
+/// C6a: how long it is until its window begins, where that is more than the grace.
+pub(crate) fn early_by(window: &Window, now: UnixTime, grace: Duration) -> Option<Duration> {
+    let begins = u128::from(window.start) * 1_000_000;
+    let ahead = begins.checked_sub(u128::from(now.0) + grace.as_micros()).filter(|ahead| *ahead > 0)?;
+    Some(Duration::from_micros(u64::try_from(ahead).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -93,9 +100,22 @@ mod tests {
     #[test]
     fn only_the_elected_signer_passes() {
         // C7
-        let window = Window { start: 0, end: 9, preconfer: Address::repeat_byte(1), settled: false };
-        assert_eq!(elected(Some(window.preconfer), &window), Ok(window.preconfer));
-        assert_eq!(elected(None, &window), Err(Refusal::BadSignature));
-        assert_eq!(elected(Some(Address::ZERO), &window), Err(Refusal::WrongSigner { settled: false }));
+        let window = Window { start: 0, end: 9, preconfer: Address::repeat_byte(1), settled_at: Some(50) };
+        let elected = |signer, known| elected(signer, &window, UnixTime(known));
+        assert_eq!(elected(Some(window.preconfer), 0), Ok(window.preconfer));
+        assert_eq!(elected(None, 0), Err(Refusal::BadSignature));
+        assert_eq!(elected(Some(Address::ZERO), 50_000_000), Err(Refusal::WrongSigner { settled: false }), "some may not know it yet");
+        assert_eq!(elected(Some(Address::ZERO), 50_000_001), Err(Refusal::WrongSigner { settled: true }));
+    }
+
+    #[test]
+    fn c6a_a_window_is_early_until_its_grace_before_it_begins() {
+        let window = Window { start: 100, end: 109, preconfer: Address::ZERO, settled_at: Some(0) };
+        let early_by = |micros| early_by(&window, UnixTime(micros), Duration::from_secs(2));
+        assert_eq!(early_by(90_000_000), Some(Duration::from_secs(8)));
+        assert_eq!(early_by(97_999_999), Some(Duration::from_micros(1)));
+        assert_eq!((early_by(98_000_000), early_by(u64::MAX)), (None, None));
+        let last = Window { start: u64::MAX - 1, end: u64::MAX, ..window };
+        assert_eq!(super::early_by(&last, UnixTime(0), Duration::ZERO), Some(Duration::from_micros(u64::MAX)));
     }
 }

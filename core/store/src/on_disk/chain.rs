@@ -215,8 +215,8 @@ impl<'t> Tables<'t> {
                 let signed = Signed { signer: accepted.signer, signed: accepted.signed.clone() };
                 self.chain.put(&accepted.block_number.to_be_bytes(), &seal::encode(&signed))?;
             }
-            Record::ChainDropped => {
-                while let Some(key) = self.chain.first_key()? {
+            Record::ChainDropped { from } => {
+                while let Some(key) = self.chain.last_key()?.filter(|key| key.as_slice() >= &from.to_be_bytes()[..]) {
                     self.chain.remove(&key)?;
                 }
             }

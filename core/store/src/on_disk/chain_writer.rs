@@ -149,9 +149,10 @@ impl ChainQueue {
 impl State {
     /// Keeps a record in place of what waits of its kind, if there is room.
     fn keep(&mut self, key: Key, age: Option<u64>, record: Record, limits: &Limits) -> bool {
-        if key == Key::ChainDropped {
-            let dropped: Vec<Key> = self.waiting.keys().filter(|key| matches!(key, Key::Commitment(_))).cloned().collect();
-            for key in dropped.iter().filter(|_| age.is_none()) {
+        if let (Key::ChainDropped(from), None) = (&key, age) {
+            let dropped: Vec<Key> =
+                self.waiting.range(Key::Commitment(*from)..=Key::Commitment(u64::MAX)).map(|(key, _)| key.clone()).collect();
+            for key in &dropped {
                 self.bytes -= self.waiting.remove(key).map_or(0, |(_, record)| len_bytes(&record));
             }
         }
@@ -174,7 +175,7 @@ impl State {
 /// About what a record takes.
 fn len_bytes(record: &Record) -> usize {
     match record {
-        Record::Began { .. } | Record::SyncTip(_) | Record::ChainDropped | Record::Peer { .. } => 64,
+        Record::Began { .. } | Record::SyncTip(_) | Record::ChainDropped { .. } | Record::Peer { .. } => 64,
         Record::Committed(_) | Record::Commitment(_) => 2 * SIGNED_COMMITMENT_BYTES,
         Record::Known(node) => 256 + node.record.text.len() + node.record.addresses.iter().map(String::len).sum::<usize>(),
         Record::Schedule(windows) => windows.len() * size_of::<preconf_core::Window>(),

@@ -86,7 +86,7 @@ pub(crate) fn evidence(number: u64) -> Record {
 }
 
 pub(crate) fn schedule(end: u64) -> Record {
-    Record::Schedule(vec![Window { start: end - 1, end, preconfer: address_of(&key(1)), settled: true }])
+    Record::Schedule(vec![Window { start: end - 1, end, preconfer: address_of(&key(1)), settled_at: Some(0) }])
 }
 
 pub(crate) fn tip(block_number: u64) -> Record {

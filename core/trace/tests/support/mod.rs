@@ -28,7 +28,7 @@ pub(crate) fn config() -> Config {
 /// A signed block, the first one above the sync tip, and its txlist.
 pub(crate) fn block() -> (SignedCommitment, Bytes, Window) {
     let key = SecretKey::from_secret_bytes([1; 32]).unwrap();
-    let window = Window { start: START, end: START + 100, preconfer: address_of(&key), settled: true };
+    let window = Window { start: START, end: START + 100, preconfer: address_of(&key), settled_at: Some(0) };
     let txlist = Bytes::from_static(b"transactions");
     (signed(1, B256::ZERO, &txlist), txlist, window)
 }
@@ -191,7 +191,7 @@ fn records() -> impl Strategy<Value = Record> {
             let signed = SignedCommitment::new(PreconfCommitment { preconf, ..PreconfCommitment::default() }, [7; 65]);
             Record::Commitment(Arc::new(Accepted::of(signed, signer).unwrap()))
         }),
-        Just(Record::ChainDropped),
+        any::<u64>().prop_map(|from| Record::ChainDropped { from }),
         (hashes(), bytes()).prop_map(|(hash, txlist)| Record::TxList { hash, txlist }),
         (commitments(), commitments(), addresses()).prop_map(|(first, second, signer)| Record::Evidence {
             evidence: Box::new(Evidence { fault: Fault::BrokenLink, first, second }),

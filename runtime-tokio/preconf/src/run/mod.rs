@@ -84,7 +84,7 @@ pub(crate) struct RunArgs {
     /// How many connections and peers to have: 220 connections in production, 110 for development, 32 for tests.
     #[arg(long, value_name = "PRESET", value_enum, default_value_t = Preset::Prod)]
     preset: Preset,
-    /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled"?} in unix seconds, ascending. With --data-dir, the schedule
+    /// Who is elected when: a JSON array of {"start", "end", "preconfer", "settled" or "settled_at"?} in unix seconds, ascending. With --data-dir, the schedule
     /// that the node had last need not be given again.
     #[arg(long, value_name = "FILE", required_unless_present = "data_dir")]
     schedule: Option<PathBuf>,

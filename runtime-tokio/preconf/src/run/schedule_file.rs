@@ -1,6 +1,6 @@
 //! What does the schedule file say?
 //!
-//! A JSON array of `{"start", "end", "preconfer", "settled"?}` in ascending order. What is wrong is told with file, line and what is allowed,
+//! A JSON array of `{"start", "end", "preconfer", "settled" or "settled_at"?}` in ascending order. What is wrong is told with file, line and what is allowed,
 //! so every rule is checked while its line is being read.
 
 use std::fmt;
@@ -16,8 +16,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use crate::hexes;
 
 /// What a window looks like.
-const SHAPE: &str =
-    r#"an array of {"start": SECONDS, "end": SECONDS, "preconfer": "0x… (20 bytes)", "settled": true or false (default true)}"#;
+const SHAPE: &str = r#"an array of {"start": SECONDS, "end": SECONDS, "preconfer": "0x… (20 bytes)", "settled": true or false (default true), or "settled_at": SECONDS}"#;
 
 /// Why there is no schedule.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +55,8 @@ struct WindowForm {
     start: u64,
     end: u64,
     preconfer: String,
-    /// An operator who writes a schedule by hand means it.
-    #[serde(default = "yes")]
-    settled: bool,
-}
-
-fn yes() -> bool {
-    true
+    settled: Option<bool>,
+    settled_at: Option<u64>,
 }
 
 /// Windows in order, each checked.
@@ -105,13 +99,22 @@ struct CheckedWindow(Window);
 
 impl<'de> Deserialize<'de> for CheckedWindow {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let WindowForm { start, end, preconfer, settled } = deserializer.deserialize_map(WindowVisitor)?;
+        let WindowForm { start, end, preconfer, settled, settled_at } = deserializer.deserialize_map(WindowVisitor)?;
         let preconfer =
             hexes::address(&preconfer).map_err(|error| de::Error::custom(format_args!("preconfer = {preconfer:?}: {error}")))?;
         if end <= start {
             return Err(de::Error::custom(format_args!("end = {end}: must be greater than start = {start}")));
         }
-        Ok(Self(Window { start, end, preconfer, settled }))
+        let settled_at = match (settled, settled_at) {
+            (Some(settled), Some(at)) => {
+                let both = format_args!("settled = {settled} and settled_at = {at}: give one of them");
+                return Err(de::Error::custom(both));
+            }
+            (None, Some(at)) => Some(at),
+            (Some(true) | None, None) => Some(0), // an operator who writes a schedule by hand means it
+            (Some(false), None) => None,
+        };
+        Ok(Self(Window { start, end, preconfer, settled_at }))
     }
 }
 
@@ -148,8 +151,17 @@ mod tests {
             r#"[{{"start": 1, "end": 2, "preconfer": "{WHO}"}}, {{"start": 2, "end": 9, "preconfer": "{WHO}", "settled": false}}]"#
         );
         let preconfer = Address::repeat_byte(1);
-        let expected = [Window { start: 1, end: 2, preconfer, settled: true }, Window { start: 2, end: 9, preconfer, settled: false }];
+        let expected =
+            [Window { start: 1, end: 2, preconfer, settled_at: Some(0) }, Window { start: 2, end: 9, preconfer, settled_at: None }];
         assert_eq!(parse(&text).expect("a schedule"), expected);
+    }
+
+    #[test]
+    fn p9_1_a_window_may_say_when_it_was_settled_but_not_twice() {
+        let window = |rest: &str| format!(r#"[{{"start": 1, "end": 2, "preconfer": "{WHO}", {rest}}}]"#);
+        assert_eq!(parse(&window(r#""settled_at": 77"#)).expect("a schedule")[0].settled_at, Some(77));
+        let both = error(&window(r#""settled": true, "settled_at": 77"#));
+        assert!(both.contains("settled = true and settled_at = 77: give one of them"), "{both}");
     }
 
     #[test]
