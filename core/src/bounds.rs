@@ -38,6 +38,7 @@ use crate::schedule::{MAX_WINDOWS, Window};
 use crate::sync::{CatchUp, MAX_PAGE_ITEMS, MAX_PAGE_ITEMS_JUDGED};
 use crate::time::Time;
 use crate::txlists::TxLists;
+use crate::unread::Unread;
 
 const CONNECTED: usize = entry::<PeerId, Connected>()
     + MAX_CONNECTIONS_PER_PEER * (entry::<ConnectionId, ConnectionInfo>() + entry::<Cidr, usize>() + TIMER)
@@ -88,6 +89,7 @@ pub fn memory_bound(config: &Config) -> usize {
         + 2 * config.max_requests * UserPages::PAGE
         + Room::max_bytes(config)
         + CatchUp::max_bytes(MAX_CONNECTED)
+        + Unread::MAX_BYTES
         + MAX_WINDOWS * entry::<u64, Window>()
         + MAX_REMEMBERED * (ACCOUNT + allowances(config))
         + MAX_CONNECTED * CONNECTED
@@ -113,6 +115,7 @@ impl Core {
             + self.user_pages.len() * UserPages::PAGE
             + self.room.bytes()
             + self.catch_up.bytes()
+            + Unread::MAX_BYTES
             + self.schedule.len() * entry::<u64, Window>()
             + self.reputation.len() * ACCOUNT
             + self.peers.remembered() * allowances(&self.cx.config)

@@ -14,6 +14,7 @@ use crate::output::{Action, Event, MAX_OUTPUTS_PER_STEP, Outcome, Output};
 use crate::record::Record;
 use crate::stats::Stats;
 use crate::time::{Now, Time, Timers, UnixTime};
+use crate::unread::Unread;
 
 /// The last time at which the machine can be called, in effect.
 const LAST: Time = Time(u64::MAX - 1);
@@ -46,6 +47,7 @@ pub(crate) struct Cx {
     pub(crate) dice: Dice,
     pub(crate) mint: Mints,
     pub(crate) stats: Stats,
+    pub(crate) unread: Unread,
     #[cfg_attr(feature = "serde", serde(skip))]
     outputs: VecDeque<Output>,
     /// How many outputs waited when this call began.
@@ -62,6 +64,7 @@ impl Cx {
             dice: Dice::new(seed),
             mint: Mints::default(),
             stats: Stats::default(),
+            unread: Unread::default(),
             outputs: VecDeque::new(),
             waited: 0,
         }

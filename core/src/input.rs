@@ -14,6 +14,7 @@ use crate::job::JobDone;
 use crate::peer::subnet::Cidr;
 use crate::record::Record;
 use crate::schedule::Window;
+use crate::time::Time;
 use crate::tip::SyncTip;
 use crate::wire::topics::{Protocol, Topic};
 use crate::wire::v1::SignedCommitment;
@@ -272,6 +273,14 @@ pub enum Input {
     },
     /// A job is done.
     JobFinished(JobDone),
+    /// The host does not read from the network, since its application takes no events: who seems silent may not be (P6.5). Told before the next
+    /// deadline is kept at the latest.
+    ReadingStopped {
+        /// Since when, by the monotonic clock.
+        since: Time,
+    },
+    /// It reads again.
+    ReadingResumed,
 }
 
 /// What our own application wants done and waits for: [`Event::CommandFinished`](crate::Event::CommandFinished) tells how it ended, once.

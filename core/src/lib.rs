@@ -135,6 +135,7 @@ mod sync;
 mod time;
 mod tip;
 mod txlists;
+mod unread;
 mod validate;
 mod verdict;
 mod wire;

@@ -16,7 +16,7 @@ use crate::discovery::Discovery;
 use crate::discovery::candidates::Candidates;
 use crate::error::{CommandError, UpdateError};
 use crate::id::CommandId;
-use crate::input::{Command, Input, RequestFailure, Update};
+use crate::input::{Command, Input, Update};
 use crate::job::{Found, JobDone};
 use crate::output::Output;
 use crate::peer::dialing::Dials;
@@ -171,6 +171,8 @@ impl Core {
             }
             Input::Persisted { id } => self.persisted(id),
             Input::PersistFailed { id, failure } => self.persist_failed(id, failure),
+            Input::ReadingStopped { since } => self.cx.unread.stopped(since.min(now.mono)),
+            Input::ReadingResumed => self.cx.unread.resumed(now.mono),
             Input::JobFinished(JobDone { id, found: Found::Signer(signer) }) => self.signer_found(id, signer),
             Input::JobFinished(JobDone { id, found: Found::Hash(hash) }) => self.hash_found(id, hash),
         }
@@ -251,9 +253,12 @@ impl Core {
     /// Time has passed. Early or repeated calls change nothing; afterwards the next deadline lies in the future.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.begin(now);
+        if let Some((due, _)) = self.cx.timers.next() {
+            self.cx.unread.woken(due, now.mono);
+        }
         while let Some(timer) = self.cx.timers.pop_due(now.mono) {
             match timer {
-                Timer::Request(request) => self.request_failed(request, RequestFailure::Timeout),
+                Timer::Request(request) => self.request_overdue(request),
                 Timer::Verdict(id) => self.verdict_due(id),
                 Timer::Hold(id) => self.hold_over(id),
                 Timer::TxListMissing(hash) => self.fetch_due(&hash),

@@ -27,6 +27,7 @@ use crate::request::response::{PageRead, read_head, read_page, read_txlist};
 use crate::request::user_pages::Checked;
 use crate::request::wanted::Purpose;
 use crate::request::{Ended, Sent};
+use crate::time::Timer;
 use crate::verdict::Verdict;
 use crate::wire::v1::{PreconfHead, RawTxList, SignedCommitment};
 
@@ -153,6 +154,14 @@ impl Core {
         }
     }
 
+    /// P6.5: a request of ours has had its time, unless we did not read for a part of it.
+    pub(crate) fn request_overdue(&mut self, request: RequestId) {
+        match self.requests.time_left(&self.cx, request) {
+            Some(left) => self.cx.timers.set(Timer::Request(request), self.cx.now.mono.after(left)),
+            None => self.request_failed(request, RequestFailure::Timeout),
+        }
+    }
+
     /// A request of ours has no answer.
     pub(crate) fn request_failed(&mut self, request: RequestId, failure: RequestFailure) {
         let peer = self.requests.peer_of(request).and_then(|peer| self.peers.get(&peer));
@@ -168,8 +177,10 @@ impl Core {
     }
 
     fn request_ended(&mut self, request: RequestId, failure: RequestFailure, disconnected_by_us: bool) {
+        let was_unread = self.requests.was_unread(&self.cx, request);
         let Some(Ended { sent, was_sent }) = self.requests.end(&mut self.cx, &mut self.peers, request) else { return }; // P6.5
         let conduct = match failure {
+            RequestFailure::Timeout | RequestFailure::Closed if was_unread => None, // it may have answered, or given us up
             RequestFailure::Timeout => Some(Conduct::Timeout),
             RequestFailure::Closed if disconnected_by_us => None, // P8.4, P8.10: it was us
             RequestFailure::Closed => Some(Conduct::Dropped),

@@ -71,6 +71,8 @@ fn input(input: &Input) -> String {
         Input::RequestFailed { request, failure } => format!("request {request} failed: {failure}"),
         Input::PublishFinished { publish, outcome } => format!("publication {publish}: {outcome:?}"),
         Input::Persisted { id } => format!("record {id} is on disk"),
+        Input::ReadingStopped { since } => format!("nothing has been read from the network since {:.3} s", since.0 as f64 / 1e6),
+        Input::ReadingResumed => "the network is read again".to_owned(),
         Input::PersistFailed { id, failure } => format!("record {id} was not written: {failure}"),
         Input::JobFinished(done) => format!("job {} came back with {:?}", done.id, done.found),
     }

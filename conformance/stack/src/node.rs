@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::executor::Spawner;
 use crate::net::{SharedNet, VirtualTransport, address_of};
 use crate::preconfer::{Desk, SharedOffice, lock as office};
+use crate::scenario::Pauses;
 use crate::watch::{SharedSeen, lock as seen};
 
 /// What makes a node: the same in each of its lives.
@@ -29,9 +30,14 @@ pub(crate) struct Machine {
     pub(crate) jobs: Option<Range<Duration>>,
     /// Its seat among the preconfers, if it has one.
     pub(crate) seat: Option<usize>,
+    /// How its application pauses, and until when, in nanoseconds of the world's time.
+    pub(crate) pauses: Option<(Pauses, u64)>,
     /// How many lives it has had.
     pub(crate) lives: u8,
 }
+
+/// Events that may wait for an application that pauses.
+const FEW_EVENTS: usize = 8;
 
 /// What all nodes share.
 #[derive(Clone)]
@@ -83,6 +89,9 @@ impl Machine {
         seed[..8].copy_from_slice(&(self.id as u64).to_le_bytes());
         config.seed = Some(seed);
         config.listen.push(address_of(self.id));
+        if self.pauses.is_some() {
+            config.event_capacity = FEW_EVENTS;
+        }
         let tasks = spawner.clone();
         let (records, store) = self.disk.open();
         let environment = Environment {
@@ -102,8 +111,16 @@ impl Machine {
         seen(&around.seen).starts(self.id);
         spawner.spawn(driver.run());
         let (id, watch, executes) = (self.id, around.seen.clone(), handle.clone());
+        let (pauses, mut dice) = (self.pauses, Dice::new(u64::from(self.lives) << 32 | self.id as u64));
         spawner.spawn(Box::pin(async move {
+            let mut rested_at = 0;
             while let Some(event) = events.recv().await {
+                if let Some((Pauses { every_ms, for_ms: [least, most] }, ends)) = pauses
+                    && (rested_at + every_ms * 1_000_000..ends).contains(&preconf_interpose::now())
+                {
+                    Delay::new(dice.span(&(Duration::from_millis(least)..Duration::from_millis(most)))).await;
+                    rested_at = preconf_interpose::now();
+                }
                 let ready = ready_block(&event);
                 seen(&watch).hears(preconf_interpose::now(), id, &event);
                 if let Some(block_number) = ready {

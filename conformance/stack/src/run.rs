@@ -80,9 +80,9 @@ fn nanos(span: Duration) -> u64 {
 }
 
 fn play(scenario: &Scenario, seed: u64, keeps_lines: bool) -> Played {
-    let mut world = World::new(scenario, seed, keeps_lines);
     let begins = BEGINS_S * SECOND;
     let ends = begins + scenario.pure.seconds * SECOND;
+    let mut world = World::new(scenario, seed, ends, keeps_lines);
     let mut agenda = agenda(scenario, seed, begins, ends);
     agenda.sort_by_key(|(at, _)| *at);
     for (at, next) in agenda {
@@ -231,10 +231,12 @@ fn judge(world: &mut World, scenario: &Scenario, seed: u64) -> Played {
     if violations.is_empty() {
         violations.extend(unsettled(world, scenario).map(|what| format!("it does not settle: {what}")));
     }
+    let charged = scenario.stack.slow_application.and_then(|_| world.charged(scenario.pure.nodes.honest - 1));
     let refused = office(&world.office).refused.clone();
     let watch = seen(&world.seen);
     let highest = watch.l1.blocks().map(|made| made.number).max().unwrap_or(0);
     let must = &scenario.pure.must;
+    violations.extend(charged);
     if let Some(least) = must.blocks_a_minute {
         let rate = highest as f64 * 60.0 / scenario.pure.seconds as f64;
         if rate < least {
@@ -299,7 +301,8 @@ fn calm(scenario: &Scenario) -> impl Fn(u64) -> bool + use<> {
         let from = begins + nanos(fault.at());
         troubled.push((from, from + nanos(fault.span() + RECOVERY)));
     }
-    if scenario.stack.resets_every_ms.is_some() || scenario.stack.stops.is_some() {
+    let stack = &scenario.stack;
+    if stack.resets_every_ms.is_some() || stack.stops.is_some() || stack.slow_application.is_some() {
         troubled.push((0, u64::MAX));
     }
     move |at| !troubled.iter().any(|(from, to)| (*from..=*to).contains(&at))

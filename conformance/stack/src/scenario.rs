@@ -22,6 +22,7 @@ committed! {
     "resets"
     "cuts"
     "stopped_machines"
+    "slow_application"
     "thin_uplinks"
 }
 
@@ -50,7 +51,9 @@ pub struct Stack {
     /// A connection somewhere is reset so often.
     pub resets_every_ms: Option<u64>,
     /// A machine is stopped so often, and goes on a while later: its processes do not run, and its lines hold.
-    pub stops: Option<Stops>,
+    pub stops: Option<Pauses>,
+    /// The application of the last node takes no events so often, for a while, and few may wait for it. That node charges nobody (P6.5).
+    pub slow_application: Option<Pauses>,
     /// Share of the crashes in which nobody says that the node is gone: its power failed.
     pub silent: f64,
     /// Each node dials all others, instead of those before it.
@@ -61,11 +64,11 @@ pub struct Stack {
     pub may_lack: u64,
 }
 
-/// Machines that are stopped.
+/// What pauses, and goes on.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stops {
-    /// One of them so often.
+pub struct Pauses {
+    /// So often.
     pub every_ms: u64,
     /// For so long: least and most.
     pub for_ms: [u64; 2],
@@ -79,6 +82,7 @@ impl Default for Stack {
             window_kib: 1024,
             resets_every_ms: None,
             stops: None,
+            slow_application: None,
             silent: 0.5,
             mutual: false,
             by_gossip: 0.9,

@@ -1,11 +1,13 @@
 //! The world: nodes, lines, time, and what goes wrong.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures_timer::Delay;
-use preconf_core::{Time, UnixTime};
+use preconf_core::{Change, Time, UnixTime};
 use preconf_interpose as interpose;
 use preconf_node::{Keypair, NetworkHandle, NetworkStatus};
 use preconf_sim::scenario::{Links, Tail};
@@ -61,8 +63,8 @@ fn lines(links: &Links, scenario: &Scenario) -> Lines {
 }
 
 impl World {
-    /// Every node of a scenario, started. On a thread that has entered virtual time.
-    pub(crate) fn new(scenario: &Scenario, seed: u64, keeps_lines: bool) -> Self {
+    /// Every node of a scenario that `ends` at a time, in nanoseconds, started. On a thread that has entered virtual time.
+    pub(crate) fn new(scenario: &Scenario, seed: u64, ends: u64, keeps_lines: bool) -> Self {
         let first = interpose::arm(|| Delay::new(Duration::from_secs(1 << 30)));
         let (pure, honest) = (&scenario.pure, scenario.pure.nodes.honest);
         let mut dice = Dice::new(!seed);
@@ -95,7 +97,8 @@ impl World {
             let mut core = preconf_core::Config::new(CHAIN);
             pure.config.apply(&mut core);
             let jobs = pure.nodes.jobs_ms.map(|[least, most]| Duration::from_millis(least)..Duration::from_millis(most));
-            world.machines.push(Machine { id, keypair, core, disk, jobs, seat: (id < seats).then_some(id), lives: 0 });
+            let pauses = scenario.stack.slow_application.filter(|_| id + 1 == honest).map(|pauses| (pauses, ends));
+            world.machines.push(Machine { id, keypair, core, disk, jobs, seat: (id < seats).then_some(id), pauses, lives: 0 });
         }
         let addresses: Vec<String> = world.machines.iter().map(Machine::dial_address).collect();
         for id in 0..honest {
@@ -180,18 +183,36 @@ impl World {
 
     /// What a node says of itself; `None` while it is down.
     pub(crate) fn status(&mut self, node: NodeId) -> Option<NetworkStatus> {
-        let handle = self.up.get(&node)?.clone();
+        self.ask(node, |handle| async move { handle.status().await.ok() }.boxed())
+    }
+
+    /// The first time that a node took points from another one for its silence (P6.5), in words.
+    pub(crate) fn charged(&mut self, node: NodeId) -> Option<String> {
+        for other in (0..self.machines.len()).filter(|other| *other != node) {
+            let peer = self.machines[other].peer_id();
+            let changes = self.ask(node, move |handle| async move { handle.explain(peer).await.ok() }.boxed())?;
+            if let Some(Change { at, rule, reason, .. }) = changes.iter().find(|change| change.delta < 0 && change.rule == "P6.5") {
+                return Some(format!(
+                    "{rule}: {:.3} s after its start node {node} charged node {other}: {}",
+                    at.0 as f64 / 1e6,
+                    reason.label()
+                ));
+            }
+        }
+        None
+    }
+
+    /// Asks a node something, and waits until nothing moves; `None` while it is down.
+    fn ask<T: Send + 'static>(&mut self, node: NodeId, question: impl FnOnce(NetworkHandle) -> BoxFuture<'static, Option<T>>) -> Option<T> {
+        let asked = question(self.up.get(&node)?.clone());
         let slot = Arc::new(Mutex::new(None));
         let answer = Arc::clone(&slot);
         self.executor.spawner(node).spawn(Box::pin(async move {
-            if let Ok(status) = handle.status().await
-                && let Ok(mut slot) = answer.lock()
-            {
-                *slot = Some(status);
-            }
+            let said = asked.await;
+            *answer.lock().unwrap_or_else(PoisonError::into_inner) = said;
         }));
         self.executor.run_until_idle();
-        slot.lock().ok()?.take()
+        slot.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

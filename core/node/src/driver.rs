@@ -21,7 +21,7 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, join3, ready, select};
 use multiaddr::Multiaddr;
 use preconf_core::{
-    Action, Command, CommandId, Config, ConnectionId, Core, Event, Input, JobDone, Outcome, Output, PeerId, Record, Storage, Update,
+    Action, Command, CommandId, Config, ConnectionId, Core, Event, Input, JobDone, Outcome, Output, PeerId, Record, Storage, Time, Update,
 };
 use preconf_libp2p::{Net, NetEvent, Transport};
 use preconf_store::{Done, Store};
@@ -86,6 +86,8 @@ pub struct NetworkDriver {
     listening: Vec<Multiaddr>,
     connections: BTreeMap<ConnectionId, PeerId>,
     peers: Vec<Multiaddr>,
+    /// Since when there is no room for events, so that nothing is read from the network, and whether the machine was told (P6.5).
+    unread: Option<(Time, bool)>,
 }
 
 impl NetworkDriver {
@@ -123,6 +125,7 @@ impl NetworkDriver {
             listening: Vec::new(),
             connections: BTreeMap::new(),
             peers: config.peers,
+            unread: None,
         };
         Ok((driver, handle, reader))
     }
@@ -146,7 +149,13 @@ impl NetworkDriver {
                 yield_now().await;
             }
             // Once even the reserve is full, only the application can help; until it reads, nothing that could add to it goes on.
-            if !self.events.is_choked() && self.machine.wake() {
+            if !self.events.is_choked() && self.machine.is_due() {
+                if let Some((since, is_told @ false)) = &mut self.unread {
+                    // Before a deadline is kept, and not whenever the queue is full for a moment.
+                    *is_told = true;
+                    self.machine.input(Input::ReadingStopped { since: *since });
+                }
+                self.machine.wake();
                 continue;
             }
             match poll_fn(|context| self.poll_next(context)).await {
@@ -159,6 +168,7 @@ impl NetworkDriver {
                 Next::Found(news) => self.take_found(news),
                 Next::Event(event) => self.take_event(event),
                 Next::Idle => self.jobs.start(),
+                Next::Room => self.machine.input(Input::ReadingResumed),
             }
         }
         self.close().await;
@@ -168,6 +178,11 @@ impl NetworkDriver {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         // Asked first, and at each poll anew: every event that is read wakes us, and may be the one that was in the way.
         let has_room = self.events.poll_room(context).is_ready();
+        if !has_room {
+            self.unread.get_or_insert_with(|| (self.machine.now().mono, false));
+        } else if let Some((_, true)) = self.unread.take() {
+            return Poll::Ready(Next::Room);
+        }
         let choked = !has_room && self.events.is_choked();
         let due = self.machine.due().filter(|_| !choked);
         if self.alarm.poll_ring(self.machine.clock(), due, context).is_ready() {
@@ -411,6 +426,8 @@ enum Next {
     Event(NetEvent),
     /// Nobody has anything to say, and small jobs wait.
     Idle,
+    /// There is room for events again.
+    Room,
 }
 
 /// Starts the machine, gives back to it what was kept, and records it if it is to be.

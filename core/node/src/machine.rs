@@ -37,14 +37,14 @@ impl Machine {
         self.core.handle_update(self.clock.now(), update)
     }
 
-    /// Tells it that it is time, if it is. The clock decides, not the future that slept.
-    pub(crate) fn wake(&mut self) -> bool {
-        let now = self.clock.now();
-        let is_due = self.due().is_some_and(|due| due <= now.mono);
-        if is_due {
-            self.core.handle_timeout(now);
-        }
-        is_due
+    /// Is it time for what it wants to be woken for? The clock decides, not the future that slept.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due().is_some_and(|due| due <= self.clock.now().mono)
+    }
+
+    /// Tells it that it is.
+    pub(crate) fn wake(&mut self) {
+        self.core.handle_timeout(self.clock.now());
     }
 
     /// What it wants done next.

@@ -30,6 +30,7 @@ pub(crate) mod wanted;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -47,6 +48,8 @@ use crate::wire::topics::Protocol;
 
 /// Most requests of our user's that wait. Source: P6.7 wants a bound; ours is generous for a person and small in memory.
 const MAX_WAITING: usize = 256;
+/// How often a request is looked at that can have no answer while we do not read. Ours.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A request in its table, with the peer's count of it, and its timer.
 const REQUEST: usize = entry::<RequestId, Sent>() + size_of::<[u64; 8]>()
     + 11 * size_of::<RequestId>() + 2 * size_of::<usize>() // that it waits for its peer: a set of one takes as much as one of eleven
@@ -227,6 +230,19 @@ impl Requests {
             Some(at) => cx.timers.set(Timer::RequestCapacity, at),
             None => cx.timers.cancel(Timer::RequestCapacity),
         }
+    }
+
+    /// P6.5: how much of its time a request has left, where we did not read for a part of what has passed. `None` when it has had it all.
+    pub(crate) fn time_left(&self, cx: &Cx, request: RequestId) -> Option<Duration> {
+        let (now, since) = (cx.now.mono, self.sent.get(&request)?.since);
+        let listened = now.since(since).saturating_sub(cx.unread.since(since, now));
+        let left = cx.config.request_timeout.checked_sub(listened).filter(|left| !left.is_zero())?;
+        Some(if cx.unread.is_stopped() { left.max(LOOK_AGAIN) } else { left })
+    }
+
+    /// P6.5: did we not read for a part of its time, so that what seems its peer's failure may be ours?
+    pub(crate) fn was_unread(&self, cx: &Cx, request: RequestId) -> bool {
+        self.sent.get(&request).is_some_and(|sent| !cx.unread.since(sent.since, cx.now.mono).is_zero())
     }
 
     /// Whom a request is for, sent or waiting.

@@ -445,3 +445,58 @@ fn p6_4_commitments_for_our_user_are_checked_like_gossip() {
     assert_eq!((outcome, paid), (Outcome::RequestFailed { peer: peer(9), error: wrong }, -1_000_000), "signed by nobody who is elected");
     assert_eq!(ask(&mut node, &[]).0, Outcome::Commitments { peer: peer(9), commitments: vec![] });
 }
+
+/// A node that has asked a peer for its head, and the request.
+fn asking() -> (Node, RequestId) {
+    let mut node = Node::connected_to(&[9]);
+    node.wait(Duration::from_secs(30)); // what it asked of itself has ended
+    let (_, outputs) = node.command(Command::GetHead { peer: Some(peer(9)) }).unwrap();
+    (node, requests(&outputs)[0].0)
+}
+
+fn has_failed(outputs: &[Output]) -> bool {
+    outcomes(outputs).iter().any(|(_, outcome)| matches!(outcome, Outcome::RequestFailed { .. }))
+}
+
+#[test]
+fn p6_5_while_we_do_not_read_nobody_is_silent() {
+    // P7.10: our application is slow, and the answer has been there all along.
+    let (mut node, request) = asking();
+    let score = node.score(9);
+    node.wait(Duration::from_secs(4));
+    let since = Time(node.now.mono.0 - 1_000_000); // three seconds were read
+    node.input(Input::ReadingStopped { since });
+    assert!(!has_failed(&node.wait(Duration::from_secs(40))));
+    node.input(Input::ReadingResumed);
+    assert!(!has_failed(&node.wait(Duration::from_millis(6_999))));
+    let head = PreconfHead { block_number: U256::ZERO, submission_window_end: U256::ZERO }.encode();
+    let outputs = node.input(Input::ResponseReceived { request, body: head });
+    assert!(matches!(outcomes(&outputs)[..], [(_, Outcome::Head { .. })]));
+    assert!(node.score(9) >= score, "{} after {score}", node.score(9));
+}
+
+#[test]
+fn p6_5_who_stays_silent_once_we_read_again_has_had_its_time() {
+    let (mut node, _) = asking();
+    node.wait(Duration::from_secs(4));
+    node.input(Input::ReadingStopped { since: Time(node.now.mono.0 - 1_000_000) });
+    node.wait(Duration::from_secs(40));
+    node.input(Input::ReadingResumed);
+    assert!(!has_failed(&node.wait(Duration::from_millis(6_999))));
+    assert!(has_failed(&node.wait(Duration::from_millis(1))), "ten seconds in which we read");
+}
+
+#[test]
+fn p6_5_a_process_that_stood_still_blames_nobody() {
+    // It is called 45 s after the deadline that it had asked for; what came meanwhile is read next.
+    let (mut node, request) = asking();
+    let score = node.score(9);
+    node.wait(Duration::from_secs(2));
+    node.now = node.now.after(Duration::from_secs(45));
+    node.core.handle_timeout(node.now);
+    assert!(!has_failed(&node.drain()));
+    // Its peer may have given us up, or libp2p the stream.
+    let outputs = node.input(Input::RequestFailed { request, failure: RequestFailure::Timeout });
+    assert!(has_failed(&outputs));
+    assert!(node.score(9) >= score);
+}

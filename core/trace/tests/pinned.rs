@@ -44,6 +44,8 @@ fn told() -> Vec<Input> {
         Persisted { id: PersistId(7) },
         PersistFailed { id: PersistId(7), failure: StorageFailure::ReadOnly },
         JobFinished(JobDone { id: JobId(8), found: Found::Hash(B256::repeat_byte(1)) }),
+        ReadingStopped { since: Time(9) },
+        ReadingResumed,
     ]
 }
 

@@ -173,8 +173,8 @@ fn commitments() -> impl Strategy<Value = SignedCommitment> {
 }
 
 fn windows() -> impl Strategy<Value = Vec<Window>> {
-    let window = (any::<u64>(), any::<u64>(), addresses(), any::<bool>());
-    prop::collection::vec(window.prop_map(|(start, end, preconfer, settled)| Window { start, end, preconfer, settled }), 0..5)
+    let window = (any::<u64>(), any::<u64>(), addresses(), any::<Option<u64>>());
+    prop::collection::vec(window.prop_map(|(start, end, preconfer, settled_at)| Window { start, end, preconfer, settled_at }), 0..5)
 }
 
 fn records() -> impl Strategy<Value = Record> {
@@ -269,6 +269,8 @@ pub(crate) fn inputs() -> impl Strategy<Value = Input> {
         (any::<u64>(), outcomes).prop_map(|(publish, outcome)| PublishFinished { publish: PublishId(publish), outcome }),
         any::<u64>().prop_map(|id| Persisted { id: PersistId(id) }),
         any::<u64>().prop_map(|id| PersistFailed { id: PersistId(id), failure: StorageFailure::Gone }),
+        any::<u64>().prop_map(|since| ReadingStopped { since: Time(since) }),
+        Just(ReadingResumed),
         (any::<u64>(), founds).prop_map(|(id, found)| JobFinished(JobDone { id: JobId(id), found })),
     ]
 }
