@@ -32,7 +32,11 @@ const COMMITMENT: usize = size_of::<Accepted>()
     + TIMER;
 /// A proven fault, and its position in the book.
 const EVIDENCE: usize = size_of::<Evidence>() + 2 * size_of::<usize>() + 2 * entry::<(Address, u64, u64), Arc<Evidence>>();
-const PENDING: usize = size_of::<PendingCommitment>() + size_of::<SignedCommitment>() + 2 * size_of::<usize>() + entry::<JobId, [u64; 4]>();
+/// One on its way: in a table, with what it shares with its job, and the peer's count of it.
+const PENDING: usize = entry::<JobId, (PendingCommitment, Option<Option<Address>>)>()
+    + size_of::<SignedCommitment>()
+    + 2 * size_of::<usize>()
+    + entry::<PeerId, usize>();
 const HELD: usize = PENDING + 2 * entry::<HeldId, B256>() + 2 * entry::<PeerId, usize>() + entry::<Cidr, usize>() + 3 * TIMER;
 
 impl ChainState {
