@@ -26,10 +26,10 @@ use crate::machine::Core;
 use crate::peer::score::Standing;
 use crate::request::wanted::{Purpose, Wanted, Whom};
 use crate::request::{Askable, Requests};
-use crate::sync::MAX_PAGE_ITEMS_JUDGED;
 use crate::sync::heads::PeerCount;
 use crate::sync::pages::View;
 use crate::sync::probes::PROBE_PATIENCE;
+use crate::sync::{CatchUp, MAX_PAGE_ITEMS_JUDGED};
 use crate::time::Time;
 use crate::wire::topics::Protocol;
 
@@ -77,19 +77,38 @@ impl Core {
     }
 
     fn ask_for_pages(&mut self) {
-        let has_room = self.chain.verifying_in_responses() < MAX_PAGE_ITEMS_JUDGED;
         let mut above = 0;
-        loop {
-            let peers = &self.peers;
-            let serves_pages = |peer: &PeerId| peers.get(peer).is_some_and(|peer| peer.protocols.supports(Protocol::GetCommitments));
-            let view = View { head: self.chain.head_number(), has_room, serves_pages: &serves_pages };
-            let Some(wanted) = self.catch_up.next_wanted(&mut self.cx, &view, above) else { return };
-            let Purpose::Page { start, .. } = wanted.purpose else { return };
+        while let Some(wanted) = self.page_wanted(|catch_up, cx, view| catch_up.next_wanted(cx, view, above)) {
+            let Some(start) = self.ask_for_page(wanted) else { return };
             above = start;
-            if let Some((peer, request)) = self.send_wanted(wanted) {
-                self.catch_up.page_asked(start, request, peer);
-            }
         }
+        if let Some(wanted) = self.page_wanted(|catch_up, cx, view| catch_up.second_wanted(cx, view)) {
+            self.ask_for_page(wanted);
+        }
+    }
+
+    /// Which page is wanted, as a catch-up sees it that looks at who could bring it.
+    fn page_wanted(&mut self, look: impl FnOnce(&mut CatchUp, &mut Cx, &View<'_>) -> Option<Wanted>) -> Option<Wanted> {
+        let (peers, gater) = (&self.peers, &self.gater);
+        let serves_pages = |peer: &PeerId| peers.get(peer).is_some_and(|peer| peer.protocols.supports(Protocol::GetCommitments));
+        let neighbourhood = |peer: &PeerId| peers.address_of(peer).map(|address| gater.neighbourhood_or_address(address));
+        let view = View {
+            head: self.chain.head_number(),
+            has_room: self.chain.verifying_in_responses() < MAX_PAGE_ITEMS_JUDGED,
+            serves_pages: &serves_pages,
+            neighbourhood: &neighbourhood,
+            line: peers.best_brought(),
+        };
+        look(&mut self.catch_up, &mut self.cx, &view)
+    }
+
+    /// Asks for a page, if somebody can be asked now. Says where it starts.
+    fn ask_for_page(&mut self, wanted: Wanted) -> Option<u64> {
+        let Purpose::Page { start, .. } = wanted.purpose else { return None };
+        if let Some((peer, request)) = self.send_wanted(wanted) {
+            self.catch_up.page_asked(&self.cx, start, request, peer);
+        }
+        Some(start)
     }
 
     /// P11.1: what peers claim above this, and above all that is backed, is probed. Says when to look at it again: now, where somebody has no

@@ -267,7 +267,7 @@ impl Core {
                 Timer::Inquiry => self.end_inquiry(),
                 Timer::Unheard => self.outbox.send_waiting(&mut self.cx, None),
                 Timer::Heads => self.heads_due(),
-                Timer::RequestCapacity => self.dispatch_soon(),
+                Timer::RequestCapacity | Timer::PageOverdue => self.dispatch_soon(),
                 Timer::MissingParent => self.parents_due(),
                 Timer::Ban(peer) => self.check_ban(peer),
                 Timer::NoCommonProtocol(peer) => self.use_checked(now, peer),

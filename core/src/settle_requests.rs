@@ -49,6 +49,9 @@ impl Core {
             }
             Purpose::Page { start, count } => {
                 let (items, is_broken) = self.commitments_received(request, peer, read_page(body, start, count, slasher));
+                if !items.is_empty() {
+                    self.peers.note_brought(self.cx.now.mono, &peer, sent.since, body.len());
+                }
                 self.page_arrived(request, peer, items, is_broken);
                 Ok(())
             }

@@ -127,6 +127,8 @@ pub enum Timer {
     Serve,
     /// The window of a held commitment begins (C6a).
     WindowBegins(HeldId),
+    /// The page that a catch-up waits for is slow: a second peer is asked for it (P6.9).
+    PageOverdue,
 }
 
 /// The one table of deadlines. It is written down by timer; the order of the times follows.

@@ -162,6 +162,9 @@ fn own_words(node: &mut Node) {
     }
 }
 
+/// What fills a table: its name, under which configuration, and how.
+type Story = (&'static str, Config, Box<dyn FnOnce(&mut Node)>);
+
 #[test]
 fn p10_3_the_heap_holds_no_more_than_is_counted() {
     let plain = || Config::new(CHAIN);
@@ -171,7 +174,7 @@ fn p10_3_the_heap_holds_no_more_than_is_counted() {
         ..plain()
     };
     let found = || Config { discovery: Some(DiscoveryConfig::PROD), ..plain() };
-    let stories: Vec<(&str, Config, Box<dyn FnOnce(&mut Node)>)> = vec![
+    let stories: Vec<Story> = vec![
         ("3840 commitments whose txlists are missing", plain(), Box::new(chain_of_3840)),
         ("512 held commitments", plain(), Box::new(held)),
         ("4096 remembered peers, 64 changes each", plain(), Box::new(remembered_peers)),

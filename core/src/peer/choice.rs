@@ -52,6 +52,20 @@ impl Asked<'_> {
     }
 }
 
+/// One request for a page in so many goes to somebody new. Source: P6.9.
+const NEWCOMERS: usize = 8;
+/// A page that came in less came in this. Ours: what is measured below is the machine, not the line.
+const SHORTEST_MICROS: u64 = 1_000;
+
+/// How fast a peer's pages come, in the order in which such are asked (P6.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    NewAndWanted,
+    Good,
+    New,
+    Slow,
+}
+
 impl Peers {
     /// P6.8: the best of the peers that have room and `fits`.
     pub(crate) fn choose(
@@ -67,6 +81,13 @@ impl Peers {
     }
 
     /// P6.9: the same for a page of commitments.
+    ///
+    /// | whom first | |
+    /// |---|---|
+    /// | who answered when it was last asked for a page | |
+    /// | the better standing | |
+    /// | who has brought as much a second as the best, or half of it at least; then who is new; then the slow | once in [`NEWCOMERS`] times the new come first |
+    /// | who is asked least | |
     pub(crate) fn choose_for_page(
         &self,
         reputation: &Reputation,
@@ -74,9 +95,33 @@ impl Peers {
         dice: &mut Dice,
         fits: impl Fn(&PeerId) -> bool,
     ) -> Option<PeerId> {
-        let able = self.each(reputation).filter(|peer| peer.has_room(now, Protocol::GetCommitments) && fits(peer.id));
-        let key = |peer: &Asked| (peer.connected.is_unresponsive, peer.account.standing(now), peer.in_flight());
-        dice.least(able.map(|peer| (key(&peer), *peer.id)))
+        let able: Vec<Asked> = self.each(reputation).filter(|peer| peer.has_room(now, Protocol::GetCommitments) && fits(peer.id)).collect();
+        let best = able.iter().filter_map(|peer| peer.connected.brought).max();
+        // No throw where there is no choice.
+        let has_new = best.is_some() && able.iter().any(|peer| peer.connected.brought.is_none());
+        let new_first = has_new && dice.below(NEWCOMERS) == Some(0);
+        let pace = |peer: &Asked| match peer.connected.brought {
+            Some(brought) if brought.saturating_mul(2) >= best.unwrap_or(0) => Pace::Good,
+            Some(_) => Pace::Slow,
+            None if new_first => Pace::NewAndWanted,
+            None => Pace::New,
+        };
+        let key = |peer: &Asked| (peer.connected.is_unresponsive, peer.account.standing(now), pace(peer), peer.in_flight());
+        dice.least(able.iter().map(|peer| (key(peer), *peer.id)))
+    }
+
+    /// A page came: so many bytes, asked for at a time (P6.9).
+    pub(crate) fn note_brought(&mut self, now: Time, peer: &PeerId, since: Time, bytes: usize) {
+        let micros = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX).max(SHORTEST_MICROS);
+        let rate = (bytes as u64).saturating_mul(1_000_000) / micros;
+        if let Some(connected) = self.connected.get_mut(peer) {
+            connected.brought = Some(connected.brought.map_or(rate, |before| before.saturating_mul(3).saturating_add(rate) / 4));
+        }
+    }
+
+    /// The most bytes a second that a connected peer has brought in pages: what the line has shown that it carries (P6.9).
+    pub(crate) fn best_brought(&self) -> Option<u64> {
+        self.connected.values().filter_map(|peer| peer.brought).max()
     }
 
     /// The connected peers. All three tables hold the same ones in the same order, so nobody is looked up.

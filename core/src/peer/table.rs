@@ -36,6 +36,8 @@ pub(crate) struct Connected {
     pub(super) waiting: [BTreeSet<RequestId>; 3],
     /// The last request for a page that ended with it had no answer.
     pub(super) is_unresponsive: bool,
+    /// Bytes a second of the pages that it brought, smoothed; `None` before the first (P6.9).
+    pub(super) brought: Option<u64>,
     pub(super) is_protected: bool,
     /// Told to leave; it no longer counts (P8.4).
     pub(super) is_leaving: bool,
@@ -184,6 +186,7 @@ impl Peers {
                 since: now,
                 waiting: Default::default(),
                 is_unresponsive: false,
+                brought: None,
                 is_protected,
                 is_leaving: false,
                 closes_until: Time::ZERO,

@@ -5,6 +5,9 @@
 //!
 //! Pages go out in the order of their numbers, so that what lies next above our head, which all others wait for, is asked for first.
 //!
+//! The page next above our head that comes more slowly than the line has shown that it can is asked of a second peer, of another neighbourhood;
+//! what comes first is taken.
+//!
 //! | a page | follows |
 //! |---|---|
 //! | came, shorter than asked | its items are judged; the rest is a page of its own, of another peer |
@@ -16,17 +19,22 @@
 //! | has an item that the chain has no room for | the run ends, and is paused |
 //! | can be had of nobody | those who did not answer are set aside; all others' claims end before it |
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use alloy_primitives::U256;
 
 use crate::cx::Cx;
 use crate::error::Refusal;
 use crate::id::{PeerId, RequestId};
 use crate::output::Event;
+use crate::peer::subnet::Cidr;
 use crate::request::wanted::{Purpose, Wanted, Whom};
 use crate::sync::CatchUp;
 use crate::sync::run::{Bar, Page, Run, Slot};
+use crate::time::Timer;
 use crate::wire::topics::Protocol;
-use crate::wire::v1::{GetCommitmentsRequest, SignedCommitment};
+use crate::wire::v1::{GetCommitmentsRequest, SIGNED_COMMITMENT_BYTES, SignedCommitment};
 
 /// What a choice of pages looks at beyond the catch-up itself.
 pub(crate) struct View<'a> {
@@ -37,6 +45,22 @@ pub(crate) struct View<'a> {
     /// Is the peer connected, and does it serve commitments? Whether it can be asked now is another question; but who is pruned is not waited
     /// for, as that may take longer than anyone has time.
     pub(crate) serves_pages: &'a dyn Fn(&PeerId) -> bool,
+    /// A peer's neighbourhood (P8.3).
+    pub(crate) neighbourhood: &'a dyn Fn(&PeerId) -> Option<Cidr>,
+    /// The most bytes a second that a peer has brought.
+    pub(crate) line: Option<u64>,
+}
+
+/// How long the first peer has, where nobody has shown what the line carries. Ours: a page on a slow line.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+/// The least that a peer has, and the most. Ours: two round trips on a slow line; half of what it may take (P6.5).
+const PATIENCE: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(5);
+
+/// How long a page of so many commitments may take before a second peer is asked: twice what the best peer would (P6.9).
+fn patience(count: u32, line: Option<u64>) -> Duration {
+    let Some(line) = line else { return FIRST_PATIENCE };
+    let micros = (u64::from(count) * SIGNED_COMMITMENT_BYTES as u64 * 2).saturating_mul(1_000_000) / line.max(1);
+    Duration::from_micros(micros).clamp(*PATIENCE.start(), *PATIENCE.end())
 }
 
 impl CatchUp {
@@ -51,20 +75,45 @@ impl CatchUp {
             if !view.has_room {
                 return None; // what an ended run left behind is still being judged; each of its results brings us here again
             }
-            let may_bring = |peer: &PeerId| !run.is_barred(start, peer) && (view.serves_pages)(peer);
-            let mut whom: Vec<PeerId> = self.claims.followed_to(start).filter(may_bring).collect();
-            if whom.iter().any(|peer| self.is_in_reach(cx, peer, view.head)) {
-                whom.retain(|peer| self.is_in_reach(cx, peer, view.head));
-            }
+            let whom = self.who_may_bring(cx, run, start, view);
             if whom.is_empty() {
                 self.drop_claims(start, view);
                 above = 0; // who is set aside backs no other page either
                 continue;
             }
-            let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
-            let (protocol, purpose) = (Protocol::GetCommitments, Purpose::Page { start, count });
-            return Some(Wanted { protocol, body, purpose, whom: Whom::OneOf(whom) });
+            return Some(page(start, count, whom));
         }
+    }
+
+    /// The page that all others wait for, once more, where its peer takes too long. Sets the timer for when that is so.
+    pub(crate) fn second_wanted(&self, cx: &mut Cx, view: &View<'_>) -> Option<Wanted> {
+        cx.timers.cancel(Timer::PageOverdue);
+        let run = self.run.as_ref()?;
+        let (start, count, first, since) = run.frontier()?;
+        let due = since.after(patience(count, view.line));
+        if due > cx.now.mono {
+            cx.timers.set(Timer::PageOverdue, due);
+            return None;
+        }
+        let near = (view.neighbourhood)(&first);
+        let is_another = |peer: &PeerId| *peer != first && (near.is_none() || (view.neighbourhood)(peer) != near);
+        let mut whom = self.who_may_bring(cx, run, start, view);
+        whom.retain(is_another);
+        if whom.is_empty() {
+            return None;
+        }
+        cx.timers.set(Timer::PageOverdue, cx.now.mono.after(*PATIENCE.start())); // in case that none of them has room now
+        Some(page(start, count, whom))
+    }
+
+    /// Those who may bring a page that starts there, in the order of their ids.
+    fn who_may_bring(&self, cx: &Cx, run: &Run, start: u64, view: &View<'_>) -> Vec<PeerId> {
+        let may_bring = |peer: &PeerId| !run.is_barred(start, peer) && (view.serves_pages)(peer);
+        let mut whom: Vec<PeerId> = self.claims.followed_to(start).filter(may_bring).collect();
+        if whom.iter().any(|peer| self.is_in_reach(cx, peer, view.head)) {
+            whom.retain(|peer| self.is_in_reach(cx, peer, view.head));
+        }
+        whom
     }
 
     /// P6.9: does a peer claim no more than what is backed, or what lies right above it? Whoever claims more and has not shown it is asked where
@@ -126,9 +175,9 @@ impl CatchUp {
     }
 
     /// The page that starts there went to this peer.
-    pub(crate) fn page_asked(&mut self, start: u64, request: RequestId, peer: PeerId) {
-        if let Some(slot) = self.run.as_mut().and_then(|run| run.pages.get_mut(&start)) {
-            slot.page = Page::Asked { request, peer };
+    pub(crate) fn page_asked(&mut self, cx: &Cx, start: u64, request: RequestId, peer: PeerId) {
+        if let Some(run) = &mut self.run {
+            run.asked_of(start, request, peer, cx.now.mono);
         }
     }
 
@@ -139,10 +188,12 @@ impl CatchUp {
         let Some(slot) = run.pages.get_mut(&start) else { return };
         let got = u32::try_from(items.len()).unwrap_or(slot.count);
         let rest = slot.count - got.min(slot.count);
-        if got == 0 {
-            slot.page = Page::Wanted;
+        let has_second = matches!(slot.page, Page::Asked { second: Some(_), .. });
+        if got == 0 || has_second && rest > 0 {
+            // Who else was asked may bring more; else somebody else is asked.
+            run.not_brought(start, request);
             run.bar(start, peer, Bar::Useless);
-            if !is_broken {
+            if got == 0 && !is_broken {
                 self.claims.lower(&peer, start - 1);
             }
             return;
@@ -170,9 +221,8 @@ impl CatchUp {
         let Some(run) = &mut self.run else { return };
         let Some(start) = run.start_of(request) else { return };
         run.bar(start, peer, Bar::Unanswered);
-        if let Some(slot) = run.pages.get_mut(&start) {
-            slot.page = Page::Wanted;
-            let end = slot.end(start);
+        run.not_brought(start, request);
+        if let Some(end) = run.pages.get(&start).map(|slot| slot.end(start)) {
             self.probed_by_page(&peer, start, end);
         }
     }
@@ -229,4 +279,10 @@ impl CatchUp {
     pub(crate) fn waits_for_peer(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.first_wanted_above(0).is_some())
     }
+}
+
+/// A page of a catch-up, of one of these.
+fn page(start: u64, count: u32, whom: Vec<PeerId>) -> Wanted {
+    let body = GetCommitmentsRequest { start_block_number: U256::from(start), max_count: count }.encode();
+    Wanted { protocol: Protocol::GetCommitments, body, purpose: Purpose::Page { start, count }, whom: Whom::OneOf(whom) }
 }

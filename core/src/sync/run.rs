@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::cost::entry;
 use crate::id::{PeerId, RequestId};
+use crate::time::Time;
 use crate::wire::v1::SignedCommitment;
 
 /// Pages under way at once. Ours: keeps four peers busy and the items being judged at 1024.
@@ -21,8 +22,8 @@ const MAX_BARRED: usize = 1024;
 pub(super) enum Page {
     /// It waits for a peer.
     Wanted,
-    /// It is with a peer.
-    Asked { request: RequestId, peer: PeerId },
+    /// It is with a peer, and with a second one where the first takes its time.
+    Asked { request: RequestId, peer: PeerId, since: Time, second: Option<(RequestId, PeerId)> },
     /// It came, and waits for those before it to be judged.
     Here { request: RequestId, peer: PeerId, items: Vec<SignedCommitment> },
     /// Its items are being judged; so many have no conclusion yet.
@@ -128,6 +129,37 @@ impl Run {
         self.pages.iter().filter_map(asked)
     }
 
+    /// The page that all others wait for, where only one peer was asked for it: where it starts, its length, that peer, and since when.
+    pub(super) fn frontier(&self) -> Option<(u64, u32, PeerId, Time)> {
+        let (start, slot) = self.pages.iter().find(|(_, slot)| !matches!(slot.page, Page::Judging { .. }))?;
+        let Page::Asked { peer, since, second: None, .. } = slot.page else { return None };
+        Some((*start, slot.count, peer, since))
+    }
+
+    /// The page that starts there is with this peer, or with this one too.
+    pub(super) fn asked_of(&mut self, start: u64, request: RequestId, peer: PeerId, now: Time) {
+        let Some(slot) = self.pages.get_mut(&start) else { return };
+        match &mut slot.page {
+            Page::Asked { second, .. } => *second = Some((request, peer)),
+            Page::Wanted | Page::Here { .. } | Page::Judging { .. } => slot.page = Page::Asked { request, peer, since: now, second: None },
+        }
+    }
+
+    /// This request brings the page no more: who else was asked may, or somebody else is. Says whether somebody was.
+    pub(super) fn not_brought(&mut self, start: u64, ended: RequestId) -> bool {
+        let Some(slot) = self.pages.get_mut(&start) else { return false };
+        if let Page::Asked { request, peer, second, .. } = &mut slot.page
+            && let Some((other, whose)) = second.take()
+        {
+            if *request == ended {
+                (*request, *peer) = (other, whose);
+            }
+            return true;
+        }
+        slot.page = Page::Wanted;
+        false
+    }
+
     /// A page that is with this peer waits for somebody else again.
     pub(super) fn take_back(&mut self, start: u64, peer: PeerId) {
         self.bar(start, peer, Bar::Unanswered);
@@ -171,7 +203,8 @@ impl Run {
     /// Where the page is that this request asked for.
     pub(super) fn start_of(&self, request: RequestId) -> Option<u64> {
         let is = |slot: &Slot| match &slot.page {
-            Page::Asked { request: id, .. } | Page::Here { request: id, .. } | Page::Judging { request: id, .. } => *id == request,
+            Page::Asked { request: id, second, .. } => *id == request || second.is_some_and(|(id, _)| id == request),
+            Page::Here { request: id, .. } | Page::Judging { request: id, .. } => *id == request,
             Page::Wanted => false,
         };
         self.pages.iter().find(|(_, slot)| is(slot)).map(|(start, _)| *start)
@@ -220,7 +253,7 @@ mod tests {
         let mut run = Run::begin(0);
         run.set_pages(100, 4);
         for slot in run.pages.values_mut().take(2) {
-            slot.page = Page::Asked { request: RequestId(1), peer: peer(1) };
+            slot.page = Page::Asked { request: RequestId(1), peer: peer(1), since: Time::ZERO, second: None };
         }
         run.drop_needless(0, 2);
         assert_eq!(run.pages.keys().copied().collect::<Vec<_>>(), [1, 5]);

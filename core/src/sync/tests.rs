@@ -55,7 +55,8 @@ impl Bench {
 
     fn next(&mut self, above: u64) -> Option<(u64, u32, Vec<PeerId>)> {
         let Self { cx, catch_up, head, has_room, useless, .. } = self;
-        let view = View { head: *head, has_room: *has_room, serves_pages: &|peer| !useless.contains(peer) };
+        let serves_pages = |peer: &PeerId| !useless.contains(peer);
+        let view = View { head: *head, has_room: *has_room, serves_pages: &serves_pages, neighbourhood: &|_| None, line: None };
         let wanted = catch_up.next_wanted(cx, &view, above)?;
         let (Purpose::Page { start, count }, Whom::OneOf(whom)) = (wanted.purpose, wanted.whom) else { panic!("no page") };
         assert_eq!(GetCommitmentsRequest::decode(&wanted.body).map(|body| body.max_count), Ok(count));
@@ -66,7 +67,7 @@ impl Bench {
     fn ask(&mut self) -> RequestId {
         let (start, _, whom) = self.next(0).expect("a page is wanted");
         self.requests += 1;
-        self.catch_up.page_asked(start, RequestId(self.requests), whom[0]);
+        self.catch_up.page_asked(&self.cx, start, RequestId(self.requests), whom[0]);
         RequestId(self.requests)
     }
 
@@ -361,4 +362,80 @@ fn p10_1_what_it_holds_is_bounded() {
     }
     let pages = MAX_PAGE_ITEMS * size_of::<SignedCommitment>();
     assert!((pages..=CatchUp::max_bytes(100)).contains(&bench.catch_up.bytes()));
+}
+
+impl Bench {
+    /// Who is wanted for the page that all wait for, beside the first, where these live together.
+    fn second(&mut self, together: &[u8]) -> Option<(u64, Vec<PeerId>)> {
+        let together = peers(together);
+        let neighbourhood = |peer: &PeerId| {
+            let block = if together.contains(peer) { "192.0.2.0/24" } else { "198.51.100.0/24" };
+            Some(block.parse().expect("a block"))
+        };
+        let view = View { head: self.head, has_room: true, serves_pages: &|_| true, neighbourhood: &neighbourhood, line: None };
+        let wanted = self.catch_up.second_wanted(&mut self.cx, &view)?;
+        let (Purpose::Page { start, .. }, Whom::OneOf(whom)) = (wanted.purpose, wanted.whom) else { panic!("no page") };
+        Some((start, whom))
+    }
+
+    fn ask_second(&mut self, start: u64, name: u8) -> RequestId {
+        self.requests += 1;
+        self.catch_up.page_asked(&self.cx, start, RequestId(self.requests), peer(name));
+        RequestId(self.requests)
+    }
+
+    fn overdue_at(&self) -> Option<Time> {
+        self.cx.timers.next().filter(|(_, timer)| *timer == Timer::PageOverdue).map(|(at, _)| at)
+    }
+}
+
+#[test]
+fn p6_9_the_page_that_all_wait_for_is_asked_of_a_second_peer_from_elsewhere_when_the_first_is_slow() {
+    let mut bench = Bench::claiming(&[(1, 20), (2, 20), (3, 20)]);
+    bench.ask(); // of the first one
+    let due = bench.cx.now.mono.after(Duration::from_secs(2));
+    assert_eq!((bench.second(&[1, 2]), bench.overdue_at()), (None, Some(due)));
+    bench.cx.now.mono = due;
+    assert_eq!(bench.second(&[1, 2, 3]), None, "nobody from elsewhere");
+    assert_eq!(bench.second(&[1, 2]), Some((1, peers(&[3]))));
+    bench.ask_second(1, 3);
+    assert_eq!((bench.second(&[1, 2]), bench.overdue_at()), (None, None), "two are enough");
+}
+
+#[test]
+fn p6_9_whichever_of_two_brings_a_page_first_is_taken_and_the_other_changes_nothing() {
+    for first_is_faster in [true, false] {
+        let mut bench = Bench::claiming(&[(1, 5), (2, 5)]);
+        let one = bench.ask();
+        bench.cx.now.mono = Time::from_millis(2_000);
+        let other = bench.ask_second(1, 2);
+        let [(fast, name), (slow, late)] = if first_is_faster { [(one, 1), (other, 2)] } else { [(other, 2), (one, 1)] };
+        bench.arrives(fast, name, 5);
+        assert_eq!(bench.catch_up.next_to_judge().map(|(peer, request, items)| (peer, request, items.len())), Some((peer(name), fast, 5)));
+        bench.arrives(slow, late, 5);
+        assert!(bench.catch_up.next_to_judge().is_none());
+    }
+}
+
+#[test]
+fn p6_9_a_drip_loses_its_page_to_the_second_peer() {
+    let mut bench = Bench::claiming(&[(1, 5), (2, 5)]);
+    let drip = bench.ask();
+    bench.cx.now.mono = Time::from_millis(2_000);
+    let other = bench.ask_second(1, 2);
+    bench.arrives(drip, 1, 1);
+    assert!(bench.catch_up.next_to_judge().is_none(), "one block of five");
+    bench.arrives(other, 2, 5);
+    assert_eq!(bench.catch_up.next_to_judge().map(|(peer, _, items)| (peer, items.len())), Some((peer(2), 5)));
+}
+
+#[test]
+fn p6_9_where_one_of_two_fails_the_other_goes_on() {
+    let mut bench = Bench::claiming(&[(1, 5), (2, 5)]);
+    let one = bench.ask();
+    let other = bench.ask_second(1, 2);
+    bench.catch_up.page_failed(one, peer(1));
+    assert!(!bench.catch_up.waits_for_peer());
+    bench.catch_up.page_failed(other, peer(2));
+    assert!(bench.catch_up.waits_for_peer(), "now it is with nobody");
 }

@@ -475,3 +475,70 @@ fn p6_9_all_who_were_left_out_come_back_however_many_they_are() {
     }
     assert_eq!((met.len(), node.status().syncing), (40, false));
 }
+
+/// What peers will answer, and when.
+#[derive(Default)]
+struct Answers(std::collections::BTreeMap<(Time, RequestId), Bytes>);
+
+impl Answers {
+    /// Each peer answers as `of` says: after how long, and with what.
+    fn take(&mut self, now: Time, outputs: &[Output], of: impl Fn(PeerId, Protocol, &Bytes) -> Option<(Duration, Bytes)>) {
+        for (request, peer, protocol, body) in requests(outputs) {
+            if let Some((after, answer)) = of(peer, protocol, &body) {
+                self.0.insert((now.after(after), request), answer);
+            }
+        }
+    }
+}
+
+#[test]
+fn p6_9_a_crowd_that_drips_does_not_hold_a_catch_up() {
+    // Twelve of other neighbourhoods have the chain, back its head, and bring of each page one block after 9.9 s. One peer is honest.
+    let end = START + 5_000;
+    let mut node = Node::unscheduled(Config::new(CHAIN));
+    node.update(Update::Schedule(vec![Window { end, ..windows(&[1])[0] }])).unwrap();
+    let mut writer = Writer { window_end: end, ..Writer::new(1) };
+    let chain: Vec<_> = (0..900).map(|_| writer.block().0).collect();
+    let honest = peer(13);
+    let page = |body: &Bytes, most: usize| {
+        let asked = GetCommitmentsRequest::decode(body).unwrap();
+        let start = usize::try_from(asked.start_block_number).unwrap() - 1;
+        let items = chain.iter().skip(start).take(most.min(asked.max_count as usize));
+        CommitmentsPage::encode(items)
+    };
+    let answer = |who: PeerId, protocol: Protocol, body: &Bytes| match protocol {
+        Protocol::GetHead => {
+            let head = PreconfHead { block_number: U256::from(900), submission_window_end: U256::from(end) };
+            Some((Duration::from_millis(50), head.encode()))
+        }
+        Protocol::GetCommitments if who == honest => Some((Duration::from_millis(100), page(body, 256))),
+        Protocol::GetCommitments if GetCommitmentsRequest::decode(body).unwrap().max_count == 1 => {
+            Some((Duration::from_millis(50), page(body, 1)))
+        }
+        Protocol::GetCommitments => Some((Duration::from_millis(9_900), page(body, 1))),
+        Protocol::GetTxList => None,
+    };
+    let mut answers = Answers::default();
+    for name in 1..=13 {
+        let (_, outputs) = node.link(peer(name), Some(&format!("198.51.{name}.1")), None);
+        answers.take(node.now.mono, &outputs, answer);
+        let protocols = SupportedProtocols { get_head: true, get_commitments: true, get_txlist: false, gossip: true };
+        let outputs = node.input(Input::PeerIdentified { peer: peer(name), protocols });
+        answers.take(node.now.mono, &outputs, answer);
+    }
+    let begun = node.now.mono;
+    while node.head() != Some(900) {
+        let next = answers.0.first_key_value().map(|((at, _), _)| *at);
+        let deadline = node.core.poll_timeout().map(|(at, _)| at);
+        let at = next.into_iter().chain(deadline).min().unwrap();
+        let outputs = node.wait(at.since(node.now.mono));
+        answers.take(node.now.mono, &outputs, answer);
+        while let Some(entry) = answers.0.first_entry().filter(|entry| entry.key().0 <= node.now.mono) {
+            let ((_, request), body) = entry.remove_entry();
+            let outputs = node.input(Input::ResponseReceived { request, body });
+            answers.take(node.now.mono, &outputs, answer);
+        }
+        assert!(node.now.mono.since(begun) < Duration::from_secs(90), "at {:?} after {:?}", node.head(), node.now.mono.since(begun));
+    }
+    println!("caught up after {:?}", node.now.mono.since(begun));
+}
