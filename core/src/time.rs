@@ -89,8 +89,8 @@ pub enum Timer {
     Hold(HeldId),
     /// A txlist that an accepted commitment names is still missing (P5.6).
     TxListMissing(B256),
-    /// An orphan txlist has waited long enough for its commitment (T5).
-    Orphan(B256),
+    /// A txlist of our own has waited long enough for its commitment (P5.7).
+    OwnTxList(B256),
     /// A message of ours that nobody could take is given up (P5.8).
     Unsent(CommandId),
     /// Ask peers for their heads (again) (P6.9).
@@ -125,6 +125,8 @@ pub enum Timer {
     Ungreeted(PeerId),
     /// A request of another's has waited for its answer for long enough, or there may be room for it now (P6.6).
     Serve,
+    /// A txlist that waits to be named must get its verdict now, or has waited long enough (T5).
+    Orphan(HeldId),
 }
 
 /// The one table of deadlines. It is written down by timer; the order of the times follows.
