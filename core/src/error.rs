@@ -225,6 +225,9 @@ pub enum Refusal {
     /// P6.6: as much is being answered already as may be, whoever asked.
     #[error("too many requests are being answered")]
     Crowded,
+    /// T5: no accepted commitment had named it when its verdict was due.
+    #[error("no accepted commitment names the txlist")]
+    Unnamed,
 }
 
 /// What follows from a refusal.
@@ -269,6 +272,7 @@ impl Refusal {
             Self::EmptyTxList => ("T1", Ignore, "empty_txlist"),
             Self::OverQuota => ("T3", Ignore, "over_quota"),
             Self::WrongHash => ("T4", Reject, "wrong_hash"),
+            Self::Unnamed => ("T5", Ignore, "unnamed"),
             Self::NotAsked => ("P6.4", Reject, "not_asked"),
             Self::BrokenPage => ("P6.4", Reject, "broken_page"),
             Self::BadFrame => ("P3.4", Reject, "bad_frame"),
@@ -324,6 +328,7 @@ mod tests {
             (Refusal::EmptyTxList, "T1", Ignore),
             (Refusal::OverQuota, "T3", Ignore),
             (Refusal::WrongHash, "T4", Reject),
+            (Refusal::Unnamed, "T5", Ignore),
             (Refusal::NotAsked, "P6.4", Reject),
             (Refusal::BrokenPage, "P6.4", Reject),
             (Refusal::BadFrame, "P3.4", Reject),

@@ -262,7 +262,8 @@ impl Core {
                 Timer::Verdict(id) => self.verdict_due(id),
                 Timer::Hold(id) => self.hold_over(id),
                 Timer::TxListMissing(hash) => self.fetch_due(&hash),
-                Timer::Orphan(hash) => self.txlists.orphan_over(&hash),
+                Timer::OwnTxList(hash) => self.txlists.own_over(&hash),
+                Timer::Orphan(id) => self.txlists.orphan_due(&mut self.cx, id),
                 Timer::Unsent(command) => self.outbox.unsent_over(&mut self.cx, command),
                 Timer::Inquiry => self.end_inquiry(),
                 Timer::Unheard => self.outbox.send_waiting(&mut self.cx, None),
@@ -318,6 +319,7 @@ impl Core {
     }
 
     fn end(&mut self) {
+        self.refuse_orphans();
         self.publish_again();
         self.dispatch_if_due();
         self.cx.end();

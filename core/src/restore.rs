@@ -48,8 +48,8 @@ impl Core {
         }
         let next_ready = |core: &Self| core.chain.next_ready();
         for accepted in self.chain.restore(commitments.into_values().collect(), tip) {
-            let (from, is_executed) = (next_ready(self), accepted.block_number >= next_ready(self));
-            self.txlists.add_reference(&mut self.cx, &accepted, None, is_executed, from);
+            let is_executed = accepted.block_number >= next_ready(self);
+            self.txlists.add_reference(&mut self.cx, &accepted, None, is_executed);
         }
         for (hash, txlist) in txlists {
             let from = next_ready(self);

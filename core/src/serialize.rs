@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Accepted {
 }
 
 /// Labels of refusals, for what counts by them. A test sees to it that none is missing.
-const LABELS: [&str; 39] = [
+const LABELS: [&str; 40] = [
     "malformed",
     "wrong_slasher",
     "no_txlist_hash",
@@ -89,6 +89,7 @@ const LABELS: [&str; 39] = [
     "empty_txlist",
     "over_quota",
     "wrong_hash",
+    "unnamed",
     "not_asked",
     "broken_page",
     "bad_frame",

@@ -25,10 +25,11 @@ use crate::origin::Origin;
 use crate::output::{Action, Event, Outcome};
 use crate::peer::conduct::Conduct;
 use crate::peer::ledger::Cause;
+use crate::peer::subnet::Cidr;
 use crate::record::Record;
 use crate::sync::MAX_PAGE_ITEMS_JUDGED;
 use crate::sync::heads::PeerCount;
-use crate::txlists::{Heights, TxListConclusion, TxListRuling};
+use crate::txlists::{Heights, RefusedOrphan, TxListConclusion, TxListRuling};
 use crate::validate::v1::commitment;
 use crate::verdict::Verdict;
 use crate::wire::topics::{Protocol, Topic};
@@ -44,13 +45,20 @@ impl Core {
                 self.receive_commitment(origin, signed)
             }),
             Topic::TxLists => {
-                let (mono, peers) = (self.cx.now.mono, &mut self.peers);
-                self.txlists.arrived(&mut self.cx, (peer, message), data, |len| peers.admit_txlist_bytes(mono, peer, len))
+                let (mono, neighbourhood, peers) = (self.cx.now.mono, self.neighbourhood_of(&peer), &mut self.peers);
+                let admit = |len| peers.admit_unnamed(mono, peer, len);
+                self.txlists.arrived(&mut self.cx, (peer, message, neighbourhood), data, admit)
             }
         };
         if let Err(refusal) = received {
             self.refuse_gossip((peer, Some(message)), topic, refusal);
         }
+    }
+
+    /// Where a peer is: its neighbourhood (P8.3), or its address alone where that is exempt.
+    fn neighbourhood_of(&self, peer: &PeerId) -> Option<Cidr> {
+        let address = self.peers.address_of(peer)?;
+        Some(self.gater.neighbourhood(address).unwrap_or(Cidr::around(address, u8::MAX)))
     }
 
     /// A commitment that is well formed (C1–C3). `Ok` means that its ruling comes later.
@@ -152,7 +160,7 @@ impl Core {
         for fallen in fell_off {
             self.txlists.remove_reference(&mut self.cx, fallen);
         }
-        self.txlists.add_reference(&mut self.cx, new, origin.peer(), is_executed, self.chain.next_ready());
+        self.txlists.add_reference(&mut self.cx, new, origin.peer(), is_executed);
     }
 
     /// C10, and the handoff that an EOP without a txlist is (P5.3).
@@ -198,10 +206,20 @@ impl Core {
         }
     }
 
+    /// T5: tells gossip of the txlists that waited and were refused unhashed in this step.
+    pub(crate) fn refuse_orphans(&mut self) {
+        for RefusedOrphan { peer, message, refusal } in self.txlists.take_refused() {
+            self.refuse_gossip((peer, Some(message)), Topic::TxLists, refusal);
+        }
+    }
+
     /// What follows from what was found of a txlist.
     fn settle_txlist(&mut self, ruling: TxListRuling) {
-        let TxListRuling { origin, hash, txlist, conclusion, message: own } = ruling;
+        let TxListRuling { origin, hash, txlist, conclusion, message: own, unnamed_since } = ruling;
         let len_bytes = txlist.len();
+        if let (Some(peer), Some(since), TxListConclusion::Stored) = (origin.peer(), unnamed_since, conclusion) {
+            self.peers.refund_unnamed(self.cx.now.mono, peer, len_bytes, since); // T3
+        }
         // P6.4: an answer with the right hash is paid for, whether there was room for it or not.
         if let (Origin::Response { peer, request, .. }, TxListConclusion::Stored | TxListConclusion::NotStored) = (origin, conclusion) {
             self.charge(self.cx.now, peer, "P6.4", Conduct::ResponseOk, Cause::Request(request));
@@ -216,7 +234,11 @@ impl Core {
         };
         match (origin, refusal) {
             (Origin::Gossip { peer, message: Some(message) }, None) => self.accept_gossip(peer, message, "T5"),
-            (Origin::Gossip { peer, message }, Some(refusal)) => self.refuse_gossip((peer, message), Topic::TxLists, refusal),
+            (Origin::Gossip { peer, message: Some(message) }, Some(refusal)) => {
+                self.refuse_gossip((peer, Some(message)), Topic::TxLists, refusal);
+            }
+            // T5: its verdict was *ignore*, which takes nothing from anybody.
+            (Origin::Gossip { peer, message: None }, Some(refusal)) => self.note_refusal(peer, Some(Topic::TxLists), refusal),
             (Origin::Response { peer, command: Some(command), .. }, None) => {
                 self.cx.finish(command, Outcome::TxList { peer, txlist: Some(txlist) });
             }

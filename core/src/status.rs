@@ -42,7 +42,7 @@ pub struct Status {
     pub commitments: usize,
     /// Commitments that wait for a parent or the schedule.
     pub held: usize,
-    /// Bytes of txlists kept.
+    /// Bytes of txlists kept, of those that wait for a commitment to name them too (T5).
     pub txlist_bytes: usize,
     /// Txlists that accepted commitments name and that are not here.
     pub missing_txlists: usize,
@@ -92,7 +92,7 @@ impl Core {
             syncing: self.catch_up.is_running(),
             commitments: self.chain.len(),
             held: self.chain.held_count(),
-            txlist_bytes: self.txlists.stored_bytes(),
+            txlist_bytes: self.txlists.kept_bytes(),
             missing_txlists: self.txlists.missing(),
             requests: self.requests.in_flight(),
             jobs: self.chain.verifying_count() + self.txlists.hashing() + self.user_pages.jobs(),

@@ -89,8 +89,8 @@ pub enum Timer {
     Hold(HeldId),
     /// A txlist that an accepted commitment names is still missing (P5.6).
     TxListMissing(B256),
-    /// An orphan txlist has waited long enough for its commitment (T5).
-    Orphan(B256),
+    /// A txlist of our own has waited long enough for its commitment (P5.7).
+    OwnTxList(B256),
     /// A message of ours that nobody could take is given up (P5.8).
     Unsent(CommandId),
     /// Ask peers for their heads (again) (P6.9).
@@ -129,6 +129,8 @@ pub enum Timer {
     WindowBegins(HeldId),
     /// The page that a catch-up waits for is slow: a second peer is asked for it (P6.9).
     PageOverdue,
+    /// A txlist that waits to be named must get its verdict now, or has waited long enough (T5).
+    Orphan(HeldId),
 }
 
 /// The one table of deadlines. It is written down by timer; the order of the times follows.

@@ -104,6 +104,14 @@ fn candidates(node: &mut Node) {
     }
 }
 
+fn small_orphans(node: &mut Node) {
+    for number in 0..1_000_u16 {
+        let txlist = Bytes::from(number.to_be_bytes().to_vec());
+        let data = RawTxList { hash: keccak256(&txlist), txlist }.encode();
+        node.input(gossip_of(peer_of(5, number / 8), Topic::TxLists, data));
+    }
+}
+
 /// Cuts a frame into pieces, as the codec reads it from a line.
 fn framed(body: &[u8]) -> Bytes {
     let mut decoder = FrameDecoder::new(u32::MAX);
@@ -180,6 +188,7 @@ fn p10_3_the_heap_holds_no_more_than_is_counted() {
         ("4096 remembered peers, 64 changes each", plain(), Box::new(remembered_peers)),
         ("1024 connected peers, 16 connections each", many(), Box::new(connected_peers)),
         ("1024 candidates with four addresses", found(), Box::new(candidates)),
+        ("1000 orphan txlists of two bytes", plain(), Box::new(small_orphans)),
         ("40 fetched txlists of 1 MiB less 36 bytes", plain(), Box::new(fetched((1 << 20) - 36, 40))),
         ("40 fetched txlists of 1 MiB less 35 bytes", plain(), Box::new(fetched((1 << 20) - 35, 40))),
         ("40 fetched txlists of 2 MiB", plain(), Box::new(fetched(2 << 20, 40))),

@@ -3,12 +3,12 @@
 //! Three kinds of messages that no honest node could ever forward, so each must be rejected on sight and charged to who sent it. No two are
 //! alike, or gossip's duplicate cache would keep them from being judged.
 
-use preconf_core::{B256, Bytes, COMMITMENT_BYTES, RawTxList, SecretKey, SignedCommitment, Topic, keccak256};
+use preconf_core::{B256, Bytes, COMMITMENT_BYTES, RawTxList, SecretKey, SignedCommitment, TXLIST_HEADER_BYTES, Topic, keccak256};
 use preconf_writer::Writer;
 
 use super::plan::{Plan, digest, noise};
 
-/// Bytes of a hostile txlist. Ours: enough to be hashed, too little to be held back by a byte quota (T3).
+/// Bytes of a hostile txlist. Ours: as a block may have.
 const TXLIST_BYTES: usize = 1 << 10;
 
 /// A kind of hostile message.
@@ -18,19 +18,19 @@ pub(crate) enum Kind {
     Malformed,
     /// A commitment that the elected preconfer did not sign (C7).
     WronglySigned,
-    /// A txlist whose hash is another one (T4).
-    WrongHash,
+    /// Not the container that its topic carries (T1). Another hash than it claims is a fault only once a commitment names that hash (T4).
+    BrokenTxList,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Malformed, Self::WronglySigned, Self::WrongHash];
+    pub(crate) const ALL: [Self; 3] = [Self::Malformed, Self::WronglySigned, Self::BrokenTxList];
 
     /// Where it is sent.
     pub(crate) fn topic(self) -> Topic {
         match self {
             Self::Malformed | Self::WronglySigned => Topic::Commitments,
-            Self::WrongHash => Topic::TxLists,
+            Self::BrokenTxList => Topic::TxLists,
         }
     }
 }
@@ -55,9 +55,11 @@ impl Malice {
         match kind {
             Kind::Malformed => self.malformed(),
             Kind::WronglySigned => Bytes::copy_from_slice(self.wrongly_signed().as_bytes()),
-            Kind::WrongHash => {
+            Kind::BrokenTxList => {
                 let txlist = noise(self.nonce("txlist"), TXLIST_BYTES);
-                RawTxList { hash: self.nonce("claimed"), txlist }.encode()
+                let mut bytes = RawTxList { hash: self.nonce("claimed"), txlist }.encode().to_vec();
+                bytes[TXLIST_HEADER_BYTES - 1] ^= 1; // the offset that every list has
+                bytes.into()
             }
         }
     }
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn no_message_is_one_that_an_honest_node_could_send() {
-        // C1, C7, T4
+        // C1, C7, T1
         let mut malice = malice();
         for _ in 0..12 {
             assert!(SignedCommitment::decode(&malice.make(Kind::Malformed)).is_err());
@@ -114,8 +116,7 @@ mod tests {
             let windows = malice.plan.windows();
             let window = windows.iter().find(|w| signed.preconf().submission_window_end == U256::from(w.end)).expect("a window");
             assert_ne!(recover(&signed, malice.plan.domain()), Some(window.preconfer));
-            let txlist = RawTxList::decode(&malice.make(Kind::WrongHash), MAX_TXLIST_BYTES).expect("well formed");
-            assert_ne!(keccak256(&txlist.txlist), txlist.hash);
+            assert!(RawTxList::decode(&malice.make(Kind::BrokenTxList), MAX_TXLIST_BYTES).is_err());
         }
     }
 

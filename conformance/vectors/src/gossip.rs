@@ -4,8 +4,9 @@
 //! message fits if any do, so that what is left is the message.
 
 use preconf_core::{
-    Action, Address, Bytes, ChainId, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Input, Now, Output, PeerId, Preconfirmation,
-    SignedCommitment, SyncTip, Time, Topic, UnixTime, Update, Verdict as Told, Window, message_id, recover_any,
+    Action, Address, B256, Bytes, ChainId, Config, ConnectionId, Core, DEFAULT_DOMAIN, Direction, Input, Now, Output, PeerId,
+    PreconfCommitment, Preconfirmation, SecretKey, SignedCommitment, SyncTip, Time, Topic, U256, UnixTime, Update, Verdict as Told, Window,
+    address_of, message_id, recover_any, sign,
 };
 
 use super::report::{Problem, same};
@@ -13,10 +14,27 @@ use super::verdict::{self, Verdict};
 
 const CHAIN: ChainId = ChainId(167_000);
 
-/// Gossips a txlist message to a node, and compares what it says with the vector's verdict (T1, T4, T5).
+/// Gossips a txlist message to a node, and compares what it says with the vector's verdict (T1, T4, T5). What a vector calls good or bad by its
+/// hash is that once a commitment names the hash, so one does.
 pub(super) fn check_txlist(data: &Bytes, expected: Verdict) -> Result<(), Problem> {
     let now = Now { mono: Time::ZERO, unix: UnixTime::from_secs(1_700_000_000) };
-    same("verdict of a node", &Some(told(expected)), &gossip(&mut node(now), now, Topic::TxLists, data))
+    let mut node = node(now);
+    if let Some(hash) = data.get(..32).map(B256::from_slice).filter(|hash| !hash.is_zero()) {
+        let key = SecretKey::from_secret_bytes([1; 32]).expect("a repeated byte other than 0 is a secret");
+        let window = Window { start: now.unix.secs() - 1, end: now.unix.secs(), preconfer: address_of(&key), settled_at: Some(0) };
+        let preconf = Preconfirmation {
+            block_number: U256::from(1),
+            timestamp: U256::from(window.end),
+            raw_tx_list_hash: hash,
+            submission_window_end: U256::from(window.end),
+            ..Preconfirmation::default()
+        };
+        let signed = sign(PreconfCommitment { preconf, ..PreconfCommitment::default() }, &key, DEFAULT_DOMAIN);
+        node.handle_update(now, Update::Schedule(vec![window])).map_err(|_| Problem::Contradiction("a window that is none"))?;
+        let named = gossip(&mut node, now, Topic::Commitments, &Bytes::copy_from_slice(signed.as_bytes()));
+        same("verdict on what names it", &Some(Told::Accept), &named)?;
+    }
+    same("verdict of a node", &Some(told(expected)), &gossip(&mut node, now, Topic::TxLists, data))
 }
 
 /// The same for a commitment (C1–C10). One that is refused neither for its bytes nor for C3 must fit a window: where none could hold it, a

@@ -17,7 +17,7 @@ use crate::peer::address::static_peer;
 use crate::peer::conduct::ScoreRules;
 use crate::peer::connections::ConnectionLimits;
 use crate::peer::gater::{GaterConfig, MAX_GATER_ENTRIES};
-use crate::peer::limit::{ByteLimit, RateLimit};
+use crate::peer::limit::{ByteLimit, MIN_UNNAMED_BYTES, RateLimit};
 use crate::validate::v1::parent::ParentRules;
 use crate::wire::topics::ChainId;
 use crate::wire::v1::{MAX_GOSSIP_BYTES, MAX_TXLIST_BYTES, PreconfHead, SIGNED_COMMITMENT_BYTES, TXLIST_HEADER_BYTES};
@@ -91,13 +91,14 @@ pub struct Config {
     pub max_evidence: usize,
     /// Txlists kept for accepted commitments, in bytes. Default 256 MiB (P10.1).
     pub max_txlist_bytes: usize,
-    /// Txlists kept that no accepted commitment names, in bytes. Default 32 MiB (T5).
+    /// Txlists that wait for a commitment to name them, in bytes; each takes 1/1024 of it at least. Default 32 MiB (T5).
     pub max_orphan_bytes: usize,
     /// The same of one peer. Default 8 MiB (T5).
     pub max_orphan_bytes_per_peer: usize,
-    /// How long an orphan txlist is kept. Default 60 s (T5).
+    /// How long a txlist is kept that waits for a commitment to name it. Default 60 s (T5). Its verdict comes after `verdict_timeout`.
     pub orphan_for: Duration,
-    /// Txlist bytes that a peer may gossip before they are not even hashed. Default 8 MiB per 10 s (T3).
+    /// Bytes of txlists that a peer may gossip while no accepted commitment names them; each counts as 4 KiB at least. Default 8 MiB per 10 s
+    /// (T3).
     pub txlist_quota: ByteLimit,
     /// How long a txlist may be missing before it is requested. Default 400 ms (P5.6).
     pub txlist_grace: Duration,
@@ -266,7 +267,7 @@ impl Config {
             || asked.to_string(),
             "at most max_served_per_peer, which others are taken to have too",
         )?;
-        self.txlist_quota.check("txlist_quota", self.txlist_cap)?;
+        self.txlist_quota.check("txlist_quota", self.txlist_cap.max(MIN_UNNAMED_BYTES))?;
         count("max_served_per_peer", self.max_served_per_peer, 64, "1 to 64")?;
         count("max_served_per_neighbourhood", self.max_served_per_neighbourhood, 1024, "1 to 1024")?;
         count("max_served", self.max_served, 1024, "1 to 1024")?;

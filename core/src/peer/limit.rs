@@ -16,6 +16,8 @@ use crate::time::Time;
 
 /// Highest limit that can be configured. Ours: far above any use, and it bounds what an [`OutboundLimiter`](super::outbound_limiter::OutboundLimiter) remembers.
 pub const MAX_LIMIT: u32 = 1024;
+/// What a txlist that nothing names takes off its peer's quota at least, in bytes. Source: T3.
+pub(crate) const MIN_UNNAMED_BYTES: usize = 4 << 10;
 /// Longest window that can be configured. Ours: no limit of this protocol thinks in days.
 const MAX_WINDOW: Duration = Duration::from_secs(86_400);
 
@@ -236,6 +238,13 @@ impl ByteBudget {
         room
     }
 
+    /// Gives back what was admitted at a time, if the window of then still runs.
+    pub fn refund(&mut self, since: Time, bytes: usize) {
+        if self.start.is_some_and(|start| start <= since) {
+            self.spent = self.spent.saturating_sub(bytes);
+        }
+    }
+
     /// How many bytes there is room for now.
     pub fn room(&self, now: Time) -> usize {
         if self.runs(now) { self.rule.bytes.saturating_sub(self.spent) } else { self.rule.bytes }
@@ -372,6 +381,18 @@ mod tests {
         assert!(budget.is_fresh(ms(10_003)));
         assert!(budget.admit(ms(10_003), 8 << 20));
         assert!(!budget.admit(ms(1), 1), "a time that goes back brings no room");
+    }
+
+    #[test]
+    fn t3_what_is_given_back_is_room_again_in_the_window_that_it_was_taken_from() {
+        let mut budget = ByteBudget::new(ByteLimit { bytes: 8 << 20, window: Duration::from_secs(10) });
+        budget.refund(ms(0), 1);
+        assert!(budget.admit(ms(3), 8 << 20));
+        budget.refund(ms(3), 2 << 20);
+        assert_eq!(budget.room(ms(4)), 2 << 20);
+        assert!(budget.admit(ms(20_000), 8 << 20));
+        budget.refund(ms(3), 6 << 20);
+        assert_eq!(budget.room(ms(20_001)), 0, "it was taken from a window that is over");
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::id::{ConnectionId, PeerId, RequestId};
 use crate::input::{Direction, SupportedProtocols};
 use crate::peer::connections::{MAX_CONNECTED, MAX_CONNECTIONS_PER_PEER};
-use crate::peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, RateLimit};
+use crate::peer::limit::{ByteBudget, ByteLimit, LimitKind, Limiter, MIN_UNNAMED_BYTES, RateLimit};
 use crate::peer::outbound_limiter::OutboundLimiter;
 use crate::peer::remembered::Remembered;
 use crate::peer::subnet::Cidr;
@@ -83,8 +83,8 @@ pub(super) struct Allowances {
     response_bytes: ByteBudget,
     /// What we may ask of it, by protocol (P6.7).
     pub(super) outbound_limiters: [OutboundLimiter; 3],
-    /// Bytes of txlists that it may gossip (T3).
-    txlist_bytes: ByteBudget,
+    /// Bytes of txlists that it may gossip while no commitment names them (T3).
+    unnamed_bytes: ByteBudget,
 }
 
 /// The time over which requests over the limit are counted before they are a fault. Source: P6.6.
@@ -111,7 +111,7 @@ impl Limits {
             limiters: std::array::from_fn(|_| Limiter::new(self.requests)),
             response_bytes: ByteBudget::new(self.responses),
             outbound_limiters: std::array::from_fn(|_| OutboundLimiter::new(&self.requests)),
-            txlist_bytes: ByteBudget::new(self.txlists),
+            unnamed_bytes: ByteBudget::new(self.txlists),
         }
     }
 }
@@ -291,9 +291,14 @@ impl Peers {
         self.connected.values().any(|peer| peer.is_on(topic))
     }
 
-    /// T3: counts gossiped txlist bytes; says whether the peer is within its quota.
-    pub(crate) fn admit_txlist_bytes(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
-        self.allowances(now, peer).txlist_bytes.admit(now, len)
+    /// T3: takes a gossiped txlist that nothing names off the peer's quota; says whether it was within.
+    pub(crate) fn admit_unnamed(&mut self, now: Time, peer: PeerId, len: usize) -> bool {
+        self.allowances(now, peer).unnamed_bytes.admit(now, len.max(MIN_UNNAMED_BYTES))
+    }
+
+    /// T3: one that came then has been named, so it was no stranger's.
+    pub(crate) fn refund_unnamed(&mut self, now: Time, peer: PeerId, len: usize, since: Time) {
+        self.allowances(now, peer).unnamed_bytes.refund(since, len.max(MIN_UNNAMED_BYTES));
     }
 
     /// P6.6, P7.10: is this request over the limit a fault? A wire that stalls and then bursts is no malice, nor is a restart that cannot know

@@ -68,7 +68,7 @@ pub(crate) struct OwnBlock {
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Outbox {
-    /// A command has one message, or two: the commitment is tried before its txlist (T5).
+    /// A command has one message, or two: the txlist waits until its commitment is out, or others could take it for a stranger's (T5).
     outgoing: BTreeMap<(CommandId, Topic), Outgoing>,
     by_publish: BTreeMap<PublishId, (CommandId, Topic)>,
     /// Blocks that are published whole, from the command to their commitment's acceptance.
@@ -182,6 +182,9 @@ impl Outbox {
     }
 
     fn try_to_send(&mut self, cx: &mut Cx, key: (CommandId, Topic)) {
+        if key.1 == Topic::TxLists && self.outgoing.get(&(key.0, Topic::Commitments)).is_some_and(|commitment| !commitment.is_sent) {
+            return; // T5
+        }
         let Some(outgoing) = self.outgoing.get_mut(&key).filter(|outgoing| outgoing.waits()) else { return };
         let publish = cx.mint.publishes.next(PublishId);
         outgoing.publish = Some(publish);
@@ -204,6 +207,7 @@ impl Outbox {
         match outcome {
             PublishOutcome::Sent | PublishOutcome::Duplicate => {
                 outgoing.is_sent = true;
+                self.try_to_send(cx, (command, Topic::TxLists));
                 self.end_if_all_is_sent(cx, command);
             }
             PublishOutcome::NoPeers => {

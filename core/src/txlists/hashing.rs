@@ -28,8 +28,6 @@ pub(crate) struct Unhashed {
     pub(crate) hash: B256,
     pub(crate) txlist: Bytes,
     pub(crate) origin: Origin,
-    /// Was room among the orphans set aside for it?
-    pub(crate) is_reserved: bool,
 }
 
 /// The txlists whose hashes are being computed.

@@ -1,18 +1,23 @@
-//! What becomes of a txlist (T1–T5), and which are missing (P5.6)?
+//! What becomes of a txlist (T1–T6), and which are missing (P5.6)?
 //!
 //! ```text
-//! arrived (T1-T3, T5) --> Hashing --hash_found (T4)--> stored, as an orphan or by right of a commitment | refused
-//! add_reference --not here--> Fetches --next_wanted--> the machine asks a peer --> answered --> Hashing
+//! arrived (T1-T3) --named--> Hashing --hash_found (T4)--> stored by right of a commitment | refused
+//!        \--not named (T5)--> Orphans --named--^
+//!                                 \--verdict_timeout--> ignored --orphan_for--> gone
+//! add_reference --not here--> Fetches --next_wanted--> the machine asks a peer --answered--> Hashing
 //! ```
 //!
-//! [`TxLists`] owns the lists by hash and who refers to them (`store`), those that are being hashed (`hashing`), and the search for those
-//! that are missing (`fetches`). It knows nothing of the chain, of peers' conduct, or of requests: the machine tells it which commitments
-//! came and went and how far the chain is, asks for it what [`TxLists::next_wanted`] names, and settles each [`TxListRuling`].
+//! [`TxLists`] owns the lists by hash and who refers to them (`store`), those that wait to be named (`orphans`), those that are being hashed
+//! (`hashing`), and the search for those that are missing (`fetches`). It knows nothing of the chain, of peers' conduct, or of requests: the
+//! machine tells it which commitments came and went and how far the chain is, asks for it what [`TxLists::next_wanted`] names, and settles
+//! each [`TxListRuling`] and what [`TxLists::take_refused`] gives.
 //!
-//! Invariant: a list that a kept commitment of the canonical chain refers to, that is not ready yet, is stored, or there is a fetch for it.
+//! Invariants: a list that a kept commitment of the canonical chain refers to, that is not ready yet, is stored, or there is a fetch for it.
+//! An orphan has its timer, or its hash is named and one of its candidates is being hashed.
 
 pub(crate) mod fetches;
 pub(crate) mod hashing;
+pub(crate) mod orphans;
 pub(crate) mod store;
 
 #[cfg(test)]
@@ -28,13 +33,15 @@ use crate::config::Config;
 use crate::cost::entry;
 use crate::cx::Cx;
 use crate::error::Refusal;
-use crate::id::{CommandId, JobId, MessageId, PeerId};
+use crate::id::{CommandId, HeldId, JobId, MessageId, PeerId};
 use crate::job::Work;
 use crate::origin::Origin;
+use crate::peer::subnet::Cidr;
 use crate::request::wanted::Wanted;
-use crate::time::Timer;
+use crate::time::{Time, Timer};
 use crate::txlists::fetches::Fetches;
 use crate::txlists::hashing::{Hashing, MAX_HASHING_BYTES, MAX_HASHING_PER_PEER, Unhashed};
+use crate::txlists::orphans::{Orphan, Orphans};
 use crate::txlists::store::TxListStore;
 use crate::validate::v1::txlist;
 use crate::wire::v1::{RawTxList, TXLIST_HEADER_BYTES};
@@ -71,6 +78,16 @@ pub(crate) struct TxListRuling {
     pub(crate) conclusion: TxListConclusion,
     /// The message to publish, where it is our own.
     pub(crate) message: Option<Bytes>,
+    /// When it came, if nothing named it then: it was taken off its peer's quota (T3).
+    pub(crate) unnamed_since: Option<Time>,
+}
+
+/// A gossiped list that is refused without having been hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RefusedOrphan {
+    pub(crate) peer: PeerId,
+    pub(crate) message: MessageId,
+    pub(crate) refusal: Refusal,
 }
 
 /// The txlists of a node: here, being hashed, or missing.
@@ -78,6 +95,10 @@ pub(crate) struct TxListRuling {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct TxLists {
     store: TxListStore,
+    orphans: Orphans,
+    /// Of the orphans: those whose verdict is given in this step.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    refused: Vec<RefusedOrphan>,
     hashing: Hashing,
     fetches: Fetches,
     /// Our own txlists whose commitments may still come, and the number under which each is kept until then.
@@ -99,19 +120,21 @@ impl TxLists {
 
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            store: TxListStore::new(config.max_txlist_bytes, config.max_orphan_bytes, config.max_orphan_bytes_per_peer),
+            store: TxListStore::new(config.max_txlist_bytes),
+            orphans: Orphans::new(config),
+            refused: Vec::new(),
             hashing: Hashing::default(),
             fetches: Fetches::default(),
             pinned: BTreeMap::new(),
         }
     }
 
-    /// T1–T3 and T5 of a gossiped txlist, before any byte is hashed. `admit` takes its length off the peer's quota and says whether it was
-    /// within. `Ok` means that the verdict comes later.
+    /// T1–T3 and T5 of a gossiped txlist, before any byte is hashed. `admit` takes the length of one that nothing names off the peer's quota
+    /// and says whether it was within. `Ok` means that the verdict comes later.
     pub(crate) fn arrived(
         &mut self,
         cx: &mut Cx,
-        (peer, message): (PeerId, MessageId),
+        (peer, message, neighbourhood): (PeerId, MessageId, Option<Cidr>),
         data: &Bytes,
         admit: impl FnOnce(usize) -> bool,
     ) -> Result<(), Refusal> {
@@ -119,27 +142,86 @@ impl TxLists {
         if self.store.has(&hash) {
             return Err(Refusal::Duplicate); // T2
         }
-        let (is_referenced, is_within_quota) = (self.store.is_referenced(&hash), admit(txlist.len()));
-        if !is_referenced && !is_within_quota {
+        if self.store.is_referenced(&hash) {
+            self.hashing.check_room(&peer, txlist.len())?;
+            self.hash(cx, Unhashed { hash, txlist, origin: Origin::Gossip { peer, message: Some(message) } });
+            return Ok(());
+        }
+        if !admit(txlist.len()) {
             return Err(Refusal::OverQuota); // T3
         }
-        self.hashing.check_room(&peer, txlist.len())?;
-        if !is_referenced {
-            self.store.reserve_orphan(peer, txlist.len())?; // T5
+        let id = cx.mint.held.next(HeldId);
+        cx.timers.set(Timer::Orphan(id), cx.now.mono.after(cx.config.verdict_timeout)); // T5
+        let orphan = Orphan::new(hash, txlist, (peer, message), cx.now.mono);
+        let mut is_here = true;
+        for (loser, orphan) in self.orphans.insert(id, orphan, neighbourhood) {
+            cx.timers.cancel(Timer::Orphan(loser));
+            if loser == id {
+                is_here = false;
+            } else {
+                let was_hashing = orphan.is_hashing().then_some(orphan.hash);
+                self.refuse_orphan(orphan, Refusal::NoRoom);
+                was_hashing.inspect(|hash| self.hash_next(cx, hash));
+            }
         }
-        let origin = Origin::Gossip { peer, message: Some(message) };
-        self.hash(cx, Unhashed { hash, txlist, origin, is_reserved: !is_referenced });
-        Ok(())
+        if is_here { Ok(()) } else { Err(Refusal::NoRoom) }
+    }
+
+    /// T5: an orphan has had its time for a verdict, or to be kept.
+    pub(crate) fn orphan_due(&mut self, cx: &mut Cx, id: HeldId) {
+        let Some(orphan) = self.orphans.get(id) else { return };
+        let (peer, until) = (orphan.peer, orphan.arrived.after(cx.config.orphan_for));
+        if let Some(message) = self.orphans.take_message(id) {
+            self.refused.push(RefusedOrphan { peer, message, refusal: Refusal::Unnamed });
+        }
+        if until > cx.now.mono {
+            cx.timers.set(Timer::Orphan(id), until);
+        } else {
+            self.orphans.remove(id);
+        }
+    }
+
+    /// T4, T5: hashes the next candidate for a hash that is named; where it is not, or not any more, or where the list is here, nobody waits.
+    fn hash_next(&mut self, cx: &mut Cx, hash: &B256) {
+        let refusal = match (self.store.has(hash), self.store.is_referenced(hash)) {
+            (true, _) => Refusal::Duplicate, // T2
+            (false, false) => Refusal::Unnamed,
+            (false, true) => {
+                let candidates: Vec<_> = self.orphans.of_hash(hash).collect();
+                candidates.iter().for_each(|id| cx.timers.cancel(Timer::Orphan(*id)));
+                let next = candidates.first().filter(|_| !self.orphans.is_hashing(hash));
+                if let Some((id, txlist)) = next.and_then(|id| Some((*id, self.orphans.get(*id)?.txlist.clone()))) {
+                    self.orphans.start(id, cx.start(Work::Hash { txlist }));
+                }
+                return;
+            }
+        };
+        for id in self.orphans.of_hash(hash).collect::<Vec<_>>() {
+            cx.timers.cancel(Timer::Orphan(id));
+            if let Some(orphan) = self.orphans.remove(id) {
+                self.refuse_orphan(orphan, refusal);
+            }
+        }
+    }
+
+    fn refuse_orphan(&mut self, orphan: Orphan, refusal: Refusal) {
+        let Orphan { peer, message, .. } = orphan;
+        self.refused.extend(message.map(|message| RefusedOrphan { peer, message, refusal }));
+    }
+
+    /// The orphans that have been refused since this was asked last.
+    pub(crate) fn take_refused(&mut self) -> Vec<RefusedOrphan> {
+        std::mem::take(&mut self.refused)
     }
 
     /// A txlist that a peer answered with.
     pub(crate) fn answered(&mut self, cx: &mut Cx, origin: Origin, list: RawTxList) {
-        self.hash(cx, Unhashed { hash: list.hash, txlist: list.txlist, origin, is_reserved: false });
+        self.hash(cx, Unhashed { hash: list.hash, txlist: list.txlist, origin });
     }
 
     /// A txlist of our own, whose hash nobody has said yet (P5.7).
     pub(crate) fn hash_own(&mut self, cx: &mut Cx, command: CommandId, txlist: Bytes) {
-        self.hash(cx, Unhashed { hash: B256::ZERO, txlist, origin: Origin::Own { command, is_recorded: false }, is_reserved: false });
+        self.hash(cx, Unhashed { hash: B256::ZERO, txlist, origin: Origin::Own { command, is_recorded: false } });
     }
 
     fn hash(&mut self, cx: &mut Cx, unhashed: Unhashed) {
@@ -156,13 +238,18 @@ impl TxLists {
 
     /// A hash came back (T4). `None` for a job that is not ours.
     pub(crate) fn hash_found(&mut self, cx: &mut Cx, job: JobId, found: B256, heights: Heights) -> Option<TxListRuling> {
-        let Unhashed { hash, txlist, origin, is_reserved } = self.hashing.remove(job)?;
-        if let Some(peer) = origin.peer().filter(|_| is_reserved) {
-            self.store.release_orphan(peer, txlist.len());
-        }
+        let (Unhashed { hash, txlist, origin }, unnamed_since) = match self.orphans.finish(job) {
+            Some(Orphan { hash, txlist, peer, message, arrived, .. }) => {
+                (Unhashed { hash, txlist, origin: Origin::Gossip { peer, message } }, Some(arrived))
+            }
+            None => (self.hashing.remove(job)?, None),
+        };
         let (hash, txlist, message, stored) = match origin {
-            Origin::Gossip { peer, .. } => {
-                let stored = if found == hash { self.store_gossiped(cx, peer, hash, &txlist, heights) } else { Err(Refusal::WrongHash) }; // T4
+            Origin::Gossip { .. } => {
+                let stored = if found == hash { self.store_gossiped(cx, hash, &txlist, heights) } else { Err(Refusal::WrongHash) }; // T4
+                if unnamed_since.is_some() {
+                    self.hash_next(cx, &hash);
+                }
                 (hash, txlist, None, stored)
             }
             Origin::Response { command, .. } => {
@@ -185,27 +272,17 @@ impl TxLists {
                 (found, txlist, Some(message), stored)
             }
         };
-        Some(TxListRuling { origin, hash, txlist, conclusion: stored.unwrap_or_else(TxListConclusion::Refused), message })
+        Some(TxListRuling { origin, hash, txlist, conclusion: stored.unwrap_or_else(TxListConclusion::Refused), message, unnamed_since })
     }
 
-    fn store_gossiped(
-        &mut self,
-        cx: &mut Cx,
-        peer: PeerId,
-        hash: B256,
-        txlist: &Bytes,
-        heights: Heights,
-    ) -> Result<TxListConclusion, Refusal> {
+    fn store_gossiped(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, heights: Heights) -> Result<TxListConclusion, Refusal> {
         if self.store.has(&hash) {
             return Err(Refusal::Duplicate); // T2: it came another way meanwhile
         }
-        if self.store.is_referenced(&hash) {
-            return self.insert(cx, hash, txlist, heights.next_ready);
+        if !self.store.is_referenced(&hash) {
+            return Err(Refusal::Unnamed); // T5: what named it has fallen off meanwhile
         }
-        self.store.reserve_orphan(peer, txlist.len())?; // T5
-        self.store.insert_orphan(hash, txlist.clone(), peer);
-        cx.timers.set(Timer::Orphan(hash), cx.now.mono.after(cx.config.orphan_for));
-        Ok(TxListConclusion::Stored)
+        self.insert(cx, hash, txlist, heights.next_ready)
     }
 
     /// P5.7: our own is stored like any other. Where its commitment is still to come, it has the right of a referenced one until then, for as
@@ -218,10 +295,10 @@ impl TxLists {
             return self.insert(cx, hash, txlist, heights.next_ready);
         }
         let number = heights.head.saturating_add(1);
-        self.store.add_reference(hash, number, heights.next_ready);
+        self.store.add_reference(hash, number);
         self.insert(cx, hash, txlist, heights.next_ready).inspect_err(|_| self.store.remove_reference(&hash, number))?;
         self.pinned.insert(hash, number);
-        cx.timers.set(Timer::Orphan(hash), cx.now.mono.after(cx.config.orphan_for));
+        cx.timers.set(Timer::OwnTxList(hash), cx.now.mono.after(cx.config.orphan_for));
         Ok(TxListConclusion::Stored)
     }
 
@@ -229,38 +306,33 @@ impl TxLists {
     fn insert(&mut self, cx: &mut Cx, hash: B256, txlist: &Bytes, next_ready: u64) -> Result<TxListConclusion, Refusal> {
         let displaced = self.store.insert(hash, txlist.clone(), next_ready)?;
         self.fetches.end(cx, &hash);
-        self.want_displaced(cx, displaced);
+        for (number, displaced) in displaced {
+            self.want(cx, displaced, number, None); // it gave way to an earlier block's list, and is needed after it
+        }
+        self.hash_next(cx, &hash); // nobody waits for it any more
         Ok(TxListConclusion::Stored)
     }
 
-    /// What gave way to an earlier block's list is needed after it.
-    fn want_displaced(&mut self, cx: &mut Cx, displaced: Vec<(u64, B256)>) {
-        for (number, hash) in displaced {
-            self.want(cx, hash, number, None);
-        }
-    }
-
-    /// T5: an orphan's time is over; one of our own lives on if its commitment has come.
-    pub(crate) fn orphan_over(&mut self, hash: &B256) {
-        self.store.expire_orphan(hash);
+    /// One of our own has waited for its commitment for long enough; it lives on if that has come.
+    pub(crate) fn own_over(&mut self, hash: &B256) {
         if let Some(number) = self.pinned.remove(hash) {
             self.store.remove_reference(hash, number);
         }
     }
 
-    /// A commitment is kept now. The list that it refers to has a right to be here; it is looked for where the commitment is to be executed,
-    /// of who sent it first.
-    pub(crate) fn add_reference(&mut self, cx: &mut Cx, accepted: &Accepted, sender: Option<PeerId>, is_executed: bool, next_ready: u64) {
+    /// A commitment is kept now. The list that it refers to has a right to be here: what has waited for that is hashed (T5). It is looked for
+    /// where the commitment is to be executed, of who sent it first.
+    pub(crate) fn add_reference(&mut self, cx: &mut Cx, accepted: &Accepted, sender: Option<PeerId>, is_executed: bool) {
         let preconf = accepted.signed.preconf();
         if !preconf.has_txlist() {
             return;
         }
         let hash = preconf.raw_tx_list_hash;
-        let displaced = self.store.add_reference(hash, accepted.block_number, next_ready);
-        self.want_displaced(cx, displaced);
+        self.store.add_reference(hash, accepted.block_number);
         if is_executed {
             self.want(cx, hash, accepted.block_number, sender);
         }
+        self.hash_next(cx, &hash);
     }
 
     /// A commitment is kept no longer.
@@ -330,9 +402,9 @@ impl TxLists {
         self.store.has(hash)
     }
 
-    /// Bytes of those that are here.
-    pub(crate) fn stored_bytes(&self) -> usize {
-        self.store.bytes()
+    /// Bytes of those that are here, and of those that wait to be named.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.store.bytes() + self.orphans.bytes()
     }
 
     /// How many are missing.
@@ -347,7 +419,7 @@ impl TxLists {
 
     /// How many are being hashed.
     pub(crate) fn hashing(&self) -> usize {
-        self.hashing.len()
+        self.hashing.len() + self.orphans.hashing()
     }
 
     /// How many of those are answers to requests of ours: their peers' work is done, ours is not.
@@ -366,6 +438,6 @@ impl TxLists {
 
     /// The bytes that it holds, counted likewise.
     pub(crate) fn bytes(&self) -> usize {
-        self.store.bytes() + self.hashing.bytes() + self.hashing.len() * HASHING
+        self.kept_bytes() + self.hashing.bytes() + self.hashing.len() * HASHING
     }
 }

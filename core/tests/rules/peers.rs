@@ -142,8 +142,10 @@ fn p7_9_every_change_names_its_rule_and_cause_and_all_of_them_sum_to_the_score()
     sums(&node);
     node.wait(Duration::from_millis(10_100)); // a decay between two of them
     sums(&node);
+    let (signed, _) = Writer::new(1).block();
+    node.commitment(8, &signed);
     let list = Bytes::from_static(b"a list whose hash is another");
-    node.gossip(9, Topic::TxLists, RawTxList { hash: B256::ZERO, txlist: list }.encode());
+    node.gossip(9, Topic::TxLists, RawTxList { hash: signed.preconf().raw_tx_list_hash, txlist: list }.encode());
     sums(&node);
     let rules: Vec<_> = explain(&node).iter().map(|change| change.rule).collect();
     assert!(rules.contains(&"P7.3") && rules.last() == Some(&"T4"), "{rules:?}");

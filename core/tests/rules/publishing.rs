@@ -170,14 +170,34 @@ fn p5_9a_nothing_of_ours_leaves_before_its_record_is_on_disk() {
     assert_eq!(served.iter().find_map(answered), Some(CommitmentsPage::encode(std::iter::empty())));
 
     let outputs = node.input(Input::Persisted { id });
-    let topics: Vec<_> = published(&outputs).into_iter().map(|(_, topic, _)| topic).collect();
-    assert_eq!(topics, [Topic::Commitments, Topic::TxLists], "T5: our own commitment leaves before its list");
     assert_eq!(ready(&outputs), [1]);
-    let publishes: Vec<_> = published(&outputs).into_iter().map(|(id, ..)| id).collect();
-    assert!(outcomes(&node.input(Input::PublishFinished { publish: publishes[1], outcome: PublishOutcome::Sent })).is_empty());
-    let outputs = node.input(Input::PublishFinished { publish: publishes[0], outcome: PublishOutcome::Sent });
+    let commitment = published(&outputs)[0].0;
+    let list = published(&node.input(Input::PublishFinished { publish: commitment, outcome: PublishOutcome::Sent }))[0].0;
+    let outputs = node.input(Input::PublishFinished { publish: list, outcome: PublishOutcome::Sent });
     let name = message_id(CHAIN, Topic::Commitments, signed.as_bytes());
     assert_eq!(outcomes(&outputs), [(command, Outcome::Published(name))]);
+}
+
+#[test]
+fn t5_our_own_commitment_leaves_before_its_list_however_long_that_takes() {
+    let (mut node, mut writer) = (Node::connected_to(&[9]), Writer::new(1));
+    let (signed, txlist) = writer.block();
+    let (command, mut outputs) = node.command(Command::PublishBlock { commitment: Box::new(signed), txlist }).unwrap();
+    for outcome in [PublishOutcome::NoPeers, PublishOutcome::Busy, PublishOutcome::Busy] {
+        let (publish, topic, _) = published(&outputs)[0].clone();
+        assert_eq!((published(&outputs).len(), topic), (1, Topic::Commitments));
+        assert!(published(&node.input(Input::PublishFinished { publish, outcome })).is_empty());
+        outputs = node.input(Input::PeerSubscribed { peer: peer(9), topic: Topic::TxLists });
+        assert!(published(&outputs).is_empty(), "the list has somebody to go to, and waits");
+        outputs = node.input(Input::PeerSubscribed { peer: peer(9), topic: Topic::Commitments });
+    }
+    let publish = published(&outputs)[0].0;
+    let outputs = node.input(Input::PublishFinished { publish, outcome: PublishOutcome::Sent });
+    assert!(outcomes(&outputs).is_empty(), "a block is out when both are");
+    let (publish, topic, _) = published(&outputs)[0].clone();
+    assert_eq!((published(&outputs).len(), topic), (1, Topic::TxLists));
+    let outputs = node.input(Input::PublishFinished { publish, outcome: PublishOutcome::Sent });
+    assert!(matches!(outcomes(&outputs)[..], [(ended, Outcome::Published(_))] if ended == command));
 }
 
 #[test]
@@ -242,8 +262,7 @@ fn p5_9a_a_block_that_was_recorded_is_published_whole_after_a_restart_once_the_n
     let outputs = node.update(Update::Schedule(windows(&[1, 2]))).unwrap();
     assert!(published(&outputs).is_empty(), "its parent is not known");
     let outputs = node.commitment(9, &first);
-    let topics: Vec<_> = published(&outputs).into_iter().map(|(_, topic, _)| topic).collect();
-    assert_eq!(topics, [Topic::Commitments, Topic::TxLists]);
+    assert_eq!(node.all_sent(&outputs), [Topic::Commitments, Topic::TxLists]);
     assert!(records(&outputs).iter().all(|record| !matches!(record, Record::Committed(_))), "it is on disk");
 }
 

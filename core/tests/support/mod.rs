@@ -191,6 +191,17 @@ impl Node {
         outputs
     }
 
+    /// Gossip takes all that is published among outputs and after them: their topics, in order.
+    pub(crate) fn all_sent(&mut self, outputs: &[Output]) -> Vec<Topic> {
+        let mut topics = Vec::new();
+        for (publish, topic, _) in published(outputs) {
+            topics.push(topic);
+            let next = self.input(Input::PublishFinished { publish, outcome: PublishOutcome::Sent });
+            topics.extend(self.all_sent(&next));
+        }
+        topics
+    }
+
     pub(crate) fn status(&self) -> Status {
         self.core.status(self.now)
     }

@@ -161,6 +161,11 @@ impl Chain {
         self.ever_stored.contains(txlist)
     }
 
+    /// T5: does a block that is kept name this txlist?
+    pub(super) fn names(&self, txlist: &B256) -> bool {
+        self.canonical.iter().chain(&self.forks).any(|block| block.signed.preconf().raw_tx_list_hash == *txlist)
+    }
+
     pub(super) fn head_number(&self) -> u64 {
         self.head().map_or(self.tip.block_number, |head| head.block_number)
     }
@@ -215,7 +220,7 @@ impl Chain {
             }
         }
         let hash = block.signed.preconf().raw_tx_list_hash;
-        self.stored.remove(&hash); // it may have been an orphan, and be gone
+        self.stored.remove(&hash); // it may have been let go of
         self.canonical.push(block);
         Ok(())
     }

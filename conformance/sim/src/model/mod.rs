@@ -69,9 +69,13 @@ pub struct Model {
     /// Gossip of the last minute, decided or not: what may fill the tables.
     lately: Vec<Copy>,
     jobs: BTreeMap<JobId, SignedCommitment>,
+    /// Jobs that hash txlists.
+    hashing: BTreeSet<JobId>,
     signers: BTreeMap<Vec<u8>, Option<Address>>,
     /// Numbers of blocks that came in pages: of those the machine may know what we do not.
     paged: BTreeSet<u64>,
+    /// The txlists that they name.
+    paged_names: BTreeSet<B256>,
     sent: BTreeMap<RequestId, PeerId>,
     /// Numbers of blocks that are held though their verdict is given, or were: what becomes of those is not always told.
     in_vain: BTreeSet<u64>,
@@ -90,8 +94,10 @@ impl Model {
             open: Vec::new(),
             lately: Vec::new(),
             jobs: BTreeMap::new(),
+            hashing: BTreeSet::new(),
             signers: BTreeMap::new(),
             paged: BTreeSet::new(),
+            paged_names: BTreeSet::new(),
             sent: BTreeMap::new(),
             in_vain: BTreeSet::new(),
             reported: None,
@@ -108,11 +114,14 @@ impl Model {
                     self.signers.insert(signed.as_bytes().to_vec(), *signer);
                 }
             }
+            Call::Input(Input::JobFinished(JobDone { id, found: Found::Hash(_) })) => drop(self.hashing.remove(id)),
             Call::Input(Input::ResponseReceived { request, body }) => {
                 self.sent.remove(request);
                 if let Ok(page) = CommitmentsPage::decode(body) {
-                    let numbers = page.iter().filter_map(|item| u64::try_from(item.ok()?.preconf().block_number).ok());
-                    self.paged.extend(numbers);
+                    for signed in page.iter().filter_map(Result::ok) {
+                        self.paged.extend(u64::try_from(signed.preconf().block_number).ok());
+                        self.paged_names.insert(signed.preconf().raw_tx_list_hash);
+                    }
                 }
             }
             Call::Input(Input::RequestFailed { request, failure }) => {
@@ -167,11 +176,10 @@ impl Model {
 
     fn output(&mut self, now: Now, output: &Output) -> Result<(), Disagreement> {
         match output {
-            Output::Job(job) => {
-                if let Work::Recover { commitment, .. } = &job.work {
-                    self.jobs.insert(job.id, (**commitment).clone());
-                }
-            }
+            Output::Job(job) => match &job.work {
+                Work::Recover { commitment, .. } => drop(self.jobs.insert(job.id, (**commitment).clone())),
+                Work::Hash { .. } => drop(self.hashing.insert(job.id)),
+            },
             Output::Net(Action::ReportGossip { message, peer, verdict }) => return self.report(now, *message, *peer, *verdict),
             Output::Net(Action::SendRequest { request, peer, .. }) => drop(self.sent.insert(*request, *peer)),
             Output::Net(Action::CancelRequest { request }) => {
@@ -222,7 +230,7 @@ impl Model {
             return Ok(());
         }
         match (copy.topic, &copy.early) {
-            (Topic::TxLists, Expect::Open) if verdict::has_its_hash(&copy) => Ok(()),
+            (Topic::TxLists, Expect::Open) if verdict::has_its_hash(&copy) && self.may_be_named(&copy) => Ok(()),
             (Topic::Commitments, Expect::Open | Expect::Wait) => {
                 let hash = copy.signed.as_ref().map(preconfirmation_hash);
                 let good = self.accepted.take().is_some_and(|(accepted, from)| hash == Some(accepted) && from == peer);
@@ -265,6 +273,11 @@ impl Model {
         let Ok(number) = u64::try_from(signed.preconf().block_number) else { return false };
         let unsure = |number: u64| self.paged.contains(&number) || self.in_vain.contains(&number) || self.chain.is_unsure_of(number);
         unsure(number) || (unsure(number.saturating_sub(1)) && !self.chain.has(&signed.preconf().parent_preconfirmation_hash))
+    }
+
+    /// T5: does a block name it that is kept, or may be?
+    fn may_be_named(&self, copy: &Copy) -> bool {
+        verdict::is_named(&self.chain, copy) || copy.list.as_ref().is_some_and(|list| self.paged_names.contains(&list.hash))
     }
 
     /// A fork that the machine keeps without showing it.
@@ -317,15 +330,18 @@ impl Model {
 
     /// P5.1: nothing waits for its verdict longer than it may.
     fn verdicts_in_time(&self, now: Now) -> Result<(), Disagreement> {
-        let over = |copy: &&Copy| copy.arrived.after(self.config.verdict_timeout) < now.mono && self.has_signer(copy);
+        let over = |copy: &&Copy| copy.arrived.after(self.config.verdict_timeout) < now.mono && self.is_computed(copy);
         match self.open.iter().find(over) {
             Some(copy) => Err(differ("P5.1", ("no verdict yet for", copy.message), "verdict_timeout is over")),
             None => Ok(()),
         }
     }
 
-    fn has_signer(&self, copy: &Copy) -> bool {
-        copy.signed.as_ref().is_none_or(|signed| !self.jobs.values().any(|out| out.as_bytes() == signed.as_bytes()))
+    /// Is nothing being computed that its verdict waits for: its signer, or, once it is named, its hash or that of another candidate (T5)?
+    fn is_computed(&self, copy: &Copy) -> bool {
+        let is_hashing = !self.hashing.is_empty() && verdict::is_named(&self.chain, copy);
+        let is_recovering = |signed: &SignedCommitment| self.jobs.values().any(|out| out.as_bytes() == signed.as_bytes());
+        !is_hashing && !copy.signed.as_ref().is_some_and(is_recovering)
     }
 }
 

@@ -166,14 +166,25 @@ pub(super) fn has_its_hash(copy: &Copy) -> bool {
     copy.list.as_ref().is_some_and(|list| keccak256(&list.txlist) == list.hash)
 }
 
-/// T2 to T4 of a txlist that was good at first sight. Over its quota it may be whenever its peer sent a lot.
+/// T5: does a block that is kept name it?
+pub(super) fn is_named(chain: &Chain, copy: &Copy) -> bool {
+    copy.list.as_ref().is_some_and(|list| chain.names(&list.hash))
+}
+
+/// T2 to T5 of a txlist that was good at first sight. Over its quota one that nothing names may be whenever its peer sent a lot.
 pub(super) fn of_txlist(chain: &Chain, copy: &Copy, refusal: Refusal) -> Expect {
     let was_here = copy.list.as_ref().is_some_and(|list| chain.was_stored(&list.hash));
     match refusal {
         Refusal::Duplicate if was_here => ignore("C4"),
+        _ if is_named(chain, copy) => {
+            if has_its_hash(copy) {
+                Expect::Open
+            } else {
+                reject("T4")
+            }
+        }
         Refusal::OverQuota => ignore("T3"),
-        _ if !has_its_hash(copy) => reject("T4"),
-        _ => Expect::Open,
+        _ => ignore("T5"),
     }
 }
 
