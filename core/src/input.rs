@@ -290,7 +290,7 @@ pub enum Command {
     /// Judge, record, store and gossip a commitment of ours (P5.7, P5.9a).
     PublishCommitment(Box<SignedCommitment>),
     /// Hash, store and gossip a txlist of ours (P5.7). It is not recorded: alone it promises nothing. Refused without storage, like a commitment
-    /// (P5.9a).
+    /// (P5.9a). Others forward it only once a commitment that they accepted names it (T5): publish that first, or both as a block.
     PublishTxList(Bytes),
     /// Publish a commitment of ours and the txlist that it names as one: recorded together (P5.9a), and the commitment leaves first (T5).
     PublishBlock {

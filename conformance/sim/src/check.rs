@@ -322,7 +322,7 @@ impl Watch {
             ("unsent messages", unsent),
             ("missing txlists", missing_txlists),
             ("catch-ups", usize::from(syncing)),
-            ("messages without a verdict", self.owed.verdicts()),
+            ("commitments without a verdict", self.owed.commitments()),
             ("commands", self.commands_open.len()),
         ];
         match open.iter().find(|(_, count)| *count > 0) {

@@ -84,6 +84,8 @@ pub(crate) struct Owed {
     /// When each copy of a message must have its verdict, oldest first.
     verdicts: BTreeMap<(MessageId, PeerId), VecDeque<Time>>,
     verdicts_due: VecDeque<(Time, MessageId, PeerId)>,
+    /// Those among them that carry a txlist: while somebody gossips lists that nothing names, some always wait (T5).
+    txlists: BTreeSet<(MessageId, PeerId)>,
     /// Requests of others that must be answered or dropped, and until when.
     channels: BTreeMap<ChannelId, Time>,
     channels_due: VecDeque<(Time, ChannelId)>,
@@ -99,15 +101,18 @@ impl Owed {
         Self { verdict_within: config.verdict_timeout + JOBS_TAKE, end_within: config.request_timeout, ..Self::default() }
     }
 
-    /// Messages without a verdict.
-    pub(crate) fn verdicts(&self) -> usize {
-        self.verdicts.len()
+    /// Commitments without a verdict.
+    pub(crate) fn commitments(&self) -> usize {
+        self.verdicts.len() - self.txlists.len()
     }
 
     /// The machine is about to be told this.
     pub(crate) fn told(&mut self, now: Time, input: &Input) {
         match input {
-            Input::GossipReceived { message, peer, .. } => {
+            Input::GossipReceived { message, peer, topic, .. } => {
+                if *topic == Topic::TxLists {
+                    self.txlists.insert((*message, *peer));
+                }
                 let due = now.after(self.verdict_within);
                 self.verdicts.entry((*message, *peer)).or_default().push_back(due);
                 self.verdicts_due.push_back((due, *message, *peer));
@@ -153,6 +158,7 @@ impl Owed {
                 let is_late = copies.pop_front().is_some_and(|due| due < now);
                 if copies.is_empty() {
                     self.verdicts.remove(&(*message, *peer));
+                    self.txlists.remove(&(*message, *peer));
                 }
                 if is_late {
                     return Err(Violation::OutputLost(Lost::Verdict { message: *message, peer: *peer }));

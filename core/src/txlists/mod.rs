@@ -158,10 +158,11 @@ impl TxLists {
             cx.timers.cancel(Timer::Orphan(loser));
             if loser == id {
                 is_here = false;
-            } else {
-                let was_hashing = orphan.is_hashing().then_some(orphan.hash);
-                self.refuse_orphan(orphan, Refusal::NoRoom);
-                was_hashing.inspect(|hash| self.hash_next(cx, hash));
+                continue;
+            }
+            self.refuse_orphan(&orphan, Refusal::NoRoom);
+            if orphan.is_hashing() {
+                self.hash_next(cx, &orphan.hash); // another candidate is next
             }
         }
         if is_here { Ok(()) } else { Err(Refusal::NoRoom) }
@@ -199,13 +200,13 @@ impl TxLists {
         for id in self.orphans.of_hash(hash).collect::<Vec<_>>() {
             cx.timers.cancel(Timer::Orphan(id));
             if let Some(orphan) = self.orphans.remove(id) {
-                self.refuse_orphan(orphan, refusal);
+                self.refuse_orphan(&orphan, refusal);
             }
         }
     }
 
-    fn refuse_orphan(&mut self, orphan: Orphan, refusal: Refusal) {
-        let Orphan { peer, message, .. } = orphan;
+    fn refuse_orphan(&mut self, orphan: &Orphan, refusal: Refusal) {
+        let Orphan { peer, message, .. } = *orphan;
         self.refused.extend(message.map(|message| RefusedOrphan { peer, message, refusal }));
     }
 

@@ -304,8 +304,8 @@ mod tests {
             assert_eq!(insert(&mut orphans, u64::from(id), orphan(peer, id), near(block)), None);
         }
         assert_eq!(insert(&mut orphans, 9, orphan(6, 9), near(6)), Some(2), "four of block 1, and two of them of its first peer");
-        assert_eq!(insert(&mut orphans, 10, orphan(4, 10), near(4)), Some(10), "now it would be block 4");
-        assert_eq!(insert(&mut orphans, 11, orphan(6, 11), None), Some(7), "or is it");
+        assert_eq!(insert(&mut orphans, 10, orphan(4, 10), near(4)), Some(10), "block 4 would hold most with it");
+        assert_eq!(insert(&mut orphans, 11, orphan(6, 11), None), Some(7), "block 4 holds most, its newest goes");
         (1..=11).for_each(|id| drop(orphans.remove(HeldId(id))));
         assert!(orphans.bytes == 0 && orphans.of_peers.is_empty() && orphans.of_neighbourhoods.is_empty() && orphans.by_hash.is_empty());
     }
