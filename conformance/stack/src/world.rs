@@ -178,7 +178,12 @@ impl World {
         }
     }
 
-    /// What a node says of itself; `None` while it is down.
+    /// Has it been started, and not crashed since?
+    pub(crate) fn is_up(&self, node: NodeId) -> bool {
+        self.up.contains_key(&node)
+    }
+
+    /// What a node says of itself; `None` when it is down, or does not answer at once.
     pub(crate) fn status(&mut self, node: NodeId) -> Option<NetworkStatus> {
         let handle = self.up.get(&node)?.clone();
         let slot = Arc::new(Mutex::new(None));
