@@ -24,6 +24,7 @@
 /// A node, by its number.
 pub use preconf_sim::NodeId;
 
+mod checks;
 mod clock;
 mod disk;
 mod executor;

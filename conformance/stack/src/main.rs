@@ -2,10 +2,12 @@
 //!
 //! Plays the shipped node in a simulated world. Exit status 0 when everything held, 1 when something did not, 2 when nothing could be played.
 
+mod child;
+
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, thread};
@@ -14,6 +16,8 @@ use clap::Parser;
 use preconf_stack::{Change, Report, Scenario, scenario};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
+
+use self::child::{RUN_LIMIT, output_within};
 
 #[derive(Parser)]
 #[command(version, about = "Plays the shipped node, real libp2p included, in virtual time from one seed")]
@@ -185,14 +189,14 @@ fn play_all(args: &Args, runs: &[(&String, u64)]) -> Result<ExitCode, String> {
 
 fn child(program: &Path, args: &Args, name: &str, seed: u64) -> Result<Report, String> {
     let mut command = Command::new(program);
-    command.args([name, "--json", "--seed", &seed.to_string()]).stdin(Stdio::null());
+    command.args([name, "--json", "--seed", &seed.to_string()]);
     if let Some(nodes) = args.nodes {
         command.args(["--nodes", &nodes.to_string()]);
     }
     if let Some(seconds) = args.seconds {
         command.args(["--seconds", &seconds.to_string()]);
     }
-    let output = command.output().map_err(|error| format!("{name}, seed {seed}: no process: {error}"))?;
+    let output = output_within(&mut command, RUN_LIMIT).map_err(|error| format!("{name}, seed {seed}: {error}"))?;
     let last = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
     serde_json::from_str(&last)
         .map_err(|_| format!("{name}, seed {seed}: it ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))

@@ -39,8 +39,8 @@ pub struct Report {
     pub blocks: u64,
     /// Blocks that preconfers' own nodes refused, by what they said.
     pub refused_blocks: BTreeMap<String, u64>,
-    /// Share of the commitments that gossip brought while nothing was broken.
-    pub by_gossip: f64,
+    /// Share of the commitments that gossip brought while nothing was broken; `None` when it was never calm for long enough.
+    pub by_gossip: Option<f64>,
     /// What was on the lines.
     pub traffic: Traffic,
     /// From publication to ready, over all blocks and all other nodes.

@@ -181,7 +181,12 @@ impl World {
         }
     }
 
-    /// What a node says of itself; `None` while it is down.
+    /// Has it been started, and not crashed since?
+    pub(crate) fn is_up(&self, node: NodeId) -> bool {
+        self.up.contains_key(&node)
+    }
+
+    /// What a node says of itself; `None` when it is down, or does not answer at once.
     pub(crate) fn status(&mut self, node: NodeId) -> Option<NetworkStatus> {
         self.ask(node, |handle| async move { handle.status().await.ok() }.boxed())
     }

@@ -449,8 +449,7 @@ fn start(
         // What was kept is in the first snapshot: as a step it would fill the ring with txlists that are there already.
         let mut core = Core::new(config.clone(), seed, now)?;
         kept.into_iter().for_each(|update| core.handle_update(now, update).expect("what was kept is always taken back"));
-        let ring = Ring::open(&record.path, record.max_bytes).map_err(failed(&record.path))?;
-        let (to, rest) = record::behind(ring, Arc::clone(runner));
+        let (to, rest) = record::behind(Ring::new(&record.path, record.max_bytes), Arc::clone(runner));
         let segments = Segments { bytes: record.segment_bytes(), begin: Behind::begin_segment };
         return Ok(Machine::new(Recorder::in_segments(core, &config, seed, to, segments), Some(rest), clock));
     }

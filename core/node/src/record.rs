@@ -6,7 +6,7 @@
 //!
 //! A *ring* ([`RecordConfig::ring`]) has the last of what happened, in segments that each begin with a snapshot of the machine, across
 //! starts: what was last night is there in the morning. What ends a segment early, a disk that is full or behind, costs what happens until the
-//! next one is begun.
+//! next one is begun; so does a folder that cannot be read or made when the node starts (P10.4).
 //!
 //! Else every start of a node begins a new file, and only a start brings a machine into the state of its trace. The file before becomes
 //! `FILE.1`, that one `FILE.2`, and so on; the oldest goes. So what is on the disk always replays from its beginning, and what one setting
@@ -33,7 +33,7 @@ use preconf_trace::{NamedTxLists, Tape};
 use crate::jobs::JobRunner;
 use crate::ring::Ring;
 
-/// Most bytes that may wait for the disk. Ours: sixteen of the longest txlists.
+/// Most bytes that may wait for the disk, beside one snapshot with which a segment of a ring begins. Ours: sixteen of the longest txlists.
 const MAX_BEHIND_BYTES: usize = 32 << 20;
 
 /// How a node is recorded.
@@ -116,9 +116,16 @@ pub(crate) fn behind(to: impl Sink + Send + 'static, runner: Arc<dyn JobRunner>)
 
 impl Behind {
     /// What is written from here on is of a new segment. What failed before it is forgotten.
+    ///
+    /// What it begins with, up to the first flush, is a snapshot of the machine: it is as long as that is, which has a bound of its own, and
+    /// counts only when another segment is to begin while it still waits.
     pub(crate) fn begin_segment(&mut self, txlists: NamedTxLists) -> io::Result<()> {
         let mut waiting = self.shared.waiting();
+        if waiting.bytes.len() > MAX_BEHIND_BYTES {
+            return Err(too_far_behind(waiting.bytes.len()));
+        }
         waiting.failed = None;
+        waiting.is_beginning = true;
         let at = waiting.bytes.len();
         waiting.segments.push_back((at, txlists));
         Ok(())
@@ -203,6 +210,9 @@ struct Waiting {
     bytes: Vec<u8>,
     /// Before which of these bytes a segment begins, and the txlists that it names.
     segments: VecDeque<(usize, NamedTxLists)>,
+    /// How many of these bytes are what segments begin with, and is one just beginning?
+    beginning: usize,
+    is_beginning: bool,
     /// Is a piece of work on its way to write it?
     is_fetched: bool,
     /// The disk said no; told once.
@@ -233,12 +243,13 @@ impl Shared {
                     return;
                 }
                 mem::swap(&mut bytes, &mut waiting.bytes);
+                waiting.beginning = 0;
                 mem::swap(&mut segments, &mut waiting.segments);
             }
             if let Err(error) = write(&mut **sink, &bytes, segments.drain(..)) {
                 let mut waiting = self.waiting();
                 waiting.failed = Some(error);
-                waiting.bytes = Vec::new(); // nobody will write it
+                (waiting.bytes, waiting.beginning) = (Vec::new(), 0); // nobody will write it
                 waiting.segments.clear();
             }
         }
@@ -263,14 +274,21 @@ fn write(sink: &mut (dyn Sink + Send), bytes: &[u8], segments: impl Iterator<Ite
     sink.flush()
 }
 
+fn too_far_behind(waiting: usize) -> io::Error {
+    let text = format!("the disk is too far behind: {waiting} bytes wait for it, and {MAX_BEHIND_BYTES} may; record to a faster one");
+    io::Error::new(io::ErrorKind::WouldBlock, text)
+}
+
 impl Write for Behind {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut waiting = self.shared.waiting();
         if let Some(error) = &waiting.failed {
             return Err(io::Error::new(error.kind(), error.to_string()));
         }
-        if waiting.bytes.len() + bytes.len() > MAX_BEHIND_BYTES {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "the disk is too far behind"));
+        if waiting.is_beginning {
+            waiting.beginning += bytes.len();
+        } else if waiting.bytes.len() - waiting.beginning + bytes.len() > MAX_BEHIND_BYTES {
+            return Err(too_far_behind(waiting.bytes.len()));
         }
         waiting.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -278,6 +296,7 @@ impl Write for Behind {
 
     fn flush(&mut self) -> io::Result<()> {
         let mut waiting = self.shared.waiting();
+        waiting.is_beginning = false;
         if waiting.is_empty() || mem::replace(&mut waiting.is_fetched, true) {
             return Ok(());
         }
@@ -401,6 +420,30 @@ mod tests {
         let (mut to, _rest, _runner) = behind(&disk);
         to.write_all(&vec![0; MAX_BEHIND_BYTES]).expect("room");
         assert_eq!(to.write_all(&[0]).expect_err("too far").kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_snapshot_may_be_longer_than_what_else_may_wait_and_only_one_does() {
+        let ring = std::env::temp_dir().join(format!("preconf-record-snapshot-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&ring);
+        let runner = Arc::new(Held::default());
+        let (mut to, _rest) = super::behind(Ring::new(&ring, 1 << 30), Arc::clone(&runner) as Arc<dyn JobRunner>);
+        let piece = vec![0; MAX_BEHIND_BYTES / 2 + 1];
+        let snapshot = |to: &mut Behind| {
+            to.begin_segment(Vec::new())?;
+            (0..3).try_for_each(|_| to.write_all(&piece))?;
+            to.flush()
+        };
+        snapshot(&mut to).expect("it has room of its own");
+        to.write_all(&piece).expect("and the steps have theirs");
+        assert_eq!(to.write_all(&piece).expect_err("which ends").kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(snapshot(&mut to).expect_err("the first one still waits").kind(), io::ErrorKind::WouldBlock);
+        runner.run_all();
+        assert_eq!(fs::metadata(ring.join("00000001.trace")).expect("there").len(), 4 * piece.len() as u64);
+        snapshot(&mut to).expect("all is written");
+        drop(to);
+        runner.run_all();
+        fs::remove_dir_all(&ring).expect("ours");
     }
 
     #[test]

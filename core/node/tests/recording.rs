@@ -119,3 +119,18 @@ fn a_file_that_cannot_be_made_is_told_at_the_start() {
     assert!(matches!(&error, StartError::Record { path, .. } if *path == trace), "{error:?}");
     assert!(error.to_string().contains("give a file in a folder that is there"), "{error}");
 }
+
+#[test]
+fn a_ring_that_cannot_be_written_keeps_no_node_from_starting() {
+    let (threads, folder) = (ThreadPool::new().unwrap(), folder("no_ring"));
+    let path = folder.join("ring");
+    fs::write(&path, b"a file, where the folder should be").unwrap();
+    let (driver, handle, _events) = node(&threads, RecordConfig::ring(&path), Threads(threads.clone())).unwrap();
+    threads.spawn_ok(driver.run());
+    block_on(async {
+        handle.update_schedule(vec![]).await.unwrap();
+        handle.status().await.expect("P10.4: it goes on unrecorded");
+        handle.shutdown().await;
+    });
+    assert_eq!(fs::read(&path).unwrap(), b"a file, where the folder should be");
+}

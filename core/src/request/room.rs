@@ -287,7 +287,9 @@ impl Room {
             self.spent.retain(|_, spent| now.since(spent.since) < window);
         }
         while self.spent.len() > MAX_SPENDERS {
-            self.spent.pop_first();
+            // Whoever spent least loses least by being forgotten, and gains least.
+            let least = self.spent.iter().min_by_key(|(_, spent)| spent.bytes).map(|(spender, _)| *spender);
+            least.and_then(|spender| self.spent.remove(&spender));
         }
     }
 
@@ -308,5 +310,32 @@ impl Room {
     /// The bytes that it holds, counted likewise.
     pub(crate) fn bytes(&self) -> usize {
         self.answering.len() * SERVED + self.waiting.len() * WAITING + self.spent.len() * SPENDER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ChainId;
+
+    fn peer(n: u16) -> PeerId {
+        let [high, low] = n.to_be_bytes();
+        PeerId::from_bytes(&[0, 2, high, low]).expect("four bytes")
+    }
+
+    #[test]
+    fn the_spender_that_is_forgotten_is_the_one_that_spent_least() {
+        let mut room = Room::new(&Config::new(ChainId(1)));
+        let answer = |room: &mut Room, n: u16, len: usize| {
+            let asker = Asker { peer: peer(n), neighbourhood: None, is_trusted: false };
+            let channel = ChannelId(u64::from(n));
+            let asked = Asked { asker, channel, protocol: Protocol::GetTxList, body: Bytes::new(), since: Time::ZERO };
+            room.answers(Time::ZERO, &asked, len);
+            room.end(channel);
+        };
+        answer(&mut room, 0, 1_000_000); // the first by address
+        (1..=MAX_SPENDERS as u16).for_each(|n| answer(&mut room, n, if n == 77 { 1 } else { 100 }));
+        let spent = |n| room.spent_lately(Time::ZERO, Spender::Peer(peer(n)));
+        assert_eq!((room.spent.len(), spent(0), spent(77), spent(1)), (MAX_SPENDERS, 1_000_000, 0, 100));
     }
 }

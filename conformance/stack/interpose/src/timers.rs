@@ -95,13 +95,9 @@ fn wait_while(word: &AtomicU32, value: u32) {
 pub(crate) unsafe fn futex(role: Role, word: usize, operation: c_int, value: usize, timeout: usize) -> Option<isize> {
     match role {
         Role::Timers if matches!(operation, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET) => {
-            let deadline = if timeout == 0 {
-                u64::MAX
-            } else {
-                // SAFETY: the caller gives a timespec there; std's is absolute, of the monotonic clock.
-                let at = unsafe { (timeout as *const timespec).read() };
-                (at.tv_sec.unsigned_abs() * 1_000_000_000 + at.tv_nsec.unsigned_abs()).saturating_sub(UPTIME)
-            };
+            // SAFETY: the caller gives a timespec there, or nothing.
+            let timeout = unsafe { (timeout as *const timespec).as_ref() };
+            let deadline = timeout.map_or(u64::MAX, |timeout| deadline(operation, timeout, now()));
             // SAFETY: the caller gives a word there, which others may change.
             let parked_on = unsafe { AtomicU32::from_ptr(word as *mut u32) };
             loop {
@@ -124,6 +120,13 @@ pub(crate) unsafe fn futex(role: Role, word: usize, operation: c_int, value: usi
         }
         _ => None,
     }
+}
+
+/// When a wait ends by itself. That of `FUTEX_WAIT` is a span; that of `FUTEX_WAIT_BITSET`, which std uses, a time of the monotonic clock.
+fn deadline(operation: c_int, timeout: &timespec, now: u64) -> u64 {
+    let seconds = timeout.tv_sec.unsigned_abs();
+    let nanos = seconds.saturating_mul(1_000_000_000).saturating_add(timeout.tv_nsec.unsigned_abs());
+    if operation == libc::FUTEX_WAIT { now.saturating_add(nanos) } else { nanos.saturating_sub(UPTIME) }
 }
 
 /// Takes the thread of the timers in. `make` must make the process's first timer, and nothing may have made one before.
@@ -174,5 +177,19 @@ pub fn next_timer() -> Option<u64> {
 pub fn fire_timers() {
     if DEADLINE.load(SeqCst) <= thread::now() {
         give_turn();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_after_a_span_or_at_a_time_as_its_operation_says() {
+        let span = timespec { tv_sec: 2, tv_nsec: 5 };
+        assert_eq!(deadline(libc::FUTEX_WAIT, &span, 7_000_000_000), 9_000_000_005);
+        let time = timespec { tv_sec: (UPTIME / 1_000_000_000) as i64 + 9, tv_nsec: 5 };
+        assert_eq!(deadline(libc::FUTEX_WAIT_BITSET, &time, 7_000_000_000), 9_000_000_005);
+        assert_eq!(deadline(libc::FUTEX_WAIT, &timespec { tv_sec: i64::MAX, tv_nsec: 0 }, 1), u64::MAX);
     }
 }

@@ -45,7 +45,9 @@ pub(super) struct Half {
     pub(super) unread: usize,
     /// When the last of what this end sent arrives.
     pub(super) last_arrival: u64,
-    /// What this end sent into a cut.
+    /// How many cuts have held up what this end sent.
+    pub(super) holds: u64,
+    /// What this end sent into the cut of now.
     pub(super) held: Vec<(usize, Event)>,
     /// What this end sent that is under way, and since when.
     pub(super) sent: VecDeque<(u64, Vec<u8>)>,

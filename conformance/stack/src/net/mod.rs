@@ -276,7 +276,9 @@ impl Net {
         let is_first = half.held.is_empty();
         half.held.push((len, event));
         if is_first {
-            self.queue.push(now + nanos(self.lines.stall), Event::StillHeld(at, side));
+            half.holds += 1;
+            let asks = Event::StillHeld(at, side, half.holds);
+            self.queue.push(now + nanos(self.lines.stall), asks);
         }
     }
 
@@ -345,8 +347,9 @@ impl Net {
                 woken.extend(half.reader.take());
             }
             Event::Reset(at) => self.reset(at, io::ErrorKind::ConnectionReset, &mut woken),
-            Event::StillHeld(at, side) => {
-                if !self.connections[at].half(side).held.is_empty() {
+            Event::StillHeld(at, side, nth) => {
+                let half = self.connections[at].half(side);
+                if half.holds == nth && !half.held.is_empty() {
                     self.reset(at, io::ErrorKind::TimedOut, &mut woken);
                 }
             }
@@ -373,4 +376,26 @@ impl Net {
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_ends_a_connection_by_its_own_length_and_not_by_that_of_an_earlier_one() {
+        let mut net = Net::new(Lines::default(), 1);
+        net.connections.push(Connection::new(0, 1, FIRST_PORT, MILLI));
+        let settle = |net: &mut Net, until: u64| while net.step(until).is_some() {};
+        net.cut(0, 1);
+        net.send(SECOND, 0, Side::Caller, 0, Event::Answer(0));
+        net.heal(5 * SECOND, 0, 1);
+        settle(&mut net, 10 * SECOND);
+        net.cut(0, 1);
+        net.send(15 * SECOND, 0, Side::Caller, 0, Event::Answer(0));
+        settle(&mut net, 34 * SECOND);
+        assert_eq!(net.connections[0].error, None, "the first would have ended it at 21 s");
+        settle(&mut net, 35 * SECOND);
+        assert_eq!(net.connections[0].error, Some(io::ErrorKind::TimedOut));
+    }
 }

@@ -21,8 +21,8 @@ pub(super) enum Event {
     End(usize, Side),
     /// Somebody refuses to go on.
     Reset(usize),
-    /// Is what this side sent into a cut still held?
-    StillHeld(usize, Side),
+    /// Is what this side sent into a cut still held, and into the same cut: the so-many-eth that held it up?
+    StillHeld(usize, Side, u64),
 }
 
 #[derive(Debug)]
