@@ -1,8 +1,8 @@
 //! Recovery against another library, signing, and evidence that is altered.
 
 use preconf_core::{
-    Address, B256, DEFAULT_DOMAIN, Evidence, Fault, Preconfirmation, SignedCommitment, U256, is_high_s, keccak256, preconfirmation_hash, recover,
-    recover_any, sign, signing_hash,
+    Address, B256, DEFAULT_DOMAIN, Evidence, Fault, Preconfirmation, SignedCommitment, U256, is_high_s, keccak256, preconfirmation_hash,
+    recover, recover_any, sign, signing_hash,
 };
 
 use crate::dice::Dice;
