@@ -327,7 +327,7 @@ mod tests {
             // Symbols may be missing in a test binary: nothing here depends on the seed.
             let _ = interpose::enter(1, START * SECOND);
             let scenario = Scenario::find("five").expect("committed");
-            let mut world = World::new(&scenario, 1, false);
+            let mut world = World::new(&scenario, 1, u64::MAX, false);
             world.run_until(SECOND);
             let silent = Some("P10.4: node 0 is up and does not answer");
             assert_ne!(unsettled(&mut world, &scenario).as_deref(), silent);
