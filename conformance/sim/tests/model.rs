@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use preconf_core::{
-    Action, Bytes, Config, ConnectionId, Core, Direction, Input, MessageId, Now, Output, PeerId, Time, Topic, UnixTime, Update, Verdict,
-    message_id,
+    Action, Bytes, Command, Config, ConnectionId, Core, Direction, Input, MessageId, Now, Output, PeerId, Storage, SupportedProtocols,
+    Time, Topic, UnixTime, Update, Verdict, message_id,
 };
 use preconf_sim::model::{Disagreement, Model};
 use preconf_sim::{CHAIN, Call, History, HistoryPlan, START};
@@ -41,6 +41,12 @@ impl Pair {
     fn update(&mut self, update: Update) -> Result<(), Disagreement> {
         self.model.call(self.now, Call::Update(&update));
         self.core.handle_update(self.now, update).unwrap();
+        self.drain()
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Disagreement> {
+        self.model.call(self.now, Call::Command(&command));
+        self.core.handle_command(self.now, command).unwrap();
         self.drain()
     }
 
@@ -117,6 +123,18 @@ fn p7_9_a_charge_that_is_left_out_is_noticed() {
     let history = history();
     let mut pair = Pair::new(config, &history);
     assert_eq!(rule(pair.block(&history, 1)), "P7.9");
+}
+
+#[test]
+fn p5_9a_a_commitment_that_is_public_before_its_record_is_on_disk_is_noticed() {
+    let history = history();
+    let mut pair = Pair::new(Config { storage: Storage::Ephemeral, ..Config::new(CHAIN) }, &history);
+    let protocols = SupportedProtocols { gossip: true, ..SupportedProtocols::default() };
+    pair.input(Input::PeerIdentified { peer: peer(), protocols }).unwrap();
+    pair.input(Input::PeerSubscribed { peer: peer(), topic: Topic::Commitments }).unwrap();
+    let own = Command::PublishCommitment(Box::new(history.blocks[0].signed.clone()));
+    let parted = pair.command(own).and_then(|()| pair.timeout_after(Duration::from_secs(2)));
+    assert_eq!(rule(parted), "P5.9a");
 }
 
 #[test]

@@ -26,6 +26,7 @@
 //! ```
 
 mod chain;
+mod records;
 mod score;
 mod verdict;
 
@@ -39,6 +40,7 @@ use preconf_core::{
 
 use crate::Call;
 use chain::Chain;
+use records::Records;
 use score::Scores;
 use verdict::{Copy, Expect};
 
@@ -64,6 +66,7 @@ pub struct Model {
     config: Config,
     chain: Chain,
     scores: Scores,
+    records: Records,
     /// Gossip without a verdict.
     open: Vec<Copy>,
     /// Gossip of the last minute, decided or not: what may fill the tables.
@@ -91,6 +94,7 @@ impl Model {
             config: config.clone(),
             chain: Chain::new(config.max_commitments),
             scores: Scores::new(config.score),
+            records: Records::new(config),
             open: Vec::new(),
             lately: Vec::new(),
             jobs: BTreeMap::new(),
@@ -136,10 +140,12 @@ impl Model {
                 let ended: Vec<_> = self.sent.iter().filter(|(_, to)| *to == peer).map(|(id, _)| *id).collect();
                 self.scores.may_be_absent(*peer, ended.len());
             }
+            Call::Input(Input::Persisted { id }) => self.records.persisted(*id),
             Call::Update(Update::Schedule(windows)) => self.chain.update_schedule(windows),
             Call::Update(Update::MoveSyncTip(tip)) => self.chain.move_tip(*tip),
             Call::Update(Update::Restore(records)) => {
                 self.scores.restored(records);
+                self.records.restored(records);
                 self.chain.restored(records);
             }
             Call::Update(Update::Trust { peer } | Update::Distrust { peer } | Update::LiftBan { peer } | Update::BlockPeer { peer }) => {
@@ -190,7 +196,9 @@ impl Model {
             Output::Net(Action::SetScore { peer, .. }) => self.scores.touched(*peer),
             Output::Net(Action::Block { peer }) => self.scores.blocked(now, *peer)?,
             Output::App(event) => return self.event(now, event),
-            Output::Net(_) | Output::Persist { .. } => {}
+            Output::Persist { id, record } => self.records.persist(*id, record),
+            Output::Net(Action::Publish { topic, data, .. }) => return self.records.published(*topic, data),
+            Output::Net(_) => {}
         }
         Ok(())
     }
