@@ -105,9 +105,11 @@ impl Plan {
     }
 
     fn window(&self, index: u64) -> Window {
-        let start = self.start + index * self.blocks_per_window * self.step;
+        let end = self.start + (index + 1) * self.blocks_per_window * self.step;
+        // C6a: the first one has begun when the first block is published; each of the others is handed over to.
+        let start = if index == 0 { self.start.saturating_sub(2 * LEAD_SECS) } else { end - self.blocks_per_window * self.step };
         let preconfer = address_of(&self.keys[self.preconfer_of(index)]);
-        Window { start, end: start + self.blocks_per_window * self.step, preconfer, settled_at: Some(0) }
+        Window { start, end, preconfer, settled_at: Some(0) }
     }
 
     fn window_of(&self, number: u64) -> u64 {
@@ -151,12 +153,12 @@ impl Plan {
         }
     }
 
-    /// What the elected preconfer promises of the next block. The last one hands over as well (P5.3).
+    /// What the elected preconfer promises of the next block. The last one of a window hands over as well (P5.3).
     pub(crate) fn preconf(&self, writer: &Writer, txlist_hash: B256) -> Preconfirmation {
         let number = writer.number + 1;
         let index = self.window_of(number);
         Preconfirmation {
-            eop: number == self.shape.blocks,
+            eop: number.is_multiple_of(self.blocks_per_window) || number == self.shape.blocks,
             coinbase: self.window(index).preconfer,
             anchor_block_number: U256::from(FIRST_ANCHOR + index),
             raw_tx_list_hash: txlist_hash,
@@ -264,10 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_block_hands_over() {
+    fn the_last_block_of_each_window_hands_over() {
         // P5.3
         let eops: Vec<u64> = chain(&plan(20, 500, 4)).iter().filter(|block| block.signed.preconf().eop).map(|block| block.number).collect();
-        assert_eq!(eops, [20]);
+        assert_eq!(eops, [5, 10, 15, 20]);
     }
 
     #[test]
