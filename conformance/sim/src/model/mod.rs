@@ -77,8 +77,8 @@ pub struct Model {
     signers: BTreeMap<Vec<u8>, Option<Address>>,
     /// Numbers of blocks that came in pages: of those the machine may know what we do not.
     paged: BTreeSet<u64>,
-    /// The txlists that they name.
-    paged_names: BTreeSet<B256>,
+    /// The txlists that they name, and those that blocks name which are held though their verdict is given.
+    unseen_names: BTreeSet<B256>,
     sent: BTreeMap<RequestId, PeerId>,
     /// Numbers of blocks that are held though their verdict is given, or were: what becomes of those is not always told.
     in_vain: BTreeSet<u64>,
@@ -101,7 +101,7 @@ impl Model {
             hashing: BTreeSet::new(),
             signers: BTreeMap::new(),
             paged: BTreeSet::new(),
-            paged_names: BTreeSet::new(),
+            unseen_names: BTreeSet::new(),
             sent: BTreeMap::new(),
             in_vain: BTreeSet::new(),
             reported: None,
@@ -124,7 +124,7 @@ impl Model {
                 if let Ok(page) = CommitmentsPage::decode(body) {
                     for signed in page.iter().filter_map(Result::ok) {
                         self.paged.extend(u64::try_from(signed.preconf().block_number).ok());
-                        self.paged_names.insert(signed.preconf().raw_tx_list_hash);
+                        self.unseen_names.insert(signed.preconf().raw_tx_list_hash);
                     }
                 }
             }
@@ -268,7 +268,10 @@ impl Model {
         if said == expected || in_vain || copy.signed.as_ref().is_some_and(|signed| self.is_unsure_of(signed)) {
             match refusal {
                 Refusal::Fork => self.keep_fork(&copy),
-                Refusal::ParentUnknown => self.in_vain.extend(number_of(&copy)),
+                Refusal::ParentUnknown | Refusal::ScheduleUnknown | Refusal::Early => {
+                    self.in_vain.extend(number_of(&copy));
+                    self.unseen_names.extend(copy.signed.as_ref().map(|signed| signed.preconf().raw_tx_list_hash));
+                }
                 _ => {}
             }
             return Ok(());
@@ -285,7 +288,7 @@ impl Model {
 
     /// T5: does a block name it that is kept, or may be?
     fn may_be_named(&self, copy: &Copy) -> bool {
-        verdict::is_named(&self.chain, copy) || copy.list.as_ref().is_some_and(|list| self.paged_names.contains(&list.hash))
+        verdict::is_named(&self.chain, copy) || copy.list.as_ref().is_some_and(|list| self.unseen_names.contains(&list.hash))
     }
 
     /// A fork that the machine keeps without showing it.
